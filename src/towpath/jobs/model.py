@@ -1,0 +1,165 @@
+"""What a job is for whoever runs it: the values that cross from the platform to a compute back end and back."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+
+class InputFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One file to lay out before the job starts."""
+
+    path: str  #: below /opt/ml, relative, for example "input/data/train/part-0.csv"
+    source: str  #: path of the blob on the runner's host
+    size: int
+    sha256: str
+    uri: str  #: where it came from, for messages
+    version_id: str
+    unpack: bool = False  #: a tar archive whose members go below `path`
+
+
+class OutputMode(StrEnum):
+    """What becomes of an output folder."""
+
+    FILES = "files"  #: each file is one object below the destination
+    ARCHIVE = "archive"  #: the folder is packed into one .tar.gz object at the destination
+    DISCARD_IF_EMPTY_ARCHIVE = (
+        "archive-unless-empty"  #: as ARCHIVE, and nothing at all when the folder is empty
+    )
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True):
+    """One folder below /opt/ml that is kept when the job ends."""
+
+    name: str
+    path: str  #: below /opt/ml, relative
+    bucket: str
+    key: str  #: key prefix for FILES, full key for archives
+    mode: OutputMode = OutputMode.FILES
+    on_failure: bool = False  #: kept even when the script failed (/opt/ml/output/data)
+
+
+class MetricDefinition(msgspec.Struct, frozen=True, kw_only=True):
+    """A regular expression whose first group is a number, searched in each line of the log."""
+
+    name: str
+    regex: str
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job may use."""
+
+    max_runtime_s: float | None = None
+    cores: int = 1
+    memory_bytes: int | None = None
+    network: bool = True
+    stop_grace_s: float = 120.0  #: between SIGTERM and SIGKILL, as on SageMaker
+
+
+class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a runner needs. Written as JSON to `<attempt>/job.json`; paths in it are absolute on the runner's host
+    except where a field says otherwise."""
+
+    key: str  #: deterministic: the resource's uid and the attempt number
+    kind: str  #: "processing", "training" or "serving"
+    name: str
+    argv: tuple[
+        str, ...
+    ]  #: the user's command as the job sees it; "{python}" stands for the environment's interpreter
+    cwd: str = "/opt/ml"  #: as the job sees it
+    environment: dict[str, str] = msgspec.field(default_factory=dict)
+    python: str  #: interpreter of the environment; its folder comes first on the job's PATH, also as python and python3
+    files: dict[str, str] = msgspec.field(default_factory=dict)  #: text files to write, by path below /opt/ml
+    folders: tuple[str, ...] = ()  #: empty folders to make, below /opt/ml
+    inputs: tuple[InputFile, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    metrics: tuple[MetricDefinition, ...] = ()
+    failure_file: str | None = (
+        None  #: below /opt/ml; its text explains a failure (output/failure, output/message)
+    )
+    serves: bool = (
+        False  #: runs until stopped; writes a byte to the descriptor in TOWPATH_READY_FD when it can answer
+    )
+    limits: Limits = Limits()
+    tags: dict[str, str] = msgspec.field(default_factory=dict)  #: for people: execution, step
+
+
+class Phase(StrEnum):
+    """How an attempt stands."""
+
+    ABSENT = "absent"  #: nothing was ever started under this key
+    STARTING = "starting"  #: handed to the back end, its runner has not claimed it yet
+    RUNNING = "running"
+    READY = "ready"  #: a serving job that can answer
+    FINISHED = "finished"  #: the manifest is complete
+    LOST = "lost"  #: the runner is gone and left no manifest
+
+
+class StagedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of output, complete and synced in the attempt's staging area."""
+
+    output: str  #: name of the output it belongs to
+    bucket: str
+    key: str
+    path: str  #: absolute on the runner's host
+    size: int
+    sha256: str
+    md5: str
+
+
+class MetricPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One value read from the log."""
+
+    name: str
+    value: float
+    at: datetime
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """How an attempt ended. Written last, atomically, to `<attempt>/manifest.json`."""
+
+    key: str
+    exit_code: int | None  #: of the user's process; negative for a signal; None when it was never started
+    reason: str | None  #: why it failed, in words; None when it did its work
+    stopped: bool = False  #: ended because somebody asked
+    timed_out: bool = False
+    started_at: datetime | None = None  #: when the user's process started
+    ended_at: datetime
+    download_s: float = 0.0
+    peak_memory_bytes: int | None = None
+    outputs: tuple[StagedFile, ...] = ()
+    sandbox: str = "paths"  #: which isolation was used
+
+
+class JobObservation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a back end sees of an attempt."""
+
+    phase: Phase
+    pid: int | None = None
+    started_at: datetime | None = None  #: when the user's process started
+    activity: str = ""  #: "Downloading", "Training", "Uploading", … for people
+    metrics: tuple[MetricPoint, ...] = ()  #: last value of each name
+    manifest: Manifest | None = None
+
+
+class LogLine(msgspec.Struct, frozen=True):
+    """One line of a job's output."""
+
+    at: datetime
+    text: str
+
+
+class LogPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Lines and where to go on."""
+
+    lines: list[LogLine]
+    start: int  #: byte offset of the first line
+    end: int  #: byte offset behind the last line
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What a back end can do; declared, not found out."""
+
+    serving: bool = False
+    isolation: str = "none"
+    gpus: bool = False

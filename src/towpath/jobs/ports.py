@@ -1,0 +1,44 @@
+"""Where jobs run, as the rest of the platform sees it."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from towpath.jobs.model import Capabilities, JobObservation, JobSpec, LogPage, MetricPoint
+
+
+class ComputeBackend(Protocol):
+    """Runs jobs somewhere. Everything is addressed by the job's deterministic key, so a restarted platform needs no handle.
+
+    Promises: a second `submit` with the same key starts nothing; `observe` never starts anything; after a crash of the
+    platform, the runner or the host, `observe` tells the truth from what is on disk.
+    """
+
+    capabilities: Capabilities
+
+    def submit(self, job: JobSpec) -> None:
+        """Start the job unless its key was submitted before. Durable before anything runs."""
+
+    def observe(self, key: str) -> JobObservation:
+        """Return how the attempt stands now."""
+
+    def stop(self, key: str, *, at_once: bool = False) -> None:
+        """Ask the attempt to stop (SIGTERM, then SIGKILL after the grace time; SIGKILL at once if so asked)."""
+
+    def log(self, key: str, *, start: int = 0, limit: int = 10_000) -> LogPage:
+        """Return lines of the output from a byte offset on; a negative `start` counts from the end of the file."""
+
+    def metrics(self, key: str) -> list[MetricPoint]:
+        """Return every metric value read so far, oldest first."""
+
+    def address(self, key: str) -> str:
+        """Return the path of the Unix socket on which a serving job answers HTTP."""
+
+    def forget(self, key: str) -> None:
+        """Remove the attempt's folder; the job must have ended and its outputs been adopted."""
+
+    def watch(self, wake: Callable[[str], None]) -> None:
+        """Call `wake(key)` whenever an attempt started, got ready, read a metric or ended. Calls may repeat, and after a
+        restart one call is made for each attempt that is still on disk."""
+
+    def close(self) -> None:
+        """Stop watching; jobs go on."""

@@ -1,0 +1,47 @@
+"""What a controller decides, as data, and the protocol that the engine drives controllers by."""
+
+from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+
+from towpath.kernel.events import Event
+from towpath.kernel.ports import Transaction
+from towpath.kernel.resource import Document, Resource
+
+O = TypeVar("O")  # noqa: E741 - the observation
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """The next change of one resource. The engine commits state, status, events and `due_at` in one transaction with
+    whatever `Controller.apply` adds, then calls `Controller.act`, then looks again if there was something to act on."""
+
+    state: Document | None = None  #: the new state; None leaves it
+    status: str | None = None  #: the new status; None leaves it
+    events: tuple[Event, ...] = ()
+    facts: tuple[
+        Any, ...
+    ] = ()  #: consequences inside the platform, written by `apply` in the same transaction
+    effects: tuple[
+        Any, ...
+    ] = ()  #: consequences outside, carried out by `act` after the commit; each is safe to repeat
+    due_at: datetime | None = None  #: look again then at the latest; None: only when something wakes us
+    delete: bool = False  #: the resource has been taken down and becomes a tombstone
+
+
+class Controller(Protocol, Generic[O]):
+    """Makes the state of one kind follow its spec. Level-triggered: called again after a crash, it decides the same."""
+
+    kind: str
+
+    def observe(self, resource: Resource) -> O:
+        """Look at the world. May read through ports; changes nothing."""
+
+    def decide(self, resource: Resource, observation: O, now: datetime) -> Decision:
+        """Return what to do next. Pure."""
+
+    def apply(self, transaction: Transaction, resource: Resource, decision: Decision) -> None:
+        """Write the decision's facts. `resource` is as it stands after state and status were written."""
+
+    def act(self, resource: Resource, decision: Decision) -> None:
+        """Carry out the decision's effects; each is repeated after a crash."""

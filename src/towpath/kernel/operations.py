@@ -1,0 +1,35 @@
+"""Operations: the API's verbs as functions on a transaction, in one table that the front door and the engine share."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+
+from towpath.kernel.ports import Transaction
+from towpath.kernel.principals import Caller
+from towpath.kernel.resource import Document, Uid
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """A checked request: its members are of the types and within the bounds that the operation's input shape asks for."""
+
+    operation: str
+    input: Document
+    caller: Caller
+    parent: Uid | None = None  #: the resource on whose behalf the engine calls, for example an execution
+
+
+Function: TypeAlias = Callable[
+    [Any, Request], Document
+]  #: (transaction, request) -> answer in the operation's output shape
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """One verb of the API."""
+
+    name: str
+    function: Callable[[Transaction, Request], Document]
+    writes: bool = True
+
+
+Operations: TypeAlias = Mapping[str, Operation]

@@ -1,0 +1,136 @@
+"""What features may do to the store, inside one transaction. The store implements it; tests use the store in memory."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from towpath.kernel.arns import Home
+from towpath.kernel.events import Event
+from towpath.kernel.objects import ObjectRows
+from towpath.kernel.resource import Document, Resource, Uid
+
+R = TypeVar("R")
+
+
+class Filter(msgspec.Struct, frozen=True):
+    """A condition on an indexed member: `member` is name, status, parent, created_at, modified_at or a sort member."""
+
+    member: str
+    operator: str  #: "=", "contains", ">", "<", ">=", "<="
+    value: Any
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of resources of one kind, in keyset order."""
+
+    kind: str
+    filters: tuple[Filter, ...] = ()
+    sort_by: str = "created_at"
+    descending: bool = True
+    limit: int = 100
+    token: str | None = None  #: as returned with the page before
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Resources and the token of the next page, None at the end."""
+
+    items: list[Resource]
+    token: str | None
+
+
+class Resources(Protocol):
+    """The rows of all kinds."""
+
+    def find(self, kind: str, name: str) -> Resource | None:
+        """Return the live resource of that name."""
+
+    def get(self, uid: Uid) -> Resource | None:
+        """Return a resource, tombstones included."""
+
+    def by_arn(self, arn: str) -> Resource | None:
+        """Return the live resource of that ARN."""
+
+    def query(self, query: Query) -> Page:
+        """Return a page of live resources."""
+
+    def children(self, parent: Uid) -> list[Resource]:
+        """Return what was started by `parent`, oldest first."""
+
+    def insert(self, resource: Resource) -> None:
+        """Add a resource. Raises Conflict when a live one has the name."""
+
+    def replace(self, before: Resource, **changes: Any) -> Resource:
+        """Write `changes` and return the new resource, its revision raised.
+
+        The row must still have the revision of `before`, else StaleRevision. When `status` changes, the parent's work is made due
+        in the same transaction.
+        """
+
+    def tags(self, uid: Uid) -> dict[str, str]:
+        """Return the tags of a resource."""
+
+    def set_tags(self, uid: Uid, tags: dict[str, str | None]) -> None:
+        """Set tags; None removes one."""
+
+    def next_number(self, counter: str) -> int:
+        """Return 1, 2, 3, … for a named counter; a number is never given twice."""
+
+
+class Events(Protocol):
+    """The append-only record of what happened."""
+
+    def append(self, event: Event) -> None:
+        """Add an event."""
+
+    def of(self, subject: Uid) -> list[Event]:
+        """Return what happened to one resource, oldest first."""
+
+
+class Work(Protocol):
+    """Resources that the engine shall look at."""
+
+    def schedule(self, uid: Uid, due_at: datetime) -> None:
+        """Make `uid` due at `due_at`, or earlier when it was due earlier."""
+
+
+class LineageRows(Protocol):
+    """The lineage graph: nodes are known by a stable id, edges by (source, destination, association)."""
+
+    def put_node(self, node_id: str, type_: str, properties: Document, at: datetime) -> None:
+        """Add a node, or merge `properties` into it."""
+
+    def put_edge(self, source: str, destination: str, association: str, at: datetime) -> None:
+        """Add an edge; adding it again changes nothing."""
+
+    def node(self, node_id: str) -> tuple[str, Document] | None:
+        """Return (type, properties)."""
+
+    def edges_into(self, node_id: str) -> list[tuple[str, str]]:
+        """Return (source, association) of the edges that end here."""
+
+    def edges_out_of(self, node_id: str) -> list[tuple[str, str]]:
+        """Return (destination, association) of the edges that start here."""
+
+
+class Transaction(Protocol):
+    """One transaction: everything in it becomes durable and visible together, or not at all."""
+
+    home: Home
+    now: datetime
+    resources: Resources
+    events: Events
+    work: Work
+    objects: ObjectRows
+    lineage: LineageRows
+
+
+class Store(Protocol):
+    """Runs functions in transactions."""
+
+    def read(self, work: Callable[[Transaction], R]) -> R:
+        """Run `work` on a consistent snapshot; it must not write."""
+
+    def write(self, work: Callable[[Transaction], R]) -> R:
+        """Run `work` in a transaction and return when it is durable. An exception undoes all of it and is raised here."""
