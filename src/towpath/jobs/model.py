@@ -23,9 +23,7 @@ class OutputMode(StrEnum):
 
     FILES = "files"  #: each file is one object below the destination
     ARCHIVE = "archive"  #: the folder is packed into one .tar.gz object at the destination
-    DISCARD_IF_EMPTY_ARCHIVE = (
-        "archive-unless-empty"  #: as ARCHIVE, and nothing at all when the folder is empty
-    )
+    DISCARD_IF_EMPTY_ARCHIVE = "archive-unless-empty"  #: as ARCHIVE, and nothing at all when the folder is empty
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,23 +61,17 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     key: str  #: deterministic: the resource's uid and the attempt number
     kind: str  #: "processing", "training" or "serving"
     name: str
-    argv: tuple[
-        str, ...
-    ]  #: the user's command as the job sees it; "{python}" stands for the environment's interpreter
+    argv: tuple[str, ...]  #: the user's command as the job sees it; "{python}" stands for the environment's interpreter
     cwd: str = "/opt/ml"  #: as the job sees it
     environment: dict[str, str] = msgspec.field(default_factory=dict)
-    python: str  #: interpreter of the environment; its folder comes first on the job's PATH, also as python and python3
+    python: str  #: interpreter of the environment; its folder comes first on the job's PATH
     files: dict[str, str] = msgspec.field(default_factory=dict)  #: text files to write, by path below /opt/ml
     folders: tuple[str, ...] = ()  #: empty folders to make, below /opt/ml
     inputs: tuple[InputFile, ...] = ()
     outputs: tuple[Output, ...] = ()
     metrics: tuple[MetricDefinition, ...] = ()
-    failure_file: str | None = (
-        None  #: below /opt/ml; its text explains a failure (output/failure, output/message)
-    )
-    serves: bool = (
-        False  #: runs until stopped; writes a byte to the descriptor in TOWPATH_READY_FD when it can answer
-    )
+    failure_file: str | None = None  #: below /opt/ml; its text explains a failure (output/failure, output/message)
+    serves: bool = False  #: runs until stopped; writes a byte to the descriptor in TOWPATH_READY_FD when it can answer
     limits: Limits = Limits()
     tags: dict[str, str] = msgspec.field(default_factory=dict)  #: for people: execution, step
 

@@ -7,7 +7,7 @@ from towpath.jobs.model import Capabilities, JobObservation, JobSpec, LogPage, M
 
 
 class ComputeBackend(Protocol):
-    """Runs jobs somewhere. Everything is addressed by the job's deterministic key, so a restarted platform needs no handle.
+    """Runs jobs somewhere. All is addressed by the job's deterministic key, so a restarted platform needs no handle.
 
     Promises: a second `submit` with the same key starts nothing; `observe` never starts anything; after a crash of the
     platform, the runner or the host, `observe` tells the truth from what is on disk.
@@ -37,8 +37,8 @@ class ComputeBackend(Protocol):
         """Remove the attempt's folder; the job must have ended and its outputs been adopted."""
 
     def watch(self, wake: Callable[[str], None]) -> None:
-        """Call `wake(key)` whenever an attempt started, got ready, read a metric or ended. Calls may repeat, and after a
-        restart one call is made for each attempt that is still on disk."""
+        """Call `wake(key)` whenever an attempt started, got ready, read a metric or ended. Calls may repeat, and
+        after a restart one call is made for each attempt that is still on disk."""
 
     def close(self) -> None:
         """Stop watching; jobs go on."""

@@ -21,8 +21,8 @@ class SystemClock:
 class VirtualClock:
     """A clock that moves only when told to.
 
-    The engine asks a clock for the time and waits on it through `engine.loop`, so a test that advances this clock and runs
-    the loop until it is idle sees exactly what would have happened by then.
+    The engine asks a clock for the time and waits on it through `engine.loop`, so a test that advances this clock
+    and runs the loop until it is idle sees exactly what would have happened by then.
     """
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:

@@ -19,9 +19,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     state: Document | None = None  #: the new state; None leaves it
     status: str | None = None  #: the new status; None leaves it
     events: tuple[Event, ...] = ()
-    facts: tuple[
-        Any, ...
-    ] = ()  #: consequences inside the platform, written by `apply` in the same transaction
+    facts: tuple[Any, ...] = ()  #: consequences inside the platform, written by `apply` in the same transaction
     effects: tuple[
         Any, ...
     ] = ()  #: consequences outside, carried out by `act` after the commit; each is safe to repeat
@@ -30,7 +28,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Controller(Protocol, Generic[O]):
-    """Makes the state of one kind follow its spec. Level-triggered: called again after a crash, it decides the same."""
+    """Makes the state of one kind follow its spec. Level-triggered: called again after a crash, it decides alike."""
 
     kind: str
 

@@ -12,8 +12,8 @@
     ├── Unavailable           cannot be done now, may work later (starting, shutting down, overloaded)
     └── ModelFailed           the user's model answered an invocation with an error
 
-Front doors map the *kind* of an error to a wire code in one table each; `code` overrides it where AWS clients match on a
-particular one.
+Front doors map the *kind* of an error to a wire code in one table each; `code` overrides it where AWS clients
+match on a particular one.
 """
 
 

@@ -11,7 +11,7 @@ from towpath.kernel.resource import Document, Uid
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """A checked request: its members are of the types and within the bounds that the operation's input shape asks for."""
+    """A checked request: its members have the types and bounds that the operation's input shape asks for."""
 
     operation: str
     input: Document

@@ -1,6 +1,7 @@
 """What features may do to the store, inside one transaction. The store implements it; tests use the store in memory."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -64,8 +65,8 @@ class Resources(Protocol):
     def replace(self, before: Resource, **changes: Any) -> Resource:
         """Write `changes` and return the new resource, its revision raised.
 
-        The row must still have the revision of `before`, else StaleRevision. When `status` changes, the parent's work is made due
-        in the same transaction.
+        The row must still have the revision of `before`, else StaleRevision. When `status` changes, the parent's work
+        is made due in the same transaction.
         """
 
     def tags(self, uid: Uid) -> dict[str, str]:
@@ -125,6 +126,9 @@ class Transaction(Protocol):
     objects: ObjectRows
     lineage: LineageRows
 
+    def nested(self) -> AbstractContextManager[None]:
+        """Open a savepoint: an exception that leaves the block undoes what was written in it, and only that."""
+
 
 class Store(Protocol):
     """Runs functions in transactions."""
@@ -133,4 +137,4 @@ class Store(Protocol):
         """Run `work` on a consistent snapshot; it must not write."""
 
     def write(self, work: Callable[[Transaction], R]) -> R:
-        """Run `work` in a transaction and return when it is durable. An exception undoes all of it and is raised here."""
+        """Run `work` in a transaction; return when it is durable. An exception undoes all of it and is raised here."""

@@ -7,9 +7,7 @@ import msgspec
 
 T = TypeVar("T")
 Uid = NewType("Uid", str)  #: one for each incarnation of a name, never used again
-Document = dict[
-    str, Any
-]  #: a JSON document as it stands on the wire or in the store; typed views are made from it
+Document = dict[str, Any]  #: a JSON document as it stands on the wire or in the store; typed views are made from it
 
 FORMAT = 1  #: version of the stored documents that this release writes
 
@@ -35,9 +33,7 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     created_by: str  #: name of the principal
     modified_at: datetime
     deleted_at: datetime | None = None  #: set on tombstones
-    sort: dict[str, str | float | None] = msgspec.field(
-        default_factory=dict
-    )  #: values of the kind's indexed members
+    sort: dict[str, str | float | None] = msgspec.field(default_factory=dict)  #: values of the kind's indexed members
 
     @property
     def is_live(self) -> bool:
