@@ -1,0 +1,70 @@
+# Towpath: what a newcomer and a developer type. `make help` lists it.
+# Every target sets up what it needs first; a second run finds that done.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+# A shell that forbids bytecode would make every job compile its imports again.
+unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+BIN := .venv/bin
+BASE := .venv/.towpath-base
+TEXT := .venv/.towpath-text
+SOURCES := src tests examples scripts
+QUICK ?=
+ARGS ?=
+
+.PHONY: help demo test test-text lint format check bench bench-models lock clean
+
+help: ## list the targets
+	@printf 'Towpath\n\n'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' \
+		| while IFS=$$'\t' read -r name text; do printf '  make %-14s %s\n' "$$name" "$$text"; done
+	@printf '\n  make demo QUICK=1   the same pipeline with a classic model: under a minute, without torch\n'
+	@printf '  make test ARGS=...  further arguments for pytest, for example ARGS="-k lineage"\n'
+
+$(BASE): pyproject.toml constraints/base.txt constraints/build.txt scripts/setup
+	@scripts/setup base
+	@touch $@
+
+$(TEXT): $(BASE) constraints/text.txt constraints/torch.txt
+	@scripts/setup text
+	@touch $@
+
+demo: $(if $(QUICK),$(BASE),$(TEXT)) ## raw reviews become a model that answers over HTTP (about five minutes; QUICK=1: one)
+	@$(BIN)/towpath demo examples/reviews $(if $(QUICK),--quick)
+
+test: $(BASE) ## all tests that need no torch (under ten minutes)
+	@$(BIN)/pytest -m 'not text' $(ARGS)
+
+test-text: $(TEXT) ## the tests with torch and transformers, the full demo among them
+	@$(BIN)/pytest -m text $(ARGS)
+
+lint: $(BASE) ## format, lint, strict types, import contracts
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(BASE) ## rewrite the sources in the project's format
+	@$(BIN)/ruff format $(SOURCES)
+	@$(BIN)/ruff check --fix $(SOURCES)
+
+check: lint ## lint and the fast tests: what to run before a commit
+	@$(BIN)/pytest $(ARGS)
+
+bench: $(BASE) ## measure the platform against its floors
+	@$(BIN)/python scripts/bench.py $(ARGS)
+
+bench-models: $(TEXT) ## accuracy of both demo models over three seeds (about ten minutes)
+	@$(BIN)/python examples/reviews/compare.py --seeds 1 2 3 $(ARGS)
+
+lock: $(BASE) ## write constraints/ anew (ARGS=--upgrade for the newest versions)
+	@scripts/lock $(ARGS)
+
+clean: ## remove .venv, caches and downloaded data; your platform's home stays
+	@rm -rf .venv .data examples/reviews/.data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
