@@ -185,7 +185,7 @@ def list_operation(kind: Kind) -> Operation:
 
 
 def delete_operation(kind: Kind) -> Operation:
-    """Return the Delete operation of a kind: refused by the kind's rule, asked of its controller, or a tombstone at once."""
+    """Return the Delete operation of a kind: refused by a rule, asked of its controller, or a tombstone at once."""
 
     def delete(transaction: Transaction, request: Request) -> Document:
         wanted = request.input.get(kind.name_member) or request.input.get(kind.arn_member)

@@ -6,6 +6,7 @@ from typing import IO, Protocol
 
 import msgspec
 
+from towpath.kernel.arns import Home
 from towpath.kernel.errors import Invalid
 
 
@@ -59,8 +60,54 @@ class StoredBlob(msgspec.Struct, frozen=True, kw_only=True):
     etag: str
 
 
+class Upload(msgspec.Struct, frozen=True, kw_only=True):
+    """A multipart upload that was begun and neither completed nor aborted."""
+
+    upload_id: str  #: becomes the version id of the finished object, so that completing twice can be told
+    bucket: str
+    key: str
+    content_type: str
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    created_at: datetime
+    created_by: str
+
+
+class UploadPart(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of a multipart upload."""
+
+    number: int  #: 1 to 10,000; parts are joined in this order
+    blob: str
+    size: int
+    etag: str
+    sha256: str
+
+
+class UploadRows(Protocol):
+    """The rows of unfinished multipart uploads inside one transaction (implemented by `store`)."""
+
+    def begin(self, upload: Upload) -> None:
+        """Record an upload."""
+
+    def find(self, upload_id: str) -> Upload | None:
+        """Return the upload, None when it was finished, aborted or never begun."""
+
+    def of(self, bucket: str, prefix: str) -> list[Upload]:
+        """Return the unfinished uploads to keys that start with `prefix`, by key and time."""
+
+    def put_part(self, upload_id: str, part: UploadPart) -> UploadPart | None:
+        """Record a part; return the one of the same number that it takes the place of."""
+
+    def parts(self, upload_id: str) -> list[UploadPart]:
+        """Return the parts in the order of their numbers."""
+
+    def end(self, upload_id: str) -> None:
+        """Forget the upload and its parts; their blobs are the caller's to discard after the commit."""
+
+
 class ObjectRows(Protocol):
     """The rows of buckets and object versions inside one transaction (implemented by `store`)."""
+
+    uploads: UploadRows
 
     def create_bucket(self, name: str, at: datetime) -> bool:
         """Record a bucket; False when it was there already."""
@@ -80,10 +127,16 @@ class ObjectRows(Protocol):
     def listing(
         self, bucket: str, prefix: str, *, after: str = "", until: str | None = None, limit: int = 1000
     ) -> list[ObjectVersion]:
-        """Return latest, not deleted versions with keys above `after` (bytewise), in order of key bytes."""
+        """Return latest, not deleted versions with keys above `after` and below `until`, in order of key bytes."""
 
     def versions(self, bucket: str, key: str) -> list[ObjectVersion]:
         """Return all versions of a key, newest first."""
+
+    def remove(self, bucket: str, key: str, version_id: str) -> ObjectVersion | None:
+        """Remove one version for good and make the newest of the others the latest; None when there was none."""
+
+    def known_blobs(self, names: Iterable[str]) -> set[str]:
+        """Return those of `names` that a version or a part of an upload refers to."""
 
 
 class ObjectStore(Protocol):
@@ -109,6 +162,11 @@ class ObjectStore(Protocol):
 
     def discard(self, blob: str) -> None:
         """Remove a blob that no row names."""
+
+
+def default_bucket(home: Home) -> str:
+    """Return the bucket that the SageMaker SDKs use when none is named."""
+    return f"sagemaker-{home.region}-{home.account}"
 
 
 def parse_s3_uri(uri: str) -> tuple[str, str]:

@@ -1,0 +1,114 @@
+"""One turn of the engine on one resource: observe, decide, commit, act, until there is nothing left to act on."""
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Protocol, TypeVar
+
+from msgspec.structs import replace
+
+from towpath.kernel.clock import Clock
+from towpath.kernel.decisions import Controller, Decision
+from towpath.kernel.errors import StaleRevision
+from towpath.kernel.generic import with_sort
+from towpath.kernel.kinds import Kind
+from towpath.kernel.resource import Resource
+from towpath.store import SqlTransaction
+from towpath.store.work import Lease
+
+R = TypeVar("R")
+logger = logging.getLogger(__name__)
+
+ROUNDS = 20  #: rounds of one turn at most; a controller that always finds something to do must not hold a thread
+RETRY_S = (0.1, 1.0, 5.0, 30.0, 120.0)  #: delay before the next try after 1, 2, 3, … exceptions in a row
+
+
+class WritableStore(Protocol):
+    """What the engine needs of the store."""
+
+    def read(self, work: Callable[[SqlTransaction], R]) -> R: ...
+
+    def write(self, work: Callable[[SqlTransaction], R]) -> R: ...
+
+
+class Turns:
+    """Takes turns on resources by their kind's controller."""
+
+    def __init__(
+        self,
+        store: WritableStore,
+        clock: Clock,
+        controllers: Mapping[str, Controller[Any]],
+        kinds: Mapping[str, Kind],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._controllers = controllers
+        self._kinds = kinds
+
+    def take(self, lease: Lease) -> None:
+        """Make the state of the leased resource follow its spec as far as that goes now, then give the lease back."""
+        try:
+            self._follow(lease)
+        except StaleRevision:
+            # Somebody changed the resource, or took the lease, while we decided: the decision is void, look again.
+            self._give_back(lease, self._clock.now(), failures=0)
+        except Exception:
+            failures = lease.failures + 1
+            delay = RETRY_S[min(failures, len(RETRY_S)) - 1]
+            logger.exception("reconciling %s failed %d times in a row; next try in %g s", lease.uid, failures, delay)
+            self._give_back(lease, self._clock.now() + timedelta(seconds=delay), failures=failures)
+
+    def _follow(self, lease: Lease) -> None:
+        for _ in range(ROUNDS):
+            resource = self._store.read(lambda transaction: transaction.resources.get(lease.uid))
+            controller = None if resource is None else self._controllers.get(resource.kind)
+            if resource is None or controller is None or not resource.is_live:
+                self._store.write(lambda transaction: transaction.work.remove(lease.uid))
+                return
+            observation = controller.observe(resource)
+            decision = controller.decide(resource, observation, self._clock.now())
+            written = self._commit(lease, controller, resource, decision)
+            if not decision.effects:
+                return
+            controller.act(written, decision)
+        self._give_back(lease, self._clock.now(), failures=0)
+
+    def _commit(self, lease: Lease, controller: Controller[Any], resource: Resource, decision: Decision) -> Resource:
+        """Write a decision, all of it or nothing; give the lease back with it when nothing is left to act on."""
+
+        def commit(transaction: SqlTransaction) -> Resource:
+            transaction.work.confirm(lease)
+            current = transaction.resources.get(resource.uid)
+            if current is None or current.revision != resource.revision:
+                raise StaleRevision(f"{resource.kind} {resource.name!r} was changed while it was decided about")
+            written = self._written(transaction, current, decision)
+            for event in decision.events:
+                transaction.events.append(event)
+            if decision.facts:
+                controller.apply(transaction, written, decision)
+            if not decision.effects:
+                transaction.work.give_back(lease, decision.due_at)
+            return written
+
+        return self._store.write(commit)
+
+    def _written(self, transaction: SqlTransaction, current: Resource, decision: Decision) -> Resource:
+        changes: dict[str, Any] = {}
+        if decision.state is not None and decision.state != current.state:
+            changes["state"] = decision.state
+        if decision.status is not None and decision.status != current.status:
+            changes["status"] = decision.status
+        if current.observed_generation != current.generation:
+            changes["observed_generation"] = current.generation
+        if decision.delete:
+            changes["deleted_at"] = transaction.now
+        if not changes:
+            return current
+        kind = self._kinds.get(current.kind)
+        if kind is not None and kind.indexed is not None:
+            changes["sort"] = with_sort(kind, replace(current, **changes)).sort
+        return transaction.resources.replace(current, **changes)
+
+    def _give_back(self, lease: Lease, due_at: datetime, *, failures: int) -> None:
+        self._store.write(lambda transaction: transaction.work.give_back(lease, due_at, failures))

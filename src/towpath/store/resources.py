@@ -1,0 +1,219 @@
+"""The repository of resources: rows of all kinds, their tags and counters."""
+
+import base64
+import binascii
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from towpath.kernel.errors import Conflict, Invalid, StaleRevision
+from towpath.kernel.ports import Filter, Page, Query
+from towpath.kernel.resource import Resource, Uid
+from towpath.store.codec import from_epoch, from_json, optional_time, to_epoch, to_json
+from towpath.store.tables import counter, resource, resource_index, tag
+
+_COLUMNS = {"name", "status", "parent", "created_at", "modified_at"}
+_DOCUMENTS = {"spec", "state", "sort"}
+_TIMES = {"created_at", "modified_at", "deleted_at"}
+
+
+class ResourceTable:
+    """Implements `kernel.ports.Resources` in one transaction."""
+
+    def __init__(self, connection: Connection, now: datetime, wake: Callable[[Uid], None]) -> None:
+        self._connection = connection
+        self._now = now
+        self._wake = wake  # makes the work of a resource due, in this same transaction
+
+    def find(self, kind: str, name: str) -> Resource | None:
+        return self._one(
+            select(resource).where(resource.c.kind == kind, resource.c.name == name, resource.c.deleted_at.is_(None))
+        )
+
+    def get(self, uid: Uid) -> Resource | None:
+        return self._one(select(resource).where(resource.c.uid == uid))
+
+    def by_arn(self, arn: str) -> Resource | None:
+        return self._one(select(resource).where(resource.c.arn == arn, resource.c.deleted_at.is_(None)))
+
+    def children(self, parent: Uid) -> list[Resource]:
+        rows = self._connection.execute(
+            select(resource)
+            .where(resource.c.parent == parent, resource.c.deleted_at.is_(None))
+            .order_by(resource.c.seq)
+        )
+        return [_resource(row) for row in rows]
+
+    def query(self, query: Query) -> Page:
+        statement = select(resource).where(resource.c.kind == query.kind, resource.c.deleted_at.is_(None))
+        for condition in query.filters:
+            statement = _filtered(statement, query.kind, condition)
+        column: Any
+        if query.sort_by in _COLUMNS:
+            column = resource.c[query.sort_by]
+        else:
+            joined = resource_index.alias()
+            statement = statement.join(
+                joined, and_(joined.c.uid == resource.c.uid, joined.c.member == query.sort_by)
+            ).add_columns(func.coalesce(joined.c.number, joined.c.text).label("sorted_by"))
+            column = func.coalesce(joined.c.number, joined.c.text)
+        if query.token is not None:
+            value, seq = _decode_token(query.token)
+            if query.descending:
+                statement = statement.where(or_(column < value, and_(column == value, resource.c.seq < seq)))
+            else:
+                statement = statement.where(or_(column > value, and_(column == value, resource.c.seq > seq)))
+        order = (column.desc(), resource.c.seq.desc()) if query.descending else (column, resource.c.seq)
+        rows = list(self._connection.execute(statement.order_by(*order).limit(query.limit + 1)))
+        token = None
+        if len(rows) > query.limit:
+            last = rows[query.limit - 1]
+            value = last._mapping[query.sort_by if query.sort_by in _COLUMNS else "sorted_by"]
+            token = _encode_token(value, last.seq)
+        return Page([_resource(row) for row in rows[: query.limit]], token)
+
+    def insert(self, new: Resource) -> None:
+        try:
+            self._connection.execute(insert(resource).values(**_values(msgspec.structs.asdict(new))))
+        except IntegrityError as error:
+            raise Conflict(f"{new.kind} {new.name!r} already exists") from error
+        self._index(new)
+
+    def replace(self, before: Resource, **changes: Any) -> Resource:
+        after = msgspec.structs.replace(
+            before, **{"modified_at": self._now, **changes, "revision": before.revision + 1}
+        )
+        values = {name: getattr(after, name) for name in {*changes, "modified_at", "revision"}}
+        done = self._connection.execute(
+            update(resource)
+            .where(resource.c.uid == before.uid, resource.c.revision == before.revision)
+            .values(**_values(values))
+        )
+        if done.rowcount != 1:
+            raise StaleRevision(f"{before.kind} {before.name!r} was changed by another writer")
+        if after.sort != before.sort:
+            self._index(after)
+        if after.status != before.status and after.parent is not None:
+            self._wake(after.parent)
+        return after
+
+    def tags(self, uid: Uid) -> dict[str, str]:
+        return {row.key: row.value for row in self._connection.execute(select(tag).where(tag.c.uid == uid))}
+
+    def set_tags(self, uid: Uid, tags: dict[str, str | None]) -> None:
+        if not tags:
+            return
+        self._connection.execute(delete(tag).where(tag.c.uid == uid, tag.c.key.in_(tags)))
+        kept = [{"uid": uid, "key": key, "value": value} for key, value in tags.items() if value is not None]
+        if kept:
+            self._connection.execute(insert(tag), kept)
+
+    def next_number(self, name: str) -> int:
+        raised = self._connection.execute(
+            update(counter).where(counter.c.name == name).values(value=counter.c.value + 1).returning(counter.c.value)
+        ).scalar_one_or_none()
+        if raised is None:
+            self._connection.execute(insert(counter).values(name=name, value=1))
+            return 1
+        return int(raised)
+
+    def _one(self, statement: Select[Any]) -> Resource | None:
+        row = self._connection.execute(statement).one_or_none()
+        return None if row is None else _resource(row)
+
+    def _index(self, item: Resource) -> None:
+        self._connection.execute(delete(resource_index).where(resource_index.c.uid == item.uid))
+        rows = [
+            {
+                "uid": item.uid,
+                "member": member,
+                "kind": item.kind,
+                "text": value if isinstance(value, str) else None,
+                "number": None if isinstance(value, str) else value,
+            }
+            for member, value in item.sort.items()
+            if value is not None
+        ]
+        if rows:
+            self._connection.execute(insert(resource_index), rows)
+
+
+def _filtered(statement: Select[Any], kind: str, condition: Filter) -> Select[Any]:
+    """Add a condition to a query over resources of `kind`."""
+    value = to_epoch(condition.value) if isinstance(condition.value, datetime) else condition.value
+    if condition.member in _COLUMNS:
+        return statement.where(_compare(resource.c[condition.member], condition.operator, value))
+    column = resource_index.c.text if isinstance(value, str) else resource_index.c.number
+    matching = select(resource_index.c.uid).where(
+        resource_index.c.kind == kind,
+        resource_index.c.member == condition.member,
+        _compare(column, condition.operator, value),
+    )
+    return statement.where(resource.c.uid.in_(matching))
+
+
+def _compare(column: Any, operator: str, value: Any) -> Any:
+    match operator:
+        case "=":
+            return column == value
+        case "contains":
+            return func.instr(func.lower(column), value.lower()) > 0
+        case ">":
+            return column > value
+        case "<":
+            return column < value
+        case ">=":
+            return column >= value
+        case "<=":
+            return column <= value
+    raise ValueError(f"a filter cannot use the operator {operator!r}")
+
+
+def _encode_token(value: Any, seq: int) -> str:
+    return base64.urlsafe_b64encode(to_json([value, seq])).decode("ascii")
+
+
+def _decode_token(token: str) -> tuple[Any, int]:
+    try:
+        value, seq = from_json(base64.urlsafe_b64decode(token))
+        return value, int(seq)
+    except (ValueError, TypeError, binascii.Error, msgspec.DecodeError) as error:
+        raise Invalid(f"NextToken {token!r} is not one that this server gave out") from error
+
+
+def _values(members: dict[str, Any]) -> dict[str, Any]:
+    """Return members of a resource as they stand in columns."""
+    values = dict(members)
+    for name in _DOCUMENTS & values.keys():
+        values[name] = to_json(values[name])
+    for name in _TIMES & values.keys():
+        values[name] = None if values[name] is None else to_epoch(values[name])
+    return values
+
+
+def _resource(row: Row[Any]) -> Resource:
+    return Resource(
+        uid=Uid(row.uid),
+        account=row.account,
+        region=row.region,
+        kind=row.kind,
+        name=row.name,
+        arn=row.arn,
+        spec=from_json(row.spec),
+        state=from_json(row.state),
+        status=row.status,
+        parent=None if row.parent is None else Uid(row.parent),
+        generation=row.generation,
+        observed_generation=row.observed_generation,
+        revision=row.revision,
+        format=row.format,
+        created_at=from_epoch(row.created_at),
+        created_by=row.created_by,
+        modified_at=from_epoch(row.modified_at),
+        deleted_at=optional_time(row.deleted_at),
+        sort=from_json(row.sort),
+    )

@@ -1,0 +1,182 @@
+"""The store on SQLite: one writer thread with group commit, any number of readers on snapshots.
+
+`synchronous=FULL` with the write-ahead log: a write returns after its batch has been synced. Each function of a batch
+runs in a savepoint of its own, so one that fails undoes itself and nothing else.
+Source of the settings: SQLite documentation, "Write-Ahead Logging" and "PRAGMA synchronous".
+"""
+
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, insert, select
+from sqlalchemy.pool import QueuePool
+
+from towpath.kernel.arns import Home
+from towpath.kernel.clock import Clock, SystemClock
+from towpath.kernel.errors import Unavailable
+from towpath.kernel.resource import Uid
+from towpath.store import migrations
+from towpath.store.tables import meta
+from towpath.store.unit_of_work import SqlTransaction
+
+R = TypeVar("R")
+_Item = tuple[Callable[[SqlTransaction], Any], "Future[Any]"]
+
+_WRITES = {"writes": True}  #: execution options of connections that write
+BATCH = 256  #: writes that share one sync at most
+
+
+class SqliteStore:
+    """Implements `kernel.ports.Store` on one file."""
+
+    def __init__(self, path: Path, *, home: Home | None = None, clock: Clock | None = None) -> None:
+        """Open the file, making it or raising its schema as needed.
+
+        Raises:
+            Invalid: the file was written by a newer release.
+        """
+        self.clock = clock or SystemClock()
+        self._listeners: list[Callable[[set[Uid]], None]] = []
+        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._engine = _engine(path)
+        migrations.upgrade(self._engine, path)
+        self.home = self._home(home or Home())
+        self._closed = threading.Event()
+        self._writer = threading.Thread(target=self._write_batches, name="store-writer", daemon=True)
+        self._writer.start()
+
+    def on_commit(self, listener: Callable[[set[Uid]], None]) -> None:
+        """Call `listener` after each commit that scheduled work, with what was scheduled."""
+        self._listeners.append(listener)
+
+    def read(self, work: Callable[[SqlTransaction], R]) -> R:
+        """Run `work` on a consistent snapshot; it must not write."""
+        with self._engine.connect() as connection:
+            return work(SqlTransaction(connection, self.home, self.clock.now()))
+
+    def write(self, work: Callable[[SqlTransaction], R]) -> R:
+        """Run `work` in a transaction on the writer thread; return when it is durable."""
+        if threading.current_thread() is self._writer:
+            raise RuntimeError("a transaction cannot wait for another one: pass the transaction on instead")
+        if self._closed.is_set():
+            raise Unavailable("The store is closed; the server is shutting down.")
+        future: Future[R] = Future()
+        self._queue.put((work, future))
+        return future.result()
+
+    def close(self) -> None:
+        """Finish what was accepted and close the file."""
+        if not self._closed.is_set():
+            self._closed.set()
+            self._queue.put(None)
+            self._writer.join()
+            self._engine.dispose()
+
+    def _home(self, wanted: Home) -> Home:
+        """Return the account and region that the file was made for; written on first use."""
+        with self._engine.connect().execution_options(**_WRITES) as connection, connection.begin():
+            stored = {row.name: row.value for row in connection.execute(select(meta))}
+            if "account" not in stored:
+                connection.execute(
+                    insert(meta),
+                    [{"name": "account", "value": wanted.account}, {"name": "region", "value": wanted.region}],
+                )
+                stored = {"account": wanted.account, "region": wanted.region}
+        return Home(account=stored["account"], region=stored["region"])
+
+    def _write_batches(self) -> None:
+        with self._engine.connect().execution_options(**_WRITES) as connection:
+            while (item := self._queue.get()) is not None:
+                batch = [item]
+                last = False
+                while len(batch) < BATCH:
+                    try:
+                        following = self._queue.get_nowait()
+                    except queue.Empty:
+                        break
+                    if following is None:
+                        last = True
+                        break
+                    batch.append(following)
+                self._commit(connection, batch)
+                if last:
+                    break
+        self._refuse_the_rest()
+
+    def _commit(self, connection: Connection, batch: list[_Item]) -> None:
+        """Run a batch in one database transaction; tell each caller how its own part ended after the sync."""
+        ended: list[Callable[[], None]] = []
+        scheduled: set[Uid] = set()
+        try:
+            with connection.begin():
+                for work, future in batch:
+                    ended.append(self._run(connection, work, future, scheduled))
+        except Exception as error:  # noqa: BLE001 - a full disk or a broken file: every caller of the batch is told
+            for _, future in batch:
+                future.set_exception(_as_unavailable(error))
+            return
+        for tell in ended:
+            tell()
+        if scheduled:
+            for listener in self._listeners:
+                listener(scheduled)
+
+    def _run(
+        self, connection: Connection, work: Callable[[SqlTransaction], R], future: "Future[R]", scheduled: set[Uid]
+    ) -> Callable[[], None]:
+        """Run one function in a savepoint; return how to tell its caller."""
+        transaction = SqlTransaction(connection, self.home, self.clock.now())
+        try:
+            with connection.begin_nested():
+                result = work(transaction)
+        except Exception as error:  # noqa: BLE001 - it belongs to the caller, who gets it
+            raised = error
+            return lambda: future.set_exception(raised)
+        scheduled |= transaction.work.scheduled
+        return lambda: future.set_result(result)
+
+    def _refuse_the_rest(self) -> None:
+        while True:
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                return
+            if item is not None:
+                item[1].set_exception(Unavailable("The store is closed; the server is shutting down."))
+
+
+def _as_unavailable(error: Exception) -> Exception:
+    reason = str(getattr(error, "orig", error))
+    told = Unavailable(f"The store could not commit: {reason}. Nothing was written; free disk space or mend the file.")
+    told.__cause__ = error
+    return told
+
+
+def _engine(path: Path) -> Engine:
+    """Return an engine whose transactions are begun here alone (Python's sqlite3 adds none of its own)."""
+    engine = create_engine(
+        f"sqlite:///{path}",
+        poolclass=QueuePool,
+        pool_size=16,
+        max_overflow=48,
+        connect_args={"timeout": 30, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A writer takes the lock at once: a transaction that begins as a reader cannot always become a writer.
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine

@@ -1,0 +1,239 @@
+"""All tables, in one place. Times are epoch seconds (UTC) as floating point numbers, documents are JSON text."""
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData()
+
+#: Every kind's resources, tombstones included.
+resource = Table(
+    "resource",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),  # breaks ties between equal times
+    Column("uid", String(32), nullable=False, unique=True),
+    Column("account", String(12), nullable=False),
+    Column("region", String(32), nullable=False),
+    Column("kind", String(64), nullable=False),
+    Column("name", String(512), nullable=False),
+    Column("arn", String(2048), nullable=False),
+    Column("parent", String(32)),
+    Column("spec", LargeBinary, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+    Column("status", String(64)),
+    Column("generation", Integer, nullable=False),
+    Column("observed_generation", Integer, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("format", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("created_by", String(256), nullable=False),
+    Column("modified_at", Float, nullable=False),
+    Column("deleted_at", Float),
+    Column("sort", LargeBinary, nullable=False),
+    Index(
+        "resource_live_name",
+        "account",
+        "region",
+        "kind",
+        "name",
+        unique=True,
+        sqlite_where=text("deleted_at IS NULL"),
+        postgresql_where=text("deleted_at IS NULL"),
+    ),
+    Index("resource_arn", "arn"),
+    Index("resource_kind_created", "kind", "created_at", "seq"),
+    Index("resource_kind_modified", "kind", "modified_at", "seq"),
+    Index("resource_kind_status", "kind", "status", "created_at", "seq"),
+    Index("resource_parent", "parent", "seq"),
+    sqlite_autoincrement=True,
+)
+
+#: The members that a kind is filtered and sorted by beyond the common ones.
+resource_index = Table(
+    "resource_index",
+    metadata,
+    Column("uid", String(32), ForeignKey("resource.uid"), primary_key=True),
+    Column("member", String(64), primary_key=True),
+    Column("kind", String(64), nullable=False),
+    Column("text", String(2048)),
+    Column("number", Float),
+    Index("resource_index_text", "kind", "member", "text", "uid"),
+    Index("resource_index_number", "kind", "member", "number", "uid"),
+)
+
+tag = Table(
+    "tag",
+    metadata,
+    Column("uid", String(32), ForeignKey("resource.uid"), primary_key=True),
+    Column("key", String(128), primary_key=True),
+    Column("value", String(256), nullable=False),
+)
+
+counter = Table(
+    "counter",
+    metadata,
+    Column("name", String(512), primary_key=True),
+    Column("value", Integer, nullable=False),
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("type", String(128), nullable=False),
+    Column("subject", String(32)),
+    Column("subject_arn", String(2048), nullable=False),
+    Column("principal", String(256), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("detail", LargeBinary, nullable=False),
+    Index("event_subject", "subject", "seq"),
+    sqlite_autoincrement=True,
+)
+
+#: Resources that the engine shall look at, each with at most one lease.
+work = Table(
+    "work",
+    metadata,
+    Column("uid", String(32), primary_key=True),
+    Column("due_at", Float, nullable=False),
+    Column("lease_until", Float),
+    Column("owner", String(64)),
+    Column("token", Integer, nullable=False, server_default="0"),  # grows with each lease; commits carry it
+    Column("failures", Integer, nullable=False, server_default="0"),  # in a row, for the delay before the next try
+    Index("work_due", "due_at"),
+)
+
+#: One row a step of an execution.
+step = Table(
+    "step",
+    metadata,
+    Column("execution", String(32), primary_key=True),
+    Column("name", String(256), primary_key=True),
+    Column("status", String(32), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("position", Integer, nullable=False),  # order in which steps were begun
+    Column("data", LargeBinary, nullable=False),
+)
+
+#: Terminal facts in the order in which they were applied to an execution.
+history = Table(
+    "history",
+    metadata,
+    Column("execution", String(32), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at", Float, nullable=False),
+    Column("fact", LargeBinary, nullable=False),
+)
+
+lineage_node = Table(
+    "lineage_node",
+    metadata,
+    Column("id", String(512), primary_key=True),
+    Column("type", String(64), nullable=False),
+    Column("properties", LargeBinary, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("modified_at", Float, nullable=False),
+)
+
+lineage_edge = Table(
+    "lineage_edge",
+    metadata,
+    Column("source", String(512), primary_key=True),
+    Column("destination", String(512), primary_key=True),
+    Column("association", String(64), primary_key=True),
+    Column("created_at", Float, nullable=False),
+    Index("lineage_edge_destination", "destination"),
+)
+
+bucket = Table(
+    "bucket",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("created_at", Float, nullable=False),
+)
+
+object_version = Table(
+    "object_version",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("bucket", String(63), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("version_id", String(64), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("etag", String(64), nullable=False),
+    Column("blob", String(128)),
+    Column("content_type", String(256), nullable=False),
+    Column("metadata", LargeBinary, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("created_by", String(256), nullable=False),
+    Column("is_latest", Boolean, nullable=False),
+    Column("is_delete_marker", Boolean, nullable=False),
+    Index("object_version_id", "bucket", "key", "version_id", unique=True),
+    Index(
+        "object_version_latest",
+        "bucket",
+        "key",
+        unique=True,
+        sqlite_where=text("is_latest = 1"),
+        postgresql_where=text("is_latest"),
+    ),
+    Index("object_version_blob", "blob"),
+    sqlite_autoincrement=True,
+)
+
+#: Multipart uploads that are neither completed nor aborted, and what was sent for them.
+upload = Table(
+    "upload",
+    metadata,
+    Column("upload_id", String(64), primary_key=True),
+    Column("bucket", String(63), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("content_type", String(256), nullable=False),
+    Column("metadata", LargeBinary, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("created_by", String(256), nullable=False),
+    Index("upload_key", "bucket", "key"),
+)
+
+upload_part = Table(
+    "upload_part",
+    metadata,
+    Column("upload_id", String(64), ForeignKey("upload.upload_id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("blob", String(128), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("etag", String(64), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Index("upload_part_blob", "blob"),
+)
+
+principal = Table(
+    "principal",
+    metadata,
+    Column("name", String(256), primary_key=True),
+    Column("access_key", String(128), nullable=False, unique=True),
+    Column("secret_key", String(256), nullable=False),
+    Column("token", String(256), nullable=False, unique=True),
+    Column("role", String(64), nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+#: Facts about the home itself: its id, the account, the region.
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)

@@ -1,0 +1,47 @@
+"""One transaction: the repositories of all nouns on one connection."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from towpath.kernel.arns import Home
+from towpath.kernel.resource import Uid
+from towpath.store.events import EventTable
+from towpath.store.lineage import LineageTable
+from towpath.store.objects import ObjectTable
+from towpath.store.principals import PrincipalTable
+from towpath.store.resources import ResourceTable
+from towpath.store.steps import StepTable
+from towpath.store.work import WorkTable
+
+
+class SqlTransaction:
+    """Implements `kernel.ports.Transaction`, and what features add to it in their own ports."""
+
+    def __init__(self, connection: Connection, home: Home, now: datetime) -> None:
+        self.connection = connection
+        self.home = home
+        self.now = now
+        self.work = WorkTable(connection)
+        self.resources = ResourceTable(connection, now, self._wake)
+        self.events = EventTable(connection)
+        self.objects = ObjectTable(connection)
+        self.lineage = LineageTable(connection)
+        self.steps = StepTable(connection)
+        self.principals = PrincipalTable(connection)
+
+    @contextmanager
+    def nested(self) -> Iterator[None]:
+        """Open a savepoint: an exception that leaves the block undoes what was written in it, and only that."""
+        scheduled = set(self.work.scheduled)
+        try:
+            with self.connection.begin_nested():
+                yield
+        except BaseException:
+            self.work.scheduled = scheduled
+            raise
+
+    def _wake(self, uid: Uid) -> None:
+        self.work.schedule(uid, self.now)

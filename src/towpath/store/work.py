@@ -1,0 +1,112 @@
+"""The repository of work items and their leases."""
+
+from datetime import datetime, timedelta
+
+import msgspec
+from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from towpath.kernel.errors import StaleRevision
+from towpath.kernel.resource import Uid
+from towpath.store.codec import from_epoch, to_epoch
+from towpath.store.tables import work
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """The right to decide about one resource for a while. A commit with an older token is refused."""
+
+    uid: Uid
+    token: int
+    due_at: datetime  #: when the work was due when the lease was taken
+    failures: int  #: tries in a row that ended in an exception
+
+
+class WorkTable:
+    """Implements `kernel.ports.Work`, and the leases that the engine takes."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.scheduled: set[Uid] = set()  #: for the engine, told after the commit
+
+    def schedule(self, uid: Uid, due_at: datetime) -> None:
+        at = to_epoch(due_at)
+        row = insert(work).values(uid=uid, due_at=at)
+        self._connection.execute(
+            row.on_conflict_do_update(index_elements=[work.c.uid], set_={"due_at": func.min(work.c.due_at, at)})
+        )
+        self.scheduled.add(uid)
+
+    def lease(self, owner: str, now: datetime, seconds: float, limit: int) -> list[Lease]:
+        """Take up to `limit` items that are due and that nobody holds, longest due first."""
+        at = to_epoch(now)
+        due = self._connection.execute(
+            select(work).where(work.c.due_at <= at, work.c.lease_until.is_(None)).order_by(work.c.due_at).limit(limit)
+        ).all()
+        leases = []
+        for row in due:
+            self._connection.execute(
+                update(work)
+                .where(work.c.uid == row.uid)
+                .values(
+                    owner=owner,
+                    token=row.token + 1,
+                    lease_until=to_epoch(now + timedelta(seconds=seconds)),
+                    due_at=_NEVER,  # what is scheduled from here on is seen as new when the lease is given back
+                )
+            )
+            leases.append(
+                Lease(uid=Uid(row.uid), token=row.token + 1, due_at=from_epoch(row.due_at), failures=row.failures)
+            )
+        return leases
+
+    def renew(self, lease: Lease, until: datetime) -> bool:
+        """Extend a lease that is still held; False when somebody else took over."""
+        done = self._connection.execute(
+            update(work).where(work.c.uid == lease.uid, work.c.token == lease.token).values(lease_until=to_epoch(until))
+        )
+        return done.rowcount == 1
+
+    def confirm(self, lease: Lease) -> None:
+        """Make sure that the lease is still ours. Raises StaleRevision when somebody else took over."""
+        token = self._connection.execute(select(work.c.token).where(work.c.uid == lease.uid)).scalar_one_or_none()
+        if token != lease.token:
+            raise StaleRevision(f"the lease {lease.token} on {lease.uid} was taken over")
+
+    def give_back(self, lease: Lease, due_at: datetime | None, failures: int = 0) -> None:
+        """End a lease; look again at `due_at`, or earlier when something was scheduled meanwhile."""
+        at = _NEVER if due_at is None else to_epoch(due_at)
+        self._connection.execute(
+            update(work)
+            .where(work.c.uid == lease.uid, work.c.token == lease.token)
+            .values(due_at=func.min(work.c.due_at, at), lease_until=None, owner=None, failures=failures)
+        )
+
+    def release_all(self) -> int:
+        """Make every item due that a lease was held on, for a home whose former process is gone for certain.
+
+        A lease taken hides the due time, so an item whose holder died is due at once.
+        """
+        return self._connection.execute(
+            update(work).where(work.c.lease_until.is_not(None)).values(due_at=0.0, lease_until=None, owner=None)
+        ).rowcount
+
+    def expire(self, now: datetime) -> int:
+        """Make items due whose lease ran out."""
+        at = to_epoch(now)
+        return self._connection.execute(
+            update(work).where(work.c.lease_until <= at).values(due_at=0.0, lease_until=None, owner=None)
+        ).rowcount
+
+    def remove(self, uid: Uid) -> None:
+        """Forget a resource that needs no more looking at."""
+        self._connection.execute(delete(work).where(work.c.uid == uid))
+
+    def next_due(self) -> datetime | None:
+        """Return when the next item is due or the next lease runs out; None when nothing will ever be."""
+        due = self._connection.execute(select(func.min(work.c.due_at)).where(work.c.lease_until.is_(None))).scalar()
+        lease = self._connection.execute(select(func.min(work.c.lease_until))).scalar()
+        times = [at for at in (due, lease) if at is not None and at < _NEVER]
+        return from_epoch(min(times)) if times else None
+
+
+_NEVER = 1e11  #: epoch seconds in the year 5138; NULL would not take part in comparisons
