@@ -1,0 +1,156 @@
+"""The repository of buckets and object versions. Keys are ordered by their bytes."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from towpath.kernel.objects import ObjectRef, ObjectVersion
+from towpath.store.codec import from_epoch, from_json, to_epoch, to_json
+from towpath.store.tables import bucket as bucket_table
+from towpath.store.tables import object_version, upload_part
+from towpath.store.uploads import UploadTable
+
+_NAMES_A_STATEMENT = 500  #: bound variables; older SQLite takes 999
+_LAST = "\U0010ffff"  #: sorts behind every other character
+
+
+class ObjectTable:
+    """Implements `kernel.objects.ObjectRows`.
+
+    SQLite compares text by the bytes of its UTF-8 form, which is the order that S3 promises; on PostgreSQL the columns
+    need the collation "C" for the same.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.uploads = UploadTable(connection)
+
+    def create_bucket(self, name: str, at: datetime) -> bool:
+        if self.bucket_created_at(name) is not None:
+            return False
+        self._connection.execute(insert(bucket_table).values(name=name, created_at=to_epoch(at)))
+        return True
+
+    def bucket_created_at(self, name: str) -> datetime | None:
+        created_at = self._connection.execute(
+            select(bucket_table.c.created_at).where(bucket_table.c.name == name)
+        ).scalar_one_or_none()
+        return None if created_at is None else from_epoch(created_at)
+
+    def buckets(self) -> list[tuple[str, datetime]]:
+        rows = self._connection.execute(select(bucket_table).order_by(bucket_table.c.name))
+        return [(row.name, from_epoch(row.created_at)) for row in rows]
+
+    def put(self, version: ObjectVersion) -> None:
+        self._connection.execute(
+            update(object_version)
+            .where(
+                object_version.c.bucket == version.bucket,
+                object_version.c.key == version.key,
+                object_version.c.is_latest,
+            )
+            .values(is_latest=False)
+        )
+        self._connection.execute(
+            insert(object_version).values(
+                bucket=version.bucket,
+                key=version.key,
+                version_id=version.version_id,
+                size=version.size,
+                sha256=version.sha256,
+                etag=version.etag,
+                blob=version.blob,
+                content_type=version.content_type,
+                metadata=to_json(version.metadata),
+                created_at=to_epoch(version.created_at),
+                created_by=version.created_by,
+                is_latest=True,
+                is_delete_marker=version.is_delete_marker,
+            )
+        )
+
+    def get(self, ref: ObjectRef) -> ObjectVersion | None:
+        which = object_version.c.is_latest if ref.version_id is None else object_version.c.version_id == ref.version_id
+        row = self._connection.execute(
+            select(object_version).where(object_version.c.bucket == ref.bucket, object_version.c.key == ref.key, which)
+        ).one_or_none()
+        return None if row is None else _version(row)
+
+    def listing(
+        self, bucket: str, prefix: str, *, after: str = "", until: str | None = None, limit: int = 1000
+    ) -> list[ObjectVersion]:
+        statement = select(object_version).where(
+            object_version.c.bucket == bucket,
+            object_version.c.is_latest,
+            object_version.c.is_delete_marker.is_(False),
+            object_version.c.key > after,
+            object_version.c.key >= prefix,
+        )
+        if until is not None:
+            statement = statement.where(object_version.c.key < until)
+        if (end := _behind(prefix)) is not None:
+            statement = statement.where(object_version.c.key < end)
+        return [
+            _version(row) for row in self._connection.execute(statement.order_by(object_version.c.key).limit(limit))
+        ]
+
+    def versions(self, bucket: str, key: str) -> list[ObjectVersion]:
+        rows = self._connection.execute(
+            select(object_version)
+            .where(object_version.c.bucket == bucket, object_version.c.key == key)
+            .order_by(object_version.c.seq.desc())
+        )
+        return [_version(row) for row in rows]
+
+    def remove(self, bucket: str, key: str, version_id: str) -> ObjectVersion | None:
+        removed = self.get(ObjectRef(bucket, key, version_id))
+        if removed is None:
+            return None
+        of_key = (object_version.c.bucket == bucket) & (object_version.c.key == key)
+        self._connection.execute(delete(object_version).where(of_key, object_version.c.version_id == version_id))
+        if removed.is_latest:
+            newest = select(object_version.c.seq).where(of_key).order_by(object_version.c.seq.desc()).limit(1)
+            self._connection.execute(
+                update(object_version).where(object_version.c.seq == newest.scalar_subquery()).values(is_latest=True)
+            )
+        return removed
+
+    def known_blobs(self, names: Iterable[str]) -> set[str]:
+        asked = list(names)
+        known: set[str] = set()
+        for start in range(0, len(asked), _NAMES_A_STATEMENT):
+            some = asked[start : start + _NAMES_A_STATEMENT]
+            for column in (object_version.c.blob, upload_part.c.blob):
+                known.update(self._connection.execute(select(column).where(column.in_(some))).scalars())
+        return known
+
+
+def _behind(prefix: str) -> str | None:
+    """Return the first text behind all that start with `prefix`, None when there is none."""
+    kept = prefix.rstrip(_LAST)
+    if not kept:
+        return None
+    following = ord(kept[-1]) + 1
+    if 0xD800 <= following <= 0xDFFF:
+        following = 0xE000  # surrogates are not characters and have no UTF-8 form
+    return kept[:-1] + chr(following)
+
+
+def _version(row: Row[Any]) -> ObjectVersion:
+    return ObjectVersion(
+        bucket=row.bucket,
+        key=row.key,
+        version_id=row.version_id,
+        size=row.size,
+        sha256=row.sha256,
+        etag=row.etag,
+        blob=row.blob,
+        content_type=row.content_type,
+        metadata=from_json(row.metadata),
+        created_at=from_epoch(row.created_at),
+        created_by=row.created_by,
+        is_latest=row.is_latest,
+        is_delete_marker=row.is_delete_marker,
+    )
