@@ -59,7 +59,7 @@ class Resources(Protocol):
     def children(self, parent: Uid) -> list[Resource]:
         """Return what was started by `parent`, oldest first."""
 
-    def insert(self, resource: Resource) -> None:
+    def insert(self, new: Resource) -> None:
         """Add a resource. Raises Conflict when a live one has the name."""
 
     def replace(self, before: Resource, **changes: Any) -> Resource:
@@ -75,14 +75,14 @@ class Resources(Protocol):
     def set_tags(self, uid: Uid, tags: dict[str, str | None]) -> None:
         """Set tags; None removes one."""
 
-    def next_number(self, counter: str) -> int:
+    def next_number(self, name: str) -> int:
         """Return 1, 2, 3, … for a named counter; a number is never given twice."""
 
 
 class Events(Protocol):
     """The append-only record of what happened."""
 
-    def append(self, event: Event) -> None:
+    def append(self, new: Event) -> None:
         """Add an event."""
 
     def of(self, subject: Uid) -> list[Event]:
@@ -118,13 +118,26 @@ class LineageRows(Protocol):
 class Transaction(Protocol):
     """One transaction: everything in it becomes durable and visible together, or not at all."""
 
-    home: Home
-    now: datetime
-    resources: Resources
-    events: Events
-    work: Work
-    objects: ObjectRows
-    lineage: LineageRows
+    @property
+    def home(self) -> Home: ...
+
+    @property
+    def now(self) -> datetime: ...
+
+    @property
+    def resources(self) -> Resources: ...
+
+    @property
+    def events(self) -> Events: ...
+
+    @property
+    def work(self) -> Work: ...
+
+    @property
+    def objects(self) -> ObjectRows: ...
+
+    @property
+    def lineage(self) -> LineageRows: ...
 
     def nested(self) -> AbstractContextManager[None]:
         """Open a savepoint: an exception that leaves the block undoes what was written in it, and only that."""
