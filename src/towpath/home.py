@@ -1,0 +1,123 @@
+"""Where a home is, which files it has, and how a client finds its server. Standard library only: the client uses it."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+FOLDER = ".towpath"
+DEFAULT_PORT = 7400
+_PROJECT_MARKS = (".git", "pyproject.toml", "pipeline.py")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A running server, as it tells of itself in `HOME/server.json`."""
+
+    url: str  #: for example "http://127.0.0.1:7400"
+    pid: int
+    started_at: float  #: epoch seconds
+    version: str
+    home: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """The administrator's keys, in `HOME/credentials` (mode 0600)."""
+
+    principal: str
+    access_key: str
+    secret_key: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class HomeFolder:
+    """The files of a home."""
+
+    path: Path
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "lock"
+
+    @property
+    def server_file(self) -> Path:
+        return self.path / "server.json"
+
+    @property
+    def credentials_file(self) -> Path:
+        return self.path / "credentials"
+
+    @property
+    def settings_file(self) -> Path:
+        return self.path / "towpath.toml"
+
+    @property
+    def database(self) -> Path:
+        return self.path / "towpath.db"
+
+    @property
+    def objects(self) -> Path:
+        return self.path / "objects"
+
+    @property
+    def jobs(self) -> Path:
+        return self.path / "jobs"
+
+    @property
+    def server_log(self) -> Path:
+        return self.path / "server.log"
+
+    def server(self) -> Server | None:
+        """Return what the last server wrote about itself; it may be gone. None when there was none."""
+        try:
+            return Server(**json.loads(self.server_file.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+
+    def credentials(self) -> Credentials | None:
+        """Return the administrator's keys, None before the first start."""
+        try:
+            return Credentials(**json.loads(self.credentials_file.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+
+    def write_server(self, server: Server) -> None:
+        """Write `server.json` whole or not at all."""
+        _write(self.server_file, json.dumps(asdict(server), indent=1), 0o644)
+
+    def write_credentials(self, credentials: Credentials) -> None:
+        """Write `credentials`, readable by the owner alone."""
+        _write(self.credentials_file, json.dumps(asdict(credentials), indent=1), 0o600)
+
+
+def find_home(start: Path | None = None) -> HomeFolder:
+    """Return the home to use: `TOWPATH_HOME`, else `.towpath` of the project around `start`, else `~/.towpath`.
+
+    The project is the nearest folder from `start` (default: the working folder) upwards that has a `.towpath` folder, else
+    the nearest that has `.git`, `pyproject.toml` or `pipeline.py`. The folder need not exist yet.
+    """
+    named = os.environ.get("TOWPATH_HOME")
+    if named:
+        return HomeFolder(Path(named).expanduser().absolute())
+    here = (start or Path.cwd()).absolute()
+    folders = [here, *here.parents]
+    for folder in folders:
+        if folder != Path.home() and (folder / FOLDER).is_dir():
+            return HomeFolder(folder / FOLDER)
+    for folder in folders:
+        if folder != Path.home() and any((folder / mark).exists() for mark in _PROJECT_MARKS):
+            return HomeFolder(folder / FOLDER)
+    return HomeFolder(Path.home() / FOLDER)
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)

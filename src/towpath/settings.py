@@ -1,0 +1,66 @@
+"""Every setting, its default and its meaning.
+
+Settings come from `HOME/towpath.toml`; an environment variable `TOWPATH_<NAME>` wins over the file. `docs/operations.md` has
+a line for each.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from towpath.kernel.errors import Invalid
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The settings of one home."""
+
+    host: str = "127.0.0.1"  #: address to listen on; only loopback addresses are accepted
+    port: int = 7400  #: first port to try; the next free one is taken when it is in use
+    account: str = "000000000000"  #: account id of a new home, 12 digits
+    region: str = "us-east-1"  #: region of a new home; AWS clients accept only real ones
+    sandbox: str = "auto"  #: how jobs are isolated: auto, namespace, bwrap or paths
+    engine_threads: int = 4  #: resources that are looked at side by side
+    lost_runner_restarts: int = 1  #: new attempts after a runner vanished
+    log_level: str = "INFO"  #: of the server's own log
+    images: dict[str, str] = {}  #: image name or pattern (with *) -> Python interpreter that stands for it
+
+
+def load(file: Path, environment: dict[str, str] | None = None) -> Settings:
+    """Return the settings of a home: defaults, then the file, then the environment.
+
+    Raises:
+        Invalid: the file is not TOML, or a setting is unknown or of the wrong type; names file and setting.
+    """
+    values: dict[str, Any] = {}
+    if file.exists():
+        try:
+            values = tomllib.loads(file.read_text(encoding="utf-8"))
+        except tomllib.TOMLDecodeError as error:
+            raise Invalid(f"{file} is not valid TOML: {error}") from error
+    environment = dict(os.environ) if environment is None else environment
+    for name in Settings.__struct_fields__:
+        given = environment.get(f"TOWPATH_{name.upper()}")
+        if given is not None and name != "images":
+            values[name] = given
+    try:
+        settings = msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"{file}: {error}; see docs/operations.md for the settings") from error
+    _check(settings, file)
+    return settings
+
+
+def _check(settings: Settings, file: Path) -> None:
+    if settings.host not in {"127.0.0.1", "::1", "localhost"}:
+        raise Invalid(
+            f"{file}: host is {settings.host!r}, but this release listens on loopback only (127.0.0.1, ::1 or localhost)"
+        )
+    if settings.sandbox not in {"auto", "namespace", "bwrap", "paths"}:
+        raise Invalid(f"{file}: sandbox is {settings.sandbox!r}; expected auto, namespace, bwrap or paths")
+    if not (len(settings.account) == 12 and settings.account.isdigit()):
+        raise Invalid(f"{file}: account is {settings.account!r}; expected 12 digits")
+    if not 0 <= settings.port <= 65535:
+        raise Invalid(f"{file}: port is {settings.port}; expected 0 to 65535 (0 takes any free one)")
