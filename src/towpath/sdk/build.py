@@ -1,0 +1,59 @@
+"""What a step needs to know of its pipeline to write itself out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from towpath.sdk.expressions import Document, Join, execution
+from towpath.sdk.packing import Bundle
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defaults:
+    """What is filled in where a step names nothing. Towpath runs steps with these; AWS wants real ones."""
+
+    role: str = "arn:aws:iam::000000000000:role/towpath"
+    image: str = "towpath/default"
+    instance_type: str = "ml.m5.large"
+    bucket: str = "sagemaker-us-east-1-000000000000"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Code:
+    """The code that a step asks for, as paths."""
+
+    script: str
+    source_dir: str | None = None
+    include: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """A pipeline while its definition is written."""
+
+    pipeline: str
+    defaults: Defaults
+    bundles: Mapping[str, Bundle]  #: by step name
+    tags: Mapping[str, list[dict[str, str]]]  #: where the code came from, by step name
+
+    def location(self, step: str, *more: str) -> Join:
+        """Return the S3 URI below which a step's outputs lie in each execution."""
+        return Join(("s3:/", self.defaults.bucket, self.pipeline, execution.id, step, *more), on="/")
+
+    def code_prefix(self, step: str) -> str:
+        """Return the key prefix of a step's code; it is the same as long as the code is."""
+        return f"{self.pipeline}/code/{self.bundles[step].digest}/"
+
+    def code_uri(self, step: str, name: str = "") -> str:
+        """Return the S3 URI of a file of the step's code, or of all of it."""
+        return f"s3://{self.defaults.bucket}/{self.code_prefix(step)}{name}"
+
+    def resources(self, *, instance_type: Any, instance_count: Any, volume_gb: Any) -> Document:
+        """Return the part of a job's request that says on what it runs."""
+        return {
+            "InstanceType": self.defaults.instance_type if instance_type is None else instance_type,
+            "InstanceCount": instance_count,
+            "VolumeSizeInGB": volume_gb,
+        }

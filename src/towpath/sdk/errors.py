@@ -1,0 +1,116 @@
+"""What can go wrong on the client's side of the API. Each message says what to do.
+
+ClientError
+├── DefinitionError       the pipeline as it is written is wrong; nothing was sent
+├── NoServer              no server answers, or none is known
+├── ExecutionFailed       a pipeline execution ended other than Succeeded
+├── TimedOut              what was waited for did not happen in time
+└── RequestFailed         the server refused a request; carries the wire's code, message and HTTP status
+    ├── NotFound
+    ├── Conflict          a name is taken, or the resource is in the wrong state
+    ├── Denied
+    ├── ModelError        the user's model answered an invocation with an error
+    └── ServerFault       the server's own fault (5xx)
+"""
+
+import re
+
+
+class ClientError(Exception):
+    """Something the caller of the SDK can act on."""
+
+
+class DefinitionError(ClientError):
+    """The pipeline as it is written is wrong."""
+
+
+class NoServer(ClientError):
+    """No server answers."""
+
+
+class ExecutionFailed(ClientError):
+    """A pipeline execution did not succeed."""
+
+
+class TimedOut(ClientError):
+    """What was waited for did not happen in time."""
+
+
+class RequestFailed(ClientError):
+    """The server refused a request.
+
+    Args:
+        code: the error's code on the wire, for example "ValidationException".
+        message: the server's words.
+        status: the HTTP status, for example 400.
+        request_id: what the server's own log calls this request; empty when it gave none.
+    """
+
+    def __init__(self, code: str, message: str, *, status: int, request_id: str = "") -> None:
+        self.code = code
+        self.message = message
+        self.status = status
+        self.request_id = request_id
+        super().__init__(f"{message} ({code})" if message else code)
+
+
+class NotFound(RequestFailed):
+    """There is no such resource."""
+
+
+class Conflict(RequestFailed):
+    """A name is taken, or the resource is not in a state that allows the request."""
+
+
+class Denied(RequestFailed):
+    """The credentials are missing, wrong, or do not allow the request."""
+
+
+class ModelError(RequestFailed):
+    """The model behind an endpoint answered with an error."""
+
+
+class ServerFault(RequestFailed):
+    """The server failed while it answered."""
+
+
+_DENIED = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "IncompleteSignature",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+_NOT_FOUND = frozenset(
+    {"ResourceNotFound", "ResourceNotFoundException", "NoSuchKey", "NoSuchBucket", "NoSuchVersion", "NotFound"}
+)
+_CONFLICT = frozenset({"ConflictException", "ResourceInUse", "ResourceInUseException", "PreconditionFailed"})
+#: The SageMaker API answers both "exists already" and "does not exist" with ValidationException; only the text differs.
+_EXISTS = re.compile(r"already exist", re.IGNORECASE)
+_MISSING = re.compile(r"could not find|does not exist", re.IGNORECASE)
+
+
+def request_failed(code: str, message: str, *, status: int, request_id: str = "") -> RequestFailed:
+    """Return the error of the right kind for an answer of the server."""
+    kind: type[RequestFailed] = RequestFailed
+    if code in _DENIED or status in {401, 403}:
+        kind = Denied
+    elif code == "ModelError" or status == 424:
+        kind = ModelError
+    elif code in _NOT_FOUND or status == 404:
+        kind = NotFound
+    elif code in _CONFLICT or status in {409, 412}:
+        kind = Conflict
+    elif status >= 500:
+        kind = ServerFault
+    elif code == "ValidationException" and _EXISTS.search(message):
+        kind = Conflict
+    elif code == "ValidationException" and _MISSING.search(message):
+        kind = NotFound
+    return kind(code, message, status=status, request_id=request_id)

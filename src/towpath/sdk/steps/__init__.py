@@ -1,0 +1,14 @@
+"""Typed steps of a pipeline. Each emits one step of the published definition document.
+
+A role, an account, an instance type or an image need not be named; what is left out is filled in from the pipeline's
+defaults.
+"""
+
+from towpath.sdk.steps.flow import Condition, Fail
+from towpath.sdk.steps.model import CreateModel, Register
+from towpath.sdk.steps.processing import Processing
+from towpath.sdk.steps.sources import Source
+from towpath.sdk.steps.step import Step
+from towpath.sdk.steps.training import Training
+
+__all__ = ["Condition", "CreateModel", "Fail", "Processing", "Register", "Source", "Step", "Training"]
