@@ -1,0 +1,267 @@
+"""The store keeps what was committed, undoes what failed, and never gives a number or a lease twice."""
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from towpath.kernel import generic
+from towpath.kernel.clock import VirtualClock
+from towpath.kernel.errors import Conflict, Invalid, StaleRevision
+from towpath.kernel.kinds import COMMON_FILTERS, COMMON_SORT, Kind
+from towpath.kernel.operations import Request
+from towpath.kernel.ports import Filter, Query
+from towpath.kernel.principals import PLATFORM
+from towpath.kernel.resource import Document, Resource, Uid
+from towpath.store import SqliteStore, SqlTransaction, migrations
+from towpath.store.tables import metadata
+from towpath.store.work import Lease
+
+THING = Kind(
+    noun="Thing",
+    arn_type="thing",
+    name_member="ThingName",
+    arn_member="ThingArn",
+    status_member="ThingStatus",
+    describe="DescribeThing",
+    listing="ListThings",
+    list_member="Things",
+    delete="DeleteThing",
+    filters=COMMON_FILTERS,
+    sort_by={**COMMON_SORT, "Weight": "Weight"},
+    indexed=lambda resource: {"Weight": resource.spec.get("Weight"), "Colour": resource.spec.get("Colour")},
+)
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: VirtualClock) -> Iterator[SqliteStore]:
+    opened = SqliteStore(tmp_path / "store.db", clock=clock)
+    yield opened
+    opened.close()
+
+
+def ask(operation: str, **members: object) -> Request:
+    return Request(operation=operation, input=dict(members), caller=PLATFORM)
+
+
+def make(store: SqliteStore, name: str, parent: Uid | None = None, **members: object) -> Resource:
+    request = Request(operation="CreateThing", input={"ThingName": name, **members}, caller=PLATFORM, parent=parent)
+    return store.write(lambda transaction: generic.create(transaction, THING, request))
+
+
+def names(store: SqliteStore, **members: object) -> list[str]:
+    """Return the names that ListThings gives, all pages of it."""
+    listing = generic.list_operation(THING).function
+
+    def page(transaction: SqlTransaction, request: Request) -> Document:
+        return listing(transaction, request)
+
+    found: list[str] = []
+    token: Document = {}
+    while True:
+        request = ask("ListThings", **members, **token)
+        answer = store.read(partial(page, request=request))
+        found += [thing["ThingName"] for thing in answer["Things"]]
+        if "NextToken" not in answer:
+            return found
+        token = {"NextToken": answer["NextToken"]}
+
+
+def test_what_was_written_is_read_back_after_a_restart(tmp_path: Path) -> None:
+    first = SqliteStore(tmp_path / "s.db")
+    made = make(first, "a", Weight=3, Nested={"list": [1, 2.5, None, "ü"]})
+    first.close()
+    second = SqliteStore(tmp_path / "s.db")
+    try:
+        assert second.read(lambda transaction: transaction.resources.find("Thing", "a")) == made
+    finally:
+        second.close()
+
+
+def test_a_failing_function_undoes_itself_and_leaves_its_neighbours(store: SqliteStore) -> None:
+    def fails(transaction: SqlTransaction) -> None:
+        generic.create(transaction, THING, ask("CreateThing", ThingName="half"))
+        raise ValueError("on purpose")
+
+    with pytest.raises(ValueError, match="on purpose"):
+        store.write(fails)
+    make(store, "whole")
+    assert names(store) == ["whole"]
+
+
+def test_a_savepoint_undoes_only_what_was_written_inside(store: SqliteStore) -> None:
+    def work(transaction: SqlTransaction) -> None:
+        generic.create(transaction, THING, ask("CreateThing", ThingName="outer"))
+        with pytest.raises(ValueError, match="inner"), transaction.nested():
+            generic.create(transaction, THING, ask("CreateThing", ThingName="inner"))
+            raise ValueError("inner")
+
+    store.write(work)
+    assert names(store) == ["outer"]
+
+
+def test_a_name_is_unique_among_live_resources_and_free_again_after_deletion(store: SqliteStore) -> None:
+    first = make(store, "a")
+    with pytest.raises(Conflict, match="already exists"):
+        make(store, "a")
+    delete = generic.delete_operation(THING).function
+    store.write(lambda transaction: delete(transaction, ask("DeleteThing", ThingName="a")))
+    second = make(store, "a")
+    assert second.uid != first.uid
+    tombstone = store.read(lambda transaction: transaction.resources.get(first.uid))
+    assert tombstone is not None
+    assert not tombstone.is_live
+
+
+def test_the_second_of_two_writers_is_told_to_decide_again(store: SqliteStore) -> None:
+    made = make(store, "a")
+    store.write(lambda transaction: transaction.resources.replace(made, status="One"))
+    with pytest.raises(StaleRevision):
+        store.write(lambda transaction: transaction.resources.replace(made, status="Two"))
+    found = store.read(lambda transaction: transaction.resources.find("Thing", "a"))
+    assert found is not None
+    assert found.status == "One"
+
+
+def test_a_change_of_status_makes_the_parent_due(store: SqliteStore, clock: VirtualClock) -> None:
+    parent = make(store, "parent")
+    child = make(store, "child", parent=parent.uid)
+    store.write(lambda transaction: transaction.resources.replace(child, status="Done"))
+    leases = store.write(lambda transaction: transaction.work.lease("me", clock.now(), 60, 10))
+    assert [lease.uid for lease in leases] == [parent.uid]
+
+
+def test_pages_hold_every_resource_once_whatever_the_order(store: SqliteStore, clock: VirtualClock) -> None:
+    made = []
+    for number in range(7):
+        made.append(f"n{number}")
+        make(store, f"n{number}", Weight=number % 3)
+        if number % 2:
+            clock.advance(1)
+    for sort_by in ("Name", "CreationTime", "Weight"):
+        for order in ("Ascending", "Descending"):
+            found = names(store, SortBy=sort_by, SortOrder=order, MaxResults=2)
+            assert sorted(found) == made, (sort_by, order)
+    assert names(store, SortBy="Name", SortOrder="Ascending", MaxResults=3) == made
+
+
+def test_filters_narrow_the_list(store: SqliteStore, clock: VirtualClock) -> None:
+    make(store, "red-1", Colour="red", Weight=1)
+    clock.advance(10)
+    later = make(store, "blue-2", Colour="blue", Weight=2)
+    assert names(store, NameContains="RED") == ["red-1"]
+    assert names(store, CreationTimeAfter=later.created_at.timestamp()) == ["blue-2"]
+    query = Query(kind="Thing", filters=(Filter("Colour", "=", "blue"), Filter("Weight", ">", 1)))
+    page = store.read(lambda transaction: transaction.resources.query(query))
+    assert [item.name for item in page.items] == ["blue-2"]
+
+
+def test_a_made_up_token_is_refused(store: SqliteStore) -> None:
+    with pytest.raises(Invalid, match="NextToken"):
+        names(store, NextToken="nonsense")
+
+
+def test_numbers_are_never_given_twice_even_when_the_writer_fails(store: SqliteStore) -> None:
+    given_out: list[int] = []
+
+    def take() -> None:
+        for _ in range(20):
+            given_out.append(store.write(lambda transaction: transaction.resources.next_number("group")))
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(given_out) == list(range(1, 81))
+
+
+def test_tags_are_set_changed_and_removed(store: SqliteStore) -> None:
+    made = make(store, "a", Tags=[{"Key": "k", "Value": "1"}, {"Key": "other", "Value": "x"}])
+    store.write(lambda transaction: transaction.resources.set_tags(made.uid, {"k": "2", "other": None}))
+    assert store.read(lambda transaction: transaction.resources.tags(made.uid)) == {"k": "2"}
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    steps=st.lists(st.tuples(st.sampled_from(["schedule", "lease", "back", "time"]), st.integers(0, 3)), max_size=30)
+)
+def test_work_is_held_by_one_and_never_forgotten(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
+) -> None:
+    """Whatever the order of calls: no two live leases on one item, and what was scheduled comes up again in the end."""
+    clock = VirtualClock()
+    store = SqliteStore(tmp_path_factory.mktemp("work") / "s.db", clock=clock)
+    held: dict[str, Lease] = {}
+    wanted: set[str] = set()
+    try:
+        for action, number in steps:
+            uid = Uid(f"item{number}")
+            if action == "schedule":
+                store.write(lambda transaction, uid=uid: transaction.work.schedule(uid, clock.now()))  # type: ignore[misc]
+                wanted.add(uid)
+            elif action == "lease":
+                for lease in store.write(lambda transaction: transaction.work.lease("me", clock.now(), 60, 2)):
+                    assert lease.uid not in held
+                    held[lease.uid] = lease
+                    wanted.discard(lease.uid)
+            elif action == "back" and uid in held:
+                lease = held.pop(uid)
+                store.write(lambda transaction, lease=lease: transaction.work.give_back(lease, None))  # type: ignore[misc]
+            else:
+                clock.advance(number)
+        for lease in held.values():
+            store.write(lambda transaction, lease=lease: transaction.work.give_back(lease, None))  # type: ignore[misc]
+        due = store.write(lambda transaction: transaction.work.lease("me", clock.now(), 60, 10))
+        assert {lease.uid for lease in due} == wanted
+    finally:
+        store.close()
+
+
+def test_a_lease_that_ran_out_is_refused_and_its_work_is_due_again(store: SqliteStore, clock: VirtualClock) -> None:
+    uid = Uid("item")
+    store.write(lambda transaction: transaction.work.schedule(uid, clock.now()))
+    (old,) = store.write(lambda transaction: transaction.work.lease("gone", clock.now(), 60, 1))
+    clock.advance(61)
+    store.write(lambda transaction: transaction.work.expire(clock.now()))
+    (new,) = store.write(lambda transaction: transaction.work.lease("me", clock.now(), 60, 1))
+    assert new.token > old.token
+    with pytest.raises(StaleRevision):
+        store.write(lambda transaction: transaction.work.confirm(old))
+    assert store.read(lambda transaction: transaction.work.next_due()) == clock.now() + timedelta(seconds=60)
+
+
+def test_the_migrations_make_exactly_the_tables_of_this_release(tmp_path: Path) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+    from sqlalchemy import create_engine
+
+    SqliteStore(tmp_path / "s.db").close()
+    engine = create_engine(f"sqlite:///{tmp_path / 's.db'}")
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+    assert migrations.current(create_engine(f"sqlite:///{tmp_path / 's.db'}")) == migrations.HEAD
+
+
+def test_a_store_of_a_newer_release_is_refused_unharmed(tmp_path: Path) -> None:
+    import sqlite3
+
+    path = tmp_path / "s.db"
+    SqliteStore(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    with pytest.raises(Invalid, match="newer release"):
+        SqliteStore(path)
