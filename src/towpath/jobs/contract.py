@@ -1,0 +1,139 @@
+"""What every job finds around it, whatever its kind: configuration files, environment variables, cores, provenance."""
+
+import json
+from collections.abc import Mapping
+
+import msgspec
+
+from towpath.jobs.channels import PinnedInput, Role
+from towpath.kernel.arns import Home
+from towpath.kernel.errors import Invalid, Unsupported
+from towpath.kernel.resource import Document
+
+HOST = "algo-1"  #: the one host of a job, by the name that scripts compare with; nothing needs to resolve it
+GROUP = "homogeneousCluster"
+TOOLKIT_PATH = "input/config/towpath_toolkit.py"  #: below /opt/ml
+MESSAGE_LENGTH = 1024  #: of FailureReason and ExitMessage in the API
+
+#: Virtual CPUs by the size at the end of an instance type. Source: Amazon EC2 instance types (the general, compute and
+#: memory families agree on these).
+_CORES = {
+    "medium": 2,
+    "large": 2,
+    "xlarge": 4,
+    "metal": 96,
+}
+
+
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """What is the same for all jobs of a home; supplied by the composition root."""
+
+    home: Home
+    host_cores: int
+    toolkit_source: str  #: text of the script-mode launcher, laid out in each job that needs it
+    environment: dict[str, str] = msgspec.field(default_factory=dict)  #: for every job, for example AWS_ENDPOINT_URL
+    lost_runner_restarts: int = 1  #: new attempts after a runner has vanished
+
+
+class Allocation(msgspec.Struct, frozen=True):
+    """How many cores a job gets, and what to tell about it."""
+
+    cores: int
+    note: str | None
+
+
+def allocation(instance_type: str, host_cores: int) -> Allocation:
+    """Return the cores for an instance type: those of the real one, at most those of this host, 1 for unknown types."""
+    size = instance_type.rpartition(".")[2]
+    multiple = size.removesuffix("xlarge")
+    if size in _CORES:
+        asked = _CORES[size]
+    elif size.endswith("xlarge") and multiple.isdigit():
+        asked = 4 * int(multiple)
+    else:
+        return Allocation(1, f"{instance_type} is not an instance type known here; the job gets 1 core")
+    if asked > host_cores:
+        return Allocation(host_cores, f"{instance_type} has {asked} cores, this host {host_cores}")
+    return Allocation(asked, None)
+
+
+def resource_config(instance_type: str) -> Document:
+    """Return the content of resourceconfig.json for a job on one host."""
+    return {
+        "current_host": HOST,
+        "current_instance_type": instance_type,
+        "current_group_name": GROUP,
+        "hosts": [HOST],
+        "instance_groups": [{"instance_group_name": GROUP, "instance_type": instance_type, "hosts": [HOST]}],
+        "network_interface_name": "lo",
+    }
+
+
+def refuse_several_hosts(count: int) -> None:
+    """Raise Unsupported when a job asks for more than one instance."""
+    if count > 1:
+        raise Unsupported(
+            f"InstanceCount {count} is not supported yet: a job runs on one host. Set InstanceCount to 1."
+        )
+
+
+def environment(surroundings: Surroundings, asked: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """Return a job's variables: the home's, then the request's, then those of the contract, which nobody overrides."""
+    region = surroundings.home.region
+    return {
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "PYTHONUNBUFFERED": "1",
+        **surroundings.environment,
+        **asked,
+        **own,
+    }
+
+
+def as_json(document: object) -> str:
+    """Return a configuration file's text."""
+    return json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True)
+
+
+def shortened(message: str, limit: int = MESSAGE_LENGTH) -> str:
+    """Return `message` within the API's length; what is left out is in the middle, since the end tells most."""
+    message = message.strip()
+    if len(message) <= limit:
+        return message
+    head = limit // 4
+    return f"{message[:head]} … {message[-(limit - head - 3) :]}"
+
+
+def below(uri: str, *parts: str) -> tuple[str, str]:
+    """Return (bucket, key) of something below an `s3://` URI, whether or not this ends in a slash."""
+    scheme, _, rest = uri.partition("://")
+    bucket, _, prefix = rest.partition("/")
+    if scheme != "s3" or not bucket:
+        raise Invalid(f"{uri!r} is not an S3 URI; expected s3://bucket/key")
+    return bucket, "/".join(part for part in (prefix.strip("/"), *parts) if part)
+
+
+class CodeOrigin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a job's code comes from, as exactly as is known."""
+
+    commit: str | None = None
+    dirty: bool | None = None  #: the working tree differed from the commit
+    tree: str | None = None  #: digest of the code that was sent
+    repository: str | None = None
+    objects: tuple[str, ...] = ()  #: `uri sha256` of the code objects that the job was given
+
+
+def code_origin(tags: Mapping[str, str], inputs: tuple[PinnedInput, ...]) -> CodeOrigin | None:
+    """Return what is known of a job's code: the client's tags, digests of code objects; None without code."""
+    objects = tuple(
+        f"{item.uri} {item.sha256}" for pinned in inputs if pinned.role is Role.CODE for item in pinned.objects
+    )
+    dirty = tags.get("towpath:code-dirty")
+    origin = CodeOrigin(
+        commit=tags.get("towpath:code-commit"),
+        dirty=None if dirty is None else dirty.lower() == "true",
+        tree=tags.get("towpath:code-tree"),
+        repository=tags.get("towpath:code-repository"),
+        objects=objects,
+    )
+    return None if origin == CodeOrigin() else origin

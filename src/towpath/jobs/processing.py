@@ -1,0 +1,150 @@
+"""CreateProcessingJob as a job: what is read, what is run, what is kept."""
+
+from collections.abc import Mapping
+
+from towpath.jobs.channels import PinnedInput, Role, WantedInput, below_root, input_files
+from towpath.jobs.contract import (
+    Surroundings,
+    allocation,
+    as_json,
+    below,
+    environment,
+    refuse_several_hosts,
+    resource_config,
+)
+from towpath.jobs.images import Environment
+from towpath.jobs.model import JobSpec, Limits, Output
+from towpath.jobs.requests import ProcessingInput, ProcessingJobRequest
+from towpath.kernel.errors import Invalid, Unsupported
+from towpath.kernel.objects import ObjectRef, parse_s3_uri
+from towpath.kernel.resource import Document, Resource, view
+
+_CODE_NAMES = {"code", "entrypoint", "aux"}  #: what the SageMaker SDKs call the inputs that hold code
+
+
+def wanted_inputs(request: ProcessingJobRequest) -> tuple[WantedInput, ...]:
+    """Return the objects that a processing job asks for.
+
+    Raises:
+        Invalid, Unsupported: an input is not one that can be laid out.
+    """
+    return tuple(_wanted(item, request) for item in request.processing_inputs if not item.app_managed)
+
+
+def _wanted(item: ProcessingInput, request: ProcessingJobRequest) -> WantedInput:
+    source = item.s3_input
+    what = f"ProcessingInputs {item.input_name!r}"
+    if source is None:
+        raise Unsupported(f"{what}: only S3Input is supported; put the data into S3 and name it there")
+    if source.s3_data_type not in {"S3Prefix", "ManifestFile"}:
+        raise Unsupported(f"{what}: S3DataType {source.s3_data_type!r} is not supported; use S3Prefix or ManifestFile")
+    if source.s3_input_mode != "File" or source.s3_compression_type != "None":
+        raise Unsupported(f"{what}: only S3InputMode File without compression is supported")
+    if source.local_path is None:
+        raise Invalid(f"{what}: LocalPath is missing; say where below /opt/ml/processing the files shall lie")
+    parse_s3_uri(source.s3_uri)
+    specification = request.app_specification
+    folder = source.local_path.rstrip("/")
+    names_code = any(
+        word == folder or word.startswith(folder + "/")
+        for word in (*specification.container_entrypoint, *specification.container_arguments[:1])
+    )
+    return WantedInput(
+        name=item.input_name,
+        uri=source.s3_uri,
+        path=below_root(source.local_path, what=f"{what}: LocalPath"),
+        manifest=source.s3_data_type == "ManifestFile",
+        role=Role.CODE if names_code or item.input_name in _CODE_NAMES else Role.DATA,
+    )
+
+
+def outputs(request: ProcessingJobRequest) -> tuple[Output, ...]:
+    """Return the folders that are kept. `Continuous` outputs are kept at the end of the job too, and whether it
+    failed or not, since on SageMaker what was written before a failure is already there."""
+    found = []
+    for item in request.processing_output_config.outputs:
+        what = f"ProcessingOutputConfig.Outputs {item.output_name!r}"
+        if item.app_managed:
+            continue
+        if item.feature_store_output is not None or item.s3_output is None:
+            raise Unsupported(f"{what}: only S3Output is supported")
+        if item.s3_output.local_path is None:
+            raise Invalid(f"{what}: LocalPath is missing; say which folder below /opt/ml/processing is kept")
+        bucket, key = below(item.s3_output.s3_uri)
+        found.append(
+            Output(
+                name=item.output_name,
+                path=below_root(item.s3_output.local_path, what=f"{what}: LocalPath"),
+                bucket=bucket,
+                key=key,
+                on_failure=item.s3_output.s3_upload_mode == "Continuous",
+            )
+        )
+    return tuple(found)
+
+
+def check(request: ProcessingJobRequest) -> None:
+    """Raise Invalid or Unsupported when the request cannot become a job on this platform."""
+    wanted_inputs(request)
+    outputs(request)
+    refuse_several_hosts(request.processing_resources.cluster_config.instance_count)
+    if not request.app_specification.container_entrypoint:
+        raise Invalid(
+            "AppSpecification.ContainerEntrypoint is missing. Images are Python environments here and have no command "
+            'of their own; name one, for example ["python3", "/opt/ml/processing/input/code/prepare.py"].'
+        )
+
+
+def job(
+    resource: Resource,
+    *,
+    key: str,
+    surroundings: Surroundings,
+    image: Environment,
+    inputs: tuple[PinnedInput, ...],
+    paths: Mapping[ObjectRef, str],
+    tags: Mapping[str, str],
+) -> JobSpec:
+    """Return a processing job for the back end."""
+    request = view(ProcessingJobRequest, resource.spec)
+    check(request)
+    cluster = request.processing_resources.cluster_config
+    allocated = allocation(cluster.instance_type, surroundings.host_cores)
+    kept = outputs(request)
+    notes = {"note": allocated.note} if allocated.note else {}
+    return JobSpec(
+        key=key,
+        kind="processing",
+        name=resource.name,
+        argv=(*request.app_specification.container_entrypoint, *request.app_specification.container_arguments),
+        environment=environment(
+            surroundings,
+            request.environment,
+            {"PROCESSING_JOB_NAME": resource.name, "PROCESSING_JOB_ARN": resource.arn},
+        ),
+        python=image.python,
+        files={
+            "config/processingjobconfig.json": as_json(job_config(resource)),
+            "config/resourceconfig.json": as_json(resource_config(cluster.instance_type)),
+        },
+        # The script may expect the folder of an input that holds no objects, and never has to make that of an output.
+        folders=("output", *(item.path for item in kept), *(item.path for item in wanted_inputs(request))),
+        inputs=input_files(inputs, paths),
+        outputs=kept,
+        failure_file="output/message",
+        limits=Limits(
+            max_runtime_s=float(request.stopping_condition.max_runtime_in_seconds),
+            cores=allocated.cores,
+            network=not request.network_config.enable_network_isolation,
+        ),
+        tags={**tags, **notes},
+    )
+
+
+def job_config(resource: Resource) -> Document:
+    """Return the content of processingjobconfig.json: the request, with the job's name and ARN."""
+    return {
+        **resource.spec,
+        "ProcessingJobName": resource.name,
+        "ProcessingJobArn": resource.arn,
+    }

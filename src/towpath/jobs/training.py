@@ -1,0 +1,355 @@
+"""CreateTrainingJob as a job: channels, hyperparameters, the three ways to run, and what is kept."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from towpath.jobs.channels import PinnedInput, Role, WantedInput, below_root, input_files
+from towpath.jobs.contract import (
+    HOST,
+    TOOLKIT_PATH,
+    Surroundings,
+    allocation,
+    as_json,
+    below,
+    environment,
+    refuse_several_hosts,
+    resource_config,
+)
+from towpath.jobs.images import Environment
+from towpath.jobs.metrics import definitions
+from towpath.jobs.model import JobSpec, Limits, Output, OutputMode
+from towpath.jobs.requests import Channel, TrainingJobRequest
+from towpath.kernel.errors import Invalid, Unsupported
+from towpath.kernel.objects import ObjectRef, parse_s3_uri
+from towpath.kernel.resource import Document, Resource, view
+
+_CODE_CHANNELS = {
+    "code",
+    "sm_drivers",
+    "sagemaker_remote_function_bootstrap",
+    "pre_exec_script_and_dependencies",
+}  #: what the SageMaker SDKs call the channels that hold code
+_CONTROL_PREFIX = "sagemaker_"  #: hyperparameters that speak to the toolkit, not to the script
+_KNOWN_CONTROL = {
+    "sagemaker_program",
+    "sagemaker_submit_directory",
+    "sagemaker_container_log_level",
+    "sagemaker_region",
+    "sagemaker_job_name",
+}
+
+
+def decoded(value: str) -> Any:
+    """Return a hyperparameter's value: what it means as JSON, else the text itself.
+
+    Framework estimators send JSON, pipeline variables arrive as they are.
+    """
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def hyperparameters(request: TrainingJobRequest) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the decoded hyperparameters: (the script's own, those that control the toolkit)."""
+    own: dict[str, Any] = {}
+    control: dict[str, Any] = {}
+    for key, value in sorted(request.hyper_parameters.items()):
+        is_control = key.startswith(_CONTROL_PREFIX) or key == "_tuning_objective_metric"
+        (control if is_control else own)[key] = decoded(value)
+    return own, control
+
+
+def arguments(own: Mapping[str, Any]) -> list[str]:
+    """Return the script's command line: `--key value`, keys sorted, `-k` for keys of one letter.
+
+    Booleans read `True` and `False`, null is empty, a map reads `a=1,b=2`, as the training toolkit writes them.
+    """
+    words: list[str] = []
+    for key, value in sorted(own.items()):
+        words.append(f"-{key}" if len(key) == 1 else f"--{key}")
+        if value is None:
+            words.append("")
+        elif isinstance(value, dict):
+            words.append(",".join(f"{name}={item}" for name, item in sorted(value.items())))
+        else:
+            words.append(str(value))
+    return words
+
+
+def wanted_inputs(request: TrainingJobRequest) -> tuple[WantedInput, ...]:
+    """Return the objects that a training job asks for: channels, the source archive, checkpoints of an earlier run.
+
+    Raises:
+        Invalid, Unsupported: one of them cannot be laid out.
+    """
+    wanted = [_wanted(channel, request) for channel in request.input_data_config]
+    program, source = script(request)
+    if program is not None and source is not None and source.startswith("s3://"):
+        parse_s3_uri(source)
+        wanted.append(WantedInput(name="sourcedir", uri=source, path="code", unpack=True, role=Role.CODE))
+    if request.checkpoint_config is not None:
+        wanted.append(
+            WantedInput(
+                name="checkpoints",
+                uri=request.checkpoint_config.s3_uri,
+                path=below_root(request.checkpoint_config.local_path, what="CheckpointConfig.LocalPath"),
+                role=Role.CHECKPOINT,
+                optional=True,
+            )
+        )
+    return tuple(wanted)
+
+
+def _wanted(channel: Channel, request: TrainingJobRequest) -> WantedInput:
+    what = f"InputDataConfig {channel.channel_name!r}"
+    source = channel.data_source.s3_data_source
+    if source is None:
+        raise Unsupported(f"{what}: only S3DataSource is supported; put the data into S3 and name it there")
+    if source.s3_data_type not in {"S3Prefix", "ManifestFile"}:
+        raise Unsupported(f"{what}: S3DataType {source.s3_data_type!r} is not supported; use S3Prefix or ManifestFile")
+    mode = channel.input_mode or request.algorithm_specification.training_input_mode
+    if mode == "Pipe":
+        raise Unsupported(f"{what}: input mode Pipe is not supported; use File")
+    if channel.compression_type != "None" or channel.record_wrapper_type != "None":
+        raise Unsupported(f"{what}: CompressionType and RecordWrapperType are not supported; leave them None")
+    parse_s3_uri(source.s3_uri)
+    return WantedInput(
+        name=channel.channel_name,
+        uri=source.s3_uri,
+        path=f"input/data/{channel.channel_name}",
+        manifest=source.s3_data_type == "ManifestFile",
+        role=Role.CODE if channel.channel_name in _CODE_CHANNELS else Role.DATA,
+    )
+
+
+def script(request: TrainingJobRequest) -> tuple[str | None, str | None]:
+    """Return (program, source directory) of script mode, (None, None) when the request runs another way."""
+    specification = request.algorithm_specification
+    if specification.container_entrypoint or specification.container_arguments:
+        return None, None
+    _, control = hyperparameters(request)
+    program = control.get("sagemaker_program")
+    if not program:
+        return None, None
+    source = control.get("sagemaker_submit_directory")
+    return str(program), str(source) if source else None
+
+
+def model_location(request: TrainingJobRequest, name: str) -> tuple[str, str]:
+    """Return (bucket, key) of what becomes of /opt/ml/model: an archive, or a prefix where compression is NONE."""
+    config = request.output_data_config
+    last = "model/" if config.compression_type == "NONE" else "model.tar.gz"
+    return below(config.s3_output_path, name, "output", last)
+
+
+def outputs(request: TrainingJobRequest, name: str) -> tuple[Output, ...]:
+    """Return the folders that are kept."""
+    plain = request.output_data_config.compression_type == "NONE"
+    mode = OutputMode.FILES if plain else OutputMode.DISCARD_IF_EMPTY_ARCHIVE
+    bucket, key = model_location(request, name)
+    data_bucket, data_key = below(
+        request.output_data_config.s3_output_path, name, "output", "data" if plain else "output.tar.gz"
+    )
+    found = [
+        # No archive of an empty folder: what reads the model next then says that there is none.
+        Output(name="model", path="model", bucket=bucket, key=key.rstrip("/"), mode=mode),
+        Output(name="data", path="output/data", bucket=data_bucket, key=data_key, mode=mode, on_failure=True),
+    ]
+    if request.checkpoint_config is not None:
+        bucket, key = below(request.checkpoint_config.s3_uri)
+        path = below_root(request.checkpoint_config.local_path, what="CheckpointConfig.LocalPath")
+        found.append(Output(name="checkpoints", path=path, bucket=bucket, key=key, on_failure=True))
+    return tuple(found)
+
+
+def check(request: TrainingJobRequest) -> None:
+    """Raise Invalid or Unsupported when the request cannot become a job on this platform."""
+    specification = request.algorithm_specification
+    if specification.training_image is None:
+        raise Unsupported("AlgorithmSpecification.TrainingImage is missing; AlgorithmName is not supported")
+    wanted_inputs(request)
+    outputs(request, "name")
+    definitions(specification.metric_definitions)
+    count = request.resource_config.instance_count
+    if request.resource_config.instance_groups:
+        count = sum(int(str(group.get("InstanceCount", 1))) for group in request.resource_config.instance_groups)
+    refuse_several_hosts(count)
+
+
+def command(request: TrainingJobRequest, image: Environment) -> tuple[tuple[str, ...], str]:
+    """Return (command, working folder): the entrypoint as given, else the script of script mode, else `train`.
+
+    Raises:
+        Invalid: there is nothing to run.
+    """
+    specification = request.algorithm_specification
+    if specification.container_entrypoint or specification.container_arguments:
+        if not specification.container_entrypoint:
+            raise Invalid("AlgorithmSpecification.ContainerArguments needs ContainerEntrypoint")
+        return (*specification.container_entrypoint, *specification.container_arguments), "/opt/ml"
+    program, source = script(request)
+    if program is not None:
+        own, _ = hyperparameters(request)
+        folder = source.rstrip("/") if source and source.startswith("/opt/ml/") else "/opt/ml/code"
+        return ("{python}", f"/opt/ml/{TOOLKIT_PATH}", program, *arguments(own)), folder
+    if "train" in image.commands:
+        return ("train",), "/opt/ml"
+    raise Invalid(
+        f"Nothing says what to run: the request has neither ContainerEntrypoint nor the hyperparameters "
+        f"sagemaker_program and sagemaker_submit_directory, and the environment that {image.image!r} is mapped to "
+        f"({image.python}) has no command 'train'."
+    )
+
+
+def input_data_config(request: TrainingJobRequest) -> Document:
+    """Return the content of inputdataconfig.json."""
+    default = request.algorithm_specification.training_input_mode
+    config: Document = {}
+    for channel in request.input_data_config:
+        source = channel.data_source.s3_data_source
+        config[channel.channel_name] = {
+            "TrainingInputMode": channel.input_mode or default,
+            "S3DistributionType": source.s3_data_distribution_type if source else "FullyReplicated",
+            "RecordWrapperType": channel.record_wrapper_type,
+            **({"ContentType": channel.content_type} if channel.content_type else {}),
+        }
+    return config
+
+
+def script_environment(request: TrainingJobRequest, name: str, cores: int) -> dict[str, str]:
+    """Return the SM_* variables of script mode."""
+    own, control = hyperparameters(request)
+    program, source = script(request)
+    program = program or ""
+    channels = {c.channel_name: f"/opt/ml/input/data/{c.channel_name}" for c in request.input_data_config}
+    resources = resource_config(request.resource_config.instance_type)
+    data_config = input_data_config(request)
+    words = arguments(own)
+    log_level = control.get("sagemaker_container_log_level", 20)
+    framework = {key: value for key, value in control.items() if key not in _KNOWN_CONTROL}
+    module = program.removesuffix(".py")
+    values: dict[str, Any] = {
+        "HOSTS": [HOST],
+        "CURRENT_HOST": HOST,
+        "CURRENT_INSTANCE_TYPE": request.resource_config.instance_type,
+        "CURRENT_INSTANCE_GROUP": resources["current_group_name"],
+        "NETWORK_INTERFACE_NAME": resources["network_interface_name"],
+        "NUM_CPUS": cores,
+        "NUM_GPUS": 0,
+        "NUM_NEURONS": 0,
+        "INPUT_DIR": "/opt/ml/input",
+        "INPUT_CONFIG_DIR": "/opt/ml/input/config",
+        "OUTPUT_DIR": "/opt/ml/output",
+        "OUTPUT_DATA_DIR": "/opt/ml/output/data",
+        "OUTPUT_INTERMEDIATE_DIR": "/opt/ml/output/intermediate",
+        "MODEL_DIR": "/opt/ml/model",
+        "MODULE_DIR": source or "/opt/ml/code",
+        "MODULE_NAME": module,
+        "USER_ENTRY_POINT": program,
+        "USER_ARGS": words,
+        "HPS": own,
+        "CHANNELS": sorted(channels),
+        "INPUT_DATA_CONFIG": data_config,
+        "RESOURCE_CONFIG": resources,
+        "FRAMEWORK_PARAMS": framework,
+        "FRAMEWORK_MODULE": "",
+        "LOG_LEVEL": log_level,
+    }
+    values["TRAINING_ENV"] = {
+        "additional_framework_parameters": framework,
+        "channel_input_dirs": channels,
+        "current_host": HOST,
+        "current_instance_type": request.resource_config.instance_type,
+        "hosts": [HOST],
+        "hyperparameters": own,
+        "input_config_dir": "/opt/ml/input/config",
+        "input_data_config": data_config,
+        "input_dir": "/opt/ml/input",
+        "is_master": True,
+        "job_name": name,
+        "log_level": log_level,
+        "master_hostname": HOST,
+        "model_dir": "/opt/ml/model",
+        "module_dir": values["MODULE_DIR"],
+        "module_name": module,
+        "network_interface_name": resources["network_interface_name"],
+        "num_cpus": cores,
+        "num_gpus": 0,
+        "output_data_dir": "/opt/ml/output/data",
+        "output_dir": "/opt/ml/output",
+        "output_intermediate_dir": "/opt/ml/output/intermediate",
+        "resource_config": resources,
+        "user_entry_point": program,
+    }
+    values.update({f"CHANNEL_{channel.upper()}": path for channel, path in channels.items()})
+    values.update({f"HP_{key.upper()}": value for key, value in own.items()})
+    return {f"SM_{key}": _variable(value) for key, value in values.items()}
+
+
+def _variable(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def is_repack(request: TrainingJobRequest) -> bool:
+    """Return whether the job only packs code into a model, as the SageMaker SDKs have it done before registering."""
+    return {"inference_script", "model_archive"} <= request.hyper_parameters.keys()
+
+
+def job(
+    resource: Resource,
+    *,
+    key: str,
+    surroundings: Surroundings,
+    image: Environment,
+    inputs: tuple[PinnedInput, ...],
+    paths: Mapping[ObjectRef, str],
+    tags: Mapping[str, str],
+) -> JobSpec:
+    """Return a training job for the back end."""
+    request = view(TrainingJobRequest, resource.spec)
+    check(request)
+    argv, folder = command(request, image)
+    allocated = allocation(request.resource_config.instance_type, surroundings.host_cores)
+    contract = {
+        "TRAINING_JOB_NAME": resource.name,
+        "TRAINING_JOB_ARN": resource.arn,
+        "CURRENT_HOST": HOST,
+    }
+    files = {
+        "input/config/hyperparameters.json": as_json(request.hyper_parameters),
+        "input/config/inputdataconfig.json": as_json(input_data_config(request)),
+        "input/config/resourceconfig.json": as_json(resource_config(request.resource_config.instance_type)),
+    }
+    program, _ = script(request)
+    if program is not None:
+        contract |= script_environment(request, resource.name, allocated.cores)
+        files[TOOLKIT_PATH] = surroundings.toolkit_source
+    kept = outputs(request, resource.name)
+    notes = {"note": allocated.note} if allocated.note else {}
+    return JobSpec(
+        key=key,
+        kind="training",
+        name=resource.name,
+        argv=argv,
+        cwd=folder,
+        environment=environment(surroundings, request.environment, contract),
+        python=image.python,
+        files=files,
+        folders=("code", "output", *(item.path for item in kept), *(item.path for item in wanted_inputs(request))),
+        inputs=input_files(inputs, paths),
+        outputs=kept,
+        metrics=definitions(request.algorithm_specification.metric_definitions),
+        failure_file="output/failure",
+        limits=Limits(
+            max_runtime_s=float(request.stopping_condition.max_runtime_in_seconds),
+            cores=allocated.cores,
+            network=not request.enable_network_isolation,
+        ),
+        tags={**tags, **notes},
+    )
