@@ -1,4 +1,4 @@
-"""The functions of a handler script (`model_fn`, `input_fn`, `predict_fn`, `output_fn`, `transform_fn`) and defaults."""
+"""The functions of a handler script (`model_fn`, `input_fn`, `predict_fn`, `output_fn`, `transform_fn`), completed."""
 
 import importlib.util
 import inspect
