@@ -1,12 +1,17 @@
 """Where a home is, which files it has, and how a client finds its server. Standard library only: the client uses it."""
 
+import fcntl
 import json
 import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 FOLDER = ".towpath"
 DEFAULT_PORT = 7400
+_FLOCK = "hhqqi"  #: struct flock: type, whence, start, length, pid
 _PROJECT_MARKS = (".git", "pyproject.toml", "pipeline.py")
 
 
@@ -76,6 +81,46 @@ class HomeFolder:
         except FileNotFoundError:
             return None
 
+    def holder(self) -> int | None:
+        """Return the process id of the server that holds the home, None when nobody does."""
+        try:
+            lock = os.open(self.lock, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            answer = fcntl.fcntl(lock, fcntl.F_OFD_GETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, 0, 0, 0, 0))
+            if struct.unpack(_FLOCK, answer)[0] == fcntl.F_UNLCK:
+                return None
+            text = os.pread(lock, 32, 0).decode().strip()
+            return int(text) if text.isdigit() else None
+        finally:
+            os.close(lock)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the home: one process at a time uses it.
+
+        Raises:
+            BlockingIOError: another process holds it.
+            OSError: the folder cannot be made or written.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            # Locks of open file descriptions can be asked about without being taken, so that a client's question
+            # never keeps a server from starting. Source: Linux manual page fcntl_locking(2).
+            fcntl.fcntl(lock, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, 0, 0, 0, 0))
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+            yield
+        finally:
+            os.close(lock)
+
+    def running_server(self) -> Server | None:
+        """Return the server that holds the home now, None when there is none."""
+        pid, server = self.holder(), self.server()
+        return server if server is not None and server.pid == pid else None
+
     def credentials(self) -> Credentials | None:
         """Return the administrator's keys, None before the first start."""
         try:
@@ -95,8 +140,8 @@ class HomeFolder:
 def find_home(start: Path | None = None) -> HomeFolder:
     """Return the home to use: `TOWPATH_HOME`, else `.towpath` of the project around `start`, else `~/.towpath`.
 
-    The project is the nearest folder from `start` (default: the working folder) upwards that has a `.towpath` folder, else
-    the nearest that has `.git`, `pyproject.toml` or `pipeline.py`. The folder need not exist yet.
+    The project is the nearest folder from `start` (default: the working folder) upwards that has a `.towpath` folder,
+    else the nearest that has `.git`, `pyproject.toml` or `pipeline.py`. The folder need not exist yet.
     """
     named = os.environ.get("TOWPATH_HOME")
     if named:

@@ -1,7 +1,7 @@
 """Every setting, its default and its meaning.
 
-Settings come from `HOME/towpath.toml`; an environment variable `TOWPATH_<NAME>` wins over the file. `docs/operations.md` has
-a line for each.
+Settings come from `HOME/towpath.toml`; an environment variable `TOWPATH_<NAME>` wins over the file.
+`docs/operations.md` has a line for each.
 """
 
 import os
@@ -55,9 +55,7 @@ def load(file: Path, environment: dict[str, str] | None = None) -> Settings:
 
 def _check(settings: Settings, file: Path) -> None:
     if settings.host not in {"127.0.0.1", "::1", "localhost"}:
-        raise Invalid(
-            f"{file}: host is {settings.host!r}, but this release listens on loopback only (127.0.0.1, ::1 or localhost)"
-        )
+        raise Invalid(f"{file}: host is {settings.host!r}, but only loopback is served: 127.0.0.1, ::1 or localhost")
     if settings.sandbox not in {"auto", "namespace", "bwrap", "paths"}:
         raise Invalid(f"{file}: sandbox is {settings.sandbox!r}; expected auto, namespace, bwrap or paths")
     if not (len(settings.account) == 12 and settings.account.isdigit()):

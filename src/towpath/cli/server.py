@@ -1,0 +1,178 @@
+"""`towpath up` and `towpath down`: start a server, find one, end one."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from towpath.home import HomeFolder, Server, find_home
+from towpath.sdk.errors import NoServer
+
+START_S = 60.0  #: how long a background server may take to answer
+STOP_S = 60.0  #: how long a server may take to end
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--home", help="Folder of the platform's data. Default: TOWPATH_HOME, .towpath of the project, ~/.towpath."
+    ),
+]
+
+
+def folder(home: Path | None) -> HomeFolder:
+    """Return the home that a command's --home option means."""
+    return find_home() if home is None else HomeFolder(home.expanduser().absolute())
+
+
+def up(
+    home: HomeOption = None,
+    port: Annotated[int | None, typer.Option(help="Exactly this port. Default: 7400 or the next free one.")] = None,
+    background: Annotated[bool, typer.Option("--background", "-b", help="Start it and return.")] = False,
+    ready_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Run the server in the foreground until Ctrl-C; jobs and endpoints outlive it.
+
+    Example: towpath up --home ~/towpath --port 7400
+    """
+    where = folder(home)
+    if background:
+        server = ensure_server(where, port=port)
+        typer.echo(f"Towpath answers at {server.url} (home {server.home}). End it with: towpath down")
+        return
+    _serve(where, port, ready_fd)
+
+
+def _serve(home: HomeFolder, port: int | None, ready_fd: int | None) -> None:
+    # The server's packages are imported here: no other command needs them.
+    from towpath import settings
+    from towpath.app import configure_logging
+    from towpath.kernel.errors import TowpathError
+    from towpath.server import run
+
+    def on_ready(server: Server) -> None:
+        if ready_fd is not None:
+            os.write(ready_fd, b"ready\n")
+            os.close(ready_fd)
+        typer.echo(
+            f"Towpath {server.version} answers at {server.url}\n"
+            f"  home         {server.home}\n"
+            f"  credentials  {home.credentials_file}\n"
+            f'  AWS clients  eval "$(towpath env)"\n'
+            "Press Ctrl-C to stop; jobs and endpoints go on and are adopted at the next start."
+        )
+
+    try:
+        loaded = settings.load(home.settings_file)
+        configure_logging(loaded)
+        run(home, loaded, port=port, on_ready=on_ready)
+    except TowpathError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def down(
+    home: HomeOption = None,
+    everything: Annotated[bool, typer.Option("--all", help="Stop jobs and endpoints too.")] = False,
+) -> None:
+    """End the server; with --all its jobs and endpoints too.
+
+    Example: towpath down --all
+    """
+    where = folder(home)
+    if stop_server(where):
+        typer.echo(f"The server of {where.path} has ended.")
+    else:
+        typer.echo(f"No server is running for {where.path}.")
+    if everything:
+        from towpath import settings
+        from towpath.app import stop_everything
+        from towpath.server import held
+
+        if not where.path.is_dir():
+            return
+        with held(where):
+            stopped = stop_everything(where, settings.load(where.settings_file))
+        typer.echo(
+            f"Stopped {len(stopped)} running job(s) and model server(s)." if stopped else "Nothing else was running."
+        )
+
+
+def ensure_server(home: HomeFolder, *, port: int | None = None) -> Server:
+    """Return the home's running server, started in the background when there was none.
+
+    Raises:
+        NoServer: it could not be started; holds the end of its log.
+    """
+    server = home.running_server()
+    if server is not None:
+        return server
+    try:
+        home.path.mkdir(parents=True, exist_ok=True)
+        log = home.server_log.open("ab")
+    except OSError as error:
+        raise NoServer(
+            f"The home {home.path} cannot be used: {error.strerror}. Choose another with --home or TOWPATH_HOME."
+        ) from error
+    reader, writer = os.pipe()
+    command = [sys.executable, "-m", "towpath", "up", "--home", str(home.path), "--ready-fd", str(writer)]
+    if port is not None:
+        command += ["--port", str(port)]
+    with log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(writer,),
+            start_new_session=True,
+            cwd="/",
+        )
+    os.close(writer)
+    try:
+        answered, _, _ = select.select([reader], [], [], START_S)
+        said = os.read(reader, 64) if answered else b""
+    finally:
+        os.close(reader)
+    started = home.running_server()
+    if not said or started is None:
+        if process.poll() is None:
+            process.terminate()
+        raise NoServer(f"The server did not start. The end of {home.server_log}:\n{_tail(home.server_log)}")
+    process.returncode = 0  # it is meant to outlive us: no warning that it still runs
+    return started
+
+
+def stop_server(home: HomeFolder) -> bool:
+    """End the server that holds the home and wait until it is gone; False when there was none.
+
+    Raises:
+        NoServer: it did not end in time.
+    """
+    pid = home.holder()
+    if pid is None:
+        return False
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+        ended, _, _ = select.select([process], [], [], STOP_S)
+    finally:
+        os.close(process)
+    if not ended:
+        raise NoServer(f"The server (process {pid}) did not end within {STOP_S:g} s. See {home.server_log}")
+    return True
+
+
+def _tail(path: Path, lines: int = 15) -> str:
+    """Return the last lines of a text file, empty when there is none."""
+    try:
+        return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,163 @@
+"""The life of a server process: its lock on the home, its port, its signals, and what it leaves behind."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+
+import uvicorn
+
+from towpath import __version__
+from towpath.app import Platform
+from towpath.home import HomeFolder, Server
+from towpath.kernel.errors import Conflict, Invalid
+from towpath.settings import Settings
+
+PORTS_TRIED = 100  #: from the configured port upwards
+SECOND_SIGNAL_S = 5.0  #: how long a second Ctrl-C can still stop jobs and endpoints too
+
+
+@contextmanager
+def held(home: HomeFolder) -> Iterator[None]:
+    """Hold the home: one process at a time uses it.
+
+    Raises:
+        Conflict: another process holds it; says which.
+        Invalid: the folder cannot be made or written.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(home.held())
+        except BlockingIOError as error:
+            server = home.server()
+            where = f" at {server.url}" if server else ""
+            raise Conflict(
+                f"The home {home.path} is in use by process {home.holder()}{where}. "
+                "Use that server, end it with `towpath down`, or choose another home with --home."
+            ) from error
+        except OSError as error:
+            raise Invalid(
+                f"The home {home.path} cannot be used: {error.strerror}. Choose another with --home or TOWPATH_HOME."
+            ) from error
+        yield
+
+
+def bind(host: str, port: int, *, exactly: bool) -> socket.socket:
+    """Return a listening socket on `port`, or unless `exactly` on the next free one.
+
+    Raises:
+        Invalid: no port could be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    last: OSError | None = None
+    for candidate in [port] if exactly or port == 0 else range(port, min(port + PORTS_TRIED, 65536)):
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, candidate))
+            listener.listen(512)
+            return listener
+        except OSError as error:
+            listener.close()
+            last = error
+    raise Invalid(f"Port {port} on {host} cannot be used: {last}. Choose another with --port.") from last
+
+
+class _HttpServer(uvicorn.Server):
+    """Uvicorn with our signals: the first one ends the server, a second one its jobs and endpoints too."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+        self.ended_by: int | None = None
+        self.twice = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self._on_ready()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+        yield  # the handlers stay: a second signal may come while the platform closes
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        if self.ended_by is None:
+            self.ended_by = number
+            self.should_exit = True
+        else:
+            self.twice.set()
+
+
+def run(home: HomeFolder, settings: Settings, *, port: int | None, on_ready: Callable[[Server], None]) -> None:
+    """Serve the home until a signal ends it.
+
+    Args:
+        port: exactly this port; None: the configured one or the next free one.
+        on_ready: called once requests are answered.
+    Raises:
+        Conflict: another process uses the home.
+        Invalid: the home, the port or a setting cannot be used.
+    """
+    with held(home):
+        listener = bind(settings.host, settings.port if port is None else port, exactly=port is not None)
+        address = listener.getsockname()
+        host = f"[{address[0]}]" if ":" in address[0] else address[0]
+        server = Server(
+            url=f"http://{host}:{address[1]}",
+            pid=os.getpid(),
+            started_at=time.time(),
+            version=__version__,
+            home=str(home.path),
+        )
+        platform = Platform.open(home, settings, url=server.url)
+
+        def ready() -> None:
+            home.write_server(server)
+            on_ready(server)
+
+        http = _HttpServer(
+            uvicorn.Config(
+                platform.application,
+                http="httptools",
+                loop="uvloop",
+                lifespan="off",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                timeout_graceful_shutdown=10,
+                h11_max_incomplete_event_size=None,
+            ),
+            ready,
+        )
+        platform.start()
+        try:
+            http.run(sockets=[listener])
+        finally:
+            _end(platform, http)
+            home.server_file.unlink(missing_ok=True)
+
+
+def _end(platform: Platform, http: _HttpServer) -> None:
+    """Close the platform; say what goes on running, and stop that too when asked a second time."""
+    live = platform.live()
+    if live and http.ended_by == signal.SIGINT and sys.stderr.isatty():
+        print(
+            f"\nStopped. Still running, and adopted at the next start: {', '.join(live)}.\n"
+            f"Press Ctrl-C again within {SECOND_SIGNAL_S:g} s to stop them too (later: towpath down --all).",
+            file=sys.stderr,
+            flush=True,
+        )
+        http.twice.wait(SECOND_SIGNAL_S)
+    elif live:
+        print(f"Stopped. Still running, and adopted at the next start: {', '.join(live)}.", file=sys.stderr)
+    platform.close()
+    if http.twice.is_set():
+        platform.stop_everything()
+        print("Jobs and endpoints are stopped too.", file=sys.stderr)
