@@ -34,7 +34,8 @@ class ObjectVersion(msgspec.Struct, frozen=True, kw_only=True):
     etag: str  #: hex MD5 of the content (S3's ETag of a single-part upload), without quotes
     blob: str | None  #: name of the blob file; None for a delete marker
     content_type: str = "binary/octet-stream"
-    metadata: dict[str, str] = msgspec.field(default_factory=dict)  #: user metadata, names in lower case
+    #: user metadata, names in lower case; names that begin with a colon are HTTP headers kept with the object
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
     created_at: datetime
     created_by: str
     is_latest: bool = True

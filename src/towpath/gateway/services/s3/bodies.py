@@ -1,0 +1,227 @@
+"""Bodies of uploads: the aws-chunked framing taken off, lengths and checksums verified.
+
+Source: Amazon S3 API Reference, "Signature Calculations for the Authorization Header: Transferring Payload in Multiple
+Chunks" and "Checking object integrity".
+"""
+
+import base64
+import binascii
+import hashlib
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Protocol
+
+from towpath.gateway.services.s3.model import S3Error
+from towpath.kernel.objects import StoredBlob
+
+_LINE_LIMIT = 8192  #: bytes; a chunk header or a trailer is far shorter
+_HASH = re.compile("[0-9a-f]{64}")
+_CHUNK_HEADER = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;.*)?")
+_SMALL_BODY = 4 << 20  #: bytes; 10,000 parts of a multipart upload with their checksums take about 2 MB
+
+
+class _Digest(Protocol):
+    def update(self, data: bytes, /) -> object: ...
+    def digest(self) -> bytes: ...
+
+
+class _Crc32:
+    def __init__(self) -> None:
+        self._value = 0
+
+    def update(self, data: bytes, /) -> None:
+        self._value = zlib.crc32(data, self._value)
+
+    def digest(self) -> bytes:
+        return self._value.to_bytes(4, "big")
+
+
+#: Checksums that can be verified here, by the name that headers give them.
+_DIGESTS: Mapping[str, Callable[[], _Digest]] = {
+    "crc32": _Crc32,
+    "sha1": lambda: hashlib.sha1(usedforsecurity=False),
+    "sha256": hashlib.sha256,
+}
+_NOT_CHECKSUMS = {"algorithm", "type", "mode"}  #: other headers that begin with x-amz-checksum-
+
+
+class ChunkedBody:
+    """Takes the aws-chunked framing off a stream; `trailers` are complete once it was read to its end."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._buffer = b""
+        self.trailers: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[bytes]:
+        while (size := self._chunk_size()) > 0:
+            yield from self._take(size)
+            if self._line() != b"":
+                raise S3Error("IncompleteBody", "A chunk of the body is longer than its header says.")
+        while (line := self._line()) != b"":
+            name, colon, value = line.partition(b":")
+            if not colon:
+                raise S3Error("IncompleteBody", "A trailer of the body has no colon; expected name:value.")
+            self.trailers[name.strip().lower().decode("latin-1")] = value.strip().decode("latin-1")
+
+    def _chunk_size(self) -> int:
+        header = _CHUNK_HEADER.fullmatch(self._line())
+        if header is None:
+            raise S3Error("IncompleteBody", "A chunk of the body does not begin with its size in hexadecimal.")
+        return int(header[1], 16)
+
+    def _line(self) -> bytes:
+        """Return the next line without its end."""
+        while (end := self._buffer.find(b"\r\n")) < 0:
+            if len(self._buffer) > _LINE_LIMIT:
+                raise S3Error("IncompleteBody", "A line of the chunked body's framing is too long.")
+            more = next(self._chunks, None)
+            if more is None:
+                raise S3Error("IncompleteBody", "The chunked body ended before its last chunk.")
+            self._buffer += more
+        line, self._buffer = self._buffer[:end], self._buffer[end + 2 :]
+        return line
+
+    def _take(self, size: int) -> Iterator[bytes]:
+        """Yield exactly `size` bytes in pieces, never holding more than the piece that came."""
+        while size > 0:
+            if not self._buffer:
+                more = next(self._chunks, None)
+                if more is None:
+                    raise S3Error("IncompleteBody", "The body ended in the middle of a chunk.")
+                self._buffer = more
+                continue
+            piece, self._buffer = self._buffer[:size], self._buffer[size:]
+            size -= len(piece)
+            yield piece
+
+
+class VerifiedBody:
+    """The content of an upload. Iterate over it, store what comes, then call `verify` with what was stored."""
+
+    def __init__(self, chunks: Iterable[bytes], headers: Mapping[str, str]) -> None:
+        """Prepare to read.
+
+        Raises:
+            S3Error: the headers ask for something that cannot be verified here.
+        """
+        content_hash = headers.get("x-amz-content-sha256", "")
+        if content_hash.startswith(("STREAMING-AWS4-HMAC", "STREAMING-AWS4-ECDSA")):
+            raise S3Error(
+                "NotImplemented",
+                f"Bodies whose chunks are signed one by one ({content_hash}) cannot be verified yet; "
+                "send a plain body or STREAMING-UNSIGNED-PAYLOAD-TRAILER.",
+            )
+        self._sha256 = content_hash if _HASH.fullmatch(content_hash) else None
+        self._md5 = _decoded(headers["content-md5"], 16) if "content-md5" in headers else None
+        encoded = content_hash.startswith("STREAMING-") or "aws-chunked" in _encodings(headers)
+        length = headers.get("x-amz-decoded-content-length" if encoded else "content-length")
+        self._length = None if length is None or not length.isdigit() else int(length)
+        self._chunked = ChunkedBody(chunks) if encoded else None
+        self._chunks: Iterable[bytes] = self._chunked if self._chunked is not None else chunks
+        self._declared = {
+            name.removeprefix("x-amz-checksum-"): value
+            for name, value in headers.items()
+            if name.startswith("x-amz-checksum-") and name.removeprefix("x-amz-checksum-") not in _NOT_CHECKSUMS
+        }
+        trailing = {name.strip().lower() for name in headers.get("x-amz-trailer", "").split(",") if name.strip()}
+        self._trailing = {name.removeprefix("x-amz-checksum-") for name in trailing if "x-amz-checksum-" in name}
+        unknown = (self._declared.keys() | self._trailing) - _DIGESTS.keys()
+        if unknown:
+            raise S3Error(
+                "NotImplemented",
+                f"The checksum {sorted(unknown)[0].upper()} cannot be verified yet; use CRC32, SHA1 or SHA256.",
+            )
+        # The blob's own SHA-256 is worked out while it is stored, so it is not worked out twice.
+        self._digests = {name: _DIGESTS[name]() for name in (self._declared.keys() | self._trailing) - {"sha256"}}
+        self._size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        digests = list(self._digests.values())
+        for chunk in self._chunks:
+            self._size += len(chunk)
+            if self._length is not None and self._size > self._length:
+                break
+            for digest in digests:
+                digest.update(chunk)
+            yield chunk
+        if self._length is not None and self._size != self._length:
+            raise S3Error(
+                "IncompleteBody",
+                f"The body has {self._size} bytes or more; its headers announced {self._length}."
+                if self._size > self._length
+                else f"The body has {self._size} bytes; its headers announced {self._length}.",
+            )
+
+    def verify(self, blob: StoredBlob) -> dict[str, str]:
+        """Compare what was stored with what the client announced; return the checksum headers of the answer.
+
+        Raises:
+            S3Error: BadDigest, or XAmzContentSHA256Mismatch.
+        """
+        if self._sha256 is not None and self._sha256 != blob.sha256:
+            raise S3Error(
+                "XAmzContentSHA256Mismatch",
+                f"The body has the SHA-256 {blob.sha256}; x-amz-content-sha256 says {self._sha256}.",
+            )
+        if self._md5 is not None and self._md5.hex() != blob.etag:
+            raise S3Error("BadDigest", f"The body has the MD5 {blob.etag}; Content-MD5 says {self._md5.hex()}.")
+        trailers = self._chunked.trailers if self._chunked is not None else {}
+        announced = dict(self._declared)
+        for name in self._trailing:
+            value = trailers.get(f"x-amz-checksum-{name}")
+            if value is None:
+                raise S3Error("BadDigest", f"The trailer x-amz-checksum-{name} was announced and did not come.")
+            announced[name] = value
+        for name, value in announced.items():
+            found = bytes.fromhex(blob.sha256) if name == "sha256" else self._digests[name].digest()
+            if _decoded(value, len(found)) != found:
+                raise S3Error(
+                    "BadDigest",
+                    f"The body has the {name.upper()} {base64.b64encode(found).decode()}; the client sent {value}.",
+                )
+        return {f"x-amz-checksum-{name}": value for name, value in announced.items()}
+
+
+def small_body(chunks: Iterable[bytes], headers: Mapping[str, str]) -> bytes:
+    """Return the whole body of a request that carries a document.
+
+    Raises:
+        S3Error: it is larger than any such document.
+    """
+    whole = bytearray()
+    body = VerifiedBody(chunks, headers)
+    for chunk in body:
+        whole += chunk
+        if len(whole) > _SMALL_BODY:
+            raise S3Error("EntityTooLarge", f"The request's document is larger than {_SMALL_BODY} bytes.")
+    data = bytes(whole)
+    body.verify(
+        StoredBlob(
+            blob="",
+            size=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            etag=hashlib.md5(data, usedforsecurity=False).hexdigest(),
+        )
+    )
+    return data
+
+
+def content_encoding(headers: Mapping[str, str]) -> str | None:
+    """Return the content encoding to keep with the object: what the client gave, without aws-chunked."""
+    return ", ".join(name for name in _encodings(headers) if name != "aws-chunked") or None
+
+
+def _encodings(headers: Mapping[str, str]) -> list[str]:
+    return [name.strip() for name in headers.get("content-encoding", "").split(",") if name.strip()]
+
+
+def _decoded(value: str, size: int) -> bytes:
+    try:
+        digest = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        digest = b""
+    if len(digest) != size:
+        raise S3Error("InvalidDigest", f"{value!r} is not the base64 form of a digest of {size} bytes.")
+    return digest

@@ -1,0 +1,169 @@
+"""What passes between the front door's request chain and the S3 operations, and the errors of S3."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from http import HTTPStatus
+
+from towpath.gateway.protocols.rest_xml import XML_TYPE, to_xml
+from towpath.kernel.arns import Home
+from towpath.kernel.errors import (
+    Conflict,
+    Denied,
+    Invalid,
+    LimitExceeded,
+    NotFound,
+    TowpathError,
+    Unavailable,
+    Unsupported,
+)
+from towpath.kernel.objects import ObjectStore
+from towpath.kernel.ports import Store
+from towpath.kernel.principals import Caller
+
+NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Request:
+    """A request whose signature has been verified, path style."""
+
+    method: str
+    bucket: str | None = None
+    key: str | None = None  #: decoded; None for requests to a bucket
+    query: list[tuple[str, str]] = field(default_factory=list)  #: decoded, in order; parameters of a signature left out
+    headers: Mapping[str, str] = field(default_factory=dict)  #: names in lower case
+    body: Iterable[bytes] = ()
+    caller: Caller
+
+    def parameter(self, name: str) -> str | None:
+        """Return the value of a query parameter, None when it is not there."""
+        return next((value for found, value in self.query if found == name), None)
+
+    @property
+    def resource(self) -> str:
+        """The path, for messages."""
+        return "/" + "/".join(part for part in (self.bucket, self.key) if part is not None)
+
+    @property
+    def of_bucket(self) -> str:
+        """The bucket, of a request that has one."""
+        assert self.bucket is not None
+        return self.bucket
+
+    @property
+    def of_key(self) -> str:
+        """The key, of a request that has one."""
+        assert self.key is not None
+        return self.key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Response:
+    """An answer. An iterator as body is a stream whose length stands in the headers."""
+
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | Iterator[bytes] = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What the operations work with."""
+
+    store: Store
+    objects: ObjectStore
+    home: Home
+
+
+class S3Error(TowpathError):
+    """The request cannot be answered."""
+
+    def __init__(self, code: str, message: str, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, code=code)
+        self.headers = dict(headers or {})
+
+
+#: HTTP status of the codes of S3. Source: Amazon S3 API Reference, "Error Responses".
+STATUS: Mapping[str, int] = {
+    "AccessDenied": 403,
+    "BadDigest": 400,
+    "BucketAlreadyOwnedByYou": 409,
+    "EntityTooSmall": 400,
+    "EntityTooLarge": 400,
+    "IllegalLocationConstraintException": 400,
+    "IncompleteBody": 400,
+    "InternalError": 500,
+    "InvalidAccessKeyId": 403,
+    "InvalidArgument": 400,
+    "InvalidBucketName": 400,
+    "InvalidDigest": 400,
+    "InvalidPart": 400,
+    "InvalidPartOrder": 400,
+    "InvalidRange": 416,
+    "InvalidRequest": 400,
+    "KeyTooLongError": 400,
+    "MalformedXML": 400,
+    "MetadataTooLarge": 400,
+    "MethodNotAllowed": 405,
+    "MissingContentLength": 411,
+    "NoSuchBucket": 404,
+    "NoSuchKey": 404,
+    "NoSuchUpload": 404,
+    "NoSuchVersion": 404,
+    "NotImplemented": 501,
+    "OperationAborted": 409,
+    "PreconditionFailed": 412,
+    "RequestTimeTooSkewed": 403,
+    "SignatureDoesNotMatch": 403,
+    "SlowDown": 503,
+    "XAmzContentSHA256Mismatch": 400,
+}
+#: Codes of the kinds of our own errors that carry none.
+_CODES: tuple[tuple[type[TowpathError], str], ...] = (
+    (Denied, "AccessDenied"),
+    (Invalid, "InvalidRequest"),
+    (NotFound, "NoSuchKey"),
+    (Conflict, "OperationAborted"),
+    (LimitExceeded, "SlowDown"),
+    (Unsupported, "NotImplemented"),
+    (Unavailable, "SlowDown"),
+)
+
+
+def error_response(error: Exception, *, request_id: str, resource: str = "/", method: str = "GET") -> S3Response:
+    """Return the answer that tells an S3 client of `error`; what is not an error of ours becomes InternalError."""
+    code, message = "InternalError", "The server met an error that it does not know. Its log says more."
+    headers: dict[str, str] = {}
+    if isinstance(error, TowpathError):
+        message = error.message
+        code = error.code or next((name for kind, name in _CODES if isinstance(error, kind)), code)
+    if isinstance(error, S3Error):
+        headers.update(error.headers)
+    document = {"Code": code, "Message": message, "Resource": resource, "RequestId": request_id}
+    body = b"" if method == "HEAD" else to_xml("Error", document)
+    headers |= {"content-type": XML_TYPE, "content-length": str(len(body)), "x-amz-request-id": request_id}
+    return S3Response(status=STATUS.get(code, HTTPStatus.BAD_REQUEST), headers=headers, body=body)
+
+
+def xml_response(
+    root: str, document: Mapping[str, object] | str, headers: Mapping[str, str] | None = None
+) -> S3Response:
+    """Return a document as an answer."""
+    body = to_xml(root, document, namespace=NAMESPACE)
+    return S3Response(
+        headers={**(headers or {}), "content-type": XML_TYPE, "content-length": str(len(body))}, body=body
+    )
+
+
+def empty_response(status: int = 200, headers: Mapping[str, str] | None = None) -> S3Response:
+    """Return an answer without a body."""
+    length = {} if status == HTTPStatus.NO_CONTENT else {"content-length": "0"}
+    return S3Response(status=status, headers={**length, **(headers or {})})
+
+
+def http_date(at: datetime) -> str:
+    """Return an aware UTC time as HTTP headers carry it."""
+    days = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+    months = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+    return f"{days[at.weekday()]}, {at.day:02d} {months[at.month - 1]} {at.year:04d} {at:%H:%M:%S} GMT"

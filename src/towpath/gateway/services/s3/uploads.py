@@ -1,0 +1,239 @@
+"""Multipart uploads: parts are blobs of their own until they are joined into the object."""
+
+import hashlib
+from collections.abc import Iterator
+from itertools import pairwise
+from uuid import uuid4
+
+from towpath.gateway.protocols.rest_xml import from_xml
+from towpath.gateway.services.s3.bodies import VerifiedBody, small_body
+from towpath.gateway.services.s3.buckets import require_bucket
+from towpath.gateway.services.s3.conditions import check_write
+from towpath.gateway.services.s3.model import Context, S3Error, S3Request, S3Response, empty_response, xml_response
+from towpath.gateway.services.s3.objects import check_key, current, described
+from towpath.kernel.objects import ObjectRef, ObjectVersion, Upload, UploadPart
+from towpath.kernel.ports import Transaction
+
+SMALLEST_PART = 5 << 20  #: bytes; only the last part may be smaller
+MOST_PARTS = 10_000
+
+
+def create_multipart_upload(context: Context, request: S3Request) -> S3Response:
+    """Carry out CreateMultipartUpload."""
+    check_key(request.of_key)
+    content_type, metadata = described(request.headers)
+
+    def begin(transaction: Transaction) -> Upload:
+        require_bucket(transaction.objects, request)
+        upload = Upload(
+            upload_id=uuid4().hex,
+            bucket=request.of_bucket,
+            key=request.of_key,
+            content_type=content_type,
+            metadata=metadata,
+            created_at=transaction.now,
+            created_by=request.caller.principal,
+        )
+        transaction.objects.uploads.begin(upload)
+        return upload
+
+    upload = context.store.write(begin)
+    document = {"Bucket": upload.bucket, "Key": upload.key, "UploadId": upload.upload_id}
+    asked = ("x-amz-checksum-algorithm", "x-amz-checksum-type")
+    echoed = {name: request.headers[name] for name in asked if name in request.headers}
+    return xml_response("InitiateMultipartUploadResult", document, echoed)
+
+
+def upload_part(context: Context, request: S3Request) -> S3Response:
+    """Carry out UploadPart; a part sent again takes the place of the first."""
+    number = request.parameter("partNumber") or ""
+    if not (number.isascii() and number.isdigit()) or not 1 <= int(number[:9]) <= MOST_PARTS:
+        raise S3Error("InvalidArgument", f"partNumber is {number!r}; expected a number from 1 to {MOST_PARTS}.")
+    upload_id = _upload_id(request)
+    body = VerifiedBody(request.body, request.headers)
+    context.store.read(lambda transaction: _require_upload(transaction, request))
+    blob = context.objects.write(body)
+    try:
+        checksums = body.verify(blob)
+        part = UploadPart(number=int(number[:9]), blob=blob.blob, size=blob.size, etag=blob.etag, sha256=blob.sha256)
+
+        def put(transaction: Transaction) -> UploadPart | None:
+            _require_upload(transaction, request)
+            return transaction.objects.uploads.put_part(upload_id, part)
+
+        before = context.store.write(put)
+    except BaseException:
+        context.objects.discard(blob.blob)
+        raise
+    if before is not None:
+        context.objects.discard(before.blob)
+    return empty_response(headers={"etag": f'"{part.etag}"', **checksums})
+
+
+def complete_multipart_upload(context: Context, request: S3Request) -> S3Response:
+    """Carry out CompleteMultipartUpload. Asked again for a finished upload, it gives the same answer."""
+    document = from_xml(
+        small_body(request.body, request.headers), root="CompleteMultipartUpload", lists=frozenset({"Part"})
+    )
+    listed = _listed_parts(document)
+
+    def find(transaction: Transaction) -> tuple[Upload, list[UploadPart]] | ObjectVersion:
+        if (finished := _finished(transaction, request)) is not None:
+            return finished
+        upload = _require_upload(transaction, request)
+        check_write(request.headers, current(transaction, request))
+        return upload, _chosen(listed, transaction.objects.uploads.parts(upload.upload_id))
+
+    found = context.store.read(find)
+    if isinstance(found, ObjectVersion):
+        return _completed(found)
+    upload, parts = found
+    _check_size(request, parts)
+    blob = context.objects.write(_joined(context, upload, parts))
+    version = ObjectVersion(
+        bucket=upload.bucket,
+        key=upload.key,
+        version_id=upload.upload_id,
+        size=blob.size,
+        sha256=blob.sha256,
+        etag=_etag_of(parts),
+        blob=blob.blob,
+        content_type=upload.content_type,
+        metadata=upload.metadata,
+        created_at=upload.created_at,
+        created_by=upload.created_by,
+    )
+
+    def put(transaction: Transaction) -> tuple[ObjectVersion, list[UploadPart]]:
+        if (finished := _finished(transaction, request)) is not None:
+            return finished, []
+        _require_upload(transaction, request)
+        check_write(request.headers, current(transaction, request))
+        sent = transaction.objects.uploads.parts(upload.upload_id)
+        if _chosen(listed, sent) != parts:
+            raise S3Error("InvalidPart", "A part was sent again while the upload was being completed; complete anew.")
+        transaction.objects.put(version)
+        transaction.objects.uploads.end(upload.upload_id)
+        return version, sent
+
+    try:
+        put_version, used = context.store.write(put)
+    except BaseException:
+        context.objects.discard(blob.blob)
+        raise
+    for part in used:
+        context.objects.discard(part.blob)
+    if put_version is not version:
+        context.objects.discard(blob.blob)  # another request completed the upload meanwhile
+    return _completed(put_version)
+
+
+def abort_multipart_upload(context: Context, request: S3Request) -> S3Response:
+    """Carry out AbortMultipartUpload."""
+
+    def abort(transaction: Transaction) -> list[UploadPart]:
+        upload = _require_upload(transaction, request)
+        parts = transaction.objects.uploads.parts(upload.upload_id)
+        transaction.objects.uploads.end(upload.upload_id)
+        return parts
+
+    for part in context.store.write(abort):
+        context.objects.discard(part.blob)
+    return empty_response(204)
+
+
+def _upload_id(request: S3Request) -> str:
+    return request.parameter("uploadId") or ""
+
+
+def _require_upload(transaction: Transaction, request: S3Request) -> Upload:
+    require_bucket(transaction.objects, request)
+    upload = transaction.objects.uploads.find(_upload_id(request))
+    if upload is None or (upload.bucket, upload.key) != (request.bucket, request.key):
+        raise S3Error(
+            "NoSuchUpload",
+            f"There is no upload {_upload_id(request)!r} to s3:/{request.resource}; it was completed, aborted or "
+            "never begun.",
+        )
+    return upload
+
+
+def _finished(transaction: Transaction, request: S3Request) -> ObjectVersion | None:
+    """Return the object that this upload became, None while it is not finished: its version id is the upload's."""
+    return transaction.objects.get(ObjectRef(request.of_bucket, request.of_key, _upload_id(request)))
+
+
+def _listed_parts(document: dict[str, object]) -> list[tuple[int, str]]:
+    """Return (number, ETag) of the parts that the request lists."""
+    parts = document.get("Part")
+    listed: list[tuple[int, str]] = []
+    for part in parts if isinstance(parts, list) else []:
+        number = part.get("PartNumber", "") if isinstance(part, dict) else ""
+        if not (number.isascii() and number.isdigit()) or "ETag" not in part:
+            raise S3Error("MalformedXML", "Each Part needs a PartNumber and an ETag.")
+        listed.append((int(number[:9]), str(part["ETag"]).strip('"')))
+    if not listed:
+        raise S3Error("MalformedXML", "The request lists no Part; an object is made of at least one.")
+    numbers = [number for number, _ in listed]
+    if any(after <= before for before, after in pairwise(numbers)):
+        raise S3Error("InvalidPartOrder", "The parts must be listed by rising PartNumber, each once.")
+    return listed
+
+
+def _chosen(listed: list[tuple[int, str]], sent: list[UploadPart]) -> list[UploadPart]:
+    """Return the parts listed, as they were sent."""
+    by_number = {part.number: part for part in sent}
+    chosen = []
+    for number, etag in listed:
+        part = by_number.get(number)
+        if part is None or part.etag != etag:
+            reason = "was not sent" if part is None else f'has the ETag "{part.etag}"'
+            raise S3Error("InvalidPart", f'Part {number} with the ETag "{etag}" is listed, but it {reason}.')
+        chosen.append(part)
+    for part in chosen[:-1]:
+        if part.size < SMALLEST_PART:
+            raise S3Error(
+                "EntityTooSmall",
+                f"Part {part.number} has {part.size} bytes; all but the last need at least {SMALLEST_PART}.",
+            )
+    return chosen
+
+
+def _check_size(request: S3Request, parts: list[UploadPart]) -> None:
+    announced = request.headers.get("x-amz-mp-object-size")
+    size = sum(part.size for part in parts)
+    if announced is not None and announced != str(size):
+        raise S3Error("InvalidRequest", f"The parts have {size} bytes together; x-amz-mp-object-size says {announced}.")
+
+
+def _joined(context: Context, upload: Upload, parts: list[UploadPart]) -> Iterator[bytes]:
+    """Yield the bytes of the parts one after the other."""
+    for part in parts:
+        stored = ObjectVersion(
+            bucket=upload.bucket,
+            key=upload.key,
+            version_id=f"{upload.upload_id}/{part.number}",
+            size=part.size,
+            sha256=part.sha256,
+            etag=part.etag,
+            blob=part.blob,
+            created_at=upload.created_at,
+            created_by=upload.created_by,
+        )
+        yield from context.objects.read(stored)
+
+
+def _etag_of(parts: list[UploadPart]) -> str:
+    """Return S3's ETag of a multipart object: the MD5 of the parts' MD5s, and how many parts there were."""
+    joined = b"".join(bytes.fromhex(part.etag) for part in parts)
+    return f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(parts)}"
+
+
+def _completed(version: ObjectVersion) -> S3Response:
+    document = {
+        "Location": f"/{version.bucket}/{version.key}",
+        "Bucket": version.bucket,
+        "Key": version.key,
+        "ETag": f'"{version.etag}"',
+    }
+    return xml_response("CompleteMultipartUploadResult", document, {"x-amz-version-id": version.version_id})

@@ -1,0 +1,166 @@
+"""Objects as plain files in a folder: one file a blob, under a name that is never used twice.
+
+    FOLDER/blobs/3f/3f9c…   complete, synced, read-only
+    FOLDER/new/RUN/…        being written by the process whose token is RUN; what other runs left there is rubbish
+
+A blob that has reached `blobs/` is complete. Whether anybody can see it is a matter of rows, which are written
+afterwards; a blob without a row is what a crash between the two left, and `sweep` removes it.
+"""
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO
+from uuid import uuid4
+
+from towpath.kernel.errors import NotFound
+from towpath.kernel.objects import ObjectVersion, StoredBlob
+
+CHUNK = 1 << 20  #: bytes read at a time; what a stream holds in memory
+_SWEPT_TOGETHER = 500  #: names that the sweeper asks the rows about at a time
+_CANNOT_LINK = {errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV}
+
+
+class FolderObjects:
+    """Implements `kernel.objects.ObjectStore` on a folder of a local file system."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use `folder`, making it as needed."""
+        self._blobs = folder / "blobs"
+        self._new = folder / "new" / uuid4().hex
+        self._blobs.mkdir(parents=True, exist_ok=True)
+        self._new.mkdir(parents=True)
+        # The file system's own clock at our start: what is newer may be waiting for the row of a running transaction.
+        self._started_ns = self._new.stat().st_ctime_ns
+
+    def write(self, chunks: Iterable[bytes]) -> StoredBlob:
+        """Stream bytes into a new blob, sync it, and return its name and digests.
+
+        An exception raised by `chunks` leaves nothing behind; raising there is how a caller refuses what it reads.
+        """
+        name = self.new_blob_name()
+        path = self._new / name
+        sha256 = hashlib.sha256()
+        md5 = hashlib.md5(usedforsecurity=False)
+        size = 0
+        try:
+            with path.open("xb") as file:
+                for chunk in chunks:
+                    file.write(chunk)
+                    sha256.update(chunk)
+                    md5.update(chunk)
+                    size += len(chunk)
+                file.flush()
+                os.fchmod(file.fileno(), 0o444)
+                os.fsync(file.fileno())
+            path.rename(self._folder_of(name) / name)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        _sync_folder(self._blobs / name[:2])
+        return StoredBlob(blob=name, size=size, sha256=sha256.hexdigest(), etag=md5.hexdigest())
+
+    def adopt(self, path: str, blob: StoredBlob) -> None:
+        """Take a synced file of the same file system in as the blob `blob.blob`; done already counts as done.
+
+        The file is linked rather than moved where the file system can do that: if the process dies before the row is
+        written, the sweeper may remove the blob, and the adoption can still be repeated from `path`.
+
+        Raises:
+            NotFound: there is neither the file nor the blob.
+        """
+        target = self._folder_of(blob.blob) / blob.blob
+        try:
+            os.link(path, target)
+        except FileExistsError:
+            return
+        except FileNotFoundError as error:
+            if target.exists():
+                return
+            raise NotFound(f"There is no file {path} to take in, and no blob {blob.blob}.") from error
+        except OSError as error:
+            if error.errno not in _CANNOT_LINK:
+                raise
+            Path(path).rename(target)
+        target.chmod(0o444)
+        _sync_folder(target.parent)
+
+    def new_blob_name(self) -> str:
+        """Return a blob name that was never used."""
+        return uuid4().hex
+
+    def open(self, version: ObjectVersion) -> IO[bytes]:
+        """Open the bytes of a version for reading."""
+        return Path(self.path(version)).open("rb")
+
+    def read(self, version: ObjectVersion, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Yield the bytes from `start` up to, not including, `end`.
+
+        Raises:
+            OSError: the file holds fewer bytes than its row says.
+        """
+        left = (version.size if end is None else min(end, version.size)) - start
+        with self.open(version) as file:
+            file.seek(start)
+            while left > 0:
+                chunk = file.read(min(CHUNK, left))
+                if not chunk:
+                    raise OSError(f"blob {version.blob} of {version.uri} is {left} bytes short")
+                left -= len(chunk)
+                yield chunk
+
+    def path(self, version: ObjectVersion) -> str:
+        """Return the path of the blob, for runners on this host. Nobody writes there.
+
+        Raises:
+            NotFound: the version is a delete marker.
+        """
+        if version.blob is None:
+            raise NotFound(f"{version.uri} was deleted: version {version.version_id} is a delete marker.")
+        return str(self._blobs / version.blob[:2] / version.blob)
+
+    def discard(self, blob: str) -> None:
+        """Remove a blob that no row names."""
+        (self._blobs / blob[:2] / blob).unlink(missing_ok=True)
+
+    def sweep(self, known: Callable[[list[str]], set[str]]) -> int:
+        """Remove what earlier processes left without a row, and return how many blobs that were.
+
+        Blobs that came after the start of this process are left alone, because their rows may be on the way. Call it
+        before anything adopts files under names given out earlier.
+
+        Args:
+            known: given blob names, returns those that a row refers to.
+        """
+        for left_behind in self._new.parent.iterdir():
+            if left_behind != self._new:
+                shutil.rmtree(left_behind)
+        removed = 0
+        for folder in self._blobs.iterdir():
+            old = [entry.name for entry in os.scandir(folder) if entry.stat().st_ctime_ns < self._started_ns]
+            for start in range(0, len(old), _SWEPT_TOGETHER):
+                some = old[start : start + _SWEPT_TOGETHER]
+                for name in set(some) - known(some):
+                    self.discard(name)
+                    removed += 1
+        return removed
+
+    def _folder_of(self, name: str) -> Path:
+        """Return the folder that holds the blob, made and synced at its first use."""
+        folder = self._blobs / name[:2]
+        if not folder.is_dir():
+            folder.mkdir(exist_ok=True)
+            _sync_folder(self._blobs)
+        return folder
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
