@@ -1,0 +1,44 @@
+"""Evaluation: the figures, and the way from a model archive to them."""
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+import evaluate
+import train
+from data import HERE
+
+
+def test_the_figures_are_those_of_the_confusion_matrix() -> None:
+    found = evaluate.evaluate([0, 0, 1, 1, 2, 2], [0, 0, 1, 2, 2, 2], ("negative", "neutral", "positive"))
+    assert found["accuracy"] == pytest.approx(5 / 6)
+    # F1 of the classes by hand: 1, 2/3 and 4/5.
+    assert found["macro_f1"] == pytest.approx((1 + 2 / 3 + 4 / 5) / 3)
+    assert found["confusion_matrix"]["rows_true_columns_predicted"] == [[2, 0, 0], [0, 1, 1], [0, 0, 2]]
+    assert found["report"]["neutral"]["recall"] == 0.5
+
+
+def test_a_class_that_is_never_predicted_counts_as_zero() -> None:
+    found = evaluate.evaluate([0, 1, 2], [0, 0, 0], ("negative", "neutral", "positive"))
+    assert found["report"]["positive"]["f1-score"] == 0
+
+
+def test_a_model_archive_becomes_an_evaluation(splits: Path, tmp_path: Path) -> None:
+    model, archive = tmp_path / "model", tmp_path / "archive"
+    inputs = ["--train", str(splits / "train"), "--validation", str(splits / "validation"), "--start", str(HERE)]
+    train.main(["--model", "baseline", *inputs, "--model-dir", str(model)])
+    archive.mkdir()
+    with tarfile.open(archive / "model.tar.gz", "w:gz") as tar:
+        tar.add(model, arcname=".")
+    target = tmp_path / "evaluation"
+    evaluate.main(["--model", str(archive), "--test", str(splits / "test"), "--output", str(target)])
+    document = json.loads((target / "evaluation.json").read_text())
+    assert document["rows"] == 12
+    assert document["accuracy"] > 0.8
+
+
+def test_a_folder_without_an_archive_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no model\.tar\.gz"):
+        evaluate.unpack(tmp_path, tmp_path / "target")
