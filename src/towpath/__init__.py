@@ -1,7 +1,7 @@
 """Towpath: a self-hosted MLOps platform with the SageMaker API.
 
-What a pipeline's author needs is here: `from towpath import Pipeline, Processing, Training, …`. Names are imported when
-they are first used, so that importing the package costs nothing.
+What a pipeline's author needs is here: `from towpath import Pipeline, Processing, Training, …`. The names come from
+`towpath.sdk` when they are first used, so that importing the package alone costs nothing.
 """
 
 from importlib import import_module
@@ -10,68 +10,44 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from towpath.sdk.build import Defaults
-    from towpath.sdk.client import Client
-    from towpath.sdk.datasets import Dataset, dataset
-    from towpath.sdk.errors import (
+    from towpath.sdk import (
+        Client,
         ClientError,
+        Condition,
         Conflict,
+        CreateModel,
+        Dataset,
+        Defaults,
         DefinitionError,
         Denied,
+        Deployment,
+        EndpointFailed,
+        Execution,
         ExecutionFailed,
+        Fail,
         ModelError,
+        ModelVersion,
         NoServer,
         NotFound,
-        RequestFailed,
-        TimedOut,
-    )
-    from towpath.sdk.execution import Execution
-    from towpath.sdk.expressions import execution, join
-    from towpath.sdk.parameters import (
         Parameter,
         ParameterBoolean,
         ParameterFloat,
         ParameterInteger,
         ParameterString,
+        Pipeline,
+        Prediction,
+        Processing,
+        Register,
+        RequestFailed,
+        Step,
+        StepRun,
+        TimedOut,
+        Training,
+        dataset,
+        execution,
+        join,
         parameter,
     )
-    from towpath.sdk.pipeline import Pipeline
-    from towpath.sdk.steps import Condition, CreateModel, Fail, Processing, Register, Step, Training
-
-#: Where each public name lives.
-_HOMES = {
-    "Client": "client",
-    "ClientError": "errors",
-    "Condition": "steps",
-    "Conflict": "errors",
-    "CreateModel": "steps",
-    "Dataset": "datasets",
-    "Defaults": "build",
-    "DefinitionError": "errors",
-    "Denied": "errors",
-    "Execution": "execution",
-    "ExecutionFailed": "errors",
-    "Fail": "steps",
-    "ModelError": "errors",
-    "NoServer": "errors",
-    "NotFound": "errors",
-    "Parameter": "parameters",
-    "ParameterBoolean": "parameters",
-    "ParameterFloat": "parameters",
-    "ParameterInteger": "parameters",
-    "ParameterString": "parameters",
-    "Pipeline": "pipeline",
-    "Processing": "steps",
-    "Register": "steps",
-    "RequestFailed": "errors",
-    "Step": "steps",
-    "TimedOut": "errors",
-    "Training": "steps",
-    "dataset": "datasets",
-    "execution": "expressions",
-    "join": "expressions",
-    "parameter": "parameters",
-}
 
 __all__ = [
     "Client",
@@ -83,10 +59,13 @@ __all__ = [
     "Defaults",
     "DefinitionError",
     "Denied",
+    "Deployment",
+    "EndpointFailed",
     "Execution",
     "ExecutionFailed",
     "Fail",
     "ModelError",
+    "ModelVersion",
     "NoServer",
     "NotFound",
     "Parameter",
@@ -95,10 +74,12 @@ __all__ = [
     "ParameterInteger",
     "ParameterString",
     "Pipeline",
+    "Prediction",
     "Processing",
     "Register",
     "RequestFailed",
     "Step",
+    "StepRun",
     "TimedOut",
     "Training",
     "dataset",
@@ -109,10 +90,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'towpath' has no attribute {name!r}")
-    return getattr(import_module(f"towpath.sdk.{home}"), name)
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("towpath.sdk"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,74 @@
 """What users import, by way of `towpath`: typed steps that emit the published definition, and a client of the API.
 
-Standard library only, so that importing it stays quick. The public names are those of `towpath` itself.
+Standard library only, so that importing it stays quick.
 """
+
+from towpath.sdk.build import Defaults
+from towpath.sdk.client import Client
+from towpath.sdk.datasets import Dataset, dataset
+from towpath.sdk.errors import (
+    ClientError,
+    Conflict,
+    DefinitionError,
+    Denied,
+    EndpointFailed,
+    ExecutionFailed,
+    ModelError,
+    NoServer,
+    NotFound,
+    RequestFailed,
+    TimedOut,
+)
+from towpath.sdk.executions import Execution, StepRun
+from towpath.sdk.expressions import execution, join
+from towpath.sdk.hosting import Deployment, Prediction
+from towpath.sdk.parameters import (
+    Parameter,
+    ParameterBoolean,
+    ParameterFloat,
+    ParameterInteger,
+    ParameterString,
+    parameter,
+)
+from towpath.sdk.pipeline import Pipeline
+from towpath.sdk.registry import ModelVersion
+from towpath.sdk.steps import Condition, CreateModel, Fail, Processing, Register, Step, Training
+
+__all__ = [
+    "Client",
+    "ClientError",
+    "Condition",
+    "Conflict",
+    "CreateModel",
+    "Dataset",
+    "Defaults",
+    "DefinitionError",
+    "Denied",
+    "Deployment",
+    "EndpointFailed",
+    "Execution",
+    "ExecutionFailed",
+    "Fail",
+    "ModelError",
+    "ModelVersion",
+    "NoServer",
+    "NotFound",
+    "Parameter",
+    "ParameterBoolean",
+    "ParameterFloat",
+    "ParameterInteger",
+    "ParameterString",
+    "Pipeline",
+    "Prediction",
+    "Processing",
+    "Register",
+    "RequestFailed",
+    "Step",
+    "StepRun",
+    "TimedOut",
+    "Training",
+    "dataset",
+    "execution",
+    "join",
+    "parameter",
+]

@@ -32,6 +32,10 @@ class ExecutionFailed(ClientError):
     """A pipeline execution did not succeed."""
 
 
+class EndpointFailed(ClientError):
+    """An endpoint did not come into service with what was deployed."""
+
+
 class TimedOut(ClientError):
     """What was waited for did not happen in time."""
 

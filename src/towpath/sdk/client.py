@@ -1,0 +1,285 @@
+"""A client of one Towpath server: the API's own operations, and the few things that people do most."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import quote
+from uuid import uuid4
+
+from towpath.home import Credentials, HomeFolder, find_home
+from towpath.sdk.dataset_versions import DatasetVersions
+from towpath.sdk.errors import Conflict, DefinitionError, Denied, NoServer, NotFound
+from towpath.sdk.executions import Execution
+from towpath.sdk.expressions import Document
+from towpath.sdk.hosting import Deployment, Prediction, deploy
+from towpath.sdk.lake import Lake
+from towpath.sdk.logs import LogLine, log_lines
+from towpath.sdk.parameters import Parameter
+from towpath.sdk.pipeline import Pipeline
+from towpath.sdk.registry import ModelVersion, decide, find_version
+from towpath.sdk.transport import Transport
+
+JSON = "application/x-amz-json-1.1"
+
+
+class Client:
+    """Talks to a server. Without arguments, to the one of the project that the working folder is in.
+
+    Args:
+        endpoint: address of the server; default: `TOWPATH_ENDPOINT`, else the server of the home.
+        token: bearer token; default: `TOWPATH_TOKEN`, else the home's administrator.
+        home: the home's folder; default: `TOWPATH_HOME`, the project's `.towpath`, `~/.towpath`.
+        timeout_s: longest silence of the server before a request is given up.
+    Raises:
+        NoServer: no server runs; says how to start one.
+        Denied: there are no credentials for it.
+    """
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        *,
+        token: str | None = None,
+        home: str | Path | None = None,
+        timeout_s: float = 120.0,
+    ) -> None:
+        folder = find_home() if home is None else HomeFolder(Path(home).expanduser().absolute())
+        self.endpoint = (endpoint or os.environ.get("TOWPATH_ENDPOINT") or _address(folder)).rstrip("/")
+        token = token or os.environ.get("TOWPATH_TOKEN") or _credentials(folder).token
+        self._transport = Transport(self.endpoint, token, timeout_s=timeout_s)
+        self.lake = Lake(self._transport)
+        self.datasets = DatasetVersions(self)
+
+    def __repr__(self) -> str:
+        return f"Client({self.endpoint!r})"
+
+    def call(self, operation: str, request: Mapping[str, Any] | None = None) -> Document:
+        """Return the answer of an operation of the API.
+
+        Args:
+            operation: with its service, for example "SageMaker.CreatePipeline", "Towpath.ListDatasets" or
+                "Logs_20140328.GetLogEvents".
+            request: its members under the API's names; times as seconds since 1970.
+        Raises:
+            RequestFailed: the server refused it.
+        """
+        answer = self._transport.send(
+            "POST",
+            "/",
+            headers={"Content-Type": JSON, "X-Amz-Target": operation},
+            body=json.dumps(request or {}).encode(),
+        )
+        told: Document = json.loads(answer.body) if answer.body.strip() else {}
+        return told
+
+    def pages(self, operation: str, member: str, request: Mapping[str, Any] | None = None) -> Iterator[Document]:
+        """Yield the entries of a List operation, page after page.
+
+        Args:
+            member: of the answer, that holds the entries.
+        """
+        asked = dict(request or {})
+        while True:
+            page = self.call(operation, asked)
+            yield from page.get(member) or []
+            if not page.get("NextToken"):
+                return
+            asked["NextToken"] = page["NextToken"]
+
+    @staticmethod
+    def new_token() -> str:
+        """Return a token that lets the server recognise a request that is sent again."""
+        return uuid4().hex
+
+    def upsert(self, pipeline: Pipeline) -> str:
+        """Upload a pipeline's code, create or update the pipeline, and return its ARN."""
+        built = pipeline.build()
+        for bucket in {upload.bucket for upload in built.uploads}:
+            self.lake.ensure_bucket(bucket)
+        for upload in built.uploads:
+            # The key holds the content's digest: what is there already is the same.
+            if not self.lake.exists(upload.bucket, upload.key):
+                self.lake.put_bytes(f"s3://{upload.bucket}/{upload.key}", upload.content)
+        request: Document = {
+            "PipelineName": pipeline.name,
+            "PipelineDefinition": json.dumps(built.definition),
+            "RoleArn": pipeline.defaults.role,
+        }
+        if pipeline.description:
+            request["PipelineDescription"] = pipeline.description
+        try:
+            answer = self.call("SageMaker.CreatePipeline", {**request, "ClientRequestToken": self.new_token()})
+        except Conflict:
+            answer = self.call("SageMaker.UpdatePipeline", request)
+        return str(answer["PipelineArn"])
+
+    def run(
+        self, pipeline: Pipeline, parameters: Mapping[str, Any] | None = None, *, name: str | None = None
+    ) -> Execution:
+        """Create or update a pipeline, start it, and return the execution.
+
+        Args:
+            parameters: values by parameter name; those left out take their defaults.
+            name: shown for the execution in lists.
+        """
+        values = _values(pipeline.parameters, parameters or {}, pipeline.name)
+        self.upsert(pipeline)
+        return self.start(pipeline.name, values, name=name)
+
+    def start(
+        self, pipeline: str, parameters: Mapping[str, Any] | None = None, *, name: str | None = None
+    ) -> Execution:
+        """Start a pipeline that the server knows already, and return the execution."""
+        request: Document = {
+            "PipelineName": pipeline,
+            "PipelineParameters": [
+                {"Name": key, "Value": _start_value(value)} for key, value in (parameters or {}).items()
+            ],
+            "ClientRequestToken": self.new_token(),
+        }
+        if name:
+            request["PipelineExecutionDisplayName"] = name
+        return Execution(self, str(self.call("SageMaker.StartPipelineExecution", request)["PipelineExecutionArn"]))
+
+    def execution(self, arn_or_id: str) -> Execution:
+        """Return the execution with that ARN, or with `PIPELINE/ID`, or with that id alone.
+
+        Raises:
+            NotFound: there is none.
+        """
+        if arn_or_id.startswith("arn:"):
+            return Execution(self, arn_or_id)
+        pipeline, _, wanted = arn_or_id.rpartition("/")
+        pipelines = (
+            [pipeline]
+            if pipeline
+            else [shown["PipelineName"] for shown in self.pages("SageMaker.ListPipelines", "PipelineSummaries")]
+        )
+        for each in pipelines:
+            request = {"PipelineName": each}
+            for shown in self.pages("SageMaker.ListPipelineExecutions", "PipelineExecutionSummaries", request):
+                arn = str(shown["PipelineExecutionArn"])
+                if arn.rpartition("/")[2] == wanted or shown.get("PipelineExecutionDisplayName") == wanted:
+                    return Execution(self, arn)
+        raise NotFound("ResourceNotFound", f"there is no pipeline execution {arn_or_id!r}", status=400)
+
+    def model_version(self, name: str) -> ModelVersion:
+        """Return the version of a model package group that `GROUP/VERSION` names; `GROUP` alone means the newest."""
+        return find_version(self, name)
+
+    def approve(self, name: str, *, note: str | None = None) -> ModelVersion:
+        """Approve a model version, given as `GROUP/VERSION`."""
+        return decide(self, name, "Approved", note=note)
+
+    def reject(self, name: str, *, note: str | None = None) -> ModelVersion:
+        """Reject a model version, given as `GROUP/VERSION`."""
+        return decide(self, name, "Rejected", note=note)
+
+    def deploy(
+        self, name: str, *, endpoint: str | None = None, wait: bool = True, timeout_s: float = 600.0
+    ) -> Deployment:
+        """Put an approved model version behind an endpoint, new or existing.
+
+        Args:
+            name: `GROUP/VERSION`, or `GROUP` for the newest approved one.
+            endpoint: its name; default: the group's.
+            wait: return when the endpoint answers with this version.
+        Raises:
+            Conflict: the version is not approved.
+            EndpointFailed: the endpoint did not come into service with it.
+        """
+        return deploy(self, name, endpoint=endpoint, wait=wait, timeout_s=timeout_s)
+
+    def invoke(
+        self,
+        endpoint: str,
+        body: bytes | str | IO[bytes] | Mapping[str, Any] | list[Any],
+        *,
+        content_type: str | None = None,
+        accept: str = "application/json",
+    ) -> Prediction:
+        """Return what the model behind an endpoint answers.
+
+        Args:
+            body: bytes or text as they are; a mapping or a list is sent as JSON.
+            content_type: default: application/json for JSON, text/plain for text, application/octet-stream for bytes.
+        Raises:
+            ModelError: the model answered with an error.
+        """
+        if isinstance(body, Mapping | list):
+            kind, sent = "application/json", json.dumps(body).encode()
+        elif isinstance(body, str):
+            kind, sent = "text/plain", body.encode()
+        else:
+            kind, sent = "application/octet-stream", body if isinstance(body, bytes) else body.read()
+        answer = self._transport.send(
+            "POST",
+            f"/endpoints/{quote(endpoint, safe='')}/invocations",
+            headers={"Content-Type": content_type or kind, "Accept": accept},
+            body=sent,
+        )
+        return Prediction(
+            content_type=answer.headers.get("content-type", ""),
+            variant=answer.headers.get("x-amzn-invoked-production-variant", ""),
+            body=answer.body,
+        )
+
+    def logs(self, kind: str, name: str, *, follow: bool = False, tail: int | None = None) -> Iterator[LogLine]:
+        """Yield the lines of a log.
+
+        Args:
+            kind: "ProcessingJob", "TrainingJob" or "Endpoint".
+            follow: go on until the job has ended.
+            tail: only the last so many lines.
+        """
+        return log_lines(self, kind, name, follow=follow, tail=tail)
+
+    def close(self) -> None:
+        """Close the connection of this thread."""
+        self._transport.close()
+
+
+def _address(home: HomeFolder) -> str:
+    with contextlib.suppress(ValueError, TypeError):  # a half-written file of a foreign hand says no more than none
+        server = home.running_server()
+        if server is not None:
+            return server.url
+    raise NoServer(f"no server is running for {home.path}; start one: towpath up --background --home {home.path}")
+
+
+def _credentials(home: HomeFolder) -> Credentials:
+    try:
+        found = home.credentials()
+    except (OSError, ValueError, TypeError) as fault:
+        # The fault's own text is left out: it could hold a part of a key.
+        raise Denied(
+            "NoCredentials",
+            f"{home.credentials_file} cannot be read ({type(fault).__name__}); set TOWPATH_TOKEN",
+            status=403,
+        ) from None
+    if found is None:
+        raise Denied("NoCredentials", f"there is no {home.credentials_file}; set TOWPATH_TOKEN", status=403)
+    return found
+
+
+def _values(declared: tuple[Parameter, ...], given: Mapping[str, Any], pipeline: str) -> dict[str, Any]:
+    known = {parameter.name: parameter for parameter in declared}
+    for name, value in given.items():
+        if name not in known:
+            raise DefinitionError(f"pipeline {pipeline} has no parameter {name!r}; it has {', '.join(known) or 'none'}")
+        enum = known[name].enum
+        if enum and str(value) not in enum:
+            raise DefinitionError(f"parameter {name}: {value!r} is not one of {', '.join(enum)}")
+    for name, parameter in known.items():
+        if parameter.default is None and name not in given:
+            raise DefinitionError(f"parameter {name} has no default; set it: {name}=VALUE")
+    return dict(given)
+
+
+def _start_value(value: Any) -> str:
+    return ("True" if value else "False") if isinstance(value, bool) else str(value)

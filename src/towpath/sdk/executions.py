@@ -1,0 +1,161 @@
+"""A running or finished execution of a pipeline, as a client follows it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from towpath.sdk.errors import ExecutionFailed, TimedOut
+from towpath.sdk.expressions import Document
+
+if TYPE_CHECKING:
+    from towpath.sdk.client import Client
+
+ENDED = frozenset({"Succeeded", "Failed", "Stopped", "CompletedWithFailures"})
+POLL_S = 0.5
+#: Member of a step's Metadata -> what it started, for logs and links.
+JOBS = {"TrainingJob": "TrainingJob", "ProcessingJob": "ProcessingJob", "TransformJob": "TransformJob"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRun:
+    """One step of an execution, as it stands."""
+
+    name: str
+    type: str  #: as the Metadata calls it: "TrainingJob", "Condition", …; empty before it started
+    status: str  #: Starting, Executing, Stopping, Stopped, Failed, Succeeded
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    failure_reason: str | None = None
+    arn: str | None = None  #: of what the step started or made
+    outcome: str | None = None  #: of a condition: "True" or "False"
+    attempts: int = 0
+    cached_from: str | None = None  #: ARN of the execution whose result was taken over
+
+    @property
+    def job(self) -> str | None:
+        """The name of the job that the step started."""
+        return self.arn.rpartition("/")[2] if self.arn and self.type in JOBS else None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will happen to the step."""
+        return self.status in {"Succeeded", "Failed", "Stopped"}
+
+    def seconds(self, now: datetime) -> float | None:
+        """Return how long the step has run, up to `now`."""
+        if self.started_at is None:
+            return None
+        return max(0.0, ((self.ended_at or now) - self.started_at).total_seconds())
+
+
+def step_run(shown: Document) -> StepRun:
+    """Return a step from an entry of ListPipelineExecutionSteps."""
+    metadata: Document = shown.get("Metadata") or {}
+    nothing: tuple[str, Document] = ("", {})
+    type_, facts = next(iter(metadata.items()), nothing)
+    return StepRun(
+        name=shown["StepName"],
+        type=type_,
+        status=shown.get("StepStatus") or "Starting",
+        started_at=moment(shown.get("StartTime")),
+        ended_at=moment(shown.get("EndTime")),
+        failure_reason=shown.get("FailureReason") or None,
+        arn=facts.get("Arn"),
+        outcome=facts.get("Outcome"),
+        attempts=int(shown.get("AttemptCount") or 0),
+        cached_from=(shown.get("CacheHitResult") or {}).get("SourcePipelineExecutionArn"),
+    )
+
+
+def moment(epoch_s: float | None) -> datetime | None:
+    """Return a time of the wire (seconds since 1970) as a datetime."""
+    return None if epoch_s is None else datetime.fromtimestamp(float(epoch_s), UTC)
+
+
+class Execution:
+    """One execution of a pipeline."""
+
+    def __init__(self, client: Client, arn: str) -> None:
+        self._client = client
+        self.arn = arn
+
+    @property
+    def id(self) -> str:
+        """The execution's id, the last part of its ARN."""
+        return self.arn.rpartition("/")[2]
+
+    @property
+    def pipeline(self) -> str:
+        """The name of the pipeline."""
+        return self.arn.split("/")[1]
+
+    def __repr__(self) -> str:
+        return f"Execution({self.pipeline}/{self.id})"
+
+    def describe(self) -> Document:
+        """Return what DescribePipelineExecution answers."""
+        return self._client.call("SageMaker.DescribePipelineExecution", {"PipelineExecutionArn": self.arn})
+
+    @property
+    def status(self) -> str:
+        """Executing, Stopping, Stopped, Failed or Succeeded."""
+        return str(self.describe()["PipelineExecutionStatus"])
+
+    def steps(self) -> list[StepRun]:
+        """Return the steps that have begun, in the order in which they began."""
+        request = {"PipelineExecutionArn": self.arn, "SortOrder": "Ascending"}
+        shown = self._client.pages("SageMaker.ListPipelineExecutionSteps", "PipelineExecutionSteps", request)
+        steps = [step_run(entry) for entry in shown]
+        never = datetime.max.replace(tzinfo=UTC)
+        return sorted(steps, key=lambda step: step.started_at or never)
+
+    def stop(self) -> None:
+        """Ask the execution to stop; running jobs get their time of grace."""
+        token = self._client.new_token()
+        request = {"PipelineExecutionArn": self.arn, "ClientRequestToken": token}
+        self._client.call("SageMaker.StopPipelineExecution", request)
+
+    def wait(
+        self,
+        *,
+        timeout_s: float | None = None,
+        check: bool = True,
+        watch: Callable[[list[StepRun]], None] | None = None,
+    ) -> Execution:
+        """Wait until the execution has ended.
+
+        Args:
+            check: raise where it did not succeed.
+            watch: called with the steps each time they were looked at, the last time after the end.
+        Raises:
+            ExecutionFailed: it ended other than Succeeded; the message names step and reason.
+            TimedOut: it has not ended after `timeout_s`; it goes on.
+        """
+        give_up = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            ended = self.describe()
+            steps = self.steps() if watch is not None or ended["PipelineExecutionStatus"] in ENDED else []
+            if watch is not None:
+                watch(steps)
+            if ended["PipelineExecutionStatus"] in ENDED:
+                break
+            if give_up is not None and time.monotonic() >= give_up:
+                raise TimedOut(f"{self!r} still runs after {timeout_s:g} s; it goes on")
+            time.sleep(POLL_S)
+        if check and ended["PipelineExecutionStatus"] != "Succeeded":
+            raise ExecutionFailed(failure_text(ended, steps))
+        return self
+
+
+def failure_text(ended: Document, steps: list[StepRun]) -> str:
+    """Return in a sentence or two why an execution did not succeed."""
+    failed = [step for step in steps if step.status == "Failed"]
+    if failed:
+        return "; ".join(f"step {step.name} failed: {step.failure_reason or 'no reason given'}" for step in failed)
+    reason = ended.get("FailureReason")
+    status = str(ended["PipelineExecutionStatus"])
+    return f"the execution ended {status}" + (f": {reason}" if reason else "")

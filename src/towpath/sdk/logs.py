@@ -1,0 +1,112 @@
+"""Logs of jobs and endpoints, by the operations of CloudWatch Logs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from towpath.sdk.errors import DefinitionError, NotFound
+from towpath.sdk.expressions import Document
+
+if TYPE_CHECKING:
+    from towpath.sdk.client import Client
+
+POLL_S = 0.5
+_GROUPS = {
+    "ProcessingJob": "/aws/sagemaker/ProcessingJobs",
+    "TrainingJob": "/aws/sagemaker/TrainingJobs",
+    "TransformJob": "/aws/sagemaker/TransformJobs",
+}
+_RUNNING = frozenset({"InProgress", "Stopping"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogLine:
+    """One line of a log."""
+
+    at: datetime
+    text: str
+    stream: str
+
+
+def log_lines(
+    client: Client, kind: str, name: str, *, follow: bool = False, tail: int | None = None
+) -> Iterator[LogLine]:
+    """Yield the lines of a job's or an endpoint's log, stream after stream; see `Client.logs`.
+
+    When following, lines of several streams come as they appear, until the job has ended. An endpoint's log has no end.
+    """
+    group, prefix = (f"/aws/sagemaker/Endpoints/{name}", None) if kind == "Endpoint" else (_group(kind), f"{name}/")
+    positions: dict[str, str | None] = {}
+    going_on = _still_runs(client, kind, name)
+    while True:
+        # Asked before the last read: what the job wrote before it ended is then read as well.
+        again = follow and going_on()
+        for stream in _streams(client, group, prefix):
+            if stream not in positions and tail is not None:
+                last, positions[stream] = _last(client, group, stream, tail)
+                yield from last
+            yield from _new_lines(client, group, stream, positions)
+        if not again:
+            return
+        time.sleep(POLL_S)
+
+
+def _group(kind: str) -> str:
+    if kind not in _GROUPS:
+        raise DefinitionError(f"a {kind} has no log; expected one of {', '.join([*_GROUPS, 'Endpoint'])}")
+    return _GROUPS[kind]
+
+
+def _still_runs(client: Client, kind: str, name: str) -> Callable[[], bool]:
+    if kind == "Endpoint":
+        return lambda: True
+
+    def runs() -> bool:
+        shown = client.call(f"SageMaker.Describe{kind}", {f"{kind}Name": name})
+        return shown[f"{kind}Status"] in _RUNNING
+
+    return runs
+
+
+def _streams(client: Client, group: str, prefix: str | None) -> list[str]:
+    request: Document = {"logGroupName": group, **({"logStreamNamePrefix": prefix} if prefix else {})}
+    names: list[str] = []
+    while True:
+        try:
+            page = client.call("Logs_20140328.DescribeLogStreams", request)
+        except NotFound:
+            return names  # nothing has been written yet
+        names += [str(stream["logStreamName"]) for stream in page.get("logStreams") or []]
+        if not page.get("nextToken"):
+            return names
+        request["nextToken"] = page["nextToken"]
+
+
+def _new_lines(client: Client, group: str, stream: str, positions: dict[str, str | None]) -> Iterator[LogLine]:
+    while True:
+        position = positions.get(stream)
+        request: Document = {"logGroupName": group, "logStreamName": stream, "startFromHead": True}
+        if position is not None:
+            request["nextToken"] = position
+        page = client.call("Logs_20140328.GetLogEvents", request)
+        yield from (_line(event, stream) for event in page.get("events") or [])
+        forward = page.get("nextForwardToken")
+        positions[stream] = forward
+        # The same token again means that there is nothing more for now.
+        if forward is None or forward == position:
+            return
+
+
+def _last(client: Client, group: str, stream: str, tail: int) -> tuple[list[LogLine], str | None]:
+    request = {"logGroupName": group, "logStreamName": stream, "startFromHead": False, "limit": tail}
+    page = client.call("Logs_20140328.GetLogEvents", request)
+    return [_line(event, stream) for event in page.get("events") or []], page.get("nextForwardToken")
+
+
+def _line(event: Document, stream: str) -> LogLine:
+    at = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
+    return LogLine(at=at, text=str(event["message"]).rstrip("\n"), stream=stream)
