@@ -1,0 +1,455 @@
+"""Looks after processing and training jobs: starts the attempt, follows it, and publishes what it produced."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+import msgspec
+from msgspec.structs import replace
+
+from towpath.jobs.channels import PinnedInput, pin, sources
+from towpath.jobs.contract import CodeOrigin, Surroundings, code_origin, shortened
+from towpath.jobs.images import Environment, ImageMap
+from towpath.jobs.kinds import JobStatus, is_terminal
+from towpath.jobs.metrics import final_metrics
+from towpath.jobs.model import JobObservation, JobSpec, Manifest, Phase, StagedFile
+from towpath.jobs.ports import ComputeBackend
+from towpath.jobs.state import Run, key_of, run_of, with_members, with_run, with_secondary
+from towpath.jobs.strategies import Strategy, secondary_status
+from towpath.kernel.decisions import Decision
+from towpath.kernel.errors import TowpathError
+from towpath.kernel.events import Event
+from towpath.kernel.objects import ObjectRef, ObjectStore, ObjectVersion, StoredBlob
+from towpath.kernel.ports import Store, Transaction
+from towpath.kernel.principals import PLATFORM
+from towpath.kernel.resource import Document, Resource, Uid
+from towpath.lineage import (
+    Artifact,
+    CodeFacts,
+    EnvironmentFacts,
+    Graph,
+    JobFacts,
+    environment_graph,
+    job_graph,
+    record,
+)
+
+STOP_REPEAT_S = 10.0  #: a stop whose effect is not seen is asked for again after this time
+
+DatasetOf = Callable[[Transaction, ObjectRef], str | None]
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """How the world around a job stands."""
+
+    backend: JobObservation
+    inputs: tuple[PinnedInput, ...] = ()  #: of the attempt under way, or looked up for the first one
+    paths: Mapping[ObjectRef, str] = msgspec.field(default_factory=dict)
+    tags: Mapping[str, str] = msgspec.field(default_factory=dict)
+    execution: tuple[Uid, str] | None = None  #: uid and ARN of the pipeline execution that started the job
+    problem: str | None = None  #: why the job cannot be started
+
+
+class Submit(msgspec.Struct, frozen=True):
+    """Effect: hand the attempt to the back end."""
+
+    job: JobSpec
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """Effect: ask the attempt to stop."""
+
+    key: str
+
+
+class Record(msgspec.Struct, frozen=True):
+    """Fact: something for the lineage."""
+
+    graph: Graph
+
+
+class Publish(msgspec.Struct, frozen=True):
+    """Fact: staged files become object versions."""
+
+    versions: tuple[tuple[ObjectVersion, str], ...]  #: version and path of its staged file
+
+
+class JobController:
+    """Implements `kernel.decisions.Controller` for one kind of job."""
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        *,
+        store: Store,
+        objects: ObjectStore,
+        backend: ComputeBackend,
+        images: ImageMap,
+        surroundings: Surroundings,
+        dataset_of: DatasetOf = lambda transaction, ref: None,
+    ) -> None:
+        self.kind = strategy.kind.noun
+        self._strategy = strategy
+        self._store = store
+        self._objects = objects
+        self._backend = backend
+        self._images = images
+        self._surroundings = surroundings
+        self._dataset_of = dataset_of
+
+    # observing
+
+    def observe(self, resource: Resource) -> Observation:
+        """Look at the attempt; where one is still to be started, look up its inputs."""
+        if is_terminal(resource.status):
+            return Observation(backend=JobObservation(phase=Phase.ABSENT))
+        run = run_of(resource)
+        seen = JobObservation(phase=Phase.ABSENT) if run is None else self._backend.observe(run.key)
+        if resource.status == JobStatus.STOPPING and run is None:
+            return Observation(backend=seen)
+        return self._store.read(lambda transaction: self._look(transaction, resource, run, seen))
+
+    def _look(self, transaction: Transaction, resource: Resource, run: Run | None, seen: JobObservation) -> Observation:
+        parent = None if resource.parent is None else transaction.resources.get(resource.parent)
+        is_execution = parent is not None and parent.kind == "PipelineExecution"
+        observation = Observation(
+            backend=seen,
+            inputs=() if run is None else run.inputs,
+            tags=transaction.resources.tags(resource.uid),
+            execution=(parent.uid, parent.arn) if parent is not None and is_execution else None,
+        )
+        if run is not None and seen.phase not in {Phase.ABSENT, Phase.LOST}:
+            return observation
+        try:
+            inputs = observation.inputs if run is not None else self._pinned(transaction, resource)
+            paths = sources(inputs, transaction.objects, self._objects.path)
+        except TowpathError as error:
+            return replace(observation, problem=error.message)
+        return replace(observation, inputs=inputs, paths=paths)
+
+    def _pinned(self, transaction: Transaction, resource: Resource) -> tuple[PinnedInput, ...]:
+        wanted = self._strategy.wanted_inputs(resource.spec)
+        return tuple(pin(item, transaction.objects, self._text) for item in wanted)
+
+    def _text(self, version: ObjectVersion) -> str:
+        return b"".join(self._objects.read(version)).decode()
+
+    # deciding
+
+    def decide(self, resource: Resource, observation: Observation, now: datetime) -> Decision:
+        """Return what to do next with a job."""
+        if is_terminal(resource.status):
+            return Decision()
+        run = run_of(resource)
+        stopping = resource.status == JobStatus.STOPPING
+        if run is None:
+            if stopping:
+                return self._ended(resource, JobStatus.STOPPED, now, reason="Stopped before it started")
+            return self._begun(resource, observation, now, attempt=1)
+        seen = observation.backend
+        if seen.phase is Phase.FINISHED and seen.manifest is not None:
+            return self._finished(resource, run, seen, seen.manifest, observation, now)
+        if seen.phase is Phase.LOST or (seen.phase is Phase.ABSENT and run.seen):
+            if stopping:
+                return self._ended(resource, JobStatus.STOPPED, now)
+            if run.attempt <= self._surroundings.lost_runner_restarts:
+                return self._begun(resource, observation, now, attempt=run.attempt + 1)
+            reason = f"InternalServerError: the runner of attempt {run.attempt} vanished and left no result"
+            return self._ended(resource, JobStatus.FAILED, now, reason=reason)
+        if seen.phase is Phase.ABSENT:
+            if stopping:
+                return self._ended(resource, JobStatus.STOPPED, now, reason="Stopped before it started")
+            return self._begun(resource, observation, now, attempt=run.attempt)
+        return self._followed(resource, run, seen, now)
+
+    def _begun(self, resource: Resource, observation: Observation, now: datetime, *, attempt: int) -> Decision:
+        """Record which attempt is started on which inputs, then have it started. Deciding it again changes nothing."""
+        if observation.problem is not None:
+            return self._ended(resource, JobStatus.FAILED, now, reason=f"ClientError: {observation.problem}")
+        key = key_of(resource.uid, attempt)
+        execution = {} if observation.execution is None else {"execution": observation.execution[1]}
+        try:
+            environment = self._images.resolve(self._strategy.image(resource.spec))
+            job = self._strategy.job(
+                resource,
+                key=key,
+                surroundings=self._surroundings,
+                image=environment,
+                inputs=observation.inputs,
+                paths=observation.paths,
+                tags=execution,
+            )
+        except TowpathError as error:
+            return self._ended(resource, JobStatus.FAILED, now, reason=f"ClientError: {error.message}")
+        run = Run(
+            attempt=attempt,
+            key=key,
+            image=environment.image,
+            python=environment.python,
+            environment=environment.fingerprint,
+            inputs=observation.inputs,
+            code=code_origin(observation.tags, observation.inputs),
+        )
+        again = run_of(resource) == run
+        state = resource.state
+        if self._strategy.secondary and attempt > 1:
+            state = with_secondary(state, "Restarting", now)
+        return Decision(
+            state=with_run(state, run),
+            events=() if again or attempt > 1 else (self._event(resource, JobStatus.IN_PROGRESS, now),),
+            facts=() if again else (Record(environment_graph(_environment_facts(environment))),),
+            effects=(Submit(job),),
+        )
+
+    def _followed(self, resource: Resource, run: Run, seen: JobObservation, now: datetime) -> Decision:
+        """Take over what the back end tells of a running attempt."""
+        stopping = resource.status == JobStatus.STOPPING
+        run = replace(run, seen=True)
+        state = with_members(resource.state, {self._strategy.start_member: _epoch(seen.started_at)})
+        if seen.metrics:
+            state = with_members(state, {"FinalMetricDataList": final_metrics(seen.metrics)})
+        if self._strategy.secondary:
+            secondary = "Stopping" if stopping else secondary_status(seen.phase, seen.activity)
+            state = with_secondary(state, secondary, now)
+        if not stopping:
+            return Decision(state=with_run(state, run))
+        asked = run.stop_asked_at
+        if asked is not None and now.timestamp() < asked + STOP_REPEAT_S:
+            return Decision(state=with_run(state, run), due_at=now + timedelta(seconds=STOP_REPEAT_S))
+        run = replace(run, stop_asked_at=now.timestamp())
+        return Decision(state=with_run(state, run), effects=(Stop(run.key),))
+
+    def _finished(
+        self,
+        resource: Resource,
+        run: Run,
+        seen: JobObservation,
+        manifest: Manifest,
+        observation: Observation,
+        now: datetime,
+    ) -> Decision:
+        """End the job as its manifest tells, and publish all that belongs to it at once."""
+        status = _status(resource, manifest)
+        versions = tuple(
+            (_version(run.key, index, staged, resource, now), staged) for index, staged in enumerate(manifest.outputs)
+        )
+        graph = self._graph(resource, run, seen, manifest, status, versions, observation)
+        reason = None
+        if status is JobStatus.FAILED:
+            reason = _failure(manifest)
+        elif manifest.timed_out:
+            reason = "MaxRuntimeExceeded: the job ran longer than MaxRuntimeInSeconds and was stopped"
+        members: Document = {
+            self._strategy.start_member: _epoch(manifest.started_at),
+            self._strategy.end_member: manifest.ended_at.timestamp(),
+            "FinalMetricDataList": final_metrics(seen.metrics) or None,
+        }
+        if manifest.started_at is not None:
+            duration = max(1, round((manifest.ended_at - manifest.started_at).total_seconds()))
+            members.update(dict.fromkeys(self._strategy.duration_members, duration))
+        ended = self._ended(
+            replace(resource, state=with_members(resource.state, members)),
+            status,
+            now,
+            reason=reason,
+            secondary="MaxRuntimeExceeded" if manifest.timed_out else None,
+        )
+        published = Publish(tuple((version, staged.path) for version, staged in versions))
+        return replace(ended, facts=(published, Record(graph)))
+
+    def _ended(
+        self,
+        resource: Resource,
+        status: JobStatus,
+        now: datetime,
+        *,
+        reason: str | None = None,
+        secondary: str | None = None,
+    ) -> Decision:
+        """Return the decision that a job has come to its end."""
+        members: Document = {self._strategy.end_member: resource.state.get(self._strategy.end_member, now.timestamp())}
+        if reason is not None:
+            members["FailureReason"] = shortened(reason)
+            if self._strategy.exit_message:
+                members["ExitMessage"] = shortened(reason)
+        state = with_members(resource.state, members)
+        if self._strategy.secondary:
+            state = with_secondary(state, secondary or status, now, shortened(reason) if reason else None)
+        event = self._event(resource, status, now, reason=reason)
+        return Decision(state=state, status=status, events=(event,))
+
+    def _event(self, resource: Resource, status: JobStatus, now: datetime, *, reason: str | None = None) -> Event:
+        kind = self._strategy.kind
+        detail: Document = {
+            kind.name_member: resource.name,
+            kind.arn_member: resource.arn,
+            f"{kind.noun}Status": status.value,
+        }
+        if reason is not None:
+            detail["FailureReason"] = shortened(reason)
+        return Event(
+            type=self._strategy.event,
+            subject=resource.uid,
+            subject_arn=resource.arn,
+            principal=PLATFORM.principal,
+            at=now,
+            detail=detail,
+        )
+
+    def _graph(
+        self,
+        resource: Resource,
+        run: Run,
+        seen: JobObservation,
+        manifest: Manifest,
+        status: JobStatus,
+        versions: tuple[tuple[ObjectVersion, StagedFile], ...],
+        observation: Observation,
+    ) -> Graph:
+        uid, arn = observation.execution or (None, "")
+        facts = JobFacts(
+            uid=resource.uid,
+            arn=resource.arn,
+            kind=resource.kind,
+            name=resource.name,
+            status=status.value,
+            attempt=run.attempt,
+            image=run.image,
+            parameters=self._strategy.parameters(resource.spec),
+            metrics={point.name: point.value for point in seen.metrics},
+            started_at=_epoch(manifest.started_at),
+            ended_at=manifest.ended_at.timestamp(),
+            packs_only=self._strategy.packs_only(resource.spec),
+            execution=uid,
+            execution_arn=arn,
+        )
+        return job_graph(
+            facts,
+            inputs=_read(run.inputs),
+            outputs=[
+                Artifact(
+                    bucket=version.bucket,
+                    key=version.key,
+                    version_id=version.version_id,
+                    sha256=version.sha256,
+                    size=version.size,
+                    role=self._strategy.roles.get(staged.output, "data"),
+                    name=staged.output,
+                )
+                for version, staged in versions
+            ],
+            environment_id=f"environment:{run.environment}",
+            code=None if run.code is None else _code_facts(run.code),
+        )
+
+    # writing and acting
+
+    def apply(self, transaction: Transaction, resource: Resource, decision: Decision) -> None:
+        """Publish staged files and record lineage, in the transaction that ends the job."""
+        for fact in decision.facts:
+            if isinstance(fact, Publish):
+                for version, path in fact.versions:
+                    self._publish(transaction, version, path)
+            elif isinstance(fact, Record):
+                record(transaction, self._with_datasets(transaction, resource, fact.graph))
+
+    def _publish(self, transaction: Transaction, version: ObjectVersion, path: str) -> None:
+        assert version.blob is not None
+        transaction.objects.create_bucket(version.bucket, transaction.now)
+        # The name of the blob follows from the attempt, so a repeat after a crash finds the file already moved.
+        blob = StoredBlob(blob=version.blob, size=version.size, sha256=version.sha256, etag=version.etag)
+        self._objects.adopt(path, blob)
+        transaction.objects.put(version)
+
+    def _with_datasets(self, transaction: Transaction, resource: Resource, graph: Graph) -> Graph:
+        """Return the graph with the dataset versions that the job's inputs belong to."""
+        run = run_of(resource)
+        if run is None:
+            return graph
+        datasets: dict[str, str] = {}
+        for artifact in _read(run.inputs):
+            dataset = self._dataset_of(transaction, ObjectRef(artifact.bucket, artifact.key, artifact.version_id))
+            if dataset is not None:
+                datasets[artifact.id] = dataset
+        nodes = tuple(
+            replace(node, properties={**node.properties, "dataset": datasets[node.id]}) if node.id in datasets else node
+            for node in graph.nodes
+        )
+        return replace(graph, nodes=nodes)
+
+    def act(self, resource: Resource, decision: Decision) -> None:
+        """Start or stop the attempt on the back end, which answers a repeat with what it did before."""
+        for effect in decision.effects:
+            match effect:
+                case Submit(job=job):
+                    self._backend.submit(job)
+                case Stop(key=key):
+                    self._backend.stop(key)
+
+
+def _status(resource: Resource, manifest: Manifest) -> JobStatus:
+    if manifest.stopped or manifest.timed_out or resource.status == JobStatus.STOPPING:
+        return JobStatus.STOPPED
+    if manifest.reason is not None or manifest.exit_code != 0:
+        return JobStatus.FAILED
+    return JobStatus.COMPLETED
+
+
+def _failure(manifest: Manifest) -> str:
+    if manifest.exit_code is None:
+        return f"InternalServerError: {manifest.reason or 'the job was never started'}"
+    code = manifest.exit_code
+    ending = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+    return f"AlgorithmError: {manifest.reason}, {ending}" if manifest.reason else f"AlgorithmError: {ending}"
+
+
+def _version(key: str, index: int, staged: StagedFile, resource: Resource, now: datetime) -> ObjectVersion:
+    """Return the object version that a staged file becomes; its names follow from the attempt and the file's place."""
+    name = hashlib.sha256(f"{key}/{index}/{staged.bucket}/{staged.key}".encode()).hexdigest()[:32]
+    return ObjectVersion(
+        bucket=staged.bucket,
+        key=staged.key,
+        version_id=name,
+        size=staged.size,
+        sha256=staged.sha256,
+        etag=staged.md5,
+        blob=name,
+        created_at=now,
+        created_by=resource.created_by,
+    )
+
+
+def _read(inputs: tuple[PinnedInput, ...]) -> list[Artifact]:
+    return [
+        Artifact(
+            bucket=item.bucket,
+            key=item.key,
+            version_id=item.version_id,
+            sha256=item.sha256,
+            size=item.size,
+            role=pinned.role.value,
+            name=pinned.name,
+        )
+        for pinned in inputs
+        for item in pinned.objects
+    ]
+
+
+def _environment_facts(environment: Environment) -> EnvironmentFacts:
+    return EnvironmentFacts(
+        image=environment.image,
+        description=environment.description,
+        python_version=environment.python_version,
+        fingerprint=environment.fingerprint,
+        packages=environment.packages,
+    )
+
+
+def _code_facts(code: CodeOrigin) -> CodeFacts:
+    return CodeFacts(
+        commit=code.commit, dirty=code.dirty, tree=code.tree, repository=code.repository, objects=code.objects
+    )
+
+
+def _epoch(at: datetime | None) -> float | None:
+    return None if at is None else at.timestamp()

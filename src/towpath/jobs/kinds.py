@@ -1,0 +1,87 @@
+"""The kinds ProcessingJob and TrainingJob: how they are described, listed, sorted, and when they may be deleted."""
+
+from enum import StrEnum
+
+from towpath.jobs.requests import TrainingJobRequest
+from towpath.jobs.training import model_location
+from towpath.kernel.errors import InUse
+from towpath.kernel.kinds import COMMON_FILTERS, COMMON_SORT, Kind, View
+from towpath.kernel.ports import Transaction
+from towpath.kernel.resource import Document, Resource, view
+
+RUN = "Run"  #: member of the state that holds the platform's own record of the attempts; never shown
+
+
+class JobStatus(StrEnum):
+    """The status of a job, the same words for all kinds."""
+
+    IN_PROGRESS = "InProgress"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    STOPPING = "Stopping"
+    STOPPED = "Stopped"
+
+
+TERMINAL = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.STOPPED})
+_DEFAULT_STOPPING = {"MaxRuntimeInSeconds": 86_400}
+
+
+def is_terminal(status: str | None) -> bool:
+    """Return whether a job with this status has ended."""
+    return status in TERMINAL
+
+
+def refuse_running(_: Transaction, resource: Resource) -> None:
+    """Raise InUse unless the job has ended."""
+    if not is_terminal(resource.status):
+        raise InUse(
+            f"{resource.kind} {resource.name!r} is {resource.status}; stop it, and delete it when it has ended",
+            code="ResourceInUse",
+        )
+
+
+def _training_members(resource: Resource) -> Document:
+    members: Document = {}
+    if "ModelArtifacts" not in resource.state:
+        bucket, key = model_location(view(TrainingJobRequest, resource.spec), resource.name)
+        members["ModelArtifacts"] = {"S3ModelArtifacts": f"s3://{bucket}/{key}"}
+    if "StoppingCondition" not in resource.spec:
+        members["StoppingCondition"] = _DEFAULT_STOPPING
+    return members
+
+
+PROCESSING_JOB = Kind(
+    noun="ProcessingJob",
+    arn_type="processing-job",
+    name_member="ProcessingJobName",
+    arn_member="ProcessingJobArn",
+    status_member="ProcessingJobStatus",
+    describe="DescribeProcessingJob",
+    listing="ListProcessingJobs",
+    list_member="ProcessingJobSummaries",
+    delete="DeleteProcessingJob",
+    view=View(hidden=frozenset({RUN})),
+    sort_by=COMMON_SORT,
+    filters=COMMON_FILTERS,
+    refuse_delete=refuse_running,
+    controlled=True,
+)
+
+TRAINING_JOB = Kind(
+    noun="TrainingJob",
+    arn_type="training-job",
+    name_member="TrainingJobName",
+    arn_member="TrainingJobArn",
+    status_member="TrainingJobStatus",
+    describe="DescribeTrainingJob",
+    listing="ListTrainingJobs",
+    list_member="TrainingJobSummaries",
+    delete="DeleteTrainingJob",
+    view=View(computed=_training_members, hidden=frozenset({RUN})),
+    sort_by=COMMON_SORT,
+    filters=COMMON_FILTERS,
+    refuse_delete=refuse_running,
+    controlled=True,
+)
+
+KINDS = (PROCESSING_JOB, TRAINING_JOB)

@@ -1,0 +1,107 @@
+"""The operations on jobs: create and stop; describe, list and delete are those that all kinds share."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from towpath.jobs import processing, training
+from towpath.jobs.images import ImageMap
+from towpath.jobs.kinds import KINDS, PROCESSING_JOB, TRAINING_JOB, JobStatus
+from towpath.jobs.requests import ProcessingJobRequest, TrainingJobRequest
+from towpath.kernel import generic
+from towpath.kernel.errors import Conflict, Invalid
+from towpath.kernel.kinds import Kind
+from towpath.kernel.operations import Operation, Request
+from towpath.kernel.ports import Transaction
+from towpath.kernel.resource import Document
+
+#: Where the arguments of a pipeline step name the image: step type -> path.
+_IMAGE_MEMBERS = {
+    "Processing": ("AppSpecification", "ImageUri"),
+    "Training": ("AlgorithmSpecification", "TrainingImage"),
+}
+
+
+class Jobs:
+    """What creates and stops processing and training jobs."""
+
+    def __init__(self, images: ImageMap) -> None:
+        self._images = images
+
+    def create_processing_job(self, transaction: Transaction, request: Request) -> Document:
+        """Carry out CreateProcessingJob."""
+        asked = _typed(ProcessingJobRequest, request.input)
+        self._images.resolve(asked.app_specification.image_uri)
+        processing.check(asked)
+        resource = generic.create(transaction, PROCESSING_JOB, request, status=JobStatus.IN_PROGRESS)
+        return {"ProcessingJobArn": resource.arn}
+
+    def create_training_job(self, transaction: Transaction, request: Request) -> Document:
+        """Carry out CreateTrainingJob."""
+        asked = _typed(TrainingJobRequest, request.input)
+        training.check(asked)
+        image = asked.algorithm_specification.training_image
+        assert image is not None, "checked"
+        training.command(asked, self._images.resolve(image))
+        started = {"Status": "Starting", "StartTime": transaction.now.timestamp(), "StatusMessage": "Starting the job"}
+        resource = generic.create(
+            transaction,
+            TRAINING_JOB,
+            request,
+            state={"SecondaryStatus": "Starting", "SecondaryStatusTransitions": [started]},
+            status=JobStatus.IN_PROGRESS,
+        )
+        return {"TrainingJobArn": resource.arn}
+
+    def operations(self) -> list[Operation]:
+        """Return every operation on jobs."""
+        found = [
+            Operation(name="CreateProcessingJob", function=self.create_processing_job),
+            Operation(name="CreateTrainingJob", function=self.create_training_job),
+            Operation(name="StopProcessingJob", function=_stopping(PROCESSING_JOB)),
+            Operation(name="StopTrainingJob", function=_stopping(TRAINING_JOB)),
+        ]
+        for kind in KINDS:
+            found += generic.operations_of(kind)
+        return found
+
+    def check_step_arguments(self, step_type: str, arguments: Mapping[str, Any]) -> None:
+        """Refuse a pipeline step whose image is named literally and cannot be resolved.
+
+        Raises:
+            Invalid: nothing maps the image; the message says how to.
+        """
+        value: Any = arguments
+        for member in _IMAGE_MEMBERS.get(step_type, ()):
+            value = value.get(member) if isinstance(value, Mapping) else None
+        if isinstance(value, str):
+            self._images.resolve(value)
+
+
+def _typed(kind: type[Any], document: Document) -> Any:
+    try:
+        return msgspec.convert(document, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"The request is not valid: {error}") from error
+
+
+def _stopping(kind: Kind) -> Any:
+    def stop(transaction: Transaction, request: Request) -> Document:
+        resource = generic.find(transaction, kind, request.input[kind.name_member])
+        if resource.status == JobStatus.STOPPING:
+            return {}
+        if resource.status != JobStatus.IN_PROGRESS:
+            noun = "training" if kind is TRAINING_JOB else "processing"
+            raise Conflict(
+                f"The request was rejected because the {noun} job is in status {resource.status}.",
+                code="ValidationException",
+            )
+        resource = transaction.resources.replace(
+            resource, status=JobStatus.STOPPING, generation=resource.generation + 1
+        )
+        transaction.work.schedule(resource.uid, transaction.now)
+        generic.record(transaction, resource, request, request.operation)
+        return {}
+
+    return stop

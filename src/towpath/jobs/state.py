@@ -1,0 +1,88 @@
+"""The state of a job: what the platform found out, under the API's names, and its own record of the attempt."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from towpath.jobs.channels import PinnedInput
+from towpath.jobs.contract import CodeOrigin
+from towpath.jobs.kinds import RUN
+from towpath.kernel.resource import Document, Resource, Uid
+
+_MESSAGES = {
+    "Starting": "Starting the job",
+    "Downloading": "Laying out the input data",
+    "Training": "The script is running",
+    "Uploading": "Collecting what the job produced",
+    "Stopping": "Stopping the job",
+    "Completed": "The job completed",
+    "Failed": "The job failed",
+    "Stopped": "The job was stopped",
+    "MaxRuntimeExceeded": "The job was stopped because it ran longer than MaxRuntimeInSeconds",
+    "Restarting": "The runner vanished; starting a new attempt",
+}
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The attempt under way: written before anything starts, so that a repeat starts the very same."""
+
+    attempt: int
+    key: str
+    image: str
+    python: str
+    environment: str  #: fingerprint
+    inputs: tuple[PinnedInput, ...] = ()
+    code: CodeOrigin | None = None
+    seen: bool = False  #: the back end has told of it; if it is gone then, it was lost
+    stop_asked_at: float | None = None  #: epoch seconds
+
+
+def key_of(uid: Uid, attempt: int) -> str:
+    """Return the key under which an attempt is known to back ends."""
+    return f"{uid}-{attempt}"
+
+
+def uid_of(key: str) -> Uid:
+    """Return the resource that an attempt belongs to."""
+    return Uid(key.rpartition("-")[0])
+
+
+def run_of(resource: Resource) -> Run | None:
+    """Return the attempt under way or the last one, None before the first."""
+    stored = resource.state.get(RUN)
+    return None if stored is None else msgspec.convert(stored, Run)
+
+
+def attempt_keys(resource: Resource) -> list[str]:
+    """Return the keys of all attempts so far, oldest first."""
+    run = run_of(resource)
+    return [] if run is None else [key_of(resource.uid, number) for number in range(1, run.attempt + 1)]
+
+
+def with_run(state: Document, run: Run) -> Document:
+    """Return the state with another record of the attempt."""
+    return {**state, RUN: msgspec.to_builtins(run)}
+
+
+def with_secondary(state: Document, status: str, now: datetime, message: str | None = None) -> Document:
+    """Return the state with another SecondaryStatus: the transition before ends, a new one begins."""
+    if state.get("SecondaryStatus") == status:
+        return state
+    at = now.timestamp()
+    transitions = [dict(transition) for transition in state.get("SecondaryStatusTransitions", ())]
+    if transitions:
+        transitions[-1].setdefault("EndTime", at)
+    started: Document = {
+        "Status": status,
+        "StartTime": at,
+        "StatusMessage": message or _MESSAGES.get(status, status),
+    }
+    if status in {"Completed", "Failed", "Stopped", "MaxRuntimeExceeded"}:
+        started["EndTime"] = at
+    return {**state, "SecondaryStatus": status, "SecondaryStatusTransitions": [*transitions, started]}
+
+
+def with_members(state: Document, members: Mapping[str, object]) -> Document:
+    """Return the state with `members`; those that are None are left as they are."""
+    return {**state, **{name: value for name, value in members.items() if value is not None}}

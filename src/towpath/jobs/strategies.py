@@ -1,0 +1,101 @@
+"""What processing and training jobs do differently, as data for the one controller that looks after both."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from towpath.jobs import processing, training
+from towpath.jobs.channels import PinnedInput, WantedInput
+from towpath.jobs.contract import Surroundings
+from towpath.jobs.images import Environment
+from towpath.jobs.kinds import PROCESSING_JOB, TRAINING_JOB
+from towpath.jobs.model import JobSpec, Phase
+from towpath.jobs.requests import ProcessingJobRequest, TrainingJobRequest
+from towpath.kernel.kinds import Kind
+from towpath.kernel.objects import ObjectRef
+from towpath.kernel.resource import Document, Resource, view
+
+
+class Translation(Protocol):
+    """Turns a resource with its looked-up inputs into a job."""
+
+    def __call__(
+        self,
+        resource: Resource,
+        *,
+        key: str,
+        surroundings: Surroundings,
+        image: Environment,
+        inputs: tuple[PinnedInput, ...],
+        paths: Mapping[ObjectRef, str],
+        tags: Mapping[str, str],
+    ) -> JobSpec: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strategy:
+    """One kind of job."""
+
+    kind: Kind
+    event: str  #: type of the event that tells of a new status
+    start_member: str  #: of the Describe document
+    end_member: str
+    duration_members: tuple[str, ...]
+    exit_message: bool  #: the text of a failure is shown as ExitMessage too
+    secondary: bool  #: has a SecondaryStatus and its transitions
+    roles: Mapping[str, str]  #: output name -> what the lineage calls what comes of it, "data" when not named
+    image: Callable[[Document], str]
+    wanted_inputs: Callable[[Document], tuple[WantedInput, ...]]
+    job: Translation
+    parameters: Callable[[Document], dict[str, Any]]  #: what the lineage keeps of the request
+    packs_only: Callable[[Document], bool]
+
+
+def _training(spec: Document) -> TrainingJobRequest:
+    return view(TrainingJobRequest, spec)
+
+
+def _processing(spec: Document) -> ProcessingJobRequest:
+    return view(ProcessingJobRequest, spec)
+
+
+PROCESSING = Strategy(
+    kind=PROCESSING_JOB,
+    event="SageMaker Processing Job State Change",
+    start_member="ProcessingStartTime",
+    end_member="ProcessingEndTime",
+    duration_members=(),
+    exit_message=True,
+    secondary=False,
+    roles={},
+    image=lambda spec: _processing(spec).app_specification.image_uri,
+    wanted_inputs=lambda spec: processing.wanted_inputs(_processing(spec)),
+    job=processing.job,
+    parameters=lambda spec: {"arguments": list(_processing(spec).app_specification.container_arguments)},
+    packs_only=lambda _: False,
+)
+
+TRAINING = Strategy(
+    kind=TRAINING_JOB,
+    event="SageMaker Training Job State Change",
+    start_member="TrainingStartTime",
+    end_member="TrainingEndTime",
+    duration_members=("TrainingTimeInSeconds", "BillableTimeInSeconds"),
+    exit_message=False,
+    secondary=True,
+    roles={"model": "model", "checkpoints": "checkpoint"},
+    image=lambda spec: _training(spec).algorithm_specification.training_image or "",
+    wanted_inputs=lambda spec: training.wanted_inputs(_training(spec)),
+    job=training.job,
+    parameters=lambda spec: dict(training.hyperparameters(_training(spec))[0]),
+    packs_only=lambda spec: training.is_repack(_training(spec)),
+)
+
+STRATEGIES = (PROCESSING, TRAINING)
+
+
+def secondary_status(phase: Phase, activity: str) -> str:
+    """Return SecondaryStatus for what a back end sees of a running job."""
+    if phase is Phase.STARTING:
+        return "Starting"
+    return activity if activity in {"Starting", "Downloading", "Training", "Uploading"} else "Training"

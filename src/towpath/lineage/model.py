@@ -1,0 +1,273 @@
+"""The lineage graph as values: nodes with stable ids, edges with SageMaker's words, and what each kind of fact adds."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+
+import msgspec
+
+from towpath.kernel.objects import ObjectVersion
+from towpath.kernel.resource import Document, Uid
+
+
+class NodeType(StrEnum):
+    """What a node stands for."""
+
+    ARTIFACT = "Artifact"  #: one version of an object
+    JOB = "Job"  #: a trial component in SageMaker's words
+    CODE = "Code"
+    ENVIRONMENT = "Environment"
+    EXECUTION = "PipelineExecution"
+    MODEL_PACKAGE = "ModelPackage"
+    MODEL = "Model"
+    ENDPOINT = "Endpoint"
+
+
+class Association(StrEnum):
+    """How two nodes belong together; SageMaker's words. An edge points the way that the data went."""
+
+    CONTRIBUTED_TO = "ContributedTo"
+    PRODUCED = "Produced"
+    ASSOCIATED_WITH = "AssociatedWith"
+    DERIVED_FROM = "DerivedFrom"
+    SAME_AS = "SameAs"
+
+
+class Node(msgspec.Struct, frozen=True):
+    """One thing that data came from, went through or became."""
+
+    id: str
+    type: NodeType
+    properties: Document = msgspec.field(default_factory=dict)
+
+
+class Edge(msgspec.Struct, frozen=True):
+    """A use."""
+
+    source: str
+    destination: str
+    association: Association
+
+
+class Graph(msgspec.Struct, frozen=True):
+    """What one fact adds to the graph."""
+
+    nodes: tuple[Node, ...] = ()
+    edges: tuple[Edge, ...] = ()
+
+    def __add__(self, other: "Graph") -> "Graph":
+        return Graph(self.nodes + other.nodes, self.edges + other.edges)
+
+
+class Artifact(msgspec.Struct, frozen=True, kw_only=True):
+    """One exact version of an object, and what it was to the one who used it."""
+
+    bucket: str
+    key: str
+    version_id: str
+    sha256: str
+    size: int
+    role: str = "data"  #: "data", "code", "model", "checkpoint", "evaluation", …
+    name: str = ""  #: of the channel, input or output that it belonged to
+    dataset: str | None = None  #: NAME/VERSION of the dataset version that holds it, when known
+
+    @property
+    def uri(self) -> str:
+        """The `s3://bucket/key` form."""
+        return f"s3://{self.bucket}/{self.key}"
+
+    @property
+    def id(self) -> str:
+        """The node's id."""
+        return f"artifact:{self.uri}#{self.version_id}"
+
+
+def artifact(version: ObjectVersion, *, role: str = "data", name: str = "", dataset: str | None = None) -> Artifact:
+    """Return a version of an object as an artifact."""
+    return Artifact(
+        bucket=version.bucket,
+        key=version.key,
+        version_id=version.version_id,
+        sha256=version.sha256,
+        size=version.size,
+        role=role,
+        name=name,
+        dataset=dataset,
+    )
+
+
+class CodeFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Where code comes from."""
+
+    commit: str | None = None
+    dirty: bool | None = None
+    tree: str | None = None  #: digest of the code itself
+    repository: str | None = None
+    objects: tuple[str, ...] = ()  #: `uri sha256` of the code objects
+
+    @property
+    def id(self) -> str:
+        """The node's id: the same code has the same one."""
+        if self.commit is not None and not self.dirty:
+            return f"code:git:{self.commit}"
+        if self.tree is not None:
+            return f"code:tree:{self.tree}"
+        digests = "\n".join(sorted(entry.rpartition(" ")[2] for entry in self.objects))
+        return f"code:objects:{hashlib.sha256(digests.encode()).hexdigest()}"
+
+
+class EnvironmentFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job ran in."""
+
+    image: str
+    description: str
+    python_version: str
+    fingerprint: str
+    packages: Mapping[str, str]
+
+    @property
+    def id(self) -> str:
+        """The node's id: environments with the same Python and packages share it."""
+        return f"environment:{self.fingerprint}"
+
+
+class JobFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job was, once it has ended."""
+
+    uid: Uid
+    arn: str
+    kind: str  #: "TrainingJob", "ProcessingJob"
+    name: str
+    status: str
+    attempt: int = 1
+    image: str = ""
+    command: tuple[str, ...] = ()
+    parameters: Mapping[str, object] = msgspec.field(default_factory=dict)
+    metrics: Mapping[str, float] = msgspec.field(default_factory=dict)
+    started_at: float | None = None  #: epoch seconds
+    ended_at: float | None = None
+    packs_only: bool = False  #: only packed code into a model that another job trained
+    execution: Uid | None = None
+    execution_arn: str = ""
+
+    @property
+    def id(self) -> str:
+        """The node's id."""
+        return f"job:{self.uid}"
+
+
+def environment_graph(environment: EnvironmentFacts) -> Graph:
+    """Return the node of an environment."""
+    properties = {
+        "python_version": environment.python_version,
+        "fingerprint": environment.fingerprint,
+        "packages": dict(sorted(environment.packages.items())),
+    }
+    return Graph((Node(environment.id, NodeType.ENVIRONMENT, properties),))
+
+
+def _artifact_node(item: Artifact) -> Node:
+    properties: Document = {
+        "uri": item.uri,
+        "version_id": item.version_id,
+        "sha256": item.sha256,
+        "size": item.size,
+    }
+    if item.dataset is not None:
+        properties["dataset"] = item.dataset
+    return Node(item.id, NodeType.ARTIFACT, properties)
+
+
+def _present(document: Document) -> Document:
+    return {name: value for name, value in document.items() if value not in (None, "", (), [], {})}
+
+
+def job_graph(
+    job: JobFacts,
+    *,
+    inputs: Iterable[Artifact],
+    outputs: Iterable[Artifact],
+    environment_id: str | None,
+    code: CodeFacts | None,
+) -> Graph:
+    """Return what an ended job adds: what it read, ran and ran in, each contributing to it, and what it produced."""
+    read, written = tuple(inputs), tuple(outputs)
+    properties = _present(
+        {
+            "arn": job.arn,
+            "kind": job.kind,
+            "name": job.name,
+            "status": job.status,
+            "attempt": job.attempt,
+            "image": job.image,
+            "command": list(job.command),
+            "parameters": dict(job.parameters),
+            "metrics": dict(job.metrics),
+            "started_at": job.started_at,
+            "ended_at": job.ended_at,
+            "packs_only": job.packs_only or None,
+            # What an artifact was to this job is a property of the use, and one artifact has many uses.
+            "inputs": {item.id: {"name": item.name, "role": item.role} for item in read},
+            "outputs": {item.id: {"name": item.name, "role": item.role} for item in written},
+        }
+    )
+    nodes = [Node(job.id, NodeType.JOB, properties), *map(_artifact_node, (*read, *written))]
+    edges = [Edge(item.id, job.id, Association.CONTRIBUTED_TO) for item in read]
+    edges += [Edge(job.id, item.id, Association.PRODUCED) for item in written]
+    if environment_id is not None:
+        edges.append(Edge(environment_id, job.id, Association.CONTRIBUTED_TO))
+    if code is not None:
+        known = {
+            "commit": code.commit,
+            "dirty": code.dirty,
+            "tree": code.tree,
+            "repository": code.repository,
+            "objects": list(code.objects),
+        }
+        nodes.append(Node(code.id, NodeType.CODE, _present(known)))
+        edges.append(Edge(code.id, job.id, Association.CONTRIBUTED_TO))
+    if job.execution is not None:
+        execution_id = f"execution:{job.execution}"
+        nodes.append(Node(execution_id, NodeType.EXECUTION, _present({"arn": job.execution_arn})))
+        edges.append(Edge(execution_id, job.id, Association.ASSOCIATED_WITH))
+    return Graph(tuple(nodes), tuple(edges))
+
+
+def model_package_graph(
+    uid: Uid,
+    arn: str,
+    *,
+    models: Iterable[Artifact],
+    evaluations: Iterable[Artifact] = (),
+    execution: Uid | None = None,
+) -> Graph:
+    """Return what registering a model package adds: its archives contribute to it, its evaluations are associated."""
+    package_id = f"model-package:{uid}"
+    archives, reports = tuple(models), tuple(evaluations)
+    nodes = [Node(package_id, NodeType.MODEL_PACKAGE, {"arn": arn}), *map(_artifact_node, (*archives, *reports))]
+    edges = [Edge(item.id, package_id, Association.CONTRIBUTED_TO) for item in archives]
+    edges += [Edge(item.id, package_id, Association.ASSOCIATED_WITH) for item in reports]
+    if execution is not None:
+        nodes.append(Node(f"execution:{execution}", NodeType.EXECUTION))
+        edges.append(Edge(f"execution:{execution}", package_id, Association.ASSOCIATED_WITH))
+    return Graph(tuple(nodes), tuple(edges))
+
+
+def model_graph(
+    uid: Uid, arn: str, *, name: str, packages: Iterable[Uid] = (), models: Iterable[Artifact] = ()
+) -> Graph:
+    """Return what creating a model adds: the packages or the archives that it is made of."""
+    model_id = f"model:{uid}"
+    archives = tuple(models)
+    nodes = [Node(model_id, NodeType.MODEL, {"arn": arn, "name": name}), *map(_artifact_node, archives)]
+    edges = [Edge(f"model-package:{package}", model_id, Association.CONTRIBUTED_TO) for package in packages]
+    edges += [Edge(item.id, model_id, Association.CONTRIBUTED_TO) for item in archives]
+    return Graph(tuple(nodes), tuple(edges))
+
+
+def endpoint_graph(uid: Uid, arn: str, *, name: str, models: Iterable[Uid], config: str = "") -> Graph:
+    """Return what an endpoint that serves these models adds. Models that it served before keep their edges."""
+    endpoint_id = f"endpoint:{uid}"
+    properties = _present({"arn": arn, "name": name, "config": config})
+    edges = tuple(Edge(f"model:{model}", endpoint_id, Association.CONTRIBUTED_TO) for model in models)
+    return Graph((Node(endpoint_id, NodeType.ENDPOINT, properties),), edges)

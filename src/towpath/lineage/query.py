@@ -1,0 +1,243 @@
+"""Questions to the lineage graph: what something came from, what came of it, and the story of a model package."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from towpath.kernel.errors import Invalid, NotFound
+from towpath.kernel.operations import Operation, Request
+from towpath.kernel.ports import LineageRows, Transaction
+from towpath.kernel.resource import Document, Resource, Uid
+from towpath.lineage.model import Association, NodeType
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """A node reached by following edges."""
+
+    id: str
+    type: str
+    properties: Document
+    distance: int  #: edges from where the search began
+
+
+def upstream(rows: LineageRows, start: str, *, depth: int | None = None) -> Iterator[Found]:
+    """Yield what `start` came from, nearest first, each node once."""
+    return _walk(rows, start, rows.edges_into, depth)
+
+
+def downstream(rows: LineageRows, start: str, *, depth: int | None = None) -> Iterator[Found]:
+    """Yield what came of `start`, nearest first, each node once."""
+    return _walk(rows, start, rows.edges_out_of, depth)
+
+
+def _walk(
+    rows: LineageRows, start: str, neighbours: Callable[[str], list[tuple[str, str]]], depth: int | None
+) -> Iterator[Found]:
+    seen = {start}
+    waiting = deque([(start, 0)])
+    while waiting:
+        node_id, distance = waiting.popleft()
+        if depth is not None and distance >= depth:
+            continue
+        for neighbour, _ in neighbours(node_id):
+            if neighbour in seen:
+                continue
+            seen.add(neighbour)
+            node = rows.node(neighbour)
+            if node is not None:
+                yield Found(id=neighbour, type=node[0], properties=node[1], distance=distance + 1)
+            waiting.append((neighbour, distance + 1))
+
+
+def summary_of(transaction: Transaction, package: Resource) -> Document:
+    """Return the story of a model package: where it is deployed, what it is, what trained it on which data with which
+    code in which environment, how it was evaluated and who approved it. Parts that nobody recorded are left out."""
+    rows = transaction.lineage
+    package_id = f"model-package:{package.uid}"
+    origins = list(upstream(rows, package_id))
+    jobs = [node for node in origins if node.type == NodeType.JOB]
+    training = [node for node in jobs if node.properties.get("kind") == "TrainingJob"]
+    trained_by = next((node for node in training if not node.properties.get("packs_only")), None)
+    summary: Document = {
+        "ModelPackageArn": package.arn,
+        "ModelPackageName": package.name,
+        "Endpoints": _endpoints(transaction, package_id),
+        "Models": [_artifact(found) for found in _direct(rows, package_id, Association.CONTRIBUTED_TO)],
+        "Approval": _approval(transaction, package),
+        "Evaluations": _evaluations(rows, package_id),
+    }
+    if trained_by is not None:
+        summary["TrainingJob"] = _job(trained_by)
+        summary["Data"] = _data(rows, trained_by)
+        summary["SourceData"] = _source_data(rows, trained_by)
+        summary.update(_code_and_environment(rows, trained_by))
+    execution = next((node for node in origins if node.type == NodeType.EXECUTION), None)
+    if execution is not None:
+        summary["PipelineExecution"] = _execution(transaction, execution)
+    summary["ProcessingJobs"] = [
+        {**_job(node), **_code_and_environment(rows, node, packages=False)}
+        for node in jobs
+        if node.properties.get("kind") == "ProcessingJob"
+    ]
+    return summary
+
+
+def _direct(rows: LineageRows, node_id: str, association: Association) -> Iterator[Found]:
+    for source, word in rows.edges_into(node_id):
+        node = rows.node(source)
+        if node is not None and word == association and node[0] == NodeType.ARTIFACT:
+            yield Found(id=source, type=node[0], properties=node[1], distance=1)
+
+
+def _artifact(found: Found, name: str = "") -> Document:
+    properties = found.properties
+    document: Document = {
+        "S3Uri": properties["uri"],
+        "VersionId": properties["version_id"],
+        "Sha256": properties["sha256"],
+        "Size": properties["size"],
+    }
+    if name:
+        document["Name"] = name
+    if "dataset" in properties:
+        document["Dataset"] = properties["dataset"]
+    return document
+
+
+def _job(found: Found) -> Document:
+    properties = found.properties
+    return {
+        "Arn": properties["arn"],
+        "Name": properties["name"],
+        "Kind": properties["kind"],
+        "Image": properties.get("image", ""),
+        "Parameters": properties.get("parameters", {}),
+        "Metrics": properties.get("metrics", {}),
+        "StartTime": properties.get("started_at"),
+        "EndTime": properties.get("ended_at"),
+    }
+
+
+def _data(rows: LineageRows, job: Found) -> list[Document]:
+    """Return the data that a job read, by channel."""
+    uses = job.properties.get("inputs", {})
+    found = []
+    for item in _direct(rows, job.id, Association.CONTRIBUTED_TO):
+        use = uses.get(item.id, {})
+        if use.get("role") == "data":
+            found.append(_artifact(item, use.get("name", "")))
+    return found
+
+
+def _source_data(rows: LineageRows, job: Found) -> list[Document]:
+    """Return the data at the beginning: what the job's data came from and what no job here produced."""
+    code = {
+        artifact_id
+        for node in [job, *upstream(rows, job.id)]
+        for artifact_id, use in node.properties.get("inputs", {}).items()
+        if use.get("role") == "code"
+    }
+    return [
+        _artifact(node)
+        for node in upstream(rows, job.id)
+        if node.type == NodeType.ARTIFACT and node.id not in code and not rows.edges_into(node.id)
+    ]
+
+
+def _code_and_environment(rows: LineageRows, job: Found, *, packages: bool = True) -> Document:
+    document: Document = {}
+    for source, _ in rows.edges_into(job.id):
+        node = rows.node(source)
+        if node is None:
+            continue
+        type_, properties = node
+        if type_ == NodeType.CODE:
+            document["Code"] = {
+                "Commit": properties.get("commit"),
+                "Dirty": properties.get("dirty"),
+                "TreeDigest": properties.get("tree"),
+                "Repository": properties.get("repository"),
+                "Objects": properties.get("objects", []),
+            }
+        elif type_ == NodeType.ENVIRONMENT:
+            document["Environment"] = {
+                "PythonVersion": properties["python_version"],
+                "Fingerprint": properties["fingerprint"],
+                **({"Packages": properties["packages"]} if packages else {}),
+            }
+    return document
+
+
+def _evaluations(rows: LineageRows, package_id: str) -> list[Document]:
+    found = []
+    for report in _direct(rows, package_id, Association.ASSOCIATED_WITH):
+        document = _artifact(report)
+        for source, _ in rows.edges_into(report.id):
+            node = rows.node(source)
+            if node is not None and node[0] == NodeType.JOB:
+                document["Job"] = node[1]["name"]
+        found.append(document)
+    return found
+
+
+def _endpoints(transaction: Transaction, package_id: str) -> list[Document]:
+    """Return the endpoints that a package was ever deployed on, with how each stands now."""
+    found = []
+    for node in downstream(transaction.lineage, package_id):
+        if node.type != NodeType.ENDPOINT:
+            continue
+        endpoint = transaction.resources.get(Uid(node.id.partition(":")[2]))
+        live = endpoint is not None and endpoint.is_live
+        found.append(
+            {
+                "EndpointName": node.properties.get("name", ""),
+                "EndpointArn": node.properties.get("arn", ""),
+                "EndpointStatus": endpoint.status if endpoint is not None and live else "Deleted",
+            }
+        )
+    return found
+
+
+def _approval(transaction: Transaction, package: Resource) -> Document:
+    shown = {**package.spec, **package.state}
+    document: Document = {"ModelApprovalStatus": shown.get("ModelApprovalStatus")}
+    if shown.get("ApprovalDescription"):
+        document["ApprovalDescription"] = shown["ApprovalDescription"]
+    for event in transaction.events.of(package.uid):
+        if event.type == "UpdateModelPackage" or "Approval" in event.type or "ModelApprovalStatus" in event.detail:
+            document["By"] = event.principal
+            document["At"] = event.at.timestamp()
+    return document
+
+
+def _execution(transaction: Transaction, found: Found) -> Document:
+    execution = transaction.resources.get(Uid(found.id.partition(":")[2]))
+    arn = execution.arn if execution is not None else found.properties.get("arn", "")
+    return {"PipelineExecutionArn": arn}
+
+
+def package_given_by(transaction: Transaction, name: str) -> Resource:
+    """Return a model package given by ARN, or as GROUP/VERSION.
+
+    Raises:
+        NotFound: there is none.
+    """
+    arn = name if name.startswith("arn:") else transaction.home.arn("model-package", name)
+    package = transaction.resources.by_arn(arn)
+    if package is None or package.kind != "ModelPackage":
+        raise NotFound(
+            f"ModelPackage {name} does not exist; versions are written GROUP/VERSION", code="ValidationException"
+        )
+    return package
+
+
+def describe_model_package_lineage(transaction: Transaction, request: Request) -> Document:
+    """Carry out DescribeModelPackageLineage: `ModelPackageName` is an ARN or GROUP/VERSION."""
+    name = request.input.get("ModelPackageName")
+    if not name:
+        raise Invalid("DescribeModelPackageLineage needs ModelPackageName: an ARN, or GROUP/VERSION")
+    return summary_of(transaction, package_given_by(transaction, name))
+
+
+OPERATIONS = (Operation(name="DescribeModelPackageLineage", function=describe_model_package_lineage, writes=False),)
