@@ -1,0 +1,5 @@
+"""Versioned objects and datasets."""
+
+from towpath.objects.folder import FolderObjects
+
+__all__ = ["FolderObjects"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from towpath.kernel.objects import ObjectRef, ObjectVersion
+from towpath.kernel.objects import ObjectRef, ObjectVersion, UploadRows
 from towpath.store.codec import from_epoch, from_json, to_epoch, to_json
 from towpath.store.tables import bucket as bucket_table
 from towpath.store.tables import object_version, upload_part
@@ -25,7 +25,7 @@ class ObjectTable:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self.uploads = UploadTable(connection)
+        self.uploads: UploadRows = UploadTable(connection)
 
     def create_bucket(self, name: str, at: datetime) -> bool:
         if self.bucket_created_at(name) is not None:

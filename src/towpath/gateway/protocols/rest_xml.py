@@ -29,7 +29,7 @@ def timestamp(at: datetime) -> str:
 
 
 def from_xml(body: bytes, *, root: str, lists: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """Return the document that `body` holds; namespaces are ignored.
+    """Return the document that `body` holds, in UTF-8; namespaces are ignored.
 
     Args:
         root: name that the outermost element must have.
@@ -37,10 +37,11 @@ def from_xml(body: bytes, *, root: str, lists: frozenset[str] = frozenset()) -> 
     Raises:
         Invalid: it is not such a document (code MalformedXML).
     """
-    if b"<!DOCTYPE" in body or b"<!ENTITY" in body:
-        raise Invalid("A document type declaration is not accepted here; send plain elements.", code="MalformedXML")
     try:
-        element = ElementTree.fromstring(body)
+        text = body.decode("utf-8")
+        if "<!DOCTYPE" in text or "<!ENTITY" in text:
+            raise Invalid("A document type declaration is not accepted here; send plain elements.", code="MalformedXML")
+        element = ElementTree.fromstring(text)  # as text: an encoding that the document declares is not followed
     except (ElementTree.ParseError, ValueError) as error:
         raise Invalid(f"The request body is not well-formed XML: {error}.", code="MalformedXML") from error
     if _local(element.tag) != root:
