@@ -7,7 +7,7 @@ Run it with `towpath run pipeline.py`, another model with `-p Model=baseline`, a
 `-p MinAccuracy=0.7`. `python data.py` fetches the two datasets that it reads, see README.md.
 """
 
-from towpath.sdk import Condition, CreateModel, Fail, Pipeline, Processing, Register, Training, dataset, join, parameter
+from towpath import Condition, CreateModel, Fail, Pipeline, Processing, Register, Training, dataset, join, parameter
 
 model = parameter("Model", "bert", enum=["bert", "baseline"])
 min_accuracy = parameter("MinAccuracy", 0.60)  # chance is a third
