@@ -1,0 +1,278 @@
+"""Jobs as processes of this host: everything that is known of an attempt lies in its folder, nothing in memory."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+
+from towpath.compute.process.address import address_of, forget_address
+from towpath.compute.process.host_link import HostLink
+from towpath.compute.process.reading import MetricsReader, read_log, read_status
+from towpath.compute.process.selftest import SandboxMode, SelfTest, self_test
+from towpath.compute.process.watcher import Watcher
+from towpath.jobs.model import Capabilities, JobObservation, JobSpec, LogPage, Manifest, MetricPoint, Phase
+from towpath.kernel.errors import InUse, Invalid
+from towpath.runner import claim
+from towpath.runner.folder import (
+    JOB,
+    MANIFEST,
+    STOP,
+    STOP_AT_ONCE,
+    STOP_GRACEFULLY,
+    Settings,
+    sync_folder,
+    write_whole,
+)
+
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+#: Attempts that are being removed; the name is no valid key.
+_FORGOTTEN = ".forgotten-"
+_jobs = msgspec.json.Decoder(JobSpec)
+_manifests = msgspec.json.Decoder(Manifest)
+
+
+class ProcessBackend:
+    """Runs each job as a process of this host under a runner of its own. Implements `ComputeBackend`.
+
+    Everything is found again by reading the attempts' folders, so this object may be thrown away at any time, and several
+    may look at the same folder; wake-ups go to the one that called `watch` last.
+    """
+
+    def __init__(
+        self, jobs: Path, *, home: Path, sandbox: SandboxMode = "auto", needed: Iterable[str] | None = None
+    ) -> None:
+        """
+        Args:
+            jobs: folder of the attempts, on one file system with nothing else in it.
+            home: the platform's folder, hidden from jobs; its `run` folder holds the sockets.
+            sandbox: kind of isolation, see `self_test`.
+            needed: folders that jobs must be able to read although they lie below /tmp or the home; by default those of
+                this interpreter. Those of a job's own interpreter are always added.
+        """
+        self.capabilities = Capabilities(serving=True, isolation=sandbox)
+        self._jobs = jobs.absolute()
+        self._home = home.resolve()
+        self._run = self._home / "run"
+        self._wanted = sandbox
+        self._needed = tuple((sys.prefix, sys.base_prefix) if needed is None else needed)
+        self._jobs.mkdir(parents=True, exist_ok=True)
+        self._run.mkdir(parents=True, exist_ok=True)
+        self._host = HostLink(self._run)
+        self._watcher: Watcher | None = None
+        self._metrics: dict[str, MetricsReader] = {}
+        self._lock = threading.Lock()  #: guards what is found out once: the sandbox and the metric readers
+        self._tested: SelfTest | None = None
+
+    def sandbox(self) -> SelfTest:
+        """Return which sandbox jobs get here and why; found out once.
+
+        Raises:
+            Unavailable: the one that was asked for does not work.
+        """
+        with self._lock:
+            if self._tested is None:
+                self._tested = self_test(self._home, self._wanted)
+            return self._tested
+
+    def submit(self, job: JobSpec) -> None:
+        """Start the job unless its key was submitted before. Durable before anything runs.
+
+        An attempt that was recorded but claimed by no runner, because the platform died in between, is handed over again.
+        Raises:
+            Invalid: the key cannot name a folder.
+            Unavailable: the runner host cannot be started.
+        """
+        folder = self._folder(job.key)
+        if claim.look(folder).claimed or (folder / MANIFEST).exists():
+            return
+        if not self._is_recorded(folder):
+            folder.mkdir(exist_ok=True)
+            self._record(folder, job)
+        self._host.start_runner(folder, job.key, self._settings())
+        if self._watcher is not None:
+            self._watcher.follow(job.key)
+
+    def observe(self, key: str) -> JobObservation:
+        """Return how the attempt stands, from what is on disk and from the claim's lock."""
+        folder = self._folder(key)
+        manifest = _manifest(folder)
+        if manifest is None:
+            state = claim.look(folder)
+            if state.holder is not None:
+                return self._running(key, folder, state.holder)
+            manifest = _manifest(folder)  # written between the two looks, perhaps
+        if manifest is not None:
+            return JobObservation(
+                phase=Phase.FINISHED,
+                started_at=manifest.started_at,
+                activity="Completed",
+                metrics=self._reader(key, folder).latest(),
+                manifest=manifest,
+            )
+        if state.claimed:
+            status = read_status(folder)
+            return JobObservation(
+                phase=Phase.LOST,
+                started_at=status.started_at if status else None,
+                activity="Lost",
+                metrics=self._reader(key, folder).latest(),
+            )
+        runner = self._host.runner_of(key) if (folder / JOB).exists() else None
+        if runner is not None:
+            return JobObservation(phase=Phase.STARTING, pid=runner, activity="Starting")
+        # Either never recorded, or recorded and never handed over; the same question once more, since a runner may have
+        # claimed the attempt, or even ended, while the host was being asked.
+        if (folder / MANIFEST).exists() or claim.look(folder).claimed:
+            return self.observe(key)
+        return JobObservation(phase=Phase.ABSENT)
+
+    def stop(self, key: str, *, at_once: bool = False) -> None:
+        """Ask the attempt to stop; one that has ended or never began is left as it is.
+
+        The request lies on disk before the runner is told, so a runner that has not claimed the attempt yet finds it there.
+        """
+        folder = self._folder(key)
+        if not (folder / JOB).exists() or (folder / MANIFEST).exists():
+            return
+        asked = STOP_AT_ONCE if at_once else STOP_GRACEFULLY
+        with contextlib.suppress(FileNotFoundError):
+            if (folder / STOP).read_text() == STOP_AT_ONCE:
+                asked = STOP_AT_ONCE  # a stricter request is never taken back
+        write_whole(folder / STOP, asked.encode(), durable=True)
+        _signal_runner(folder, signal.SIGTERM)
+
+    def log(self, key: str, *, start: int = 0, limit: int = 10_000) -> LogPage:
+        """Return lines of the output from a byte offset on; a negative `start` counts from the end of the file."""
+        return read_log(self._folder(key), start=start, limit=limit)
+
+    def metrics(self, key: str) -> list[MetricPoint]:
+        """Return every metric value read so far, oldest first."""
+        return list(self._reader(key, self._folder(key)).refresh())
+
+    def address(self, key: str) -> str:
+        """Return the path of the Unix socket on which a serving job answers HTTP."""
+        return address_of(self._folder(key))
+
+    def forget(self, key: str) -> None:
+        """Remove the attempt's folder; forgetting one that is not there does nothing.
+
+        Raises:
+            InUse: its runner still lives and has written no manifest.
+        """
+        folder = self._folder(key)
+        if not folder.exists():
+            return
+        if claim.look(folder).holder is not None and not (folder / MANIFEST).exists():
+            raise InUse(f"Attempt {key} is still running; stop it first")
+        with self._lock:
+            self._metrics.pop(key, None)
+        forget_address(folder)
+        # Renamed first: a half-removed folder must never look like an attempt.
+        gone = self._jobs / f"{_FORGOTTEN}{key}"
+        shutil.rmtree(gone, ignore_errors=True)
+        folder.rename(gone)
+        shutil.rmtree(gone)
+
+    def watch(self, wake: Callable[[str], None]) -> None:
+        """Call `wake(key)`, in a thread of this object, whenever an attempt may have news. Once now for each on disk."""
+        if self._watcher is not None:
+            self._watcher.close()
+        for gone in self._jobs.glob(f"{_FORGOTTEN}*"):
+            shutil.rmtree(gone)
+        self._watcher = Watcher(self._jobs, self._run, wake)
+        for folder in sorted(self._jobs.iterdir()):
+            if (folder / JOB).exists():
+                self._watcher.follow(folder.name)
+
+    def close(self) -> None:
+        """Stop watching; jobs and their host go on."""
+        if self._watcher is not None:
+            self._watcher.close()
+            self._watcher = None
+        self._host.close()
+
+    def stop_host(self) -> list[str]:
+        """End the runner host if it has no jobs; return the keys of the jobs that keep it, none once it has ended."""
+        return self._host.end()
+
+    def _folder(self, key: str) -> Path:
+        if not _KEY.fullmatch(key):
+            raise Invalid(
+                f"{key!r} cannot be the key of an attempt: letters, digits, '.', '_' and '-' only, at most 200"
+            )
+        return self._jobs / key
+
+    def _is_recorded(self, folder: Path) -> bool:
+        """Return whether a whole job lies there; one torn by a power cut was never promised to anybody."""
+        try:
+            _jobs.decode((folder / JOB).read_bytes())
+        except (FileNotFoundError, msgspec.DecodeError):
+            return False
+        return True
+
+    def _record(self, folder: Path, job: JobSpec) -> None:
+        path = folder / JOB
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.encode(job))
+            file.flush()
+            os.fsync(file.fileno())
+        sync_folder(folder)
+        sync_folder(self._jobs)
+
+    def _settings(self) -> Settings:
+        tested = self.sandbox()
+        return Settings(
+            home=str(self._home),
+            wake=str(self._run),
+            sandbox=tested.chosen,
+            user_namespace=tested.user_namespace,
+            bwrap=tested.bwrap,
+            needed=self._needed,
+        )
+
+    def _reader(self, key: str, folder: Path) -> MetricsReader:
+        with self._lock:
+            return self._metrics.setdefault(key, MetricsReader(folder))
+
+    def _running(self, key: str, folder: Path, runner: int) -> JobObservation:
+        status = read_status(folder)
+        return JobObservation(
+            phase=Phase.READY if status is not None and status.phase == "ready" else Phase.RUNNING,
+            pid=runner,
+            started_at=status.started_at if status else None,
+            activity=status.activity if status else "Starting",
+            metrics=self._reader(key, folder).latest(),
+        )
+
+
+def _manifest(folder: Path) -> Manifest | None:
+    try:
+        return _manifests.decode((folder / MANIFEST).read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def _signal_runner(folder: Path, number: signal.Signals) -> None:
+    """Send a signal to the runner that holds the claim, and to no other process that may get its number."""
+    holder = claim.look(folder).holder
+    if holder is None:
+        return
+    try:
+        descriptor = os.pidfd_open(holder)
+    except ProcessLookupError:
+        return  # it has just ended
+    try:
+        if claim.look(folder).holder == holder:
+            signal.pidfd_send_signal(descriptor, number)
+    except ProcessLookupError:
+        pass  # it ended between the look and the signal: what it had to say is in its manifest
+    finally:
+        os.close(descriptor)

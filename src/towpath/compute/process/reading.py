@@ -1,0 +1,103 @@
+"""Reads what a runner writes: lines of the log by byte offset, metric values, its own account of what it does."""
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from towpath.jobs.model import LogLine, LogPage, MetricPoint
+from towpath.runner.folder import LOG, METRICS, STATUS
+
+_BLOCK = 1 << 20
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """What a runner says it does."""
+
+    phase: str
+    activity: str
+    started_at: datetime | None = None
+
+
+_points = msgspec.json.Decoder(MetricPoint)
+_status = msgspec.json.Decoder(Status)
+
+
+def read_status(attempt: Path) -> Status | None:
+    """Return the runner's last word on what it does, or None if it said none yet."""
+    try:
+        return _status.decode((attempt / STATUS).read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def read_log(attempt: Path, *, start: int, limit: int) -> LogPage:
+    """Return up to `limit` complete lines from a byte offset on.
+
+    An offset within a line counts as that of the next one. A negative `start` counts from the end of the file.
+    """
+    try:
+        descriptor = os.open(attempt / LOG, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return LogPage(lines=[], start=0, end=0)
+    try:
+        size = os.fstat(descriptor).st_size
+        begin = max(0, size + start) if start < 0 else min(start, size)
+        begin = _line_start(descriptor, begin)
+        data = b""
+        while data.count(b"\n") < limit and (block := os.pread(descriptor, _BLOCK, begin + len(data))):
+            data += block
+    finally:
+        os.close(descriptor)
+    lines: list[LogLine] = []
+    end = begin
+    for raw in data.split(b"\n")[:-1][:limit]:
+        end += len(raw) + 1
+        at, _, text = raw.partition(b"\t")
+        if at.isdigit():  # else torn by a power cut
+            lines.append(LogLine(_EPOCH + timedelta(milliseconds=int(at)), text.decode("utf-8", "replace")))
+    return LogPage(lines=lines, start=begin, end=end)
+
+
+def _line_start(descriptor: int, offset: int) -> int:
+    """Return the first offset at or behind this one at which a line begins."""
+    if offset == 0 or os.pread(descriptor, 1, offset - 1) in (b"\n", b""):
+        return offset
+    while block := os.pread(descriptor, 4096, offset):
+        found = block.find(b"\n")
+        if found >= 0:
+            return offset + found + 1
+        offset += len(block)
+    return offset
+
+
+class MetricsReader:
+    """The values of one attempt; each call reads only what came since the last."""
+
+    def __init__(self, attempt: Path) -> None:
+        self.points: list[MetricPoint] = []
+        self._path = attempt / METRICS
+        self._offset = 0
+
+    def refresh(self) -> list[MetricPoint]:
+        """Return every value so far, oldest first."""
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return self.points
+        try:
+            data = b""
+            while block := os.pread(descriptor, _BLOCK, self._offset + len(data)):
+                data += block
+        finally:
+            os.close(descriptor)
+        complete = data[: data.rfind(b"\n") + 1]
+        self._offset += len(complete)
+        self.points.extend(_points.decode(line) for line in complete.splitlines())
+        return self.points
+
+    def latest(self) -> tuple[MetricPoint, ...]:
+        """Return the last value of each name."""
+        return tuple({point.name: point for point in self.refresh()}.values())

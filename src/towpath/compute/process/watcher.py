@@ -1,0 +1,129 @@
+"""Wakes the platform when an attempt has news, without ever asking again and again."""
+
+import contextlib
+import logging
+import os
+import selectors
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from towpath.runner import claim, wake
+
+_log = logging.getLogger(__name__)
+
+
+class Watcher:
+    """A thread that listens for runners' messages and for their deaths.
+
+    A runner tells its news by a datagram; its process id descriptor tells of an end that it could not tell itself.
+    """
+
+    def __init__(self, jobs: Path, folder: Path, notify: Callable[[str], None]) -> None:
+        """
+        Args:
+            jobs: folder of the attempts.
+            folder: where the wake-up socket is made.
+            notify: called in the thread with the key of each attempt that has news.
+        """
+        self._jobs = jobs
+        self._notify = notify
+        self._selector = selectors.DefaultSelector()
+        self._runners: dict[str, int] = {}  #: process id descriptor by key; only the thread touches it
+        self._asked: deque[str] = deque()
+        self._closing = False
+        self._bell, self._rope = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._socket = _listen(folder)
+        self._selector.register(self._socket, selectors.EVENT_READ)
+        self._selector.register(self._bell, selectors.EVENT_READ)
+        self._thread = threading.Thread(target=self._watch, name="towpath-compute-watch", daemon=True)
+        self._thread.start()
+
+    def follow(self, key: str) -> None:
+        """Tell of this attempt once now, and when its runner ends."""
+        self._asked.append(key)
+        self._ring()
+
+    def close(self) -> None:
+        """End the thread and forget the runners, which go on."""
+        self._closing = True
+        self._ring()
+        self._thread.join()
+        self._selector.close()
+        self._socket.close()
+        os.close(self._bell)
+        os.close(self._rope)
+        for descriptor in self._runners.values():
+            os.close(descriptor)
+
+    def _ring(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # a full pipe rings as well
+            os.write(self._rope, b"!")
+
+    def _watch(self) -> None:
+        while not self._closing:
+            news: dict[str, None] = {}  # in order, each once
+            for event, _ in self._selector.select():
+                if event.fileobj is self._socket:
+                    self._receive(news)
+                elif event.fileobj == self._bell:
+                    with contextlib.suppress(BlockingIOError):
+                        os.read(self._bell, 4096)
+                    while self._asked:
+                        news[self._asked.popleft()] = None
+                else:
+                    key = str(event.data)
+                    self._selector.unregister(event.fileobj)
+                    os.close(self._runners.pop(key))
+                    news[key] = None
+            for key in news:
+                self._hold(key)
+                self._tell(key)
+
+    def _receive(self, news: dict[str, None]) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                news[self._socket.recv(4096).decode("utf-8", "replace")] = None
+
+    def _hold(self, key: str) -> None:
+        """Watch the runner of an attempt if it lives and is not watched yet."""
+        if key in self._runners:
+            return
+        holder = claim.look(self._jobs / key).holder
+        if holder is None:
+            return
+        try:
+            descriptor = os.pidfd_open(holder)
+        except ProcessLookupError:
+            return  # it ended between the two calls, and whoever is told now sees that
+        if claim.look(self._jobs / key).holder != holder:
+            os.close(descriptor)  # the number may already belong to another process
+            return
+        self._runners[key] = descriptor
+        self._selector.register(descriptor, selectors.EVENT_READ, key)
+
+    def _tell(self, key: str) -> None:
+        try:
+            self._notify(key)
+        except Exception:
+            # The listener's fault must not leave all other attempts unwatched.
+            _log.exception("the listener for attempt %s failed", key)
+
+
+def _listen(folder: Path) -> socket.socket:
+    """Return the socket that runners send to. One of an earlier platform process is replaced."""
+    (folder / wake.SOCKET).unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    directory = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        listener.bind(wake.address(directory, wake.SOCKET))
+    except BaseException:
+        listener.close()
+        raise
+    finally:
+        os.close(directory)
+    (folder / wake.SOCKET).chmod(0o600)
+    listener.setblocking(False)
+    return listener

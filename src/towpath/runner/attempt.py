@@ -1,0 +1,283 @@
+"""Runs one attempt from claim to manifest: the whole life of a runner."""
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from towpath.runner import claim, failure, layout, outputs, process, syscalls, tree, wake
+from towpath.runner.folder import (
+    JOB,
+    MANIFEST,
+    ML,
+    OPT_ML,
+    STAGING,
+    STATUS,
+    STOP,
+    STOP_AT_ONCE,
+    TMP,
+    ManifestDocument,
+    Settings,
+    StagedDocument,
+    moment,
+    read_json,
+    write_whole,
+)
+from towpath.runner.job_log import JobLog
+
+_ACTIVITIES = {"training": "Training", "processing": "Processing", "serving": "Loading"}
+_MEMORY_EVERY_S = 2.0
+_METRICS_EVERY_S = 0.25
+
+
+class _Stopped(Exception):
+    """Somebody asked to stop before the job's process ran."""
+
+
+def run(attempt: Path, settings: Settings) -> None:
+    """Run the job of an attempt's folder unless another runner was first. Returns when the manifest is written."""
+    stop_read, stop_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    # Before the claim: whoever sees the claim may send SIGTERM at once.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.set_wakeup_fd(stop_write, warn_on_full_buffer=False)
+    if claim.take(attempt) is None:
+        return
+    syscalls.become_subreaper()
+    _Attempt(attempt, settings, stop_read).run()
+
+
+class _Attempt:
+    """What is known of the attempt while it runs."""
+
+    def __init__(self, folder: Path, settings: Settings, signals: int) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.signals = signals  #: readable after a signal
+        self.job: dict[str, Any] = read_json(folder / JOB)
+        self.ml = folder / ML
+        self.stopped = False
+        self.timed_out = False
+        self.killed = False  #: by us, because stopping gracefully was not wanted or took too long
+        self.exit_code: int | None = None
+        self.started_at: str | None = None
+        self.download_s = 0.0
+        self.peak_bytes = 0
+        self.phase = "running"
+
+    def run(self) -> None:
+        """Run the job and write the manifest, whatever happens."""
+        (self.folder / TMP).mkdir(exist_ok=True)
+        self.ml.mkdir(exist_ok=True)
+        ml = str(self.ml)
+        self.log = JobLog(self.folder, [], lambda line: line.replace(ml, OPT_ML))
+        staged: list[StagedDocument] = []
+        try:
+            self.log = JobLog(self.folder, self.job.get("metrics", []), lambda line: line.replace(ml, OPT_ML))
+            reason = self._work()
+            staged = self._stage(reason)
+        except Exception as error:  # noqa: BLE001 - an attempt always ends with a manifest that says why
+            reason = failure.shortened(f"{type(error).__name__} in the platform's runner: {error}")
+        tree.end_all()  # nothing may write to the outputs any more, and nothing outlives the job
+        self._finish(reason, staged)
+
+    def _work(self) -> str | None:
+        """Run the user's process to its end; return why the job failed, or None."""
+        command = process.command_of(self.job, self.folder, self.settings)
+        try:
+            self._check_stop()
+            if self.job.get("inputs"):
+                self._tell_status("Downloading")
+            begun = time.monotonic()
+            layout.lay_out(self.job, self.ml, self._check_stop, command.rewrite)
+            self.download_s = round(time.monotonic() - begun, 3)
+            self._check_stop()
+            started = process.start(self.job, command, self.folder, self.settings)
+        except _Stopped:
+            return "Stopped on request before the job's process was started"
+        except (layout.LayoutFailed, process.NotStarted) as error:
+            self.log.say(str(error))
+            return failure.shortened(str(error))
+        self.started_at = moment(time.time())
+        self._tell_status(_ACTIVITIES.get(self.job["kind"], "Running"))
+        self._supervise(started)
+        ended = process.wait(started)
+        self.exit_code = ended.exit_code
+        self.peak_bytes = max(self.peak_bytes, ended.peak_bytes)
+        survivors = tree.end_all()
+        if survivors:
+            self.log.say(f"processes that could not be killed: {survivors}")
+        self._drain(started.output)
+        return self._reason()
+
+    def _check_stop(self) -> None:
+        """Raise if the attempt is to stop; called while nothing runs yet."""
+        if (self.folder / STOP).exists():
+            self.stopped = True
+            raise _Stopped
+
+    # -- while the process runs
+
+    def _supervise(self, started: process.Started) -> None:
+        """Follow the process until it ends: its output, its readiness, requests to stop, time limits."""
+        limits = self.job.get("limits", {})
+        now = time.monotonic()
+        max_runtime = limits.get("max_runtime_s")
+        out_of_time_at = now + max_runtime if max_runtime is not None else None
+        kill_at: float | None = None
+        measure_at = now + _MEMORY_EVERY_S
+        metrics_at: float | None = None
+        poll = select.poll()
+        for descriptor in (started.pidfd, started.output, self.signals, started.ready):
+            if descriptor is not None:
+                poll.register(descriptor, select.POLLIN)
+        self._on_signal(started)  # a request may have come before there was a process
+        while True:
+            if (self.stopped or self.timed_out) and kill_at is None:
+                kill_at = time.monotonic() + limits.get("stop_grace_s", 120.0)
+            waits = (out_of_time_at, kill_at, measure_at, metrics_at, self.log.due_at())
+            wait_s = min(at for at in waits if at is not None) - time.monotonic()
+            ready = {descriptor for descriptor, _ in poll.poll(max(0.0, wait_s) * 1000 + 1)}
+            if started.output in ready and not self._read_output(started.output):
+                poll.unregister(started.output)
+            if started.pidfd in ready:
+                return
+            if started.ready in ready:
+                assert started.ready is not None
+                poll.unregister(started.ready)
+                if os.read(started.ready, 1):
+                    self.phase = "ready"
+                    self._tell_status("Serving")
+            if self.signals in ready:
+                self._on_signal(started)
+            now = time.monotonic()
+            if out_of_time_at is not None and now >= out_of_time_at:
+                out_of_time_at = None
+                if not self.stopped:
+                    self.timed_out = True
+                    self.log.say(f"the job reached its time limit of {max_runtime:g} s and is being stopped")
+                    self._terminate(started)
+            if kill_at is not None and now >= kill_at:
+                self._kill(started)
+                kill_at = float("inf")
+            if now >= measure_at:
+                measure_at = now + _MEMORY_EVERY_S
+                self.peak_bytes = max(self.peak_bytes, tree.resident_bytes(tree.descendants(os.getpid())))
+            due = self.log.due_at()
+            if due is not None and now >= due:
+                self.log.flush()
+            if self.log.has_new_metrics and metrics_at is None:
+                metrics_at = now + _METRICS_EVERY_S
+            if metrics_at is not None and now >= metrics_at:
+                metrics_at = None
+                self.log.has_new_metrics = False
+                wake.tell(self.settings.wake, self.job["key"])
+
+    def _on_signal(self, started: process.Started) -> None:
+        """Look why a signal came, or whether a request to stop lies there."""
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self.signals, 64):
+                self.stopped = True  # SIGTERM is the only signal that is handled
+        try:
+            how = (self.folder / STOP).read_text()
+        except FileNotFoundError:
+            how = ""
+        if how:
+            self.stopped = True
+        if how == STOP_AT_ONCE:
+            self._kill(started)
+        elif self.stopped:
+            self._terminate(started)
+
+    def _terminate(self, started: process.Started) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGTERM)
+
+    def _kill(self, started: process.Started) -> None:
+        """Kill the whole tree but for the reaping, which is left to the usual way out."""
+        self.killed = True
+        for pid in (started.pid, *tree.descendants(os.getpid())):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _read_output(self, descriptor: int) -> bool:
+        """Take what the job printed; return False at its end."""
+        try:
+            data = os.read(descriptor, 1 << 16)
+        except BlockingIOError:
+            return True
+        if data:
+            self.log.feed(data)
+        return bool(data)
+
+    def _drain(self, descriptor: int) -> None:
+        """Take the rest of the output; its writers are dead."""
+        try:
+            while data := os.read(descriptor, 1 << 16):
+                self.log.feed(data)
+        except BlockingIOError:
+            self.log.say("the output is held open by a process that could not be killed")
+        self.log.flush()
+
+    # -- after the process
+
+    def _reason(self) -> str | None:
+        assert self.exit_code is not None
+        limits = self.job.get("limits", {})
+        if self.timed_out:
+            grace = f" and was killed {limits.get('stop_grace_s', 120.0):g} s after SIGTERM" if self.killed else ""
+            return f"The job ran longer than its limit of {limits['max_runtime_s']:g} s{grace}"
+        if self.stopped:
+            return "Stopped on request" + (" and killed" if self.killed else "")
+        if self.exit_code == 0:
+            return None
+        told = self._failure_file()
+        return failure.shortened(told) if told else failure.exit_reason(self.exit_code, self.log.tail)
+
+    def _failure_file(self) -> str:
+        name = self.job.get("failure_file")
+        place = outputs.resolve_inside(self.ml, name) if name else None
+        if place is None or not place.is_file():
+            return ""
+        with place.open("rb") as file:
+            return file.read(64 * 1024).decode("utf-8", "replace").strip()
+
+    def _stage(self, reason: str | None) -> list[StagedDocument]:
+        """Stage the outputs that this end of the job allows.
+
+        A training job that was asked to stop had its grace time to save its model, as on SageMaker; that is kept.
+        """
+        if self.exit_code is None:
+            return []
+        saved = self.job["kind"] == "training" and (self.stopped or self.timed_out) and not self.killed
+        wanted = [item for item in self.job.get("outputs", []) if reason is None or saved or item.get("on_failure")]
+        if wanted:
+            self._tell_status("Uploading")
+        return outputs.stage(wanted, self.ml, self.folder / STAGING, self.log.say)
+
+    def _finish(self, reason: str | None, staged: list[StagedDocument]) -> None:
+        manifest: ManifestDocument = {
+            "key": self.job["key"],
+            "exit_code": self.exit_code,
+            "reason": reason,
+            "stopped": self.stopped,
+            "timed_out": self.timed_out,
+            "started_at": self.started_at,
+            "ended_at": moment(time.time()),
+            "download_s": self.download_s,
+            "peak_memory_bytes": self.peak_bytes or None,
+            "outputs": staged,
+            "sandbox": self.settings.sandbox,
+        }
+        write_whole(self.folder / MANIFEST, json.dumps(manifest).encode(), durable=True)
+        wake.tell(self.settings.wake, self.job["key"])
+        shutil.rmtree(self.folder / TMP, ignore_errors=True)  # a leftover goes with the folder when it is forgotten
+
+    def _tell_status(self, activity: str) -> None:
+        status = {"phase": self.phase, "activity": activity, "started_at": self.started_at}
+        write_whole(self.folder / STATUS, json.dumps(status).encode(), durable=False)
+        wake.tell(self.settings.wake, self.job["key"])

@@ -1,0 +1,89 @@
+"""Says in words why a job failed, best of all in the words of the script itself."""
+
+import re
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+#: The API's limit for a FailureReason.
+LONGEST_REASON = 1024
+_SHOWN_LINES = 6
+_TRACEBACK = "Traceback (most recent call last):"
+_FRAME = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in .*)?$')
+#: Frames of ours say nothing to the reader of a failure: it is the script that failed.
+_OURS = str(Path(__file__).parent.parent) + "/"
+
+
+def shortened(text: str) -> str:
+    """Return a text that fits the API's limit; what is cut is cut from the middle."""
+    text = text.strip()
+    if len(text) <= LONGEST_REASON:
+        return text
+    mark = "\n[…]\n"
+    head = LONGEST_REASON // 3
+    return text[:head] + mark + text[-(LONGEST_REASON - head - len(mark)) :]
+
+
+def exit_reason(exit_code: int, tail: Sequence[str]) -> str:
+    """Return why a process that ended by itself failed.
+
+    Args:
+        exit_code: negative for a signal.
+        tail: the last lines of its log, with paths as the job saw them.
+    """
+    if exit_code < 0:
+        return shortened(_by_signal(-exit_code, f"Killed by {_signal_name(-exit_code)}", tail))
+    words = f"ExitCode {exit_code}"
+    traceback = _last_traceback(tail)
+    if traceback is not None:
+        return shortened(f"{words}: {traceback}")
+    if exit_code > 128 and _signal_name(exit_code - 128):
+        # A shell between us and the program reports its signal in this way.
+        return shortened(_by_signal(exit_code - 128, f"{words}: killed by {_signal_name(exit_code - 128)}", tail))
+    last = [line for line in tail if line.strip()][-_SHOWN_LINES:]
+    return shortened(f"{words}: " + "\n".join(last)) if last else f"{words}, and nothing was printed"
+
+
+def _by_signal(number: int, words: str, tail: Sequence[str]) -> str:
+    if number == signal.SIGKILL:
+        words += "; unless somebody killed it, the host ran out of memory"
+    last = [line for line in tail if line.strip()][-3:]
+    return "\n".join([f"{words}.", *last])
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return f"{signal.Signals(number).name} (signal {number})"
+    except ValueError:
+        return ""
+
+
+def _last_traceback(tail: Sequence[str]) -> str | None:
+    """Return the last exception in the log with its place and the frames of the user's own code, or None."""
+    starts = [index for index, line in enumerate(tail) if line.strip() == _TRACEBACK]
+    if not starts:
+        return None
+    indent = len(tail[starts[-1]]) - len(tail[starts[-1]].lstrip())
+    frames: list[tuple[str, str, list[str]]] = []  # file, line number, text
+    message: list[str] = []
+    for line in tail[starts[-1] + 1 :]:
+        frame = _FRAME.match(line)
+        if frame and not message:
+            frames.append((frame["file"], frame["line"], [line.strip()]))
+        elif not message and line.startswith(" " * (indent + 1)):
+            if frames:
+                frames[-1][2].append(line.strip())
+        elif line.strip() or message:
+            message.append(line[indent:].rstrip())
+        if len(message) >= _SHOWN_LINES:
+            break
+    if not message:
+        return None  # the process was killed while it printed
+    own = [frame for frame in frames if not frame[0].startswith((_OURS, "<frozen "))]
+    scripts = [frame for frame in own if frame[0].startswith("/opt/ml/")] or own
+    place = f" ({Path(scripts[-1][0]).name} line {scripts[-1][1]})" if scripts else ""
+    lines = [message[0] + place, *(line for line in message[1:] if line)]
+    for _, _, text in own[-2:]:
+        lines.append("  " + text[0])
+        lines.extend("    " + code for code in text[1:] if code.strip("^~ "))
+    return "\n".join(lines)

@@ -1,0 +1,107 @@
+"""Names in an attempt's folder, the documents that lie there, and how they are written so that a crash tears none."""
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple, TypedDict
+
+JOB = "job.json"  #: the JobSpec, durable before anything starts
+CLAIM = "claim"  #: locked by the runner for as long as it lives
+LOG = "log"  #: the output of the job, one `<epoch milliseconds>\t<text>` a line
+METRICS = "metrics.jsonl"
+STATUS = "status.json"  #: what the runner is doing; never needed to know how an attempt ended
+STOP = "stop"  #: exists once somebody asked to stop; holds STOP_GRACEFULLY or STOP_AT_ONCE
+MANIFEST = "manifest.json"  #: how the attempt ended; written last
+ML = "ml"  #: what the job sees as /opt/ml
+TMP = "tmp"  #: what the job sees as /tmp
+STAGING = "staging"  #: complete outputs that wait to be adopted
+
+STOP_GRACEFULLY = "gracefully"
+STOP_AT_ONCE = "at once"
+
+OPT_ML = "/opt/ml"
+
+
+class Settings(NamedTuple):
+    """What the platform tells a runner beside the job itself."""
+
+    home: str  #: the platform's folder, hidden from jobs
+    wake: str  #: folder of the wake-up socket
+    sandbox: str  #: "namespace", "bwrap" or "paths"
+    user_namespace: bool  #: a user namespace of its own for each job
+    bwrap: str  #: path of the program, for "bwrap"
+    needed: tuple[str, ...]  #: folders that must stay readable although they lie below /tmp or the home
+
+
+class StagedDocument(TypedDict):
+    """One file of output in the manifest."""
+
+    output: str
+    bucket: str
+    key: str
+    path: str
+    size: int
+    sha256: str
+    md5: str
+
+
+class ManifestDocument(TypedDict):
+    """The manifest as it is written; its reader is `towpath.jobs.model.Manifest`."""
+
+    key: str
+    exit_code: int | None
+    reason: str | None
+    stopped: bool
+    timed_out: bool
+    started_at: str | None
+    ended_at: str
+    download_s: float
+    peak_memory_bytes: int | None
+    outputs: list[StagedDocument]
+    sandbox: str
+
+
+def moment(at: float) -> str:
+    """Return an epoch time as RFC 3339 text in UTC."""
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+
+
+def read_json(path: Path) -> Any:
+    """Return the document in a file."""
+    return json.loads(path.read_bytes())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_whole(path: Path, data: bytes, *, durable: bool) -> None:
+    """Replace a file in one step; readers see the old content or the new one.
+
+    Args:
+        durable: also survive a power cut; otherwise only the death of a process.
+    """
+    fresh = path.with_name(path.name + ".new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        write_all(descriptor, data)
+        if durable:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    fresh.replace(path)
+    if durable:
+        sync_folder(path.parent)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write every byte, however many calls that takes."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -1,0 +1,202 @@
+"""The runner host: one small process for each home that forks the runners and outlives the server.
+
+It forks because a fresh interpreter for each runner would cost more than most steps do. It knows nothing but the
+runners it has forked; all else lies in the attempts' folders, so that losing it loses nothing.
+"""
+
+import contextlib
+import fcntl
+import gc
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+from towpath.runner import attempt, probe, syscalls, tree, wake
+from towpath.runner.folder import Settings
+
+LOCK = "host.lock"
+SOCKET = "host"
+LOG = "host.log"
+
+
+def start(folder: str) -> int:
+    """Start the host of a run folder in a session of its own and wait until it answers.
+
+    Returns:
+        0 when it listens, 3 when another host has the folder, 1 when it failed (its log says why).
+    """
+    ready, ready_end = os.pipe2(os.O_CLOEXEC)
+    if os.fork() == 0:
+        os.setsid()
+        os.chdir("/")
+        _serve_and_exit(Path(folder), ready_end)
+    os.close(ready_end)
+    answer = os.read(ready, 1)
+    return {b"+": 0, b"=": 3}.get(answer, 1)
+
+
+def _serve_and_exit(folder: Path, ready: int) -> NoReturn:
+    log = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    os.dup2(nothing, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    code = 1
+    try:
+        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            os.write(ready, b"=")
+        else:
+            host = _Host(folder)
+            os.write(ready, b"+")
+            os.close(ready)
+            host.serve()
+        code = 0
+    except BaseException:  # noqa: BLE001 - the last place that can say what happened
+        traceback.print_exc()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+class _Host:
+    """The listening socket, its clients and the living runners."""
+
+    def __init__(self, folder: Path) -> None:
+        self.runners: dict[str, int] = {}  #: pid by key
+        self._selector = selectors.DefaultSelector()
+        self._buffers: dict[socket.socket, bytes] = {}
+        self._ending = False
+        directory = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        (folder / SOCKET).unlink(missing_ok=True)  # of a dead host: this one holds the lock
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(wake.address(directory, SOCKET))
+        os.close(directory)
+        (folder / SOCKET).chmod(0o600)
+        self._listener.listen(64)
+        self._socket = folder / SOCKET
+        syscalls.become_subreaper()
+        self._signals, wakeup = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._selector.register(self._signals, selectors.EVENT_READ)
+        # Runners share this process's memory until they write to it, and a collection writes to every object.
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+
+    def serve(self) -> None:
+        """Answer until asked to end."""
+        while not self._ending:
+            for key, _ in self._selector.select():
+                if key.fileobj is self._listener:
+                    client, _ = self._listener.accept()
+                    self._buffers[client] = b""
+                    self._selector.register(client, selectors.EVENT_READ)
+                elif key.fileobj == self._signals:
+                    self._reap()
+                elif isinstance(key.fileobj, socket.socket):
+                    self._read(key.fileobj)
+
+    def _read(self, client: socket.socket) -> None:
+        try:
+            data = client.recv(1 << 16)
+        except ConnectionError:
+            data = b""
+        if not data:
+            self._drop(client)
+            return
+        *requests, self._buffers[client] = (self._buffers[client] + data).split(b"\n")
+        for request in requests:
+            answer = self._answer(json.loads(request))
+            try:
+                client.sendall(json.dumps(answer).encode() + b"\n")
+            except ConnectionError:
+                self._drop(client)
+                return
+
+    def _drop(self, client: socket.socket) -> None:
+        self._selector.unregister(client)
+        self._buffers.pop(client, None)
+        client.close()
+
+    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        do = request["do"]
+        if do == "start":
+            try:
+                return {"pid": self._start(request)}
+            except OSError as error:
+                return {"error": f"The runner host could not start a runner: {error}"}
+        if do == "runner":
+            self._reap()
+            return {"pid": self.runners.get(request["key"])}
+        if do == "end":
+            self._reap()
+            if not self.runners:
+                self._ending = True
+                self._socket.unlink(missing_ok=True)
+            return {"runners": sorted(self.runners)}
+        if do == "probe":
+            return {"results": probe.try_modes(request["modes"], request["folder"], request.get("bwrap", ""))}
+        return {"error": f"The runner host does not know {do!r}"}
+
+    def _start(self, request: dict[str, Any]) -> int:
+        key = request["key"]
+        if key in self.runners:
+            return self.runners[key]
+        settings = Settings(**{**request["settings"], "needed": tuple(request["settings"]["needed"])})
+        pid = os.fork()
+        if pid == 0:
+            self._become_runner(Path(request["attempt"]), settings)
+        self.runners[key] = pid
+        return pid
+
+    def _become_runner(self, folder: Path, settings: Settings) -> NoReturn:
+        code = 1
+        try:
+            os.setsid()
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            # Clients of a dead host must see it: no runner may keep its sockets open.
+            os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+            attempt.run(folder, settings)
+            code = 0
+        except BaseException:  # noqa: BLE001 - this fork must end here; the host's log keeps the cause
+            print(f"runner of {folder.name}:", file=sys.stderr)
+            traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(code)
+
+    def _reap(self) -> None:
+        """Take note of ended runners, and end what the killed ones left behind."""
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._signals, 64):
+                pass
+        died = False
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    break
+                died = died or status != 0
+                self.runners = {key: runner for key, runner in self.runners.items() if runner != pid}
+        if died:
+            self._end_orphans()
+
+    def _end_orphans(self) -> None:
+        """Kill children that are no runners: the descendants of a runner that died before it could end them."""
+        with contextlib.suppress(ChildProcessError):
+            while orphans := set(tree.children(os.getpid())) - set(self.runners.values()):
+                for pid in {*orphans, *(below for orphan in orphans for below in tree.descendants(orphan))}:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                for pid in orphans:
+                    os.waitpid(pid, 0)

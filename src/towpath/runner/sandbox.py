@@ -1,0 +1,213 @@
+"""Shows a job its own /opt/ml and /tmp and takes the right to change anything else.
+
+Isolation between one's own jobs, not a wall against hostile code: jobs share the kernel, the process table and, if
+they are allowed to, the network.
+"""
+
+import fcntl
+import os
+import re
+import signal
+import socket
+import stat
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from towpath.runner import syscalls
+from towpath.runner.folder import OPT_ML
+from towpath.runner.syscalls import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUSER, MS_BIND, MS_REC
+
+#: Shown to jobs without any isolation: /opt/ml as a name of its own, not the beginning of /opt/mlflow.
+_OPT_ML_NAME = re.compile(re.escape(OPT_ML) + r"(?![\w.-])")
+
+
+class View(NamedTuple):
+    """What one job gets to see."""
+
+    ml: str  #: folder that becomes /opt/ml
+    tmp: str  #: folder that becomes /tmp
+    masked: str  #: the platform's home, which becomes empty
+    needed: tuple[str, ...]  #: files and folders that stay readable even below /tmp or the masked home
+    network: bool
+    user_namespace: bool
+
+
+def rewritten(text: str, ml: str) -> str:
+    """Return a text whose /opt/ml paths lead to the attempt's own folder, for jobs without a private /opt/ml."""
+    return _OPT_ML_NAME.sub(lambda _: ml, text)
+
+
+def needed_for(python: str) -> list[str]:
+    """Return the folders that an interpreter needs: those of its virtual environment and of the Python behind it."""
+    found: list[str] = []
+    program = Path(python)
+    for candidate in (program, program.resolve()):
+        prefix = candidate.parent.parent
+        if prefix != Path("/") and str(prefix) not in found:
+            found.append(str(prefix))
+    configuration = program.parent.parent / "pyvenv.cfg"
+    if configuration.is_file():
+        for line in configuration.read_text().splitlines():
+            name, _, value = line.partition("=")
+            if name.strip() == "home":
+                base = str(Path(value.strip()).resolve().parent)
+                if base not in found and base != "/":
+                    found.append(base)
+    return found
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Return whether a path lies inside a folder, which itself does not count."""
+    return path.startswith(folder.rstrip("/") + "/")
+
+
+def enter(view: View) -> None:
+    """Move this process, which is about to become the job's, into a sandbox of its own namespaces.
+
+    Raises:
+        OSError: the kernel refused a step; the message names it.
+    """
+    uid, gid = os.geteuid(), os.getegid()
+    flags = CLONE_NEWNS | CLONE_NEWIPC
+    if view.user_namespace:
+        flags |= CLONE_NEWUSER
+    if not view.network:
+        flags |= CLONE_NEWNET
+    syscalls.unshare(flags)
+    if view.user_namespace:
+        # The job keeps its user id. Even for root the namespace is worth its cost: without it the processes of two
+        # jobs have equal rights, and one could look into the other's folder through /proc/<pid>/root.
+        _write("/proc/self/setgroups", "deny")
+        _write("/proc/self/uid_map", f"{uid} {uid} 1")
+        _write("/proc/self/gid_map", f"{gid} {gid} 1")
+    syscalls.mount("none", "/", flags=MS_REC | syscalls.MS_PRIVATE)  # nothing below may reach the host
+    _arrange(view)
+    syscalls.set_read_only("/", read_only=True, recursive=True)
+    for writable in (OPT_ML, "/tmp", "/dev/shm"):
+        if Path(writable).is_dir():
+            syscalls.set_read_only(writable, read_only=False)
+    if not view.network:
+        _raise_loopback()
+    leave_privileges()
+
+
+def leave_privileges() -> None:
+    """Give up capabilities and the hope of new ones, and die with the runner."""
+    if os.geteuid() == 0 or _has_capabilities():
+        syscalls.drop_capabilities()
+    syscalls.forbid_new_privileges()
+    syscalls.die_with_parent(signal.SIGKILL)
+
+
+def bwrap_argv(view: View, program: str, command: list[str], cwd: str) -> list[str]:
+    """Return the bubblewrap command that runs a job's command in the same view.
+
+    No process namespace: the job is then the process that bubblewrap was, so signals and exit codes are its own.
+    """
+    argv = [program, "--die-with-parent", "--ro-bind", "/", "/", "--dev-bind", "/dev", "/dev"]
+    if Path("/dev/shm").is_dir():
+        argv += ["--tmpfs", "/dev/shm"]
+    argv += ["--bind", view.tmp, "/tmp"]
+    for path in _existing(view.needed):
+        if is_below(path, "/tmp"):
+            argv += ["--ro-bind", path, path]
+    # What lies below /tmp is hidden by now, unless a needed folder brought it back.
+    if not is_below(view.masked, "/tmp") or any(is_below(view.masked, path) for path in view.needed):
+        argv += ["--tmpfs", view.masked]
+        for path in _existing(view.needed):
+            if is_below(path, view.masked):
+                argv += ["--ro-bind", path, path]
+        argv += ["--remount-ro", view.masked]
+    if not Path(OPT_ML).is_dir():
+        argv += ["--tmpfs", "/opt"]
+        for child in sorted(Path("/opt").iterdir()) if Path("/opt").is_dir() else []:
+            argv += ["--ro-bind", str(child), str(child)]
+    argv += ["--bind", view.ml, OPT_ML, "--unshare-ipc", "--unshare-user-try", "--cap-drop", "ALL"]
+    if not view.network:
+        argv += ["--unshare-net"]
+    return [*argv, "--chdir", cwd, "--", *command]
+
+
+def _arrange(view: View) -> None:
+    """Mount the job's own folders and hide the platform's home."""
+    ml = os.open(view.ml, os.O_PATH | os.O_CLOEXEC)
+    tmp = os.open(view.tmp, os.O_PATH | os.O_CLOEXEC)
+    # Taken now: a path below a folder that is about to be covered can then still be reached by its descriptor.
+    needed = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in _existing(view.needed)]
+    _bind(tmp, "/tmp")
+    for path, descriptor in needed:
+        if is_below(path, "/tmp"):
+            _bind_again(descriptor, path)
+    if Path(view.masked).is_dir():
+        syscalls.mount("tmpfs", view.masked, kind="tmpfs", options="mode=0755,size=64k")
+        for path, descriptor in needed:
+            if is_below(path, view.masked):
+                _bind_again(descriptor, path)
+    if not Path(OPT_ML).is_dir():
+        _make_room_in_opt()
+    _bind(ml, OPT_ML)
+    if Path("/dev/shm").is_dir() and not Path("/dev/shm").is_symlink():
+        flags = syscalls.MS_NOSUID | syscalls.MS_NODEV
+        syscalls.mount("tmpfs", "/dev/shm", kind="tmpfs", flags=flags, options="mode=1777")
+    for descriptor in (ml, tmp, *(descriptor for _, descriptor in needed)):
+        os.close(descriptor)
+
+
+def _make_room_in_opt() -> None:
+    """Cover /opt by a folder in memory that has an `ml`, and show everything else that was in it."""
+    if not Path("/opt").is_dir():
+        raise OSError("/opt does not exist on this host: create it, empty, so that jobs can have their /opt/ml")
+    children = [(child, os.open(child, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)) for child in Path("/opt").iterdir()]
+    syscalls.mount("tmpfs", "/opt", kind="tmpfs", options="mode=0755,size=1m")
+    Path(OPT_ML).mkdir()
+    for child, descriptor in children:
+        if stat.S_ISLNK(os.fstat(descriptor).st_mode):
+            child.symlink_to(os.readlink("", dir_fd=descriptor))
+        else:
+            _bind_again(descriptor, str(child))
+        os.close(descriptor)
+
+
+def _bind_again(descriptor: int, path: str) -> None:
+    target = Path(path)
+    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        target.mkdir(parents=True, exist_ok=True)
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch()
+    _bind(descriptor, path)
+
+
+def _bind(descriptor: int, target: str) -> None:
+    syscalls.mount(f"/proc/self/fd/{descriptor}", target, flags=MS_BIND | MS_REC)
+
+
+def _existing(paths: Iterable[str]) -> list[str]:
+    """Return those that exist, without links, the outer before the inner."""
+    return sorted({str(Path(path).resolve()) for path in paths if Path(path).exists()})
+
+
+def _has_capabilities() -> bool:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("CapEff:"):
+            return int(line.split()[1], 16) != 0
+    return False
+
+
+def _raise_loopback() -> None:
+    """Switch on `lo` of a fresh network namespace: data loaders and process groups talk to themselves over it."""
+    get_flags, set_flags, up = 0x8913, 0x8914, 0x1
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        request = fcntl.ioctl(probe, get_flags, struct.pack("16sh14x", b"lo", 0))
+        (flags,) = struct.unpack_from("h", request, 16)
+        fcntl.ioctl(probe, set_flags, struct.pack("16sh14x", b"lo", flags | up))
+
+
+def _write(path: str, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)

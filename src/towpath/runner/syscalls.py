@@ -1,0 +1,107 @@
+"""The few Linux system calls that a sandbox needs and Python does not offer, with errors that name the call."""
+
+import ctypes
+import os
+import struct
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWNET = 0x40000000
+
+MS_NOSUID = 0x2
+MS_NODEV = 0x4
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_PRIVATE = 0x40000
+
+_PR_SET_PDEATHSIG = 1
+_PR_CAPBSET_DROP = 24
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_CAP_AMBIENT = 47
+_PR_CAP_AMBIENT_CLEAR_ALL = 4
+_MOUNT_ATTR_RDONLY = 0x1
+_AT_FDCWD = -100
+_AT_RECURSIVE = 0x8000
+_SYS_MOUNT_SETATTR = 442  # the same number on every architecture: it came after the numbers were unified
+_LINUX_CAPABILITY_VERSION_3 = 0x20080522
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
+_libc.prctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong]
+_libc.unshare.argtypes = [ctypes.c_int]
+_libc.capset.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def unshare(flags: int) -> None:
+    """Move this process into new namespaces."""
+    _check(_libc.unshare(flags), "unshare")
+
+
+def mount(source: str, target: str, *, kind: str | None = None, flags: int = 0, options: str = "") -> None:
+    """Mount or bind `source` on `target`."""
+    encoded = os.fsencode(options) if options else None
+    kind_bytes = kind.encode() if kind else None
+    result = _libc.mount(os.fsencode(source), os.fsencode(target), kind_bytes, flags, encoded)
+    _check(result, f"mount on {target}")
+
+
+def set_read_only(path: str, *, read_only: bool, recursive: bool = False) -> None:
+    """Make a mount read-only or writable again, with all mounts below it if `recursive`."""
+    attributes = struct.pack(
+        "=QQQQ",
+        _MOUNT_ATTR_RDONLY if read_only else 0,
+        0 if read_only else _MOUNT_ATTR_RDONLY,
+        0,
+        0,
+    )
+    result = _libc.syscall(
+        ctypes.c_long(_SYS_MOUNT_SETATTR),
+        ctypes.c_int(_AT_FDCWD),
+        ctypes.c_char_p(os.fsencode(path)),
+        ctypes.c_uint(_AT_RECURSIVE if recursive else 0),
+        ctypes.c_char_p(attributes),
+        ctypes.c_size_t(len(attributes)),
+    )
+    _check(result, f"mount_setattr on {path} (needs Linux 5.12)")
+
+
+def become_subreaper() -> None:
+    """Let orphaned descendants become children of this process rather than of init."""
+    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def die_with_parent(signal_number: int) -> None:
+    """Have the kernel send this signal here when the parent ends.
+
+    The kernel forgets the wish when credentials change, so this is called after them.
+    """
+    _check(_libc.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0), "prctl(PR_SET_PDEATHSIG)")
+
+
+def forbid_new_privileges() -> None:
+    """Make set-user-id programs and file capabilities powerless for this process and its children."""
+    _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl(PR_SET_NO_NEW_PRIVS)")
+
+
+def drop_capabilities() -> None:
+    """Give up every capability for good.
+
+    The bounding set goes first: root would get the capabilities back at the next exec, and could then remount the
+    file system writable.
+    """
+    with_number = 0
+    while with_number < 64 and _libc.prctl(_PR_CAPBSET_DROP, with_number, 0, 0, 0) == 0:
+        with_number += 1  # the first number that the kernel does not know ends the list
+    if with_number == 0:
+        _check(-1, "prctl(PR_CAPBSET_DROP)")
+    _check(_libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), "prctl(PR_CAP_AMBIENT)")
+    header = struct.pack("=Ii", _LINUX_CAPABILITY_VERSION_3, 0)
+    _check(_libc.capset(header, bytes(24)), "capset")
