@@ -6,7 +6,7 @@ Members that are well-formed but unknown are kept (`members`) and written back.
 import json
 from collections.abc import Callable, Iterator
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -203,14 +203,15 @@ class _Reader:
         if not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool):
             self.fault(name, f"expected {_TYPE_WORDS[kind]}, found {describe(value)}")
             return default
-        return value
+        return cast(T, value)
 
     def optional(self, name: str, kind: type[T]) -> T | None:
         """Return a member that may be absent or null."""
         if self.left.get(name) is None:
             self.left.pop(name, None)
             return None
-        return self.take(name, kind, None)  # type: ignore[arg-type]  # None marks a wrong one
+        wrong = cast(T, None)
+        return self.take(name, kind, wrong)
 
     def each(
         self, name: str, read_one: Callable[[Any, Place, list[Fault]], T | None], *, required: bool = False

@@ -1,7 +1,7 @@
 """Expressions: values of a definition that are known only when a step starts.
 
-`Get` reads a parameter, an execution variable or what a step yielded; `Std:Join` joins texts; `Std:JsonGet` reads from a
-JSON document. Everything else is a literal. An expression may stand wherever a value may.
+`Get` reads a parameter, an execution variable or what a step yielded; `Std:Join` joins texts; `Std:JsonGet` reads from
+a JSON document. Everything else is a literal. An expression may stand wherever a value may.
 """
 
 import json

@@ -1,0 +1,53 @@
+"""Whether the Arguments of a step would make a request that its Create operation takes."""
+
+from collections.abc import Iterator, Set
+from typing import TYPE_CHECKING, Any
+
+from towpath.kernel import shapes
+from towpath.pipelines.expressions import is_expression
+from towpath.pipelines.faults import Place, item, member
+from towpath.pipelines.paths import describe
+
+if TYPE_CHECKING:
+    from botocore.model import Shape
+
+
+def argument_faults(
+    value: Any, shape: "Shape", place: Place, given: Set[str] = frozenset()
+) -> Iterator[tuple[Place, str]]:
+    """Yield what is wrong with the literal parts of a request; expressions are left for the time when they have values.
+
+    Args:
+        given: required members that the platform fills in.
+    """
+    if is_expression(value) or value is None:
+        return
+    match shape.type_name:
+        case "structure":
+            if not isinstance(value, dict):
+                yield place, f"expected an object, found {describe(value)}"
+                return
+            for name in shape.required_members:
+                if value.get(name) is None and name not in given:
+                    yield member(place, name), "this member is missing; the request needs it"
+            for name, inner in value.items():
+                if name in shape.members:
+                    yield from argument_faults(inner, shape.members[name], member(place, name))
+        case "list":
+            if not isinstance(value, list):
+                yield place, f"expected a list, found {describe(value)}"
+                return
+            for index, inner in enumerate(value):
+                yield from argument_faults(inner, shape.member, item(place, index))
+        case "map":
+            if not isinstance(value, dict):
+                yield place, f"expected an object, found {describe(value)}"
+                return
+            for name, inner in value.items():
+                yield from argument_faults(inner, shape.value, member(place, name))
+        case _:
+            if isinstance(value, dict | list):
+                yield place, f"expected a {shape.type_name}, found {describe(value)}"
+                return
+            for fault in shapes.check(shapes.coerce(value, shape), shape):
+                yield place, f"{describe(value)} is not allowed: {fault.constraint}"

@@ -1,0 +1,73 @@
+"""The values of a running execution: statuses, step rows and the facts of its history."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from towpath.kernel.resource import Document, Uid
+from towpath.pipelines.expressions import StepYield
+
+
+class StepStatus(StrEnum):
+    """How a step stands. A step that never starts has no row and no status."""
+
+    STARTING = "Starting"  #: waits for its next attempt
+    EXECUTING = "Executing"
+    STOPPING = "Stopping"
+    STOPPED = "Stopped"
+    FAILED = "Failed"
+    SUCCEEDED = "Succeeded"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the step has ended."""
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset({StepStatus.STOPPED, StepStatus.FAILED, StepStatus.SUCCEEDED})
+
+
+class ExecutionStatus(StrEnum):
+    """How an execution stands."""
+
+    EXECUTING = "Executing"
+    STOPPING = "Stopping"
+    STOPPED = "Stopped"
+    FAILED = "Failed"
+    SUCCEEDED = "Succeeded"
+    COMPLETED_WITH_FAILURES = "CompletedWithFailures"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the execution has ended."""
+        return self not in {ExecutionStatus.EXECUTING, ExecutionStatus.STOPPING}
+
+
+class StepRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One step of an execution, as it stands."""
+
+    name: str
+    status: StepStatus
+    attempt: int = 1  #: tries begun so far, the first one included
+    position: int = 0  #: order in which the steps began
+    started_at: datetime | None = None  #: when the first attempt began
+    ended_at: datetime | None = None
+    due_at: datetime | None = None  #: while Starting: when the next attempt begins
+    resource: Uid | None = None  #: what this attempt started
+    resource_arn: str | None = None
+    outcome: bool | None = None  #: of a condition
+    failure_reason: str | None = None
+    exception_type: str | None = None  #: of the last failure, in the words of retry policies
+    first_failed_at: datetime | None = None
+    retries: dict[str, int] = msgspec.field(default_factory=dict)  #: exception type -> retries made because of it
+    yielded: StepYield | None = None  #: frozen when the step succeeded
+    metadata: Document = msgspec.field(default_factory=dict)  #: as ListPipelineExecutionSteps shows it
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that is settled: a step has ended, or was set back to wait for its next attempt. `row` is as it was
+    left by it."""
+
+    at: datetime
+    row: StepRow

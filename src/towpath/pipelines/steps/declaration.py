@@ -1,0 +1,59 @@
+"""What the platform has to know of a step type, as data."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from towpath.pipelines.model import StepStatus
+
+#: What the status words of AWS's jobs mean for the step that started the job.
+JOB_ENDS: Mapping[str, StepStatus] = {
+    "Completed": StepStatus.SUCCEEDED,
+    "Failed": StepStatus.FAILED,
+    "Stopped": StepStatus.STOPPED,
+}
+
+LONGEST_NAME = 63
+_DIGEST_CHARACTERS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepType:
+    """One type of step."""
+
+    name: str  #: as it stands in Type
+    executed: bool = False  #: whether executions of such steps are built yet
+    create: str | None = None  #: the operation whose request the Arguments are
+    describe: str | None = None  #: the operation whose answer the step yields
+    noun: str | None = None  #: kind of resource that a step creates
+    name_member: str | None = None  #: of the Create request; the platform fills it in
+    arn_member: str | None = None  #: of the Create answer
+    stop: str | None = None  #: the operation that stops it, None when it ends by itself at once
+    ends: Mapping[str, StepStatus] = field(
+        default_factory=dict
+    )  #: terminal status of the resource -> status of the step
+    names: Mapping[str, str] = field(
+        default_factory=dict
+    )  #: dotted path of a list it yields -> member naming its items
+    metadata: str | None = None  #: member of Metadata in ListPipelineExecutionSteps
+    yields: frozenset[str] | None = None  #: members it yields; None: those of the Describe answer, where that is known
+    extra_yields: frozenset[str] = frozenset()  #: members it yields beside the Describe answer
+    required_arguments: frozenset[str] = (
+        frozenset()
+    )  #: members of Arguments that must be there, for types without `create`
+    required_members: frozenset[str] = frozenset()  #: members beside Arguments that must be there
+    images: tuple[str, ...] = ()  #: dotted paths of image names in the Arguments; `*` stands for each item of a list
+
+    def resource_name(self, execution_id: str, step: str, attempt: int, prefix: str | None = None) -> str:
+        """Return the name of what a step creates: the same for the same attempt, another for each other attempt.
+
+        Args:
+            prefix: name that the user gave in the Arguments, to be recognised in ours.
+        """
+        digest = hashlib.sha256(f"{execution_id}/{step}/{attempt}".encode()).hexdigest()[:_DIGEST_CHARACTERS]
+        start = f"pipelines-{execution_id}-" if prefix is None else ""
+        ending = f"-{digest}" if prefix is None else f"-{execution_id}-{digest}"
+        # Step names may hold underscores, which names of jobs and models may not.
+        middle = re.sub(r"[^A-Za-z0-9]+", "-", prefix or step)[: LONGEST_NAME - len(start) - len(ending)].strip("-")
+        return f"{start}{middle}{ending}" if middle else f"{start}{ending[1:]}"

@@ -1,0 +1,36 @@
+"""Steps that judge data and models: QualityCheck and ClarifyCheck. Their Arguments are those of a processing job."""
+
+from towpath.pipelines.steps.declaration import JOB_ENDS, StepType
+from towpath.pipelines.steps.jobs import PROCESSING_NAMES
+
+_CONSTRAINTS = frozenset({"CalculatedBaselineConstraints", "BaselineUsedForDriftCheckConstraints"})
+_STATISTICS = frozenset({"CalculatedBaselineStatistics", "BaselineUsedForDriftCheckStatistics"})
+
+QUALITY_CHECK = StepType(
+    name="QualityCheck",
+    create="CreateProcessingJob",
+    noun="ProcessingJob",
+    name_member="ProcessingJobName",
+    arn_member="ProcessingJobArn",
+    stop="StopProcessingJob",
+    ends=JOB_ENDS,
+    names=PROCESSING_NAMES,
+    metadata="QualityCheck",
+    yields=_CONSTRAINTS | _STATISTICS,
+    required_members=frozenset({"CheckType"}),
+    images=("AppSpecification.ImageUri",),
+)
+CLARIFY_CHECK = StepType(
+    name="ClarifyCheck",
+    create="CreateProcessingJob",
+    noun="ProcessingJob",
+    name_member="ProcessingJobName",
+    arn_member="ProcessingJobArn",
+    stop="StopProcessingJob",
+    ends=JOB_ENDS,
+    names=PROCESSING_NAMES,
+    metadata="ClarifyCheck",
+    yields=_CONSTRAINTS,
+    required_members=frozenset({"CheckType"}),
+    images=("AppSpecification.ImageUri",),
+)

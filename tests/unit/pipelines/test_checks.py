@@ -1,0 +1,487 @@
+"""Each rule finds its fault in a real document that was spoilt in one place, and names that place."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from towpath.kernel.errors import Unsupported
+from towpath.pipelines.checks import RULES, accept, check, refuse_unexecuted
+from towpath.pipelines.definition import parse
+from towpath.pipelines.faults import InvalidDefinition
+from towpath.pipelines.ports import Shapes
+
+DOCUMENTS = sorted((Path(__file__).parents[2] / "golden" / "definitions").glob("*.json"))
+Golden = Callable[[str], Any]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+def test_a_real_document_has_no_faults(path: Path, shapes: Shapes) -> None:
+    assert check(parse(path.read_text()), shapes) == []
+    assert accept(path.read_text(), shapes) == parse(path.read_text())
+
+
+class Spoilt:
+    """A real document, how it is spoilt, and the one fault that must be found."""
+
+    def __init__(self, rule: str, name: str, path: str, value: Any, place: str, message: str) -> None:
+        self.rule = rule
+        self.name = name
+        self.path = path  #: where to write, dotted, numbers for lists
+        self.value = value  #: what to write; REMOVE takes the member out
+        self.place = place
+        self.message = message
+
+    def apply(self, document: Any) -> None:
+        *way, last = [int(part) if part.isdigit() else part for part in self.path.split("/")]
+        for part in way:
+            document = document[part]
+        if self.value is REMOVE:
+            del document[last]
+        elif last == "+":
+            document.append(self.value)
+        else:
+            document[last] = self.value
+
+
+REMOVE = object()
+CONDITIONS = "Steps/4/Arguments/Conditions/0"
+AT = "Steps[4].Arguments.Conditions[0]"
+
+SPOILT = [
+    Spoilt("no-steps", "v2_bert", "Steps", [], "Steps", "the pipeline has no steps"),
+    Spoilt(
+        "step-names",
+        "v3_tuning",
+        "Steps/0/Name",
+        "my tuning",
+        "Steps[0].Name",
+        "'my tuning' is not a step name; expected 1 to 64 letters, digits, - and _",
+    ),
+    Spoilt(
+        "duplicate-steps",
+        "v2_bert",
+        "Steps/4/Arguments/ElseSteps/0/Name",
+        "Train",
+        "Steps[4].Arguments.ElseSteps[0].Name",
+        "the name 'Train' is taken by the step at Steps[1]",
+    ),
+    Spoilt(
+        "step-types",
+        "v2_transform",
+        "Steps/0/Type",
+        "BatchTransform",
+        "Steps[0].Type",
+        "'BatchTransform' is not a type of steps; expected one of AutoML, Callback,",
+    ),
+    Spoilt(
+        "parameter-names",
+        "v2_bert",
+        "Parameters/3/Name",
+        "Input Data",
+        "Parameters[3].Name",
+        "'Input Data' is not a parameter name; expected 1 to 256 letters, digits, - and _",
+    ),
+    Spoilt(
+        "parameter-names",
+        "v2_bert",
+        "Parameters/7/Name",
+        "InputData",
+        "Parameters[7].Name",
+        "the name 'InputData' is taken by the parameter at Parameters[0]",
+    ),
+    Spoilt(
+        "parameter-defaults",
+        "v2_bert",
+        "Parameters/2/DefaultValue",
+        "1",
+        "Parameters[2].DefaultValue",
+        "the text '1' is not of type Integer",
+    ),
+    Spoilt(
+        "parameter-defaults",
+        "v2_bert",
+        "Parameters/2/DefaultValue",
+        1.5,
+        "Parameters[2].DefaultValue",
+        "the number 1.5 is not an Integer",
+    ),
+    Spoilt(
+        "parameter-defaults",
+        "v2_bert",
+        "Parameters/1/DefaultValue",
+        "ml.p3.2xlarge",
+        "Parameters[1].DefaultValue",
+        "the text 'ml.p3.2xlarge' is not one of ml.c5.2xlarge, ml.m5.large",
+    ),
+    Spoilt(
+        "parameter-defaults",
+        "v2_bert",
+        "Parameters/2/EnumValues",
+        [1, 2],
+        "Parameters[2].EnumValues",
+        "only String parameters have them, this is Integer",
+    ),
+    Spoilt(
+        "parameter-defaults",
+        "v2_bert",
+        "Parameters/1/EnumValues/+",
+        3,
+        "Parameters[1].EnumValues[2]",
+        "expected a text, found the number 3",
+    ),
+    Spoilt(
+        "unknown-parameters",
+        "v2_bert",
+        f"{CONDITIONS}/RightValue/Get",
+        "Parameters.MinAcuracy",
+        f"{AT}.RightValue.Get",
+        "there is no parameter 'MinAcuracy'; there are InputData, ProcInstanceType,",
+    ),
+    Spoilt(
+        "unknown-variables",
+        "v2_callback",
+        "Steps/0/Arguments/b/Get",
+        "Execution.Id",
+        "Steps[0].Arguments.b.Get",
+        "there is no execution variable 'Id'; there are CurrentDateTime, PipelineArn,",
+    ),
+    Spoilt(
+        "unknown-variables",
+        "v2_callback",
+        "Steps/0/Arguments/b/Get",
+        "PipelineExperimentConfig.Name",
+        "Steps[0].Arguments.b.Get",
+        "PipelineExperimentConfig has no member 'Name'; there are ExperimentName, TrialName",
+    ),
+    Spoilt(
+        "unknown-variables",
+        "v2_callback",
+        "Steps/0/Arguments/b/Get",
+        "MlflowConfig.Arn",
+        "Steps[0].Arguments.b.Get",
+        "the definition has no MlflowConfig",
+    ),
+    Spoilt(
+        "unknown-steps", "v2_bert", "Steps/2/DependsOn/0", "Proc", "Steps[2].DependsOn[0]", "there is no step 'Proc'"
+    ),
+    Spoilt(
+        "unknown-steps",
+        "v3_bert",
+        "Steps/1/InputPlaceholder",
+        {"a": {"Get": "Steps.Nowhere.X"}},
+        "Steps[1].InputPlaceholder.a.Get",
+        "there is no step 'Nowhere'",
+    ),
+    Spoilt(
+        "property-files",
+        "v2_bert",
+        "Steps/3/PropertyFiles/0/OutputName",
+        "report",
+        "Steps[3].PropertyFiles[0].OutputName",
+        "step 'Evaluation' has no output 'report'; it has metrics",
+    ),
+    Spoilt(
+        "property-files",
+        "v2_bert",
+        "Steps/1/PropertyFiles",
+        [{"PropertyFileName": "a", "OutputName": "b", "FilePath": "c"}],
+        "Steps[1].PropertyFiles",
+        "only Processing steps have property files, this is Training",
+    ),
+    Spoilt(
+        "unknown-property-files",
+        "v2_bert",
+        f"{CONDITIONS}/LeftValue/Std:JsonGet/PropertyFile/Get",
+        "Steps.Evaluation.PropertyFiles.Report",
+        f"{AT}.LeftValue.Std:JsonGet.PropertyFile.Get",
+        "step 'Evaluation' declares no property file 'Report'; it declares EvaluationReport",
+    ),
+    Spoilt(
+        "expression",
+        "v2_bert",
+        f"{CONDITIONS}/LeftValue/Std:JsonGet/Path",
+        "metrics..accuracy",
+        f"{AT}.LeftValue.Std:JsonGet.Path",
+        "'metrics..accuracy' is not a path: at character 9 stands '.'; expected a name, [0] or ['name']",
+    ),
+    Spoilt(
+        "unknown-yields",
+        "v2_legacy_register",
+        "Steps/2/Arguments/PrimaryContainer/ModelDataUrl/Get",
+        "Steps.T.ModelArtifact.S3ModelArtifacts",
+        "Steps[2].Arguments.PrimaryContainer.ModelDataUrl.Get",
+        "a Training step yields no ModelArtifact; see DescribeTrainingJob",
+    ),
+    Spoilt(
+        "unknown-yields",
+        "v3_bert",
+        "Steps/1/Arguments/InputDataConfig/0/DataSource/S3DataSource/S3Uri/Get",
+        "Steps.Processing.ProcessingOutputConfig.Outputs['test'].S3Output.S3Uri",
+        "Steps[1].Arguments.InputDataConfig[0].DataSource.S3DataSource.S3Uri.Get",
+        "step 'Processing' has no item 'test' in ProcessingOutputConfig.Outputs; it has train",
+    ),
+    Spoilt(
+        "unknown-yields",
+        "v2_lambda_cond",
+        "Steps/1/Arguments/Conditions/0/LeftValue/Get",
+        "Steps.L.OutputParameters['state']",
+        "Steps[1].Arguments.Conditions[0].LeftValue.Get",
+        "step 'L' declares no output 'state'; it declares status",
+    ),
+    Spoilt(
+        "unknown-yields",
+        "v2_lambda_cond",
+        "Steps/1/Arguments/Conditions/0/LeftValue/Get",
+        "Steps.L.Result",
+        "Steps[1].Arguments.Conditions[0].LeftValue.Get",
+        "a Lambda step yields OutputParameters, not Result",
+    ),
+    Spoilt(
+        "rounds",
+        "v3_foreach",
+        "Steps/1/Arguments/i0/Get",
+        "ForEach.CurrentItem",
+        "Steps[1].Arguments.i0.Get",
+        "step 'After' is not in the body of a ForEach step; there is no current item",
+    ),
+    Spoilt(
+        "rounds",
+        "v3_foreach",
+        "Steps/1/Arguments/i0/Get",
+        "Steps.Body.OutputParameters['score']",
+        "Steps[1].Arguments.i0.Get",
+        "step 'Body' runs once in each round of 'Each'; read it as Steps.Each.IterationOutputs[0].Body",
+    ),
+    Spoilt(
+        "rounds",
+        "v3_foreach",
+        "Steps/0/Arguments/Selector/Field/Get",
+        "IterationOutput.After.OutputParameters['score']",
+        "Steps[0].Arguments.Selector.Field.Get",
+        "the body of 'Each' has no step 'After'",
+    ),
+    Spoilt(
+        "rounds",
+        "v2_callback",
+        "Steps/+",
+        {"Name": "D", "Type": "Callback", "SqsQueueUrl": "q", "Arguments": {"a": {"Get": "Steps.C.Selected.X"}}},
+        "Steps[1].Arguments.a.Get",
+        "step 'C' is of type Callback; only ForEach steps have rounds",
+    ),
+    Spoilt(
+        "waiting-in-circles",
+        "v2_function",
+        "Steps/2/DependsOn",
+        ["fit"],
+        "Steps[2].DependsOn[0]",
+        "steps wait for each other: fit → pre → fit",
+    ),
+    Spoilt(
+        "waiting-in-circles",
+        "v2_bert",
+        "Steps/0/DependsOn",
+        ["CreateIt-CreateModel"],
+        "Steps[1].Arguments.InputDataConfig[0].DataSource.S3DataSource.S3Uri.Get",
+        "steps wait for each other: Processing → CreateIt-CreateModel → CreateIt-RepackModel-0 → Train → Processing",
+    ),
+    Spoilt(
+        "impossible-order",
+        "v2_bert",
+        "Steps/4/Arguments/ElseSteps/0/DependsOn",
+        ["CreateIt-CreateModel"],
+        "Steps[4].Arguments.ElseSteps[0].DependsOn[0]",
+        "step 'Fail' and step 'CreateIt-CreateModel' stand in different branches of 'Accuracy'; never do both run",
+    ),
+    Spoilt(
+        "impossible-order",
+        "v3_bert",
+        "Steps/1/DependsOn",
+        ["Fail"],
+        "Steps[1].DependsOn[0]",
+        "step 'Fail' is a Fail step; nothing runs after it",
+    ),
+    Spoilt(
+        "impossible-order",
+        "v3_cleanup_trigger",
+        "Steps/1/Arguments/a",
+        {"Get": "Steps.T.OutputParameters['score']"},
+        "Steps[1].Arguments.a.Get",
+        "step 'N' runs only when 'T' has Failed, and then there is nothing to read",
+    ),
+    Spoilt(
+        "cache-durations",
+        "v2_bert",
+        "Steps/0/CacheConfig/ExpireAfter",
+        "1 hour",
+        "Steps[0].CacheConfig.ExpireAfter",
+        "'1 hour' is not an ISO 8601 duration; expected something like PT1H or P30D",
+    ),
+    Spoilt(
+        "retry-policies",
+        "v2_bert",
+        "Steps/0/RetryPolicies/1/ExceptionType/0",
+        "SageMaker.OUT_OF_MEMORY",
+        "Steps[0].RetryPolicies[1].ExceptionType[0]",
+        "'SageMaker.OUT_OF_MEMORY' is not an exception type; expected one of Step.SERVICE_FAULT,",
+    ),
+    Spoilt(
+        "retry-policies",
+        "v2_bert",
+        "Steps/0/RetryPolicies/1/ExceptionType/0",
+        "Step.THROTTLING",
+        "Steps[0].RetryPolicies[1].ExceptionType[0]",
+        "'Step.THROTTLING' stands in an earlier policy already",
+    ),
+    Spoilt(
+        "retry-policies",
+        "v2_bert",
+        "Steps/0/RetryPolicies/0/MaxAttempts",
+        21,
+        "Steps[0].RetryPolicies[0].MaxAttempts",
+        "21 is out of range; expected 1 to 20",
+    ),
+    Spoilt(
+        "retry-policies",
+        "v2_bert",
+        "Steps/0/RetryPolicies/0/ExpireAfterMin",
+        5,
+        "Steps[0].RetryPolicies[0]",
+        "MaxAttempts and ExpireAfterMin exclude each other",
+    ),
+    Spoilt(
+        "condition",
+        "v2_bert",
+        f"{CONDITIONS}/Type",
+        "AtLeast",
+        f"{AT}.Type",
+        "'AtLeast' is not a type of conditions; expected one of Equals, GreaterThan,",
+    ),
+    Spoilt(
+        "condition",
+        "v2_lambda_cond",
+        "Steps/1/Arguments/Conditions/1/Condition/Values",
+        REMOVE,
+        "Steps[1].Arguments.Conditions[1].Condition.Values",
+        "this member is missing; In needs it",
+    ),
+    Spoilt(
+        "comparable-values",
+        "v2_lambda_cond",
+        "Steps/1/Arguments/Conditions/2/Conditions/0/RightValue",
+        "two",
+        "Steps[1].Arguments.Conditions[2].Conditions[0]",
+        "LeftValue and RightValue are a number and a text; they cannot be ordered",
+    ),
+    Spoilt(
+        "comparable-values",
+        "v2_bert",
+        f"{CONDITIONS}/RightValue/Get",
+        "Parameters.FreezeBert",
+        f"{AT}.RightValue",
+        "a Boolean has no order; GreaterThanOrEqualTo compares numbers or texts",
+    ),
+    Spoilt(
+        "required-members",
+        "v2_callback",
+        "Steps/0/SqsQueueUrl",
+        REMOVE,
+        "Steps[0].SqsQueueUrl",
+        "this member is missing; a Callback step needs it",
+    ),
+    Spoilt(
+        "required-members",
+        "v2_bert",
+        "Steps/4/Arguments/ElseSteps/0/Arguments/ErrorMessage",
+        REMOVE,
+        "Steps[4].Arguments.ElseSteps[0].Arguments.ErrorMessage",
+        "this member is missing; a Fail step needs it",
+    ),
+    Spoilt(
+        "required-members",
+        "v2_bert",
+        "Steps/4/Arguments/Conditions",
+        [],
+        "Steps[4].Arguments.Conditions",
+        "there must be at least one condition",
+    ),
+    Spoilt(
+        "arguments",
+        "v2_bert",
+        "Steps/1/Arguments/OutputDataConfig/S3OutputPath",
+        REMOVE,
+        "Steps[1].Arguments.OutputDataConfig.S3OutputPath",
+        "this member is missing; the request needs it",
+    ),
+    Spoilt(
+        "arguments",
+        "v2_bert",
+        "Steps/0/Arguments/ProcessingResources/ClusterConfig/VolumeSizeInGB",
+        "thirty",
+        "Steps[0].Arguments.ProcessingResources.ClusterConfig.VolumeSizeInGB",
+        "the text 'thirty' is not allowed: Member must be a number",
+    ),
+    Spoilt(
+        "arguments",
+        "v2_bert",
+        "Steps/0/Arguments/ProcessingInputs",
+        {},
+        "Steps[0].Arguments.ProcessingInputs",
+        "expected a list, found an object",
+    ),
+    Spoilt(
+        "arguments",
+        "v2_bert",
+        "Steps/0/Arguments/ProcessingInputs/0/S3Input/S3DataType",
+        "Prefix",
+        "Steps[0].Arguments.ProcessingInputs[0].S3Input.S3DataType",
+        "the text 'Prefix' is not allowed: Member must satisfy enum value set: [ManifestFile, S3Prefix]",
+    ),
+]
+
+
+@pytest.mark.parametrize("spoilt", SPOILT, ids=lambda spoilt: f"{spoilt.rule}-{spoilt.name}-{spoilt.path[-20:]}")
+def test_a_fault_is_found_where_it_stands(spoilt: Spoilt, golden: Golden, shapes: Shapes) -> None:
+    document = golden(spoilt.name)
+    spoilt.apply(document)
+    found = check(parse(document), shapes)
+    fault = next((fault for fault in found if fault.rule == spoilt.rule and fault.place == spoilt.place), None)
+    assert fault is not None, [f"{fault.rule} {fault}" for fault in found]
+    assert fault.message.startswith(spoilt.message)
+    with pytest.raises(InvalidDefinition) as caught:
+        accept(json.dumps(document), shapes)
+    assert f"{spoilt.place}: {spoilt.message}" in caught.value.message
+
+
+def test_every_rule_has_a_document_that_breaks_it() -> None:
+    assert {rule.__name__.replace("_", "-") for rule in RULES} <= {spoilt.rule for spoilt in SPOILT}
+
+
+def test_all_faults_are_listed_at_once(golden: Golden, shapes: Shapes) -> None:
+    document = golden("v2_bert")
+    document["Steps"][0]["CacheConfig"]["ExpireAfter"] = "soon"
+    document["Steps"][2]["DependsOn"] = ["Nobody"]
+    with pytest.raises(InvalidDefinition) as caught:
+        accept(json.dumps(document), shapes)
+    assert caught.value.message == (
+        "The pipeline definition has 2 faults:\n"
+        "- Steps[2].DependsOn[0]: there is no step 'Nobody'\n"
+        "- Steps[0].CacheConfig.ExpireAfter: 'soon' is not an ISO 8601 duration; expected something like PT1H or P30D"
+    )
+
+
+def test_a_step_type_that_is_not_executed_yet_is_refused_by_name(golden: Golden) -> None:
+    definition = parse(golden("v2_lambda_cond"))
+    with pytest.raises(Unsupported) as caught:
+        refuse_unexecuted(definition)
+    assert caught.value.message == (
+        "Step 'L' (Steps[0]) is of type Lambda, which is understood and checked but not executed yet. "
+        "Types that are executed: Processing, Training, Model, RegisterModel, Condition, Fail."
+    )
+
+
+@pytest.mark.parametrize("name", ["v2_bert", "v3_bert", "v2_function", "v3_function", "v2_legacy_register"])
+def test_what_can_be_executed_is_not_refused(name: str, golden: Golden) -> None:
+    refuse_unexecuted(parse(golden(name)))
