@@ -1,0 +1,159 @@
+"""`towpath data`: datasets of the lake, version by version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from towpath.cli.console import note, say, show_json, show_table, size, when
+from towpath.cli.options import HomeOption, JsonOption, connect
+from towpath.sdk.dataset_versions import split_dataset
+from towpath.sdk.errors import DefinitionError
+
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Put datasets into the lake, get them out, compare versions."
+)
+
+
+@app.command()
+def put(
+    name: Annotated[str, typer.Argument(help="Name of the dataset.")],
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders that make up the version.")],
+    description: Annotated[str | None, typer.Option(help="What is in it, or new in it.")] = None,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Make files and folders the newest version of a dataset. The same content keeps its number.
+
+    Example: towpath data put reviews reviews.parquet
+    """
+    version = connect(home).datasets.put(name, paths, description=description)
+    if as_json:
+        show_json(
+            {
+                "DatasetName": version.dataset,
+                "Version": version.version,
+                "ObjectCount": version.files,
+                "SizeInBytes": version.size,
+            }
+        )
+    else:
+        say(f"{version.name}: {version.files} file{'s' * (version.files != 1)}, {size(version.size)}")
+
+
+@app.command()
+def get(
+    name: Annotated[str, typer.Argument(metavar="NAME[/VERSION]", help="The newest version, or that one.")],
+    folder: Annotated[Path, typer.Argument(help="Where to write it.")] = Path(),
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Write a version of a dataset into a folder. The server records who took which version and when.
+
+    Example: towpath data get reviews/2 ./reviews
+    """
+
+    def written(file: str, count: int) -> None:
+        if not as_json:
+            note(f"{file}  {size(count)}")
+
+    version = connect(home).datasets.get(name, folder, progress=written)
+    if as_json:
+        show_json({"DatasetName": version.dataset, "Version": version.version, "Folder": str(folder)})
+    else:
+        say(f"{version.name} is in {folder}: {version.files} file{'s' * (version.files != 1)}, {size(version.size)}")
+
+
+@app.command()
+def ls(as_json: JsonOption = False, home: HomeOption = None) -> None:
+    """List the datasets.
+
+    Example: towpath data ls
+    """
+    found = list(connect(home).datasets.names())
+    if as_json:
+        show_json(found)
+    elif not found:
+        say("There are no datasets yet. Put one: towpath data put NAME FILE")
+    else:
+        rows = [
+            (each["DatasetName"], str(each.get("LatestVersion", "")), when(each.get("LastModifiedTime")))
+            for each in found
+        ]
+        show_table(("dataset", "newest", "changed"), rows)
+
+
+@app.command()
+def versions(
+    name: Annotated[str, typer.Argument(help="Name of the dataset.")],
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """List the versions of a dataset, newest first.
+
+    Example: towpath data versions reviews
+    """
+    found = list(connect(home).datasets.versions(name))
+    if as_json:
+        show_json(found)
+        return
+    rows = [
+        (
+            f"{name}/{each['Version']}",
+            str(each.get("ObjectCount", "")),
+            size(each.get("SizeInBytes", 0)),
+            when(each.get("CreationTime")),
+            str(each.get("CreatedBy", "")),
+            str(each.get("Description") or ""),
+        )
+        for each in found
+    ]
+    show_table(("version", "files", "size", "made", "by", ""), rows)
+
+
+@app.command("check-outs")
+def check_outs(
+    name: Annotated[str, typer.Argument(help="Name of the dataset.")],
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """List who took which version of a dataset, and when, newest first.
+
+    Example: towpath data check-outs reviews
+    """
+    found = list(connect(home).datasets.check_outs(name))
+    if as_json:
+        show_json(found)
+        return
+    rows = [(f"{name}/{each['Version']}", str(each["Principal"]), when(each.get("Time"))) for each in found]
+    show_table(("version", "by", "at"), rows)
+
+
+@app.command()
+def diff(
+    before: Annotated[str, typer.Argument(metavar="NAME/VERSION", help="The version before.")],
+    after: Annotated[str, typer.Argument(metavar="VERSION", help="The version after, as NAME/VERSION or VERSION.")],
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Show what was added, removed and changed between two versions of a dataset.
+
+    Example: towpath data diff reviews/1 reviews/2
+    """
+    name, first = split_dataset(before)
+    other, second = split_dataset(after if "/" in after else f"{name}/{after}")
+    if first is None or second is None:
+        raise DefinitionError("give two versions, for example: towpath data diff reviews/1 reviews/2")
+    if other != name:
+        raise DefinitionError(f"{before} and {after} are versions of two datasets; expected two of one")
+    document = connect(home).datasets.diff(name, first, second)
+    if as_json:
+        show_json(document)
+        return
+    rows = [(what.lower(), str(entry["Key"])) for what in ("Added", "Removed", "Changed") for entry in document[what]]
+    if rows:
+        show_table(("", "file"), rows)
+    else:
+        say(f"{name}/{first} and {name}/{second} hold the same files")

@@ -1,0 +1,101 @@
+"""`towpath logs` and `towpath stop`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from towpath.cli.console import note, say, show_json
+from towpath.cli.naming import JOBS, find
+from towpath.cli.options import HomeOption, JsonOption, connect
+from towpath.sdk.client import Client
+from towpath.sdk.executions import ENDED, POLL_S, Execution
+from towpath.sdk.logs import LogLine
+
+
+def logs(
+    name: Annotated[str, typer.Argument(help="A job, PIPELINE/EXECUTION, PIPELINE/EXECUTION/STEP, or an endpoint.")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job or execution has ended.")] = False,
+    tail: Annotated[int | None, typer.Option("--tail", "-n", min=1, help="Only the last so many lines.")] = None,
+    timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="Show when each line was written.")] = False,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Print the log of a job, of the jobs of an execution, or of an endpoint.
+
+    Example: towpath logs reviews/4k2j9s8d7f6g/Train --follow
+    """
+    client = connect(home)
+    target = find(client, name, kinds=(*JOBS, "PipelineExecution", "Endpoint"))
+
+    def show(line: LogLine, step: str) -> None:
+        if as_json:
+            show_json_line(line, step)
+            return
+        words = [line.at.astimezone().strftime("%H:%M:%S")] if timestamps else []
+        words += [f"{step}:"] if step else []
+        print(" ".join([*words, line.text]), flush=follow)
+
+    try:
+        if target.kind == "PipelineExecution":
+            execution = client.execution(target.described["PipelineExecutionArn"])
+            _execution_logs(client, execution, show, follow=follow, tail=tail)
+            return
+        for line in client.logs(target.kind, target.name, follow=follow, tail=tail):
+            show(line, "")
+    except KeyboardInterrupt:
+        note(f"\nStopped following; {target.name} goes on.")
+
+
+def show_json_line(line: LogLine, step: str) -> None:
+    """Print a log line as one line of JSON."""
+    print(json.dumps({"At": line.at.timestamp(), "Step": step or None, "Message": line.text}, ensure_ascii=False))
+
+
+def _execution_logs(
+    client: Client, execution: Execution, show: Callable[[LogLine, str], None], *, follow: bool, tail: int | None
+) -> None:
+    """Show the logs of an execution's jobs, one after the other as they began."""
+    done: set[str] = set()
+    while True:
+        # Asked first: a job that begins before the execution ends is then not missed.
+        ended = execution.status in ENDED
+        for step in execution.steps():
+            if step.job is None or step.name in done:
+                continue
+            done.add(step.name)
+            for line in client.logs(step.type, step.job, follow=follow, tail=tail):
+                show(line, step.name)
+        if ended or not follow:
+            return
+        time.sleep(POLL_S)
+
+
+def stop(
+    name: Annotated[str, typer.Argument(help="PIPELINE/EXECUTION, a job, PIPELINE/EXECUTION/STEP, or an endpoint.")],
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Stop an execution or a job, or take an endpoint down.
+
+    Example: towpath stop endpoint/reviews
+    """
+    client = connect(home)
+    target = find(client, name, kinds=("PipelineExecution", *JOBS, "Endpoint"))
+    if target.kind == "PipelineExecution":
+        client.execution(target.described["PipelineExecutionArn"]).stop()
+        done = "is stopping; its jobs get their time of grace"
+    elif target.kind == "Endpoint":
+        client.call("SageMaker.DeleteEndpoint", {"EndpointName": target.name})
+        done = "is being taken down; its config and model stay, so it can be deployed again"
+    else:
+        client.call(f"SageMaker.Stop{target.kind}", {f"{target.kind}Name": target.name})
+        done = "is stopping"
+    if as_json:
+        show_json({"Kind": target.kind, "Name": target.name})
+    else:
+        say(f"{target.kind} {target.name} {done}.")

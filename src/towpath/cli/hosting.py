@@ -1,0 +1,91 @@
+"""`towpath deploy` and `towpath invoke`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from towpath.cli.console import is_terminal, say, show_json
+from towpath.cli.options import EXAMPLE_VERSION, HomeOption, JsonOption, connect
+from towpath.sdk.errors import DefinitionError
+
+
+def deploy(
+    version: Annotated[str, typer.Argument(metavar="GROUP/VERSION", help=EXAMPLE_VERSION)],
+    endpoint: Annotated[str | None, typer.Option("--endpoint", "-e", help="Default: the group's name.")] = None,
+    wait: Annotated[bool, typer.Option("--wait/--detach", help="Return when it answers, or at once.")] = True,
+    timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds to wait for it.")] = 600.0,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Put an approved model version behind an endpoint; an existing endpoint is switched without a gap.
+
+    Example: towpath deploy reviews/3 --endpoint reviews
+    """
+    done = connect(home).deploy(version, endpoint=endpoint, wait=wait, timeout_s=timeout_s)
+    if as_json:
+        show_json(
+            {
+                "EndpointName": done.endpoint,
+                "EndpointStatus": done.status,
+                "EndpointConfigName": done.config,
+                "ModelPackageArn": done.version.arn,
+            }
+        )
+        return
+    say(f"Endpoint {done.endpoint} is {done.status} with {done.version.name}")
+    say(f'Try it: towpath invoke {done.endpoint} --json \'{{"text": "…"}}\'')
+
+
+def invoke(
+    endpoint: Annotated[str, typer.Argument(help="Name of the endpoint.")],
+    json_text: Annotated[str | None, typer.Option("--json", "-j", metavar="JSON", help="JSON to send.")] = None,
+    text: Annotated[str | None, typer.Option("--text", metavar="TEXT", help="Plain text to send.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="File to send.")] = None,
+    content_type: Annotated[str | None, typer.Option("--content-type", help="Of what is sent.")] = None,
+    accept: Annotated[str, typer.Option("--accept", help="Content type of the answer.")] = "application/json",
+    home: HomeOption = None,
+) -> None:
+    """Ask the model behind an endpoint and print its answer. What to send may come from standard input.
+
+    Example: towpath invoke reviews --json '{"text": "Love this dress!"}'
+    """
+    body, kind = _body(json_text, text, file)
+    answer = connect(home).invoke(endpoint, body, content_type=content_type or kind, accept=accept)
+    if is_terminal() and answer.content_type.startswith("application/json"):
+        show_json(answer.json())
+        return
+    sys.stdout.buffer.write(answer.body)
+    if is_terminal() or not answer.body.endswith(b"\n"):
+        sys.stdout.buffer.write(b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _body(json_text: str | None, text: str | None, file: Path | None) -> tuple[bytes, str]:
+    """Return what to send and its content type."""
+    if sum(given is not None for given in (json_text, text, file)) > 1:
+        raise typer.BadParameter("give one of --json, --text and --file")
+    if json_text is not None:
+        try:
+            json.loads(json_text)
+        except ValueError as fault:
+            raise typer.BadParameter(f"not JSON: {fault}", param_hint="'--json'") from fault
+        return json_text.encode(), "application/json"
+    if text is not None:
+        return text.encode(), "text/plain"
+    if file is not None:
+        try:
+            content = file.read_bytes()
+        except OSError as fault:
+            raise DefinitionError(f"{file} cannot be read: {fault.strerror}") from fault
+        return content, _TYPES.get(file.suffix.lower(), "application/octet-stream")
+    if sys.stdin.isatty():
+        raise typer.BadParameter("give --json, --text or --file, or send something into standard input")
+    return sys.stdin.buffer.read(), "application/json"
+
+
+_TYPES = {".json": "application/json", ".csv": "text/csv", ".txt": "text/plain"}

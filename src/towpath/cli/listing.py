@@ -1,0 +1,128 @@
+"""`towpath ps` and `towpath describe`: what there is, and how it stands."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from towpath.cli.console import duration, say, show_document, show_json, show_table, when
+from towpath.cli.naming import find
+from towpath.cli.options import HomeOption, JsonOption, connect
+from towpath.sdk.client import Client
+from towpath.sdk.expressions import Document
+
+RECENT = 10  #: executions and jobs shown without --all
+_RUNNING = {"Executing", "InProgress", "Stopping"}
+
+
+def ps(
+    everything: Annotated[bool, typer.Option("--all", "-a", help=f"Not only what runs and the last {RECENT}.")] = False,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Show executions, jobs and endpoints, newest first.
+
+    Example: towpath ps --all
+    """
+    client = connect(home)
+    found = {
+        "Executions": _chosen(executions(client), "PipelineExecutionStatus", "StartTime", everything=everything),
+        "Jobs": _chosen(jobs(client), "Status", "CreationTime", everything=everything),
+        "Endpoints": list(client.pages("SageMaker.ListEndpoints", "Endpoints")),
+    }
+    if as_json:
+        show_json(found)
+        return
+    if not any(found.values()):
+        say("Nothing has run here yet. Try: towpath run pipeline.py, or: towpath demo")
+        return
+    if found["Executions"]:
+        rows = [
+            (
+                f"{each['PipelineName']}/{each['PipelineExecutionArn'].rpartition('/')[2]}",
+                each["PipelineExecutionStatus"],
+                when(each.get("StartTime")),
+                each.get("PipelineExecutionDisplayName") or "",
+            )
+            for each in found["Executions"]
+        ]
+        show_table(("execution", "state", "started", "name"), rows)
+    if found["Jobs"]:
+        say("")
+        rows = [(each["Name"], each["Status"], when(each.get("CreationTime")), _took(each)) for each in found["Jobs"]]
+        show_table(("job", "state", "started", "time"), rows)
+    if found["Endpoints"]:
+        say("")
+        rows = [
+            (each["EndpointName"], each["EndpointStatus"], when(each.get("LastModifiedTime")), "")
+            for each in found["Endpoints"]
+        ]
+        show_table(("endpoint", "state", "changed", ""), rows)
+
+
+def executions(client: Client) -> list[Document]:
+    """Return the executions of all pipelines, newest first, each with its PipelineName."""
+    found = []
+    for pipeline in client.pages("SageMaker.ListPipelines", "PipelineSummaries"):
+        request = {"PipelineName": pipeline["PipelineName"]}
+        for shown in client.pages("SageMaker.ListPipelineExecutions", "PipelineExecutionSummaries", request):
+            found.append({"PipelineName": pipeline["PipelineName"], **shown})
+    return sorted(found, key=lambda each: float(each.get("StartTime") or 0), reverse=True)
+
+
+def jobs(client: Client) -> list[Document]:
+    """Return processing and training jobs, newest first, with the same members for both kinds."""
+    found = []
+    for kind in ("ProcessingJob", "TrainingJob"):
+        for shown in client.pages(f"SageMaker.List{kind}s", f"{kind}Summaries"):
+            found.append(
+                {
+                    "Kind": kind,
+                    "Name": shown[f"{kind}Name"],
+                    "Arn": shown[f"{kind}Arn"],
+                    "Status": shown[f"{kind}Status"],
+                    "CreationTime": shown.get("CreationTime"),
+                    "EndTime": shown.get(f"{kind.removesuffix('Job')}EndTime"),
+                }
+            )
+    return sorted(found, key=lambda each: float(each.get("CreationTime") or 0), reverse=True)
+
+
+def _chosen(found: list[Document], status: str, at: str, *, everything: bool) -> list[Document]:
+    if everything:
+        return found
+    return [each for index, each in enumerate(found) if index < RECENT or each[status] in _RUNNING]
+
+
+def _took(job: Document) -> str:
+    started, ended = job.get("CreationTime"), job.get("EndTime")
+    if started is None or (ended is None and job["Status"] not in _RUNNING):
+        return ""
+    return duration((time.time() if ended is None else float(ended)) - float(started))
+
+
+def describe(
+    name: Annotated[
+        str, typer.Argument(help="KIND/NAME, PIPELINE/EXECUTION[/STEP], GROUP/VERSION, dataset/NAME, or a plain name.")
+    ],
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Show everything about one resource.
+
+    Example: towpath describe endpoint/reviews
+    """
+    client = connect(home)
+    target = find(client, name)
+    document = target.described
+    if target.kind == "PipelineExecution":
+        request = {"PipelineExecutionArn": document["PipelineExecutionArn"], "SortOrder": "Ascending"}
+        steps = client.pages("SageMaker.ListPipelineExecutionSteps", "PipelineExecutionSteps", request)
+        document = {**document, "PipelineExecutionSteps": list(steps)}
+    if as_json:
+        show_json(document)
+    else:
+        say(f"{target.kind} {target.name}")
+        show_document(document)

@@ -1,0 +1,64 @@
+"""Getting the pipeline out of the file that a user wrote."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+
+from towpath.sdk.errors import ClientError, DefinitionError
+from towpath.sdk.pipeline import Pipeline
+
+
+def load_pipeline(file: Path) -> Pipeline:
+    """Return the pipeline of a file: its module-level `pipeline`, or the only Pipeline in it.
+
+    Raises:
+        DefinitionError: there is no such file, it cannot be imported, or it holds no pipeline; says where.
+    """
+    if file.is_dir():
+        file = file / "pipeline.py"
+    if not file.is_file():
+        raise DefinitionError(f"there is no file {str(file)!r}; give the file that makes the pipeline")
+    file = file.resolve()
+    spec = importlib.util.spec_from_file_location("towpath_pipeline", file)
+    if spec is None or spec.loader is None:
+        raise DefinitionError(f"{file} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(file.parent))  # what lies beside the file can be imported, as when it is run
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    except ClientError:
+        raise
+    except Exception as fault:
+        raise DefinitionError(_told(file, fault)) from fault
+    except SystemExit as fault:
+        raise DefinitionError(f"{file} ended Python while it was imported (SystemExit {fault.code})") from fault
+    finally:
+        sys.path.remove(str(file.parent))
+    return _pipeline_in(vars(module), file)
+
+
+def _pipeline_in(names: dict[str, object], file: Path) -> Pipeline:
+    named = names.get("pipeline")
+    if isinstance(named, Pipeline):
+        return named
+    found = {name: value for name, value in names.items() if isinstance(value, Pipeline)}
+    if len(found) == 1:
+        return next(iter(found.values()))
+    if found:
+        raise DefinitionError(f"{file} makes several pipelines ({', '.join(found)}); call the one to run `pipeline`")
+    raise DefinitionError(f"{file} makes no pipeline; expected a module-level `pipeline = Pipeline(…)`")
+
+
+def _told(file: Path, fault: Exception) -> str:
+    if isinstance(fault, SyntaxError):
+        return f"{fault.filename}, line {fault.lineno}: {fault.msg}"
+    own = [frame for frame in traceback.extract_tb(fault.__traceback__) if frame.filename == str(file)]
+    where = f"{file}, line {own[-1].lineno}" if own else str(file)
+    hint = ""
+    if isinstance(fault, ModuleNotFoundError):
+        hint = f" (install it into this environment: {sys.executable})"
+    return f"{where}: {type(fault).__name__}: {fault}{hint}"

@@ -1,0 +1,85 @@
+"""The command line: its commands, and what an error becomes there."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+import towpath
+from towpath.cli import data, demo, environment, following, hosting, listing, registry, run, server
+from towpath.kernel.errors import Invalid, TowpathError
+from towpath.sdk.errors import ClientError, DefinitionError, NoServer
+
+DONE, FAILED, USAGE, NO_SERVER = 0, 1, 2, 3  #: the exit codes
+
+app = typer.Typer(
+    name="towpath",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help and errors: a line each, and brackets mean themselves
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="A self-hosted MLOps platform with the SageMaker API.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no server. Begin with: towpath demo",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"towpath {towpath.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+for command in (
+    server.up,
+    server.down,
+    run.run,
+    listing.ps,
+    following.logs,
+    listing.describe,
+    registry.approve,
+    registry.reject,
+    hosting.deploy,
+    hosting.invoke,
+    registry.lineage,
+    environment.env,
+    following.stop,
+    demo.demo,
+):
+    app.command()(command)
+app.add_typer(data.app, name="data")
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and end the process with its exit code."""
+    try:
+        app(arguments, prog_name="towpath")
+    except NoServer as error:
+        _fail(error, NO_SERVER)
+    except (DefinitionError, Invalid) as error:
+        _fail(error, USAGE)
+    except (ClientError, TowpathError) as error:
+        _fail(error, FAILED)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough, as in `towpath ps | head`.
+        sys.stderr.close()
+        sys.exit(DONE)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(DONE)
+
+
+def _fail(error: Exception, code: int) -> NoReturn:
+    print(f"Error: {error}", file=sys.stderr)
+    sys.exit(code)

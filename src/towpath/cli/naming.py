@@ -1,0 +1,130 @@
+"""What a name on the command line stands for: a job, a step, an execution, an endpoint, a model version, …"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from towpath.sdk.client import Client
+from towpath.sdk.errors import DefinitionError, NotFound
+from towpath.sdk.expressions import Document
+from towpath.sdk.registry import find_version
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A resource that a name stands for."""
+
+    kind: str  #: the API's noun
+    name: str
+    described: Document
+
+    @property
+    def status(self) -> str:
+        """Its status, empty for kinds without one."""
+        return str(self.described.get(f"{self.kind}Status") or "")
+
+
+#: Word on the command line -> noun of the kinds that are described by their name alone.
+WORDS = {
+    "training-job": "TrainingJob",
+    "processing-job": "ProcessingJob",
+    "endpoint": "Endpoint",
+    "endpoint-config": "EndpointConfig",
+    "model": "Model",
+    "pipeline": "Pipeline",
+    "group": "ModelPackageGroup",
+    "model-package-group": "ModelPackageGroup",
+}
+#: A bare name is looked for in this order.
+NOUNS = ("TrainingJob", "ProcessingJob", "Endpoint", "Pipeline", "ModelPackageGroup", "Model", "EndpointConfig")
+JOBS = ("TrainingJob", "ProcessingJob")
+
+
+def find(client: Client, name: str, *, kinds: Sequence[str] | None = None) -> Target:
+    """Return what a name stands for.
+
+    Args:
+        name: `KIND/NAME`, `PIPELINE/EXECUTION[/STEP]`, `GROUP/VERSION`, an ARN, or a bare name, which is
+            looked for among jobs, endpoints, pipelines, groups, models, executions and datasets, in this order.
+        kinds: nouns that will do; default: all.
+    Raises:
+        NotFound: nothing has the name; says what it may look like.
+    """
+    if name.startswith("arn:"):
+        name = name.split(":", 5)[5].replace("/execution/", "/").removeprefix("pipeline-execution/")
+    for kind, look in _readings(name):
+        if kinds is not None and kind not in kinds:
+            continue
+        try:
+            found = look(client)
+        except (NotFound, DefinitionError):
+            continue
+        if kinds is None or found.kind in kinds:
+            return found
+    wanted = " or ".join(kinds) if kinds else "nothing"
+    what = f"no {wanted} is called {name!r}" if kinds else f"nothing is called {name!r}"
+    raise NotFound(
+        "ResourceNotFound",
+        f"{what}; expected a name from `towpath ps --all`, PIPELINE/EXECUTION, PIPELINE/EXECUTION/STEP, GROUP/VERSION, "
+        f"or KIND/NAME with KIND one of {', '.join(WORDS)}, execution, dataset",
+        status=404,
+    )
+
+
+def _readings(name: str) -> list[tuple[str, Callable[[Client], Target]]]:
+    """Return what `name` may be, the likeliest first, each with its noun and the way to look."""
+    word, _, rest = name.partition("/")
+    if rest:
+        named: list[tuple[str, Callable[[Client], Target]]] = []
+        if word in WORDS:
+            named.append((WORDS[word], lambda client: _describe(client, WORDS[word], rest)))
+        if word == "execution":
+            named.append(("PipelineExecution", lambda client: _execution(client, rest)))
+        if word == "dataset":
+            named.append(("Dataset", lambda client: _dataset(client, rest)))
+        if word == "model-package":
+            named.append(("ModelPackage", lambda client: _version(client, rest)))
+        return [
+            *named,
+            ("ModelPackage", lambda client: _version(client, name)),
+            ("PipelineExecution", lambda client: _execution(client, name)),
+            *((job, lambda client: _step(client, name)) for job in JOBS),
+        ]
+    return [
+        *((noun, lambda client, noun=noun: _describe(client, noun, name)) for noun in NOUNS),
+        ("PipelineExecution", lambda client: _execution(client, name)),
+        ("Dataset", lambda client: _dataset(client, name)),
+    ]
+
+
+def _describe(client: Client, noun: str, name: str) -> Target:
+    described = client.call(f"SageMaker.Describe{noun}", {f"{noun}Name": name})
+    return Target(kind=noun, name=name, described=described)
+
+
+def _execution(client: Client, name: str) -> Target:
+    execution = client.execution(name)
+    return Target(kind="PipelineExecution", name=f"{execution.pipeline}/{execution.id}", described=execution.describe())
+
+
+def _dataset(client: Client, name: str) -> Target:
+    plain, _, version = name.partition("/")
+    if version:
+        request = {"DatasetName": plain, "Version": int(version)} if version.isdigit() else {"DatasetName": name}
+        return Target(kind="Dataset", name=name, described=client.call("Towpath.DescribeDatasetVersion", request))
+    return Target(kind="Dataset", name=name, described=client.call("Towpath.DescribeDataset", {"DatasetName": name}))
+
+
+def _version(client: Client, name: str) -> Target:
+    found = find_version(client, name)
+    return Target(kind="ModelPackage", name=found.name, described=found.described)
+
+
+def _step(client: Client, name: str) -> Target:
+    """Return the job of `PIPELINE/EXECUTION/STEP` or `EXECUTION/STEP`."""
+    execution, _, wanted = name.rpartition("/")
+    step = next((step for step in client.execution(execution).steps() if step.name == wanted), None)
+    if step is None or step.job is None:
+        raise NotFound("ResourceNotFound", f"execution {execution} has no step {wanted!r} that ran a job", status=404)
+    return _describe(client, step.type, step.job)
