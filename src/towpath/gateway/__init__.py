@@ -1,0 +1,9 @@
+"""The HTTP front door: the AWS protocols, signatures, and the chain that a request goes through."""
+
+from towpath.gateway.app import application
+from towpath.gateway.gateway import Gateway, Limits
+from towpath.gateway.service_models import ServiceModels
+from towpath.gateway.services.logs import log_operations
+from towpath.gateway.signing import KnownPrincipals, Principals
+
+__all__ = ["Gateway", "KnownPrincipals", "Limits", "Principals", "ServiceModels", "application", "log_operations"]

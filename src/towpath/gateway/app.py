@@ -1,0 +1,230 @@
+"""The front door as an ASGI application: takes a request through the chain and answers it, whatever happens."""
+
+import logging
+import os
+import threading
+import time
+from contextlib import closing, nullcontext
+from urllib.parse import unquote
+from uuid import uuid4
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+import towpath
+from towpath.gateway.chain import CALL, authenticate, identify, protocol_of, serialize, serialize_error
+from towpath.gateway.channel import Channel, Disconnected
+from towpath.gateway.errors import internal_error, wire_error
+from towpath.gateway.exchange import Exchange, Reply, head_of
+from towpath.gateway.gateway import ASGIApp, Gateway, Message, Receive, Scope, Send
+from towpath.gateway.services.s3 import S3Request, S3Response
+from towpath.gateway.signing import UNSIGNED_PAYLOAD, bearer_token
+from towpath.kernel.errors import Invalid, TowpathError, Unsupported
+
+LOG = logging.getLogger("towpath.gateway")
+ACCESS = logging.getLogger("towpath.access")
+
+#: Services whose successes come too often to tell of each at level info.
+_FREQUENT = frozenset({"s3", "sagemaker-runtime", "health"})
+
+
+def application(gateway: Gateway) -> ASGIApp:
+    """Return the front door as an ASGI application."""
+    door = _Door(gateway)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await door.answer(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await _live(gateway, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    return app
+
+
+async def _live(gateway: Gateway, receive: Receive, send: Send) -> None:
+    """Answer the server's start and end; the large service models are loaded behind a started server."""
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            names = ("sagemaker", "towpath") if gateway.operations else ("sagemaker",)
+            threading.Thread(target=gateway.models.preload, args=names, daemon=True, name="models").start()
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+class _Door:
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._threads = anyio.CapacityLimiter(gateway.limits.threads)
+        self._object_threads = anyio.CapacityLimiter(gateway.limits.object_threads)
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        started = time.perf_counter()
+        exchange = Exchange(head=head_of(scope), request_id=str(uuid4()))
+        limits = self._gateway.limits
+        channel = Channel(exchange.head, receive, send, request_id=exchange.request_id, limits=limits)
+        try:
+            if exchange.head.path == "/health" and "authorization" not in exchange.head.headers:
+                exchange.service = "health"
+                await channel.reply(self._health())
+            else:
+                await self._carry_out(exchange, channel, scope)
+        except Disconnected:
+            pass
+        except TowpathError as error:
+            await self._tell(exchange, channel, error)
+        except Exception as error:  # noqa: BLE001 - the server stays up whatever an operation does
+            await self._tell(exchange, channel, error)
+        finally:
+            _log(exchange, channel, time.perf_counter() - started)
+
+    async def _carry_out(self, exchange: Exchange, channel: Channel, scope: Scope) -> None:
+        identify(self._gateway, exchange)
+        if not _is_streamed(exchange):
+            limits = self._gateway.limits
+            runtime = exchange.service == "sagemaker-runtime"
+            exchange.body = await channel.body(limits.invocation_bytes if runtime else limits.document_bytes)
+        authenticate(self._gateway, exchange)
+        if exchange.service == "s3":
+            await anyio.to_thread.run_sync(self._objects, exchange, channel, limiter=self._object_threads)
+        elif exchange.service == "sagemaker-runtime":
+            await self._invoke(exchange, channel, scope)
+        else:
+            await channel.reply(await anyio.to_thread.run_sync(self._operate, exchange, limiter=self._threads))
+
+    def _operate(self, exchange: Exchange) -> Reply:
+        for link in CALL:
+            link(self._gateway, exchange)
+        return serialize(self._gateway, exchange)
+
+    def _objects(self, exchange: Exchange, channel: Channel) -> None:
+        """Let S3 answer, in a thread that reads the request's body and writes the answer's as it goes."""
+        if self._gateway.s3 is None:
+            raise Unsupported("This server serves no objects.")
+        response = self._gateway.s3.handle(_s3_request(exchange, channel))
+        _stream(response, channel, head_only=exchange.head.method == "HEAD")
+
+    async def _invoke(self, exchange: Exchange, channel: Channel, scope: Scope) -> None:
+        if self._gateway.invocations is None:
+            raise Unsupported("This server serves no endpoints.")
+        passed = {**scope, "towpath.caller": exchange.caller, "towpath.request_id": exchange.request_id}
+        await self._gateway.invocations(passed, _body_of(exchange, channel), channel.watched_send)
+
+    async def _tell(self, exchange: Exchange, channel: Channel, error: Exception) -> None:
+        """Answer with an error; one that nobody foresaw goes into the log with its trace."""
+        protocol = protocol_of(exchange)
+        if isinstance(error, TowpathError):
+            told = wire_error(error, protocol)
+        else:
+            told = internal_error(exchange.request_id, protocol)
+            LOG.error(
+                "request %s (%s %s) failed",
+                exchange.request_id,
+                exchange.service,
+                exchange.operation or exchange.head.method,
+                exc_info=error,
+            )
+        if channel.status is None:
+            await channel.reply(serialize_error(exchange, told))
+        # An answer that was begun cannot be taken back. Leaving it incomplete makes the server cut the connection.
+
+    def _health(self) -> Reply:
+        status = {
+            "status": "ok",
+            "version": towpath.__version__,
+            "home": self._gateway.home_id,
+            "pid": os.getpid(),
+        }
+        return Reply(headers={"content-type": "application/json"}, body=msgspec.json.encode(status))
+
+
+def _is_streamed(exchange: Exchange) -> bool:
+    """Return whether the body is passed on as it comes instead of being read before the caller is known."""
+    if exchange.service == "s3":
+        return True
+    if exchange.service != "sagemaker-runtime":
+        return False
+    head = exchange.head
+    return bearer_token(head) is not None or head.headers.get("x-amz-content-sha256") == UNSIGNED_PAYLOAD
+
+
+def _body_of(exchange: Exchange, channel: Channel) -> Receive:
+    """Return what another application reads the body from: what was read already, or the channel."""
+    given = False
+
+    async def receive() -> Message:
+        nonlocal given
+        if exchange.body is not None and not given:
+            given = True
+            return {"type": "http.request", "body": exchange.body, "more_body": False}
+        if channel.complete:
+            return await channel.wait_for_the_end()
+        try:
+            return {"type": "http.request", "body": await channel.chunk(), "more_body": not channel.complete}
+        except Disconnected:
+            return {"type": "http.disconnect"}
+
+    return receive
+
+
+def _s3_request(exchange: Exchange, channel: Channel) -> S3Request:
+    head = exchange.head
+    bucket, slash, key = head.path.removeprefix("/").partition("/")
+    try:
+        bucket, key = unquote(bucket, errors="strict"), unquote(key, errors="strict")
+    except UnicodeDecodeError as error:
+        raise Invalid("The path is not percent-encoded UTF-8.", code="InvalidURI") from error
+    return S3Request(
+        method=head.method,
+        bucket=bucket or None,
+        key=key if slash and key else None,
+        query=head.parameters,
+        headers=head.headers,
+        body=channel.chunks(),
+        caller=exchange.caller,
+    )
+
+
+def _stream(response: S3Response, channel: Channel, *, head_only: bool) -> None:
+    """Send an answer from a worker thread, no faster than the client takes it."""
+    run = anyio.from_thread.run
+    body = response.body
+    closer = closing(body) if hasattr(body, "close") else nullcontext()  # type: ignore[type-var]
+    with closer:
+        run(channel.begin, response.status, dict(response.headers))
+        if isinstance(body, bytes):
+            run(channel.last, b"" if head_only else body)
+            return
+        if not head_only:
+            for chunk in body:
+                run(channel.more, chunk)
+        run(channel.last, b"")
+
+
+def _log(exchange: Exchange, channel: Channel, seconds: float) -> None:
+    """Write the access line. Neither query nor headers stand in it: both may hold secrets."""
+    status = channel.status or 0
+    level = logging.DEBUG if exchange.service in _FREQUENT and status < 400 else logging.INFO
+    if not ACCESS.isEnabledFor(level):
+        return
+    told = {
+        "method": exchange.head.method,
+        "service": exchange.service,
+        "operation": exchange.operation or "-",
+        "status": status,
+        "ms": round(seconds * 1000, 2),
+        "principal": exchange.principal.name if exchange.principal else "-",
+        "request_id": exchange.request_id,
+    }
+    ACCESS.log(level, " ".join(f"{name}={_loggable(value)}" for name, value in told.items()), extra={"access": told})
+
+
+def _loggable(value: object) -> str:
+    text = str(value)
+    return text if text.isprintable() and " " not in text and len(text) <= 128 else repr(text[:128])

@@ -1,0 +1,237 @@
+"""The request chain: small functions, in order, each of which finds out one thing about a request.
+
+The links up to `authenticate` run on the event loop and do no IO. The links of `CALL` run in a thread, as they ask the
+store. What is streamed (S3, invocations) leaves the chain after `authenticate`; see `app`.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from towpath.gateway.errors import Protocol, WireError
+from towpath.gateway.exchange import Exchange, Reply
+from towpath.gateway.gateway import SERVICES, TARGETS, Gateway
+from towpath.gateway.protocols import json, query
+from towpath.gateway.protocols.rest_xml import XML_TYPE, to_xml
+from towpath.gateway.services import sts
+from towpath.gateway.signing import (
+    UNSIGNED_PAYLOAD,
+    Reason,
+    Refused,
+    bearer_token,
+    identify_token,
+    signature_of,
+    verify,
+)
+from towpath.kernel.errors import Invalid, StaleRevision, Unsupported
+from towpath.kernel.operations import Operation, Operations, Request
+from towpath.kernel.ports import Transaction
+from towpath.kernel.resource import Document
+from towpath.kernel.shapes import checked, project
+
+if TYPE_CHECKING:
+    from botocore.model import OperationModel
+
+Link: TypeAlias = Callable[[Gateway, Exchange], None]
+
+INVOCATION = re.compile(r"/endpoints/[^/]+/invocations")
+_UNKNOWN_OPERATION = "UnknownOperationException"
+_TRIES = 5  #: of an operation that another writer overtook
+
+
+def identify(_: Gateway, exchange: Exchange) -> None:
+    """Find the service and the operation: by X-Amz-Target, by the credential scope, by the form, by the path."""
+    head = exchange.head
+    target = head.headers.get("x-amz-target")
+    if target is not None:
+        prefix, _dot, exchange.operation = target.partition(".")
+        if prefix not in TARGETS:
+            raise Unsupported(
+                f"Towpath does not serve the target {target!r}; it serves {', '.join(sorted(TARGETS))}.",
+                code=_UNKNOWN_OPERATION,
+            )
+        exchange.service = TARGETS[prefix].name
+        return
+    form = head.content_type == query.FORM
+    signed_for = _signed_for(exchange)
+    if signed_for in {"s3", "sts"}:
+        exchange.service = signed_for
+    elif signed_for not in {None, "sagemaker"}:
+        exchange.service = "sts" if form else "sagemaker"
+        raise Unsupported(f"Towpath does not serve the AWS service {signed_for!r}.", code=_UNKNOWN_OPERATION)
+    elif head.method == "POST" and INVOCATION.fullmatch(head.path):
+        exchange.service, exchange.operation = "sagemaker-runtime", "InvokeEndpoint"
+    elif signed_for == "sagemaker" or (head.method == "POST" and head.path == "/" and not form):
+        exchange.service = "sagemaker"
+    else:
+        exchange.service = "sts" if form and head.path == "/" else "s3"
+
+
+def _signed_for(exchange: Exchange) -> str | None:
+    signature = signature_of(exchange.head)
+    return None if signature is None else signature.service
+
+
+def authenticate(gateway: Gateway, exchange: Exchange) -> None:
+    """Find out who is calling."""
+    head, service = exchange.head, SERVICES[exchange.service]
+    token = bearer_token(head)
+    if token is not None:
+        exchange.principal = identify_token(token, gateway.principals)
+        return
+    signature = signature_of(head)
+    if signature is None:
+        raise _unsigned(exchange)
+    if service.protocol in {Protocol.JSON, Protocol.QUERY} and UNSIGNED_PAYLOAD in head.headers.get(
+        "x-amz-content-sha256", ""
+    ):
+        raise Refused(Reason.MALFORMED, f"{UNSIGNED_PAYLOAD} is for objects and invocations; sign the document.")
+    exchange.principal = verify(
+        head,
+        signature,
+        gateway.principals,
+        body=exchange.body,
+        regions=(gateway.home.region, "us-east-1") if service.anywhere else (gateway.home.region,),
+        service=service.signing_name,
+        now=gateway.clock.now(),
+    )
+
+
+def _unsigned(exchange: Exchange) -> Refused:
+    names = {name.lower() for name, _ in exchange.head.parameters}
+    if {"x-amz-signature", "signature"} & names:
+        return Refused(Reason.MALFORMED, "Presigned URLs are not served yet; sign the header instead.")
+    if "authorization" in exchange.head.headers:
+        return Refused(
+            Reason.MALFORMED, "The Authorization header is neither a signature of version 4 nor a bearer token."
+        )
+    return Refused(
+        Reason.MISSING, "Missing authentication token: sign the request (SigV4), or send `Authorization: Bearer TOKEN`."
+    )
+
+
+def parse(gateway: Gateway, exchange: Exchange) -> None:
+    """Read the request's document."""
+    assert exchange.body is not None
+    if SERVICES[exchange.service].protocol is Protocol.QUERY:
+        fields = query.fields_of(exchange.head, exchange.body)
+        exchange.operation = fields.get("Action", "")
+        exchange.document = query.parse(fields, _model(gateway, exchange).input_shape)
+        return
+    if exchange.head.method != "POST":
+        raise Invalid(f"{exchange.head.method} carries no operation; expected POST.", code="MethodNotAllowedException")
+    exchange.document = json.parse(exchange.body, exchange.head.content_type)
+
+
+def check(gateway: Gateway, exchange: Exchange) -> None:
+    """Compare the document with the operation's input shape."""
+    shape = _model(gateway, exchange).input_shape
+    if shape is not None:
+        exchange.document = checked(_without_nulls(exchange.document), shape)
+
+
+def call(gateway: Gateway, exchange: Exchange) -> None:
+    """Carry out the operation."""
+    operation = _operations(gateway, exchange).get(exchange.operation)
+    if operation is None:
+        raise Unsupported(
+            f"{exchange.operation} is an operation of {exchange.service} that Towpath does not offer yet.",
+            code=_UNKNOWN_OPERATION,
+        )
+    request = Request(operation=exchange.operation, input=exchange.document, caller=exchange.caller)
+    exchange.answer = _run(gateway, operation, request)
+
+
+def show(gateway: Gateway, exchange: Exchange) -> None:
+    """Leave of the answer what the operation's output shape knows."""
+    shape = _model(gateway, exchange).output_shape
+    exchange.answer = {} if shape is None else project(exchange.answer, shape)
+
+
+#: The second half of the chain, for requests that carry documents.
+CALL: tuple[Link, ...] = (parse, check, call, show)
+
+
+def serialize(gateway: Gateway, exchange: Exchange) -> Reply:
+    """Return the answer in the protocol of the service."""
+    if SERVICES[exchange.service].protocol is Protocol.QUERY:
+        namespace = gateway.models.service(exchange.service).metadata["xmlNamespace"]
+        return query.render(exchange.operation, exchange.answer, namespace=namespace, request_id=exchange.request_id)
+    return json.render(exchange.answer if _model(gateway, exchange).output_shape is not None else None)
+
+
+def serialize_error(exchange: Exchange, error: WireError) -> Reply:
+    """Return the answer that tells of an error, in the protocol of the service."""
+    return _ERRORS[protocol_of(exchange)](exchange, error)
+
+
+def protocol_of(exchange: Exchange) -> Protocol:
+    """Return the protocol that the client speaks, as far as that was found out."""
+    return SERVICES[exchange.service].protocol
+
+
+def _json_error(exchange: Exchange, error: WireError) -> Reply:
+    return json.render_error(error, exchange.request_id)
+
+
+def _query_error(exchange: Exchange, error: WireError) -> Reply:
+    return query.render_error(error, exchange.request_id)
+
+
+def _xml_error(exchange: Exchange, error: WireError) -> Reply:
+    document: dict[str, Any] = {"Code": error.code, "Message": error.message, **error.details}
+    document |= {"Resource": exchange.head.path, "RequestId": exchange.request_id}
+    body = b"" if exchange.head.method == "HEAD" else to_xml("Error", document)
+    return Reply(status=error.status, headers={"content-type": XML_TYPE}, body=body)
+
+
+_ERRORS: Mapping[Protocol, Callable[[Exchange, WireError], Reply]] = {
+    Protocol.JSON: _json_error,
+    Protocol.REST_JSON: _json_error,
+    Protocol.QUERY: _query_error,
+    Protocol.REST_XML: _xml_error,
+}
+
+
+def _model(gateway: Gateway, exchange: Exchange) -> "OperationModel":
+    if not exchange.operation:
+        raise Unsupported(
+            f"{exchange.head.method} {exchange.head.path} names no operation; "
+            "expected the header X-Amz-Target, or the form field Action.",
+            code=_UNKNOWN_OPERATION,
+        )
+    model = gateway.models.operation(exchange.service, exchange.operation)
+    if model is None:
+        raise Unsupported(f"{exchange.service} has no operation {exchange.operation[:128]!r}.", code=_UNKNOWN_OPERATION)
+    return model
+
+
+def _operations(gateway: Gateway, exchange: Exchange) -> Operations:
+    if exchange.service == "logs":
+        return gateway.logs
+    if exchange.service == "sts":
+        assert exchange.principal is not None
+        return sts.operations(gateway.home, exchange.principal)
+    return gateway.operations
+
+
+def _run(gateway: Gateway, operation: Operation, request: Request) -> Document:
+    work: Callable[[Transaction], Document] = partial(_applied, operation, request)
+    if not operation.writes:
+        return gateway.store.read(work)
+    for _ in range(_TRIES - 1):
+        try:
+            return gateway.store.write(work)
+        except StaleRevision:
+            continue  # the transaction is undone; the operation decides anew on what the other writer left
+    return gateway.store.write(work)
+
+
+def _applied(operation: Operation, request: Request, transaction: Transaction) -> Document:
+    return operation.function(transaction, request)
+
+
+def _without_nulls(document: Document) -> Document:
+    """Return the document without members that are null: on this wire they mean the same as absent ones."""
+    return {name: value for name, value in document.items() if value is not None}

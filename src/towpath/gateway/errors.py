@@ -1,0 +1,142 @@
+"""What errors are called on the wire: one table from the kind of an error to code and status, for each protocol.
+
+An error's own `code` wins over the table's. Sources: Amazon SageMaker API Reference, "Common Error Types"; AWS STS API
+Reference, "Common Error Types"; Amazon S3 API Reference, "Error Responses".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from towpath.gateway.signing import Reason, Refused
+from towpath.kernel.errors import (
+    Conflict,
+    Denied,
+    InUse,
+    Invalid,
+    LimitExceeded,
+    ModelFailed,
+    NotFound,
+    TowpathError,
+    Unavailable,
+    Unsupported,
+)
+
+
+class Protocol(StrEnum):
+    """The wire protocols, as botocore names them."""
+
+    JSON = "json"
+    REST_JSON = "rest-json"
+    QUERY = "query"
+    REST_XML = "rest-xml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WireError:
+    """An error as a client is told of it."""
+
+    code: str
+    message: str
+    status: int
+    details: Mapping[str, str] = field(default_factory=dict)  #: more elements, for protocols whose documents take them
+
+
+_Row = tuple[str, int]  #: code, HTTP status
+
+_JSON: Mapping[type[TowpathError], _Row] = {
+    Invalid: ("ValidationException", 400),
+    NotFound: ("ResourceNotFound", 400),
+    Conflict: ("ConflictException", 400),
+    InUse: ("ResourceInUse", 400),
+    Denied: ("AccessDeniedException", 403),
+    LimitExceeded: ("ResourceLimitExceeded", 400),
+    Unsupported: ("UnsupportedOperation", 400),
+    Unavailable: ("ServiceUnavailable", 503),
+    ModelFailed: ("ModelError", 424),
+    TowpathError: ("InternalFailure", 500),
+}
+_KINDS: Mapping[Protocol, Mapping[type[TowpathError], _Row]] = {
+    Protocol.JSON: _JSON,
+    Protocol.REST_JSON: {**_JSON, Invalid: ("ValidationError", 400), NotFound: ("ValidationError", 400)},
+    Protocol.QUERY: {
+        **_JSON,
+        Invalid: ("ValidationError", 400),
+        NotFound: ("NoSuchEntity", 404),
+        Conflict: ("ConcurrentModification", 409),
+        InUse: ("DeleteConflict", 409),
+        Denied: ("AccessDenied", 403),
+        LimitExceeded: ("LimitExceeded", 409),
+    },
+    Protocol.REST_XML: {
+        Invalid: ("InvalidRequest", 400),
+        NotFound: ("NoSuchKey", 404),
+        Conflict: ("OperationAborted", 409),
+        InUse: ("BucketNotEmpty", 409),
+        Denied: ("AccessDenied", 403),
+        LimitExceeded: ("SlowDown", 503),
+        Unsupported: ("NotImplemented", 501),
+        Unavailable: ("ServiceUnavailable", 503),
+        TowpathError: ("InternalError", 500),
+    },
+}
+
+_JSON_REASONS: Mapping[Reason, _Row] = {
+    Reason.MISSING: ("MissingAuthenticationToken", 403),
+    Reason.MALFORMED: ("IncompleteSignature", 403),
+    Reason.UNKNOWN: ("UnrecognizedClientException", 403),
+    Reason.MISMATCH: ("InvalidSignatureException", 403),
+    Reason.SKEWED: ("InvalidSignatureException", 403),
+    Reason.WRONG_SCOPE: ("InvalidSignatureException", 403),
+    Reason.WRONG_BODY: ("InvalidSignatureException", 403),
+}
+_REASONS: Mapping[Protocol, Mapping[Reason, _Row]] = {
+    Protocol.JSON: _JSON_REASONS,
+    Protocol.REST_JSON: _JSON_REASONS,
+    Protocol.QUERY: {
+        Reason.MISSING: ("MissingAuthenticationToken", 403),
+        Reason.MALFORMED: ("IncompleteSignature", 403),
+        Reason.UNKNOWN: ("InvalidClientTokenId", 403),
+        Reason.MISMATCH: ("SignatureDoesNotMatch", 403),
+        Reason.SKEWED: ("SignatureDoesNotMatch", 403),
+        Reason.WRONG_SCOPE: ("SignatureDoesNotMatch", 403),
+        Reason.WRONG_BODY: ("SignatureDoesNotMatch", 403),
+    },
+    Protocol.REST_XML: {
+        Reason.MISSING: ("AccessDenied", 403),
+        Reason.MALFORMED: ("AuthorizationHeaderMalformed", 400),
+        Reason.UNKNOWN: ("InvalidAccessKeyId", 403),
+        Reason.MISMATCH: ("SignatureDoesNotMatch", 403),
+        Reason.SKEWED: ("RequestTimeTooSkewed", 403),
+        Reason.WRONG_SCOPE: ("AuthorizationHeaderMalformed", 400),
+        Reason.WRONG_BODY: ("XAmzContentSHA256Mismatch", 400),
+    },
+}
+
+#: Statuses of codes that errors give themselves, where the status is not the one of the error's kind.
+_STATUS_OF_CODE: Mapping[str, int] = {
+    "RequestEntityTooLarge": 413,
+    "RequestTimeout": 408,
+    "InternalFailure": 500,
+    "InternalError": 500,
+}
+
+
+def wire_error(error: TowpathError, protocol: Protocol) -> WireError:
+    """Return how an error is told in a protocol."""
+    if isinstance(error, Refused):
+        code, status = _REASONS[protocol][error.reason]
+        return WireError(code=code, message=error.message, status=status, details=error.details)
+    kinds = _KINDS[protocol]
+    code, status = next(kinds[kind] for kind in type(error).__mro__ if kind in kinds)
+    if error.code is not None:
+        code, status = error.code, _STATUS_OF_CODE.get(error.code, status)
+    return WireError(code=code, message=error.message, status=status)
+
+
+def internal_error(request_id: str, protocol: Protocol) -> WireError:
+    """Return how an error that nobody foresaw is told: not what it was, but where it stands in the log."""
+    code, status = _KINDS[protocol][TowpathError]
+    return WireError(
+        code=code, status=status, message=f"Towpath met an error. The server's log says more under {request_id}."
+    )

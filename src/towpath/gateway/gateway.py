@@ -1,0 +1,79 @@
+"""What the front door needs from the rest of the platform."""
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+from towpath.gateway.errors import Protocol as Wire
+from towpath.gateway.service_models import ServiceModels
+from towpath.gateway.services.s3 import S3Request, S3Response
+from towpath.gateway.signing import Principals
+from towpath.kernel.arns import Home
+from towpath.kernel.clock import Clock, SystemClock
+from towpath.kernel.operations import Operations
+from towpath.kernel.ports import Store
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class S3(Protocol):
+    """Answers S3 requests whose signature was verified. Called in a thread; bodies are read and yielded bit by bit."""
+
+    def handle(self, request: S3Request) -> S3Response:
+        """Return the answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much the front door takes on."""
+
+    document_bytes: int = 16 << 20  #: body of a request that carries a document
+    invocation_bytes: int = 32 << 20  #: body of a signed invocation, which has to be read before it is passed on
+    discarded_bytes: int = 64 << 20  #: of a refused body, read so that the client gets to see why it was refused
+    body_idle_s: float = 60.0  #: without a byte of a body that was announced
+    threads: int = 32  #: operations at a time
+    object_threads: int = 32  #: S3 requests at a time; apart, since slow uploads must not hold up operations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """The ports of the front door."""
+
+    store: Store
+    operations: Operations  #: of the services sagemaker and towpath
+    principals: Principals
+    home: Home = field(default_factory=Home)
+    home_id: str = ""  #: shown by /health, so that clients know whom they talk to
+    clock: Clock = field(default_factory=SystemClock)
+    models: ServiceModels = field(default_factory=ServiceModels)
+    logs: Operations = field(default_factory=dict)  #: of the service logs, see `services.logs.log_operations`
+    s3: S3 | None = None
+    invocations: ASGIApp | None = None  #: gets `scope["towpath.caller"]`, a Caller
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One service of AWS, or ours, at this door."""
+
+    name: str  #: as botocore names it
+    signing_name: str
+    protocol: Wire
+    target: str = ""  #: what X-Amz-Target begins with
+    anywhere: bool = False  #: clients also sign for us-east-1 whatever the region of the home is
+
+
+_TABLE = (
+    Service(name="sagemaker", signing_name="sagemaker", protocol=Wire.JSON, target="SageMaker"),
+    Service(name="towpath", signing_name="towpath", protocol=Wire.JSON, target="Towpath"),
+    Service(name="logs", signing_name="logs", protocol=Wire.JSON, target="Logs_20140328"),
+    Service(name="sagemaker-runtime", signing_name="sagemaker", protocol=Wire.REST_JSON),
+    Service(name="s3", signing_name="s3", protocol=Wire.REST_XML),
+    Service(name="sts", signing_name="sts", protocol=Wire.QUERY, anywhere=True),
+)
+SERVICES: Mapping[str, Service] = {service.name: service for service in _TABLE}
+TARGETS: Mapping[str, Service] = {service.target: service for service in _TABLE if service.target}

@@ -1,0 +1,80 @@
+"""The json protocols of AWS (1.0, 1.1 and the bodies of rest-json): documents from bytes and back.
+
+Timestamps are epoch seconds and blobs base64 text on this wire, as in our documents, so nothing has to be turned.
+"""
+
+import base64
+import re
+from datetime import datetime
+from itertools import accumulate
+from typing import Any
+
+import msgspec
+
+from towpath.gateway.errors import WireError
+from towpath.gateway.exchange import Reply
+from towpath.kernel.errors import Invalid
+from towpath.kernel.resource import Document
+
+CONTENT_TYPES = frozenset({"application/x-amz-json-1.1", "application/x-amz-json-1.0", "application/json"})
+#: Deeper than any document of AWS; below what would exhaust the stack where the document is stored and shown.
+_DEEPEST = 100
+_BRACKET = re.compile(rb"[{}\[\]]")
+#: Possessive, and with the closing quote optional, so that no body makes it look at a byte twice.
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+
+
+def parse(body: bytes, content_type: str = "") -> Document:
+    """Return the document in a request's body; an empty body is an empty document.
+
+    Raises:
+        Invalid: it is not a JSON object, and why (code SerializationException).
+    """
+    if content_type and content_type not in CONTENT_TYPES:
+        raise _unreadable(f"The content type {content_type!r} is not one of {', '.join(sorted(CONTENT_TYPES))}.")
+    if not body.strip():
+        return {}
+    if _depth(body) > _DEEPEST:
+        raise _unreadable(f"The document is nested more than {_DEEPEST} levels deep.")
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _unreadable(f"The request body of {len(body)} bytes is not valid JSON: {error}.") from error
+    if not isinstance(document, dict):
+        raise _unreadable(f"The request body is a JSON {type(document).__name__}; expected an object.")
+    return document
+
+
+def render(document: Document | None, *, version: str = "1.1") -> Reply:
+    """Return the answer that carries a document; None is an answer without a body."""
+    body = b"" if document is None else msgspec.json.encode(document, enc_hook=_encode)
+    return Reply(headers={"content-type": f"application/x-amz-json-{version}"}, body=body)
+
+
+def render_error(error: WireError, request_id: str) -> Reply:
+    """Return the answer that tells of an error."""
+    return Reply(
+        status=error.status,
+        headers={"content-type": "application/x-amz-json-1.1", "x-amzn-errortype": error.code},
+        body=msgspec.json.encode({"__type": error.code, "message": error.message, **error.details}),
+    )
+
+
+def _unreadable(message: str) -> Invalid:
+    return Invalid(message, code="SerializationException")
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.timestamp()
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    raise TypeError(f"a document may not hold {type(value).__name__}")
+
+
+def _depth(body: bytes) -> int:
+    """Return how deep brackets are nested, at most."""
+    if body.count(b"{") + body.count(b"[") <= _DEEPEST:
+        return 0
+    opened = (1 if bracket in b"{[" else -1 for bracket in _BRACKET.findall(_STRING.sub(b"", body)))
+    return max(accumulate(opened), default=0)

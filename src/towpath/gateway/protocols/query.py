@@ -1,0 +1,95 @@
+"""The query protocol of AWS (STS, IAM): documents from form fields, and XML answers by output shapes."""
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from towpath.gateway.errors import WireError
+from towpath.gateway.exchange import Head, Reply
+from towpath.gateway.protocols.rest_xml import to_xml
+from towpath.kernel.errors import Invalid
+from towpath.kernel.resource import Document
+
+if TYPE_CHECKING:
+    from botocore.model import Shape
+
+FORM = "application/x-www-form-urlencoded"
+_MOST_FIELDS = 1000
+
+
+def fields_of(head: Head, body: bytes) -> dict[str, str]:
+    """Return the form fields of a request, those of the query first.
+
+    Raises:
+        Invalid: the body is not a form.
+    """
+    try:
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
+    except ValueError as error:
+        raise Invalid(f"The request body is not a form: {error}.", code="MalformedInput") from error
+    return dict(head.parameters) | dict(pairs)
+
+
+def parse(fields: dict[str, str], shape: "Shape | None") -> Document:
+    """Return the document that form fields like `Tags.member.1.Key` stand for.
+
+    Raises:
+        Invalid: a field is not what the shape wants.
+    """
+    return {} if shape is None else _structure(fields, shape, "")
+
+
+def _structure(fields: dict[str, str], shape: "Shape", prefix: str) -> Document:
+    document = {}
+    for name, member in shape.members.items():
+        value = _value(fields, member, prefix + member.serialization.get("name", name))
+        if value is not None:
+            document[name] = value
+    return document
+
+
+def _value(fields: dict[str, str], shape: "Shape", place: str) -> Any:
+    if shape.type_name == "structure":
+        return _structure(fields, shape, f"{place}.") or None
+    if shape.type_name == "list":
+        flat = shape.serialization.get("flattened")
+        inner = f"{place}." if flat else f"{place}.{shape.member.serialization.get('name', 'member')}."
+        items: list[Any] = []
+        while (item := _value(fields, shape.member, f"{inner}{len(items) + 1}")) is not None:
+            items.append(item)
+        return items or None
+    text = fields.get(place)
+    if text is None:
+        return None
+    if shape.type_name in {"integer", "long"}:
+        if not text.lstrip("-").isdecimal() or len(text) > 20:
+            raise Invalid(f"The field {place} is {text[:40]!r}; expected a whole number.", code="MalformedInput")
+        return int(text)
+    if shape.type_name == "boolean":
+        if text not in {"true", "false"}:
+            raise Invalid(f"The field {place} is {text[:40]!r}; expected true or false.", code="MalformedInput")
+        return text == "true"
+    return text
+
+
+def render(operation: str, document: Document, *, namespace: str, request_id: str) -> Reply:
+    """Return the answer of an operation. Lists in `document` stand under `member`, as the protocol wraps them."""
+    whole = {f"{operation}Result": _wrapped(document), "ResponseMetadata": {"RequestId": request_id}}
+    return Reply(headers={"content-type": "text/xml"}, body=to_xml(f"{operation}Response", whole, namespace=namespace))
+
+
+def _wrapped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _wrapped(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return {"member": [_wrapped(item) for item in value]}
+    return value
+
+
+def render_error(error: WireError, request_id: str) -> Reply:
+    """Return the answer that tells of an error."""
+    fault = {"Type": "Sender" if error.status < 500 else "Receiver", "Code": error.code, "Message": error.message}
+    return Reply(
+        status=error.status,
+        headers={"content-type": "text/xml"},
+        body=to_xml("ErrorResponse", {"Error": fault, "RequestId": request_id}),
+    )
