@@ -1,0 +1,171 @@
+"""The values of hosting: requests as typed views, and what a model, a fleet and its instances are."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from towpath.jobs.channels import PinnedInput
+from towpath.jobs.model import Phase
+from towpath.kernel.resource import Document, Uid
+from towpath.registry.packages import Container
+
+STARTUP_TIMEOUT_S = 600.0
+
+
+class EndpointStatus(StrEnum):
+    """SageMaker's EndpointStatus, as far as this platform uses it."""
+
+    CREATING = "Creating"
+    UPDATING = "Updating"
+    IN_SERVICE = "InService"
+    DELETING = "Deleting"
+    FAILED = "Failed"
+
+
+class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """CreateModel, as far as decisions read it."""
+
+    primary_container: Container | None = None
+    containers: tuple[Container, ...] = ()
+    enable_network_isolation: bool = False
+
+
+class ModelState(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """What a model is made of, looked up once when it was created."""
+
+    image: str
+    environment: dict[str, str] = msgspec.field(default_factory=dict)  #: of the package, then of the request
+    inputs: tuple[PinnedInput, ...] = ()  #: model archive and code by exact version
+    package_uid: Uid | None = None
+    package_arn: str | None = None
+
+
+class VariantSpec(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """One production variant of an endpoint config."""
+
+    variant_name: str
+    model_name: str | None = None
+    initial_instance_count: int = 1
+    instance_type: str = "ml.m5.large"
+    initial_variant_weight: float = 1.0
+    container_startup_health_check_timeout_in_seconds: float = STARTUP_TIMEOUT_S
+    serverless_config: dict[str, Any] | None = None
+
+
+class CaptureSpec(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """DataCaptureConfig, as far as decisions read it."""
+
+    enable_capture: bool = False
+
+
+class EndpointConfigSpec(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """CreateEndpointConfig, as far as decisions read it."""
+
+    production_variants: tuple[VariantSpec, ...] = ()
+    shadow_production_variants: tuple[VariantSpec, ...] = ()
+    data_capture_config: CaptureSpec = CaptureSpec()
+    async_inference_config: dict[str, Any] | None = None
+    explainer_config: dict[str, Any] | None = None
+
+
+class EndpointSpec(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """CreateEndpoint with later UpdateEndpoint requests merged in."""
+
+    endpoint_config_name: str
+
+
+class VariantPlan(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """A variant as one fleet serves it. Everything is copied here, so that neither a deleted config nor a new object
+    changes what a running fleet is, and an instance that is started again gets the same bytes."""
+
+    name: str
+    weight: float
+    instance_count: int
+    instance_type: str
+    startup_timeout_s: float
+    model_name: str
+    model_uid: Uid
+    package_arn: str | None
+    image: str
+    python: str  #: interpreter of the image's environment
+    environment: dict[str, str]
+    inputs: tuple[PinnedInput, ...]
+    network: bool = True
+
+
+class FleetPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What shall be started for one generation of an endpoint."""
+
+    config_name: str
+    variants: tuple[VariantPlan, ...]
+
+
+class PlanFailed(msgspec.Struct, frozen=True):
+    """Why there is no plan for a generation."""
+
+    reason: str
+
+
+class Stage(StrEnum):
+    """How far a fleet is."""
+
+    STARTING = "Starting"
+    SERVING = "Serving"  #: gets the traffic; at most one fleet of an endpoint
+    DRAINING = "Draining"  #: gets no new requests, finishes those it has
+    STOPPING = "Stopping"
+    FAILED = "Failed"  #: never served; kept until the next update, so that its logs can be read
+
+
+class Instance(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """One model server of a fleet."""
+
+    variant: int  #: position in the fleet's variants
+    number: int  #: from 0, within the variant
+    attempt: int = 1
+    submitted_at: datetime  #: when the platform decided to start this attempt
+    healthy: bool = False  #: has answered a ping in this attempt
+    failures: int = 0  #: ends in quick succession; each doubles the wait before the next attempt
+    stop_asked_at: datetime | None = None
+
+
+class Fleet(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """The model servers of one generation of an endpoint."""
+
+    generation: int
+    config_name: str
+    stage: Stage = Stage.STARTING
+    since: datetime  #: when it was planned
+    serving_since: datetime | None = None
+    variants: tuple[VariantPlan, ...] = ()
+    instances: tuple[Instance, ...] = ()
+    drain_until: datetime | None = None
+    ended: tuple[str, ...] = ()  #: keys of attempts that were replaced, oldest first; their logs are kept a while
+
+
+class EndpointState(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """What the platform made of an endpoint's spec."""
+
+    fleets: tuple[Fleet, ...] = ()  #: oldest first
+    failure_reason: str | None = None
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """What was seen of one attempt."""
+
+    phase: Phase
+    address: str = ""  #: socket path, where the phase is READY
+    answers: bool = False  #: to a ping; asked only where it is not known yet
+    reason: str | None = None  #: why it ended, where it ended
+
+
+def attempt_key(uid: Uid, fleet: Fleet, instance: Instance) -> str:
+    """Return the back end's key of an instance's attempt; it begins with the endpoint's uid."""
+    return f"{uid}-{fleet.generation}-{instance.variant}-{instance.number}-{instance.attempt}"
+
+
+def state_document(state: msgspec.Struct) -> Document:
+    """Return a typed state as it is stored."""
+    document: Document = msgspec.to_builtins(state)
+    return document

@@ -1,0 +1,237 @@
+"""Endpoints from creation to deletion on the real store and engine."""
+
+from typing import Any
+
+import pytest
+
+from towpath.hosting.endpoint import DRAIN_S
+from towpath.hosting.fleet import log_streams
+from towpath.hosting.kinds import state_of
+from towpath.kernel.errors import NotFound
+
+World = Any  #: the fixture's class lives in conftest.py, which cannot be imported by name
+
+
+@pytest.fixture
+def serving(world: World) -> World:
+    """An endpoint "e" in service with config "c"."""
+    world.model()
+    world.config()
+    world.call("CreateEndpoint", EndpointName="e", EndpointConfigName="c")
+    world.run()
+    world.bring_up()
+    assert world.describe()["EndpointStatus"] == "InService"
+    return world
+
+
+def test_an_endpoint_is_creating_until_its_instances_answer(world: World) -> None:
+    world.model(Environment={"SAGEMAKER_PROGRAM": "serve.py"})
+    world.config(instances=2)
+    world.call("CreateEndpoint", EndpointName="e", EndpointConfigName="c")
+    assert world.describe()["EndpointStatus"] == "Creating"
+    world.run()
+    first, second = world.backend.running()
+    world.backend.ready(first)
+    world.run()
+    assert world.describe()["EndpointStatus"] == "Creating"
+    assert world.routed() == []
+    world.backend.ready(second)
+    world.run()
+    shown = world.describe()
+    assert shown["EndpointStatus"] == "InService"
+    assert shown["ProductionVariants"][0]["CurrentInstanceCount"] == 2
+    assert shown["ProductionVariants"][0]["DeployedImages"][0]["SpecifiedImage"] == "towpath"
+    assert world.routed() == [first, second]
+    job = world.backend.jobs[first]
+    assert job.serves
+    assert job.argv == ("{python}", "-m", "towpath.serving")
+    assert job.environment["SAGEMAKER_PROGRAM"] == "serve.py"
+    assert [(item.path, item.source, item.unpack) for item in job.inputs] == [("model", "/blobs/model.tar.gz-v1", True)]
+
+
+def test_ready_is_not_enough_without_an_answer_to_ping(world: World) -> None:
+    world.model()
+    world.config()
+    world.call("CreateEndpoint", EndpointName="e", EndpointConfigName="c")
+    world.run()
+    (key,) = world.backend.running()
+    world.dead.add(world.backend.address(key))
+    world.backend.ready(key)
+    world.run()
+    assert world.describe()["EndpointStatus"] == "Creating"
+    world.dead.clear()
+    world.run(1)
+    assert world.describe()["EndpointStatus"] == "InService"
+
+
+def test_a_model_server_that_ends_at_the_start_fails_the_endpoint_with_its_own_words(world: World) -> None:
+    world.model()
+    world.config(instances=2)
+    world.call("CreateEndpoint", EndpointName="e", EndpointConfigName="c")
+    world.run()
+    first, second = world.backend.running()
+    world.backend.end(first, reason="ExitCode 1: KeyError: 'weights' (inference.py line 3)")
+    world.run()
+    shown = world.describe()
+    assert shown["EndpointStatus"] == "Failed"
+    assert "KeyError: 'weights'" in shown["FailureReason"]
+    assert world.backend.stopped == [second]
+    assert len(log_streams(world.endpoint(), state_of(world.endpoint()).fleets)) == 2
+    assert world.engine.next_due() is None
+    world.call("DeleteEndpoint", EndpointName="e")
+    world.run()
+    assert sorted(world.backend.forgotten) == [first, second]
+    with pytest.raises(NotFound, match="Could not find endpoint"):
+        world.describe()
+
+
+def test_an_instance_that_is_not_ready_in_time_fails_the_endpoint(world: World) -> None:
+    world.model()
+    world.config(ContainerStartupHealthCheckTimeoutInSeconds=120)
+    world.call("CreateEndpoint", EndpointName="e", EndpointConfigName="c")
+    world.run()
+    world.run(119)
+    assert world.describe()["EndpointStatus"] == "Creating"
+    world.run(1)
+    assert world.describe()["EndpointStatus"] == "Failed"
+    assert "ping health check within 120 s" in world.describe()["FailureReason"]
+
+
+def test_a_runner_lost_at_the_start_gets_one_more_attempt(world: World) -> None:
+    world.model()
+    world.config()
+    world.call("CreateEndpoint", EndpointName="e", EndpointConfigName="c")
+    world.run()
+    (first,) = world.backend.running()
+    world.backend.lose(first)
+    world.run()
+    (second,) = world.backend.running()
+    assert second != first
+    world.backend.lose(second)
+    world.run()
+    assert world.describe()["EndpointStatus"] == "Failed"
+    assert world.backend.running() == []
+
+
+def test_an_update_switches_only_when_the_new_fleet_answers_and_drains_the_old_one(serving: World) -> None:
+    (old,) = serving.routed()
+    serving.model("m2")
+    serving.config("c2", model="m2")
+    serving.call("UpdateEndpoint", EndpointName="e", EndpointConfigName="c2")
+    serving.run()
+    shown = serving.describe()
+    assert (shown["EndpointStatus"], shown["EndpointConfigName"]) == ("Updating", "c")
+    assert shown["PendingDeploymentSummary"]["EndpointConfigName"] == "c2"
+    assert serving.routed() == [old]
+    with serving.routes.target("e", wanted=None, position=0.0):
+        serving.bring_up()
+        (new,) = serving.routed()
+        assert new != old
+        assert serving.describe()["EndpointConfigName"] == "c2"
+        assert serving.backend.stopped == [], "a request is still with the old instance"
+    serving.run()
+    assert serving.backend.stopped == [old]
+    assert serving.backend.forgotten == [old]
+    assert serving.describe()["EndpointStatus"] == "InService"
+    assert serving.backend.running() == [new]
+
+
+def test_a_request_that_never_ends_holds_an_update_up_for_the_drain_time_only(serving: World) -> None:
+    (old,) = serving.routed()
+    serving.config("c2")
+    serving.call("UpdateEndpoint", EndpointName="e", EndpointConfigName="c2")
+    serving.run()
+    with serving.routes.target("e", wanted=None, position=0.0):
+        serving.bring_up()
+        serving.run(DRAIN_S - 1)
+        assert serving.backend.stopped == []
+        serving.run(1)
+        assert serving.backend.stopped == [old]
+
+
+def test_an_update_that_fails_leaves_the_old_fleet_serving_and_says_why(serving: World) -> None:
+    (old,) = serving.routed()
+    serving.config("c2")
+    serving.call("UpdateEndpoint", EndpointName="e", EndpointConfigName="c2")
+    serving.run()
+    (new,) = set(serving.backend.running()) - {old}
+    serving.backend.end(new, reason="ImportError: no torch")
+    serving.run()
+    shown = serving.describe()
+    assert (shown["EndpointStatus"], shown["EndpointConfigName"]) == ("InService", "c")
+    assert "ImportError: no torch" in shown["FailureReason"]
+    assert serving.routed() == [old]
+    serving.call("UpdateEndpoint", EndpointName="e", EndpointConfigName="c")
+    serving.run()
+    serving.bring_up()
+    assert "FailureReason" not in {k for k, v in serving.describe().items() if v is not None}
+    assert new in serving.backend.forgotten
+
+
+def test_a_model_deleted_before_the_fleet_was_planned_fails_the_update_in_words(serving: World) -> None:
+    serving.model("m2")
+    serving.config("c2", model="m2")
+    serving.call("DeleteModel", ModelName="m2")
+    serving.call("UpdateEndpoint", EndpointName="e", EndpointConfigName="c2")
+    serving.run()
+    shown = serving.describe()
+    assert shown["EndpointStatus"] == "InService"
+    assert "Model 'm2'" in shown["FailureReason"]
+
+
+def test_an_instance_that_dies_leaves_the_routes_and_is_started_again_with_growing_waits(serving: World) -> None:
+    waits = []
+    for _ in range(3):
+        (key,) = serving.routed()
+        serving.backend.end(key, reason="Killed")
+        serving.run()
+        assert serving.routed() == []
+        assert serving.describe()["EndpointStatus"] == "InService"
+        waited = 0
+        while not serving.backend.running():
+            serving.run(1)
+            waited += 1
+        waits.append(waited)
+        serving.bring_up()
+    assert waits == [1, 3, 7]
+    serving.run(700)
+    (key,) = serving.routed()
+    serving.backend.end(key)
+    serving.run()
+    assert serving.backend.running(), "after a long steady run the first restart is at once"
+    assert len(serving.backend.forgotten) == 2, "the logs of the last two ended attempts are kept"
+
+
+def test_a_restarted_server_adopts_what_runs(serving: World) -> None:
+    routed = serving.routed()
+    serving.start()
+    assert serving.routed() == []
+    assert serving.controller.restore_routes() == 1
+    assert serving.routed() == routed
+    serving.engine.wake(serving.endpoint().uid)
+    serving.run()
+    assert serving.routed() == routed
+    assert serving.backend.stopped == []
+
+
+def test_deleting_unroutes_stops_and_leaves_a_tombstone(serving: World) -> None:
+    (key,) = serving.routed()
+    uid = serving.endpoint().uid
+    serving.call("DeleteEndpoint", EndpointName="e")
+    assert serving.describe()["EndpointStatus"] == "Deleting"
+    serving.run()
+    assert serving.routes.entry("e") is None
+    assert serving.backend.stopped == serving.backend.forgotten == [key]
+    tombstone = serving.store.read(lambda transaction: transaction.resources.get(uid))
+    assert tombstone is not None and not tombstone.is_live
+    assert serving.engine.next_due() is None
+
+
+def test_deployment_is_an_event_and_an_edge(serving: World) -> None:
+    endpoint = serving.endpoint()
+    events = serving.store.read(lambda transaction: transaction.events.of(endpoint.uid))
+    changes = [e.detail for e in events if e.type == "SageMaker Endpoint State Change"]
+    assert [(d["PreviousEndpointStatus"], d["EndpointStatus"]) for d in changes] == [("Creating", "InService")]
+    model = serving.store.read(lambda transaction: transaction.resources.find("Model", "m"))
+    edges = serving.store.read(lambda transaction: transaction.lineage.edges_into(f"endpoint:{endpoint.uid}"))
+    assert edges == [(f"model:{model.uid}", "ContributedTo")]

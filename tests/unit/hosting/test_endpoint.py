@@ -1,0 +1,243 @@
+"""The endpoint's decisions, whatever happens in whatever order, crashes included."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
+from msgspec.structs import replace
+
+from towpath.hosting.endpoint import (
+    Effect,
+    Endpoint,
+    Forget,
+    Observation,
+    SetRoutes,
+    Stop,
+    Submit,
+    attempts_of,
+    decide,
+    wants_plan,
+)
+from towpath.hosting.model import (
+    EndpointState,
+    EndpointStatus,
+    FleetPlan,
+    PlanFailed,
+    Seen,
+    Stage,
+    VariantPlan,
+    state_document,
+)
+from towpath.hosting.routing import Entry
+from towpath.jobs.model import Phase
+from towpath.kernel.resource import Uid, view
+
+UID = Uid("u")
+START = datetime(2026, 1, 1, tzinfo=UTC)
+ALIVE = {Phase.STARTING, Phase.RUNNING, Phase.READY}
+
+
+def plan(name: str, instances: list[int]) -> FleetPlan:
+    return FleetPlan(
+        config_name=name,
+        variants=tuple(
+            VariantPlan(
+                name=f"v{position}",
+                weight=1.0,
+                instance_count=count,
+                instance_type="ml.m5.large",
+                startup_timeout_s=60.0,
+                model_name="m",
+                model_uid=Uid("model"),
+                package_arn=None,
+                image="towpath",
+                python="/python",
+                environment={},
+                inputs=(),
+            )
+            for position, count in enumerate(instances)
+        ),
+    )
+
+
+class EndpointLife(RuleBasedStateMachine):
+    """An endpoint in a world where processes start, die and vanish, requests come and go, and the platform crashes
+    after any commit and in the middle of any row of effects."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = START
+        self.endpoint = Endpoint(uid=UID, generation=1, status=EndpointStatus.CREATING, state=EndpointState())
+        self.removed = False
+        self.next_plan: FleetPlan | PlanFailed = plan("c1", [1])
+        self.phases: dict[str, Phase] = {}
+        self.submitted: set[str] = set()
+        self.entry: Entry | None = None
+        self.requests: dict[str, int] = {}
+        self.due: datetime | None = START
+
+    requests_open: Bundle[str] = Bundle("requests_open")
+
+    @initialize(instances=st.lists(st.integers(1, 2), min_size=1, max_size=2))
+    def create(self, instances: list[int]) -> None:
+        self.next_plan = plan("c1", instances)
+
+    # -- the platform
+
+    def look(self) -> Observation:
+        keys = attempts_of(UID, self.endpoint.state)
+        return Observation(
+            plan=self.next_plan if wants_plan(self.endpoint) else None,
+            attempts={
+                key: Seen(
+                    phase=self.phases.get(key, Phase.ABSENT),
+                    address=f"/{key}",
+                    answers=self.phases.get(key) is Phase.READY,
+                    reason="died" if self.phases.get(key) is Phase.FINISHED else None,
+                )
+                for key in keys
+            },
+            entry=self.entry,
+            in_flight=self.requests,
+        )
+
+    def decide_and_commit(self) -> tuple[Effect, ...]:
+        seen = self.look()
+        outcome = decide(self.endpoint, seen, self.now)
+        assert outcome == decide(self.endpoint, seen, self.now), "deciding is repeatable"
+        stored = view(EndpointState, state_document(outcome.state))
+        assert stored == outcome.state, "what is stored says everything"
+        self.endpoint = replace(self.endpoint, state=stored, status=outcome.status)
+        self.removed = outcome.removed
+        self.due = outcome.due_at
+        return outcome.effects
+
+    def carry_out(self, effect: Effect) -> None:
+        match effect:
+            case Submit(key):
+                assert key in attempts_of(UID, self.endpoint.state), "the intent is recorded before anything starts"
+                if key not in self.phases:
+                    assert key not in self.submitted, "no key is used twice"
+                    self.submitted.add(key)
+                    self.phases[key] = Phase.STARTING
+            case SetRoutes(entry):
+                self.entry = entry
+            case Stop(key):
+                assert key not in self.routed(), "a routed instance is stopped"
+                if self.phases.get(key) in ALIVE:
+                    self.phases[key] = Phase.FINISHED
+            case Forget(key):
+                assert self.phases.get(key) not in ALIVE
+                self.phases.pop(key, None)
+
+    def routed(self) -> set[str]:
+        return {target.key for target in self.entry.targets} if self.entry else set()
+
+    @precondition(lambda self: not self.removed)
+    @rule(carried_out=st.integers(0, 6), crash=st.booleans())
+    def turn(self, carried_out: int, crash: bool) -> None:
+        effects = self.decide_and_commit()
+        for effect in effects[: carried_out if crash else len(effects)]:
+            self.carry_out(effect)
+        if crash:
+            self.entry = None  # the routes live in memory
+
+    def settle(self) -> None:
+        """Let the platform work until it has nothing to do now."""
+        for _ in range(50):
+            if self.removed:
+                return
+            effects = self.decide_and_commit()
+            for effect in effects:
+                self.carry_out(effect)
+            if not effects and (self.due is None or self.due > self.now):
+                return
+        raise AssertionError("the platform never comes to rest")
+
+    # -- the world
+
+    @rule(data=st.data(), phase=st.sampled_from([Phase.RUNNING, Phase.READY, Phase.READY, Phase.FINISHED, Phase.LOST]))
+    def something_happens_to_an_instance(self, data: st.DataObject, phase: Phase) -> None:
+        alive = sorted(key for key, now in self.phases.items() if now in ALIVE)
+        if alive:
+            self.phases[data.draw(st.sampled_from(alive))] = phase
+
+    @rule(seconds=st.sampled_from([1, 5, 31, 61, 700]))
+    def time_passes(self, seconds: int) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    @rule(target=requests_open, data=st.data())
+    def a_request_comes(self, data: st.DataObject) -> str:
+        routed = sorted(self.routed())
+        if not routed:
+            return ""
+        key: str = data.draw(st.sampled_from(routed))
+        self.requests[key] = self.requests.get(key, 0) + 1
+        return key
+
+    @rule(key=consumes(requests_open))
+    def a_request_is_answered(self, key: str) -> None:
+        if key:
+            self.requests[key] -= 1
+
+    # -- the caller
+
+    @precondition(lambda self: self.endpoint.status is EndpointStatus.IN_SERVICE)
+    @rule(instances=st.lists(st.integers(1, 2), min_size=1, max_size=2), can_be_planned=st.booleans())
+    def update(self, instances: list[int], can_be_planned: bool) -> None:
+        generation = self.endpoint.generation + 1
+        self.next_plan = plan(f"c{generation}", instances) if can_be_planned else PlanFailed("no such model")
+        self.endpoint = replace(self.endpoint, status=EndpointStatus.UPDATING, generation=generation)
+
+    @rule()
+    def delete(self) -> None:
+        if not self.removed:
+            self.endpoint = replace(
+                self.endpoint, status=EndpointStatus.DELETING, generation=self.endpoint.generation + 1
+            )
+
+    # -- what always holds
+
+    @invariant()
+    def at_most_one_fleet_serves(self) -> None:
+        stages = [fleet.stage for fleet in self.endpoint.state.fleets]
+        assert stages.count(Stage.SERVING) <= 1
+
+    @invariant()
+    def in_service_means_that_a_fleet_serves(self) -> None:
+        if self.endpoint.status is EndpointStatus.IN_SERVICE:
+            assert any(fleet.stage is Stage.SERVING for fleet in self.endpoint.state.fleets)
+
+    @invariant()
+    def everything_that_runs_is_known(self) -> None:
+        if not self.removed:
+            alive = {key for key, phase in self.phases.items() if phase in ALIVE}
+            assert alive <= set(attempts_of(UID, self.endpoint.state))
+        else:
+            assert not self.phases
+            assert self.entry is None
+
+    def teardown(self) -> None:
+        """In the end a healthy world brings every endpoint to a definite state."""
+        self.requests = {}
+        for _ in range(12):
+            self.settle()
+            if self.removed:
+                return
+            for key, phase in self.phases.items():
+                if phase in {Phase.STARTING, Phase.RUNNING}:
+                    self.phases[key] = Phase.READY
+            self.now += timedelta(seconds=35)
+        self.settle()
+        if self.removed:
+            return
+        assert self.endpoint.status in {EndpointStatus.IN_SERVICE, EndpointStatus.FAILED}
+        serving = [fleet for fleet in self.endpoint.state.fleets if fleet.stage is Stage.SERVING]
+        assert len(self.routed()) == sum(len(fleet.instances) for fleet in serving)
+        alive = {key for key, phase in self.phases.items() if phase in ALIVE}
+        assert alive == self.routed(), "nothing else runs once the world is quiet"
+
+
+EndpointLife.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestEndpointLife = EndpointLife.TestCase
