@@ -333,6 +333,8 @@ def _as_epoch_seconds(value: Any) -> Any:
 def project(document: Any, shape: "Shape") -> Any:
     """Return what `shape` knows of `document`; other members and nulls are left out, nothing is filled in."""
     kind = shape.type_name
+    if shape.metadata.get("document"):
+        return document  # an open document: the shape says nothing of its members
     if kind == "structure" and isinstance(document, Mapping):
         members: Mapping[str, Shape] = shape.members
         return {
