@@ -3,8 +3,8 @@
     python towpath_toolkit.py PROGRAM [ARGUMENT …]
 
 It is laid out in the job's own folder and runs in the job's environment, so it uses the standard library alone and
-reads nothing of the platform. A requirement that is not met ends the job with a sentence that names it: nothing installs
-packages, and a script must not run without what it asked for.
+reads nothing of the platform. A requirement that is not met ends the job with a sentence that names it: nothing
+installs packages, and a script must not run without what it asked for.
 """
 
 import os

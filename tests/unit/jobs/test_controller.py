@@ -1,0 +1,340 @@
+"""Jobs are started once, followed, and ended with everything that belongs to them in one transaction."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from towpath.jobs import attempt_keys, run_of, uid_of
+from towpath.jobs.model import JobObservation, MetricPoint, Phase
+from towpath.kernel.errors import StaleRevision
+from towpath.kernel.objects import ObjectRef
+from towpath.kernel.ports import Transaction
+from towpath.kernel.resource import Document, Resource
+from towpath.lineage import upstream
+
+if TYPE_CHECKING:
+    from tests.unit.jobs.conftest import World
+
+TRAINING: Document = {
+    "TrainingJobName": "train",
+    "AlgorithmSpecification": {
+        "TrainingImage": "towpath",
+        "TrainingInputMode": "File",
+        "ContainerEntrypoint": ["python3", "/opt/ml/input/data/code/train.py"],
+        "MetricDefinitions": [{"Name": "accuracy", "Regex": "accuracy: ([0-9.]+)"}],
+    },
+    "HyperParameters": {"epochs": "2"},
+    "InputDataConfig": [
+        {"ChannelName": "train", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/data/"}}},
+        {"ChannelName": "code", "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/code/"}}},
+    ],
+    "OutputDataConfig": {"S3OutputPath": "s3://models/here"},
+    "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+    "RoleArn": "arn:aws:iam::000000000000:role/any",
+    "Tags": [
+        {"Key": "towpath:code-commit", "Value": "c0ffee"},
+        {"Key": "towpath:code-dirty", "Value": "true"},
+        {"Key": "towpath:code-tree", "Value": "sha256:beef"},
+    ],
+}
+PROCESSING: Document = {
+    "ProcessingJobName": "prepare",
+    "AppSpecification": {"ImageUri": "python", "ContainerEntrypoint": ["python3", "-c", "pass"]},
+    "ProcessingResources": {"ClusterConfig": {"InstanceType": "x", "InstanceCount": 1, "VolumeSizeInGB": 1}},
+    "RoleArn": "arn:aws:iam::000000000000:role/any",
+}
+
+
+@pytest.fixture
+def training(world: World) -> World:
+    """A world in which a training job has been handed to the back end."""
+    world.put("s3://b/data/reviews.csv", b"data")
+    world.put("s3://b/code/train.py", b"code")
+    world.call("CreateTrainingJob", TRAINING)
+    world.run()
+    return world
+
+
+def described(world: World, name: str = "train") -> Document:
+    return world.call("DescribeTrainingJob", {"TrainingJobName": name})
+
+
+def test_a_job_is_handed_over_once_and_waits_for_the_back_end(training: World) -> None:
+    assert len(training.backend.jobs) == 1
+    assert described(training)["TrainingJobStatus"] == "InProgress"
+    assert described(training)["SecondaryStatus"] == "Starting"
+    training.engine.wake(training.resource("TrainingJob", "train").uid)
+    training.run()
+    assert len(training.backend.submits) == 1
+
+
+def test_the_attempt_is_known_by_a_key_that_leads_back_to_the_job(training: World) -> None:
+    resource = training.resource("TrainingJob", "train")
+    assert attempt_keys(resource) == [f"{resource.uid}-1"] == list(training.backend.jobs)
+    assert uid_of(f"{resource.uid}-1") == resource.uid
+
+
+def test_progress_and_metrics_show_while_the_job_runs(training: World) -> None:
+    training.clock.advance(1)
+    training.move("TrainingJob", "train", JobObservation(phase=Phase.RUNNING, activity="Downloading"))
+    assert described(training)["SecondaryStatus"] == "Downloading"
+    training.clock.advance(1)
+    now = training.clock.now()
+    points = (MetricPoint(name="accuracy", value=0.5, at=now),)
+    training.move(
+        "TrainingJob",
+        "train",
+        JobObservation(phase=Phase.RUNNING, activity="Training", started_at=now, metrics=points),
+    )
+    shown = described(training)
+    assert shown["SecondaryStatus"] == "Training"
+    assert shown["TrainingStartTime"] == now.timestamp()
+    assert shown["FinalMetricDataList"] == [{"MetricName": "accuracy", "Value": 0.5, "Timestamp": now.timestamp()}]
+    transitions = shown["SecondaryStatusTransitions"]
+    assert [item["Status"] for item in transitions] == ["Starting", "Downloading", "Training"]
+    assert [item.get("EndTime") for item in transitions] == [
+        transitions[1]["StartTime"],
+        transitions[2]["StartTime"],
+        None,
+    ]
+
+
+def complete(world: World) -> None:
+    world.clock.advance(60)
+    model = world.stage("model", "s3://models/here/train/output/model.tar.gz", b"weights")
+    now = world.clock.now()
+    metrics = (MetricPoint(name="accuracy", value=0.75, at=now),)
+    world.move("TrainingJob", "train", world.finished(model, metrics=metrics))
+
+
+def test_the_end_publishes_outputs_status_and_times_together(training: World) -> None:
+    complete(training)
+    shown = described(training)
+    assert shown["TrainingJobStatus"] == shown["SecondaryStatus"] == "Completed"
+    assert shown["ModelArtifacts"] == {"S3ModelArtifacts": "s3://models/here/train/output/model.tar.gz"}
+    assert shown["TrainingTimeInSeconds"] == shown["BillableTimeInSeconds"] == 10
+    assert shown["TrainingEndTime"] == training.clock.now().timestamp()
+    assert shown["FinalMetricDataList"][0]["Value"] == 0.75
+    assert "FailureReason" not in shown
+    assert "Run" not in shown
+    version = training.store.read(
+        lambda transaction: transaction.objects.get(ObjectRef("models", "here/train/output/model.tar.gz"))
+    )
+    assert version is not None
+    assert b"".join(training.objects.read(version)) == b"weights"
+    assert training.store.read(lambda transaction: transaction.objects.bucket_created_at("models")) is not None
+
+
+def test_each_change_of_status_is_an_event(training: World) -> None:
+    complete(training)
+    resource = training.resource("TrainingJob", "train")
+    events = training.store.read(lambda transaction: transaction.events.of(resource.uid))
+    assert [(event.type, event.detail.get("TrainingJobStatus")) for event in events] == [
+        ("CreateTrainingJob", None),
+        ("SageMaker Training Job State Change", "InProgress"),
+        ("SageMaker Training Job State Change", "Completed"),
+    ]
+
+
+def test_lineage_knows_data_code_environment_parameters_and_model(training: World) -> None:
+    complete(training)
+    resource = training.resource("TrainingJob", "train")
+    version = training.store.read(
+        lambda transaction: transaction.objects.get(ObjectRef("models", "here/train/output/model.tar.gz"))
+    )
+    assert version is not None
+    found = training.store.read(
+        lambda transaction: list(upstream(transaction.lineage, f"artifact:{version.uri}#{version.version_id}"))
+    )
+    assert found[0].id == f"job:{resource.uid}"
+    assert found[0].properties["parameters"] == {"epochs": 2}
+    assert found[0].properties["metrics"] == {"accuracy": 0.75}
+    by_type = {node.type: node.properties for node in found}
+    assert by_type["Code"]["commit"] == "c0ffee"
+    assert by_type["Code"]["dirty"] is True
+    assert by_type["Environment"]["packages"] == {"numpy": "2.4.0", "scikit-learn": "1.9.1"}
+    uris = {node.properties["uri"] for node in found if node.type == "Artifact"}
+    assert uris == {"s3://b/data/reviews.csv", "s3://b/code/train.py"}
+    roles = {use["name"]: use["role"] for use in found[0].properties["inputs"].values()}
+    assert roles == {"train": "data", "code": "code"}
+
+
+def test_an_input_that_belongs_to_a_dataset_says_so_in_the_lineage(world: World) -> None:
+    data = world.put("s3://b/data/reviews.csv", b"data")
+    world.put("s3://b/code/train.py", b"code")
+    world.datasets[data.ref] = "reviews/3"
+    world.call("CreateTrainingJob", TRAINING)
+    world.run()
+    complete(world)
+    node = world.store.read(lambda transaction: transaction.lineage.node(f"artifact:{data.uri}#{data.version_id}"))
+    assert node is not None
+    assert node[1]["dataset"] == "reviews/3"
+
+
+def test_the_versions_of_the_start_are_used_though_newer_ones_came(training: World) -> None:
+    before = next(iter(training.backend.jobs.values())).inputs
+    training.put("s3://b/data/reviews.csv", b"newer")
+    training.backend.jobs.clear()
+    training.backend.seen.clear()  # the platform died before the back end heard of the attempt
+    training.engine = training.new_engine()
+    training.engine.wake(training.resource("TrainingJob", "train").uid)
+    training.run()
+    assert next(iter(training.backend.jobs.values())).inputs == before
+
+
+def test_a_missing_input_fails_the_job_by_its_name(world: World) -> None:
+    world.put("s3://b/code/train.py", b"code")
+    world.call("CreateTrainingJob", TRAINING)
+    world.run()
+    shown = described(world)
+    assert shown["TrainingJobStatus"] == "Failed"
+    assert shown["FailureReason"] == "ClientError: There are no objects under s3://b/data/ (input 'train')"
+    assert world.backend.submits == []
+
+
+def test_a_failure_says_why_in_the_words_of_the_script(training: World) -> None:
+    training.move("TrainingJob", "train", training.finished(exit_code=1, reason="ValueError: no rows"))
+    shown = described(training)
+    assert shown["TrainingJobStatus"] == shown["SecondaryStatus"] == "Failed"
+    assert shown["FailureReason"] == "AlgorithmError: ValueError: no rows, exit code 1"
+
+
+def test_what_a_failed_job_left_on_purpose_is_published_too(training: World) -> None:
+    data = training.stage("data", "s3://models/here/train/output/output.tar.gz", b"log")
+    training.move("TrainingJob", "train", training.finished(data, exit_code=1, reason="no"))
+    assert training.store.read(
+        lambda transaction: transaction.objects.get(ObjectRef("models", "here/train/output/output.tar.gz"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "start"),
+    [
+        ({"exit_code": -9, "reason": None}, "AlgorithmError: killed by signal 9"),
+        ({"exit_code": None, "reason": "input is damaged"}, "InternalServerError: input is damaged"),
+        ({"exit_code": 3, "reason": "x" * 5000}, "AlgorithmError: xxx"),
+    ],
+)
+def test_every_way_to_fail_has_words_that_fit_the_api(training: World, changes: Document, start: str) -> None:
+    training.move("TrainingJob", "train", training.finished(**changes))
+    reason = described(training)["FailureReason"]
+    assert reason.startswith(start)
+    assert len(reason) <= 1024
+
+
+def test_a_lost_runner_means_one_more_attempt_on_the_same_inputs(training: World) -> None:
+    training.move("TrainingJob", "train", JobObservation(phase=Phase.RUNNING))
+    training.move("TrainingJob", "train", JobObservation(phase=Phase.LOST))
+    resource = training.resource("TrainingJob", "train")
+    assert attempt_keys(resource) == list(training.backend.jobs)
+    first, second = training.backend.jobs.values()
+    assert (first.inputs, first.argv) == (second.inputs, second.argv)
+    assert described(training)["TrainingJobStatus"] == "InProgress"
+    assert "Restarting" in [item["Status"] for item in described(training)["SecondaryStatusTransitions"]]
+    training.move("TrainingJob", "train", JobObservation(phase=Phase.LOST))
+    shown = described(training)
+    assert shown["TrainingJobStatus"] == "Failed"
+    assert shown["FailureReason"].startswith("InternalServerError: the runner of attempt 2 vanished")
+
+
+def test_an_attempt_that_was_seen_and_is_gone_was_lost(training: World) -> None:
+    training.move("TrainingJob", "train", JobObservation(phase=Phase.RUNNING))
+    training.move("TrainingJob", "train", JobObservation(phase=Phase.ABSENT))
+    assert len(training.backend.jobs) == 2
+
+
+def test_stopping_asks_the_back_end_once_and_again_only_after_a_while(training: World) -> None:
+    training.move("TrainingJob", "train", JobObservation(phase=Phase.RUNNING))
+    training.call("StopTrainingJob", {"TrainingJobName": "train"})
+    assert described(training)["TrainingJobStatus"] == "Stopping"
+    training.run()
+    assert described(training)["SecondaryStatus"] == "Stopping"
+    assert len(training.backend.stops) == 1
+    training.clock.advance(5)
+    training.run()
+    assert len(training.backend.stops) == 1
+    training.clock.advance(5)
+    training.run()
+    assert len(training.backend.stops) == 2
+    training.move("TrainingJob", "train", training.finished(exit_code=-15, reason=None, stopped=True))
+    shown = described(training)
+    assert shown["TrainingJobStatus"] == shown["SecondaryStatus"] == "Stopped"
+
+
+def test_a_job_stopped_before_it_starts_never_starts(world: World) -> None:
+    world.call("CreateProcessingJob", PROCESSING)
+    world.call("StopProcessingJob", {"ProcessingJobName": "prepare"})
+    world.run()
+    assert world.resource("ProcessingJob", "prepare").status == "Stopped"
+    assert world.backend.submits == []
+
+
+def test_running_too_long_is_told_as_such(training: World) -> None:
+    training.move("TrainingJob", "train", training.finished(exit_code=-15, timed_out=True))
+    shown = described(training)
+    assert (shown["TrainingJobStatus"], shown["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
+    assert shown["FailureReason"].startswith("MaxRuntimeExceeded")
+
+
+def test_a_processing_job_ends_with_an_exit_message_of_its_failure(world: World) -> None:
+    world.call("CreateProcessingJob", PROCESSING)
+    world.run()
+    world.move("ProcessingJob", "prepare", world.finished(exit_code=2, reason="no such column"))
+    shown = world.call("DescribeProcessingJob", {"ProcessingJobName": "prepare"})
+    assert shown["ProcessingJobStatus"] == "Failed"
+    assert shown["ExitMessage"] == "AlgorithmError: no such column, exit code 2"
+    assert shown["ProcessingEndTime"] - shown["ProcessingStartTime"] == timedelta(seconds=10).total_seconds()
+
+
+def test_a_death_between_adoption_and_commit_is_harmless(training: World) -> None:
+    resource = training.resource("TrainingJob", "train")
+    key = next(iter(training.backend.jobs))
+    model = training.stage("model", "s3://models/here/train/output/model.tar.gz", b"weights")
+    training.backend.seen[key] = training.finished(model)
+    controller = training.controllers["TrainingJob"]
+    observation = controller.observe(resource)
+    decision = controller.decide(resource, observation, training.clock.now())
+
+    def die(transaction: Transaction) -> None:
+        controller.apply(transaction, resource, decision)
+        raise StaleRevision
+
+    with pytest.raises(StaleRevision):
+        training.store.write(die)
+    assert not training.objects.staged, "the file was moved"
+    training.engine.wake(resource.uid)
+    training.run()
+    assert described(training)["TrainingJobStatus"] == "Completed"
+    version = training.store.read(
+        lambda transaction: transaction.objects.get(ObjectRef("models", "here/train/output/model.tar.gz"))
+    )
+    assert version is not None
+    assert b"".join(training.objects.read(version)) == b"weights"
+
+
+def test_deciding_twice_on_the_same_sight_gives_the_same(training: World) -> None:
+    resource: Resource = training.resource("TrainingJob", "train")
+    controller = training.controllers["TrainingJob"]
+    key = next(iter(training.backend.jobs))
+    sights = [
+        JobObservation(phase=Phase.ABSENT),
+        JobObservation(phase=Phase.RUNNING),
+        JobObservation(phase=Phase.LOST),
+        training.finished(training.stage("model", "s3://models/x", b"x")),
+    ]
+    for sight in sights:
+        training.backend.seen[key] = sight
+        observation = controller.observe(resource)
+        now = training.clock.now()
+        assert controller.decide(resource, observation, now) == controller.decide(resource, observation, now)
+
+
+def test_the_record_of_the_attempt_survives_the_store(training: World) -> None:
+    run = run_of(training.resource("TrainingJob", "train"))
+    assert run is not None
+    assert [item.name for item in run.inputs] == ["train", "code"]
+    assert run.code is not None
+    assert run.code.objects[0].startswith("s3://b/code/train.py ")
