@@ -9,8 +9,9 @@ import typer
 
 from towpath.cli.console import note, say, show_json, show_table, size, when
 from towpath.cli.options import HomeOption, JsonOption, connect
-from towpath.sdk.dataset_versions import split_dataset
+from towpath.sdk.dataset_versions import DatasetVersion, split_dataset
 from towpath.sdk.errors import DefinitionError
+from towpath.sdk.expressions import Document
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Put datasets into the lake, get them out, compare versions."
@@ -35,12 +36,19 @@ def put(
             {
                 "DatasetName": version.dataset,
                 "Version": version.version,
-                "ObjectCount": version.files,
-                "SizeInBytes": version.size,
+                "FileCount": version.files,
+                "TotalSize": version.size,
+                "Created": version.created,
             }
         )
     else:
-        say(f"{version.name}: {version.files} file{'s' * (version.files != 1)}, {size(version.size)}")
+        say(put_line(version))
+
+
+def put_line(version: DatasetVersion) -> str:
+    """Return in a line what a put made."""
+    unchanged = "" if version.created else ", unchanged"
+    return f"{version.name}: {version.files} file{'s' * (version.files != 1)}, {size(version.size)}{unchanged}"
 
 
 @app.command()
@@ -102,8 +110,8 @@ def versions(
     rows = [
         (
             f"{name}/{each['Version']}",
-            str(each.get("ObjectCount", "")),
-            size(each.get("SizeInBytes", 0)),
+            str(each["FileCount"]),
+            size(each["TotalSize"]),
             when(each.get("CreationTime")),
             str(each.get("CreatedBy", "")),
             str(each.get("Description") or ""),
@@ -127,8 +135,16 @@ def check_outs(
     if as_json:
         show_json(found)
         return
-    rows = [(f"{name}/{each['Version']}", str(each["Principal"]), when(each.get("Time"))) for each in found]
-    show_table(("version", "by", "at"), rows)
+    rows = [
+        (f"{name}/{each['Version']}", str(each["Principal"]), when(each["CheckOutTime"]), _for(each)) for each in found
+    ]
+    show_table(("version", "by", "at", "for"), rows)
+
+
+def _for(check_out: Document) -> str:
+    """Return what read the data, or why it was taken."""
+    reader = str(check_out.get("Reader") or "")
+    return reader.rpartition(":")[2] or str(check_out.get("Purpose") or "")
 
 
 @app.command()
@@ -152,7 +168,7 @@ def diff(
     if as_json:
         show_json(document)
         return
-    rows = [(what.lower(), str(entry["Key"])) for what in ("Added", "Removed", "Changed") for entry in document[what]]
+    rows = [(what.lower(), str(entry["Path"])) for what in ("Added", "Removed", "Changed") for entry in document[what]]
     if rows:
         show_table(("", "file"), rows)
     else:

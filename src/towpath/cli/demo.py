@@ -18,7 +18,8 @@ import typer
 
 import towpath
 from towpath.cli import server
-from towpath.cli.console import duration, heading, say, size
+from towpath.cli.console import duration, heading, say
+from towpath.cli.data import put_line
 from towpath.cli.loading import load_pipeline
 from towpath.cli.options import HomeOption
 from towpath.cli.registry import decided_by, lineage_lines
@@ -112,7 +113,7 @@ def _run(project: Path, home: HomeFolder, *, model: str) -> None:
     with _timed("Data into the lake"):
         for name, folder in fetched(project, model):
             version = client.datasets.put(name, [folder])
-            say(f"{version.name}: {version.files} file{'s' * (version.files != 1)}, {size(version.size)}")
+            say(put_line(version))
 
     with _timed(f"Pipeline (Model={model})"):
         pipeline = load_pipeline(project / "pipeline.py")

@@ -24,6 +24,7 @@ class DatasetVersion:
     version: int
     files: int
     size: int  #: bytes
+    created: bool = False  #: made by the put that returned it; otherwise the content was there already
 
     @property
     def name(self) -> str:
@@ -72,7 +73,14 @@ class DatasetVersions:
         request: Document = {"DatasetName": name, "S3Uri": wanted.uri}
         if description:
             request["Description"] = description
-        return _version(self._client.call("Towpath.CreateDatasetVersion", request))
+        answer = self._client.call("Towpath.CreateDatasetVersion", request)
+        return DatasetVersion(
+            dataset=name,
+            version=int(answer["Version"]),
+            files=int(answer["FileCount"]),
+            size=int(answer["TotalSize"]),
+            created=bool(answer["Created"]),
+        )
 
     def get(self, name: str, folder: Path, *, progress: Callable[[str, int], None] | None = None) -> DatasetVersion:
         """Write a version of a dataset into a folder; the server records who took which version.
@@ -86,14 +94,17 @@ class DatasetVersions:
         if version is not None:
             request["Version"] = version
         answer = self._client.call("Towpath.CheckOutDataset", request)
-        prefix = dataset(plain).prefix
-        for entry in answer["Objects"]:
-            relative = _safe(str(entry["Key"]).removeprefix(prefix))
-            uri = f"s3://{entry['Bucket']}/{entry['Key']}"
-            size = self._client.lake.get_file(uri, folder / relative, version_id=entry.get("VersionId"))
+        for entry in answer["Files"]:
+            relative = _safe(str(entry["Path"]))
+            self._client.lake.get_file(entry["S3Uri"], folder / relative, version_id=entry["VersionId"])
             if progress is not None:
-                progress(str(relative), size)
-        return _version(answer)
+                progress(str(relative), int(entry["Size"]))
+        return DatasetVersion(
+            dataset=plain,
+            version=int(answer["Version"]),
+            files=len(answer["Files"]),
+            size=sum(int(entry["Size"]) for entry in answer["Files"]),
+        )
 
     def names(self) -> Iterator[Document]:
         """Yield the datasets, as ListDatasets shows them."""
@@ -111,15 +122,6 @@ class DatasetVersions:
         """Return what was added, removed and changed between two versions of a dataset."""
         request = {"DatasetName": name, "FromVersion": before, "ToVersion": after}
         return self._client.call("Towpath.DiffDatasetVersions", request)
-
-
-def _version(answer: Document) -> DatasetVersion:
-    return DatasetVersion(
-        dataset=str(answer["DatasetName"]),
-        version=int(answer["Version"]),
-        files=int(answer["ObjectCount"]),
-        size=int(answer["SizeInBytes"]),
-    )
 
 
 def _local_files(paths: Sequence[str | Path]) -> dict[str, Path]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from towpath.sdk.errors import DefinitionError
 
-_NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}")
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 BUCKET = "sagemaker-us-east-1-000000000000"
 
 
@@ -19,7 +19,9 @@ class Dataset:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise DefinitionError(f"{self.name!r} is not a dataset name; expected letters, digits and inner hyphens")
+            raise DefinitionError(
+                f"{self.name!r} is not a dataset name; expected letters and digits, inside also . _ -"
+            )
 
     @property
     def prefix(self) -> str:
