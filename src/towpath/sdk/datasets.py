@@ -19,9 +19,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise DefinitionError(
-                f"{self.name!r} is not a dataset name; expected letters and digits, inside also . _ -"
-            )
+            raise DefinitionError(f"{self.name!r} is not a dataset name; expected letters and digits, inside . _ - too")
 
     @property
     def prefix(self) -> str:
