@@ -1,0 +1,428 @@
+"""What has to be done next in an execution: pure decisions on its step rows as they stand."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from dataclasses import replace as with_config
+from datetime import datetime
+from enum import Enum, auto
+from typing import Any, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
+
+from towpath.kernel import shapes as kernel_shapes
+from towpath.kernel.errors import Invalid
+from towpath.kernel.resource import Document
+from towpath.pipelines import retry
+from towpath.pipelines.conditions import holds
+from towpath.pipelines.definition import Trigger
+from towpath.pipelines.expressions import EvaluationError, Scope, StepYield, as_text, evaluate, source_uri
+from towpath.pipelines.graph import Node, Plan
+from towpath.pipelines.model import ExecutionStatus, StepRow, StepStatus
+from towpath.pipelines.ports import NoShapes, Shapes
+
+Steps: TypeAlias = Mapping[str, StepRow]
+
+
+class StartStep(msgspec.Struct, frozen=True, kw_only=True):
+    """Call a Create operation; `row` is how the step stands then."""
+
+    row: StepRow
+    operation: str
+    input: Document
+
+
+class EndStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A step has ended: its job did, its condition was evaluated, or it failed before anything was started."""
+
+    row: StepRow
+
+
+class PostponeStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A step has failed and waits for its next attempt."""
+
+    row: StepRow
+
+
+class StopStep(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask what the step started to stop."""
+
+    row: StepRow
+
+
+class FinishExecution(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing is left to do."""
+
+    status: ExecutionStatus
+    failure_reason: str | None = None
+
+
+Decision: TypeAlias = StartStep | EndStep | PostponeStep | StopStep | FinishExecution
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of what a step's attempt had started."""
+
+    status: StepStatus
+    document: Document = msgspec.field(default_factory=dict)  #: the Describe document and the named extras
+    failure_reason: str | None = None
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """Stands for a JSON document that could not be read."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """What an execution is decided by, beside its plan and its rows."""
+
+    execution_id: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, Any] = field(default_factory=dict)  #: execution variables that do not change
+    ended: Mapping[str, Ended] = field(default_factory=dict)  #: step -> what its running attempt ended with
+    documents: Mapping[str, Any] = field(default_factory=dict)  #: S3 URI -> JSON document, or `Unreadable`
+    stopping: bool = False
+    max_parallel: int | None = None  #: steps that may run at one time
+    shapes: Shapes = field(default_factory=NoShapes)
+
+
+def advance(plan: Plan, steps: Steps, now: datetime, situation: Situation) -> list[Decision]:
+    """Return what has to be done next in an execution whose steps stand like this.
+
+    The same arguments give the same decisions. A step whose JSON documents are not among those of the situation waits
+    for them; `wanted_documents` tells which they are.
+    """
+    return _Course(plan, steps, now, situation).run()
+
+
+def wanted_documents(plan: Plan, steps: Steps, now: datetime, situation: Situation) -> list[str]:
+    """Return the S3 URIs of the JSON documents that steps about to start wait for."""
+    course = _Course(plan, steps, now, situation)
+    course.run()
+    return list(course.wanted)
+
+
+def next_due(steps: Steps) -> datetime | None:
+    """Return when the next postponed step begins its next attempt."""
+    return min((row.due_at for row in steps.values() if row.due_at is not None), default=None)
+
+
+def after_failure(node: Node, row: StepRow, reason: str, exception_type: str | None, now: datetime) -> StepRow:
+    """Return how a step stands after its attempt failed: ended, or waiting for the next attempt."""
+    first_failed_at = row.first_failed_at or now
+    retries = row.retries.get(exception_type or "", 0)
+    due_at = retry.next_attempt_at(
+        node.step.retry_policies, exception_type, retries=retries, first_failed_at=first_failed_at, now=now
+    )
+    row = replace(
+        row, failure_reason=reason, exception_type=exception_type, first_failed_at=first_failed_at, due_at=due_at
+    )
+    if due_at is None or exception_type is None:
+        return replace(row, status=StepStatus.FAILED, ended_at=now, due_at=None)
+    return replace(row, status=StepStatus.STARTING, retries={**row.retries, exception_type: retries + 1})
+
+
+class _Standing(Enum):
+    WAITING = auto()
+    READY = auto()
+    NEVER = auto()  #: its branch is not taken, or a step that it waits for did not end as it must
+    ACTIVE = auto()
+    SUCCEEDED = auto()
+    FAILED = auto()
+    STOPPED = auto()
+
+
+_OF_STATUS = {
+    StepStatus.SUCCEEDED: _Standing.SUCCEEDED,
+    StepStatus.FAILED: _Standing.FAILED,
+    StepStatus.STOPPED: _Standing.STOPPED,
+}
+#: How the step that is waited for ended -> the triggers which that satisfies.
+_SATISFIES = {
+    _Standing.SUCCEEDED: {Trigger.COMPLETED, Trigger.ANY},
+    _Standing.FAILED: {Trigger.FAILED, Trigger.ANY},
+    _Standing.STOPPED: {Trigger.STOPPED, Trigger.ANY},
+}
+
+
+class _Yields(Mapping[str, StepYield]):
+    """What the steps of some rows yielded, without copying it for each step that begins."""
+
+    def __init__(self, rows: Steps) -> None:
+        self._rows = rows
+
+    def __getitem__(self, name: str) -> StepYield:
+        yielded = self._rows[name].yielded
+        if yielded is None:
+            raise KeyError(name)
+        return yielded
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, row in self._rows.items() if row.yielded is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class _Course:
+    """One run of decisions, on a copy of the rows that follows what was decided."""
+
+    def __init__(self, plan: Plan, steps: Steps, now: datetime, situation: Situation) -> None:
+        self.plan = plan
+        self.rows = dict(steps)
+        self.now = now
+        self.situation = situation
+        self.decisions: list[Decision] = []
+        self.wanted: dict[str, None] = {}
+
+    def run(self) -> list[Decision]:
+        # One fact at a time: a history holds facts in this order, and replaying them one by one must start the same.
+        for name, ended in self.situation.ended.items():
+            row = self.rows.get(name)
+            if row is not None and row.status in {StepStatus.EXECUTING, StepStatus.STOPPING}:
+                self._settle(row, ended)
+                self._go_on()
+        self._go_on()
+        return self.decisions
+
+    def _settle(self, row: StepRow, ended: Ended) -> None:
+        node = self.plan.nodes[row.name]
+        if ended.status is StepStatus.SUCCEEDED:
+            names = {} if node.type is None else dict(node.type.names)
+            yielded = StepYield(document=ended.document, names=names)
+            self._end(
+                replace(row, status=StepStatus.SUCCEEDED, ended_at=self.now, yielded=yielded, failure_reason=None)
+            )
+        elif ended.status is StepStatus.FAILED and not self.situation.stopping:
+            reason = ended.failure_reason or "no reason was given"
+            self._end(after_failure(node, row, reason, retry.of_reason(ended.failure_reason), self.now))
+        else:
+            self._end(replace(row, status=ended.status, ended_at=self.now, failure_reason=ended.failure_reason))
+
+    def _end(self, row: StepRow) -> None:
+        self.rows[row.name] = row
+        self.decisions.append(EndStep(row=row) if row.status.is_terminal else PostponeStep(row=row))
+
+    def _go_on(self) -> None:
+        if self.situation.stopping:
+            self._stop()
+        else:
+            while self._begin_what_can_begin():
+                pass
+        self._finish_when_nothing_is_left()
+
+    def _stop(self) -> None:
+        for row in list(self.rows.values()):
+            step_type = self.plan.nodes[row.name].type
+            if row.status is StepStatus.STARTING:
+                self._end(replace(row, status=StepStatus.STOPPED, ended_at=self.now, due_at=None))
+            elif row.status is StepStatus.EXECUTING and step_type is not None and step_type.stop is not None:
+                stopped = replace(row, status=StepStatus.STOPPING)
+                self.rows[row.name] = stopped
+                self.decisions.append(StopStep(row=stopped))
+
+    def _begin_what_can_begin(self) -> bool:
+        """Begin every step whose turn it is; True when that may have made it another one's turn."""
+        standings = self._standings()
+        if any(self._is_fatal(name, standings) for name in self.rows):
+            # Running steps go on to their end; those that would be tried again are given up.
+            for given_up in [row for row in self.rows.values() if row.status is StepStatus.STARTING]:
+                self._end(replace(given_up, status=StepStatus.FAILED, ended_at=self.now, due_at=None))
+            return False
+        changed = False
+        for name, node in self.plan.nodes.items():
+            row = self.rows.get(name)
+            is_due = row is not None and row.status is StepStatus.STARTING and (row.due_at or self.now) <= self.now
+            if (is_due or standings[name] is _Standing.READY) and self._has_its_documents(node):
+                starts_something = node.type is not None and node.type.create is not None
+                if starts_something and not self._has_free_slot():
+                    continue
+                self._begin(node, row)
+                if self.rows[name].status.is_terminal:
+                    if self.rows[name].status is not StepStatus.SUCCEEDED:
+                        return True
+                    changed = True
+        return changed
+
+    def _has_free_slot(self) -> bool:
+        if self.situation.max_parallel is None:
+            return True
+        running = sum(1 for row in self.rows.values() if row.status in {StepStatus.EXECUTING, StepStatus.STOPPING})
+        return running < self.situation.max_parallel
+
+    def _begin(self, node: Node, row: StepRow | None) -> None:
+        if row is None:
+            row = StepRow(name=node.name, status=StepStatus.EXECUTING, position=len(self.rows), started_at=self.now)
+        else:
+            row = replace(
+                row,
+                status=StepStatus.EXECUTING,
+                attempt=row.attempt + 1,
+                due_at=None,
+                resource=None,
+                resource_arn=None,
+                metadata={},
+            )
+        try:
+            match node.step.type:
+                case "Condition":
+                    self._end(self._evaluated(node, row))
+                case "Fail":
+                    self._end(self._failed_as_wished(node, row))
+                case _:
+                    self._start(node, row)
+        except Invalid as error:
+            self._end(after_failure(node, row, error.message, None, self.now))
+
+    def _evaluated(self, node: Node, row: StepRow) -> StepRow:
+        scope = self._scope(node, row)
+        outcome = all(holds(condition, scope) for condition in node.conditions)
+        word = "True" if outcome else "False"
+        return replace(
+            row,
+            status=StepStatus.SUCCEEDED,
+            ended_at=self.now,
+            outcome=outcome,
+            yielded=StepYield(document={"Outcome": word}),
+            metadata={"Condition": {"Outcome": word}},
+        )
+
+    def _failed_as_wished(self, node: Node, row: StepRow) -> StepRow:
+        message = as_text(evaluate(node.arguments, self._scope(node, row))["ErrorMessage"])
+        return replace(
+            row,
+            status=StepStatus.FAILED,
+            ended_at=self.now,
+            failure_reason=message,
+            metadata={"Fail": {"ErrorMessage": message}},
+        )
+
+    def _start(self, node: Node, row: StepRow) -> None:
+        if node.type is None or node.type.create is None:
+            raise Invalid(f"{node.step.place}: steps of type {node.step.type} are not executed yet")
+        request = dict(evaluate(node.arguments, self._scope(node, row)))
+        if node.type.name_member is not None:
+            request[node.type.name_member] = self._resource_name(node, row)
+        shape = self.situation.shapes.input(node.type.create)
+        if shape is not None:
+            request = kernel_shapes.coerce(request, shape)
+            for fault in kernel_shapes.check(request, shape):
+                raise EvaluationError(f"{node.step.place}.Arguments.{fault.place}", str(fault))
+        self.rows[row.name] = row
+        self.decisions.append(StartStep(row=row, operation=node.type.create, input=request))
+
+    def _resource_name(self, node: Node, row: StepRow) -> str:
+        assert node.type is not None
+        prefix = node.step.arguments.get(node.type.name_member or "")
+        return node.type.resource_name(
+            self.situation.execution_id, node.name, row.attempt, prefix if isinstance(prefix, str) else None
+        )
+
+    def _scope(self, node: Node, row: StepRow) -> Scope:
+        variables = {**self.situation.variables, "CurrentDateTime": self.now.isoformat()}
+        if node.type is not None and node.type.noun in {"TrainingJob", "ProcessingJob"}:
+            variables[f"{node.type.noun}Name"] = self._resource_name(node, row)
+        bare = Scope(
+            parameters=self.situation.parameters,
+            execution=variables,
+            yields=_Yields(self.rows),
+            property_files=self.plan.property_files,
+            document=self._document,
+        )
+        if not self.plan.config:
+            return bare
+        config = {section: evaluate(expression, bare) for section, expression in self.plan.config.items()}
+        return with_config(bare, config=config)
+
+    def _document(self, uri: str) -> Any:
+        found = self.situation.documents.get(uri, Unreadable(f"{uri} was not read"))
+        if isinstance(found, Unreadable):
+            raise Invalid(found.reason)
+        return found
+
+    def _has_its_documents(self, node: Node) -> bool:
+        if not node.documents:
+            return True
+        row = self.rows.get(node.name) or StepRow(name=node.name, status=StepStatus.STARTING)
+        missing = False
+        for get in node.documents:
+            try:
+                uri = source_uri(get.source, self._scope(node, row))
+            except Invalid:
+                continue  # the step begins, and fails with this very error in its place
+            if uri not in self.situation.documents:
+                self.wanted[uri] = None
+                missing = True
+        return not missing
+
+    def _standings(self) -> dict[str, _Standing]:
+        standings: dict[str, _Standing] = {}
+        for name, node in self.plan.nodes.items():
+            row = self.rows.get(name)
+            if row is not None:
+                standings[name] = _OF_STATUS.get(row.status, _Standing.ACTIVE)
+            else:
+                standings[name] = self._standing_of(node, standings)
+        return standings
+
+    def _standing_of(self, node: Node, standings: Mapping[str, _Standing]) -> _Standing:
+        waits = False
+        for need in node.needs:
+            standing = standings[need.step]
+            if standing in {_Standing.WAITING, _Standing.READY, _Standing.ACTIVE}:
+                waits = True
+            elif need.trigger not in _SATISFIES.get(standing, set()):
+                return _Standing.NEVER
+        if node.guard is not None:
+            condition = self.rows.get(node.guard.step)
+            if condition is not None and condition.outcome is not None and condition.outcome != node.guard.outcome:
+                return _Standing.NEVER
+        return _Standing.WAITING if waits else _Standing.READY
+
+    def _is_fatal(self, name: str, standings: Mapping[str, _Standing]) -> bool:
+        """Whether a step ended badly and nothing in the pipeline was written to follow on that."""
+        ending = standings[name]
+        if ending not in {_Standing.FAILED, _Standing.STOPPED}:
+            return False
+        triggers = _SATISFIES[ending]
+        return not any(
+            need.step == name and not need.reads and need.trigger in triggers and standings[follower] != _Standing.NEVER
+            for follower in self.plan.followers[name]
+            for need in self.plan.nodes[follower].needs
+        )
+
+    def _finish_when_nothing_is_left(self) -> None:
+        if any(not row.status.is_terminal for row in self.rows.values()) or self.wanted:
+            return
+        if self.decisions and isinstance(self.decisions[-1], FinishExecution):
+            return
+        if self.situation.stopping:
+            self.decisions.append(FinishExecution(status=ExecutionStatus.STOPPED))
+            return
+        standings = self._standings()
+        fatal = [row for row in self._failures() if self._is_fatal(row.name, standings)]
+        if fatal:
+            self.decisions.append(
+                FinishExecution(status=ExecutionStatus.FAILED, failure_reason=self._failure_reason(fatal))
+            )
+        elif any(self._failures()):
+            self.decisions.append(FinishExecution(status=ExecutionStatus.COMPLETED_WITH_FAILURES))
+        else:
+            self.decisions.append(FinishExecution(status=ExecutionStatus.SUCCEEDED))
+
+    def _failures(self) -> Iterator[StepRow]:
+        for row in sorted(self.rows.values(), key=lambda row: (row.ended_at or self.now, row.position)):
+            if row.status in {StepStatus.FAILED, StepStatus.STOPPED}:
+                yield row
+
+    def _failure_reason(self, fatal: list[StepRow]) -> str:
+        wished = next((row for row in fatal if self.plan.nodes[row.name].step.type == "Fail"), None)
+        if wished is not None and wished.failure_reason is not None:
+            return wished.failure_reason
+        first = fatal[0]
+        happened = "was stopped" if first.status is StepStatus.STOPPED else "failed"
+        reason = f"Step {first.name!r} {happened}" + (f": {first.failure_reason}" if first.failure_reason else "")
+        others = ", ".join(repr(row.name) for row in fatal[1:])
+        return f"{reason} (also: {others})" if others else reason
