@@ -1,13 +1,14 @@
 """Looks after processing and training jobs: starts the attempt, follows it, and publishes what it produced."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import msgspec
 from msgspec.structs import replace
 
-from towpath.jobs.channels import PinnedInput, pin, sources
+from towpath.jobs.channels import PinnedInput, PinnedObject, pin, sources
 from towpath.jobs.contract import CodeOrigin, Surroundings, code_origin, shortened
 from towpath.jobs.images import Environment, ImageMap
 from towpath.jobs.kinds import JobStatus, is_terminal
@@ -29,6 +30,7 @@ from towpath.lineage import (
     EnvironmentFacts,
     Graph,
     JobFacts,
+    artifact_graph,
     environment_graph,
     job_graph,
     record,
@@ -36,7 +38,32 @@ from towpath.lineage import (
 
 STOP_REPEAT_S = 10.0  #: a stop whose effect is not seen is asked for again after this time
 
-DatasetOf = Callable[[Transaction, ObjectRef], str | None]
+
+class DatasetUse(Protocol):
+    """A dataset version, and those of a job's inputs that belong to it."""
+
+    @property
+    def name(self) -> str:
+        """DATASET/VERSION."""
+
+    @property
+    def refs(self) -> tuple[ObjectRef, ...]:
+        """The inputs."""
+
+
+class CheckOut(Protocol):
+    """Records that a job reads these objects, and returns the dataset versions that they belong to."""
+
+    def __call__(
+        self, transaction: Transaction, refs: Iterable[ObjectRef], *, principal: str, reader: str
+    ) -> Sequence[DatasetUse]: ...
+
+
+def no_datasets(
+    transaction: Transaction, refs: Iterable[ObjectRef], *, principal: str, reader: str
+) -> Sequence[DatasetUse]:
+    """Implements `CheckOut` for a platform without datasets."""
+    return ()
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +95,12 @@ class Record(msgspec.Struct, frozen=True):
     graph: Graph
 
 
+class Read(msgspec.Struct, frozen=True):
+    """Fact: the job is given these inputs."""
+
+    inputs: tuple[PinnedInput, ...]
+
+
 class Publish(msgspec.Struct, frozen=True):
     """Fact: staged files become object versions."""
 
@@ -86,7 +119,7 @@ class JobController:
         backend: ComputeBackend,
         images: ImageMap,
         surroundings: Surroundings,
-        dataset_of: DatasetOf = lambda transaction, ref: None,
+        check_out: CheckOut = no_datasets,
     ) -> None:
         self.kind = strategy.kind.noun
         self._strategy = strategy
@@ -95,7 +128,7 @@ class JobController:
         self._backend = backend
         self._images = images
         self._surroundings = surroundings
-        self._dataset_of = dataset_of
+        self._check_out = check_out
 
     # observing
 
@@ -194,10 +227,12 @@ class JobController:
         state = resource.state
         if self._strategy.secondary and attempt > 1:
             state = with_secondary(state, "Restarting", now)
+        first = not again and attempt == 1
+        recorded = () if again else (Record(environment_graph(_environment_facts(environment))),)
         return Decision(
             state=with_run(state, run),
-            events=() if again or attempt > 1 else (self._event(resource, JobStatus.IN_PROGRESS, now),),
-            facts=() if again else (Record(environment_graph(_environment_facts(environment))),),
+            events=(self._event(resource, JobStatus.IN_PROGRESS, now),) if first else (),
+            facts=(*recorded, Read(run.inputs)) if first else recorded,
             effects=(Submit(job),),
         )
 
@@ -325,7 +360,7 @@ class JobController:
         )
         return job_graph(
             facts,
-            inputs=_read(run.inputs),
+            inputs=[artifact for pinned in run.inputs for _, artifact in _artifacts(pinned)],
             outputs=[
                 Artifact(
                     bucket=version.bucket,
@@ -345,13 +380,16 @@ class JobController:
     # writing and acting
 
     def apply(self, transaction: Transaction, resource: Resource, decision: Decision) -> None:
-        """Publish staged files and record lineage, in the transaction that ends the job."""
+        """Publish staged files and record lineage and check-outs, in the transaction that tells of them."""
         for fact in decision.facts:
-            if isinstance(fact, Publish):
-                for version, path in fact.versions:
-                    self._publish(transaction, version, path)
-            elif isinstance(fact, Record):
-                record(transaction, self._with_datasets(transaction, resource, fact.graph))
+            match fact:
+                case Publish(versions=versions):
+                    for version, path in versions:
+                        self._publish(transaction, version, path)
+                case Record(graph=graph):
+                    record(transaction, graph)
+                case Read(inputs=inputs):
+                    self._read(transaction, resource, inputs)
 
     def _publish(self, transaction: Transaction, version: ObjectVersion, path: str) -> None:
         assert version.blob is not None
@@ -361,21 +399,13 @@ class JobController:
         self._objects.adopt(path, blob)
         transaction.objects.put(version)
 
-    def _with_datasets(self, transaction: Transaction, resource: Resource, graph: Graph) -> Graph:
-        """Return the graph with the dataset versions that the job's inputs belong to."""
-        run = run_of(resource)
-        if run is None:
-            return graph
-        datasets: dict[str, str] = {}
-        for artifact in _read(run.inputs):
-            dataset = self._dataset_of(transaction, ObjectRef(artifact.bucket, artifact.key, artifact.version_id))
-            if dataset is not None:
-                datasets[artifact.id] = dataset
-        nodes = tuple(
-            replace(node, properties={**node.properties, "dataset": datasets[node.id]}) if node.id in datasets else node
-            for node in graph.nodes
-        )
-        return replace(graph, nodes=nodes)
+    def _read(self, transaction: Transaction, resource: Resource, inputs: tuple[PinnedInput, ...]) -> None:
+        """Record which dataset versions a job was given; their files say so in the lineage from then on."""
+        given = {item.ref: artifact for pinned in inputs for item, artifact in _artifacts(pinned)}
+        uses = self._check_out(transaction, given, principal=resource.created_by, reader=resource.arn)
+        for use in uses:
+            files = (replace(given[ref], dataset=use.name) for ref in use.refs)
+            record(transaction, artifact_graph(files))
 
     def act(self, resource: Resource, decision: Decision) -> None:
         """Start or stop the attempt on the back end, which answers a repeat with what it did before."""
@@ -419,20 +449,20 @@ def _version(key: str, index: int, staged: StagedFile, resource: Resource, now: 
     )
 
 
-def _read(inputs: tuple[PinnedInput, ...]) -> list[Artifact]:
-    return [
-        Artifact(
-            bucket=item.bucket,
-            key=item.key,
-            version_id=item.version_id,
-            sha256=item.sha256,
-            size=item.size,
-            role=pinned.role.value,
-            name=pinned.name,
+def _artifacts(pinned: PinnedInput) -> Iterator[tuple[PinnedObject, Artifact]]:
+    for item in pinned.objects:
+        yield (
+            item,
+            Artifact(
+                bucket=item.bucket,
+                key=item.key,
+                version_id=item.version_id,
+                sha256=item.sha256,
+                size=item.size,
+                role=pinned.role.value,
+                name=pinned.name,
+            ),
         )
-        for pinned in inputs
-        for item in pinned.objects
-    ]
 
 
 def _environment_facts(environment: Environment) -> EnvironmentFacts:

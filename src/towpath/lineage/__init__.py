@@ -11,17 +11,17 @@ from towpath.lineage.model import (
     Node,
     NodeType,
     artifact,
+    artifact_graph,
     endpoint_graph,
     environment_graph,
     job_graph,
     model_graph,
     model_package_graph,
 )
-from towpath.lineage.query import OPERATIONS, downstream, summary_of, upstream
+from towpath.lineage.query import downstream, operations, summary_of, upstream
 from towpath.lineage.record import artifact_at, record
 
 __all__ = [
-    "OPERATIONS",
     "Artifact",
     "Association",
     "CodeFacts",
@@ -33,12 +33,14 @@ __all__ = [
     "NodeType",
     "artifact",
     "artifact_at",
+    "artifact_graph",
     "downstream",
     "endpoint_graph",
     "environment_graph",
     "job_graph",
     "model_graph",
     "model_package_graph",
+    "operations",
     "record",
     "summary_of",
     "upstream",

@@ -166,6 +166,11 @@ def environment_graph(environment: EnvironmentFacts) -> Graph:
     return Graph((Node(environment.id, NodeType.ENVIRONMENT, properties),))
 
 
+def artifact_graph(artifacts: Iterable[Artifact]) -> Graph:
+    """Return the nodes of artifacts, for something that is known of them before anybody used them."""
+    return Graph(tuple(map(_artifact_node, artifacts)))
+
+
 def _artifact_node(item: Artifact) -> Node:
     properties: Document = {
         "uri": item.uri,

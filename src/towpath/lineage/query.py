@@ -240,4 +240,8 @@ def describe_model_package_lineage(transaction: Transaction, request: Request) -
     return summary_of(transaction, package_given_by(transaction, name))
 
 
-OPERATIONS = (Operation(name="DescribeModelPackageLineage", function=describe_model_package_lineage, writes=False),)
+def operations() -> list[Operation]:
+    """Return the operations on lineage."""
+    return [
+        Operation(name="DescribeModelPackageLineage", function=describe_model_package_lineage, writes=False),
+    ]

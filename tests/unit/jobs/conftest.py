@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
@@ -34,6 +35,7 @@ from towpath.kernel.arns import Home
 from towpath.kernel.clock import VirtualClock
 from towpath.kernel.objects import ObjectRef, ObjectVersion, StoredBlob
 from towpath.kernel.operations import Request
+from towpath.kernel.ports import Transaction
 from towpath.kernel.principals import Caller
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.store import SqliteStore
@@ -124,6 +126,14 @@ class MemoryObjects:
         self.blobs.pop(blob, None)
 
 
+@dataclass(frozen=True)
+class Use:
+    """A dataset version, and the inputs that belong to it."""
+
+    name: str
+    refs: tuple[ObjectRef, ...]
+
+
 class World:
     """Everything a job needs, and short words for what tests do."""
 
@@ -136,6 +146,7 @@ class World:
         self.jobs = Jobs(self.images)
         self.operations = {operation.name: operation for operation in self.jobs.operations()}
         self.datasets: dict[ObjectRef, str] = {}
+        self.check_outs: list[tuple[str, str, str]] = []  #: dataset, who, what
         self.controllers: dict[str, JobController] = {}
         self.engine = self.new_engine()
 
@@ -149,7 +160,7 @@ class World:
                 backend=self.backend,
                 images=self.images,
                 surroundings=SURROUNDINGS,
-                dataset_of=lambda _, ref: self.datasets.get(ref),
+                check_out=self.check_out,
             )
             for strategy in STRATEGIES
         ]
@@ -160,6 +171,14 @@ class World:
             clock=self.clock,
             kinds={kind.noun: kind for kind in KINDS},
         )
+
+    def check_out(
+        self, transaction: Transaction, refs: Iterable[ObjectRef], *, principal: str, reader: str
+    ) -> list[Use]:
+        """Implements `jobs.controller.CheckOut` from what the test said belongs to datasets."""
+        uses = [Use(self.datasets[ref], (ref,)) for ref in refs if ref in self.datasets]
+        self.check_outs += [(use.name, principal, reader) for use in uses]
+        return uses
 
     def put(self, uri: str, data: bytes) -> ObjectVersion:
         bucket, _, key = uri.removeprefix("s3://").partition("/")

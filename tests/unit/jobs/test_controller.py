@@ -172,6 +172,16 @@ def test_an_input_that_belongs_to_a_dataset_says_so_in_the_lineage(world: World)
     node = world.store.read(lambda transaction: transaction.lineage.node(f"artifact:{data.uri}#{data.version_id}"))
     assert node is not None
     assert node[1]["dataset"] == "reviews/3"
+    assert world.check_outs == [("reviews/3", "ada", world.resource("TrainingJob", "train").arn)]
+
+
+def test_a_new_attempt_is_no_new_check_out(training: World) -> None:
+    data = training.store.read(lambda transaction: transaction.objects.get(ObjectRef("b", "data/reviews.csv")))
+    assert data is not None
+    training.datasets[data.ref] = "reviews/3"
+    training.move("TrainingJob", "train", JobObservation(phase=Phase.LOST))
+    assert len(training.backend.jobs) == 2
+    assert training.check_outs == []
 
 
 def test_the_versions_of_the_start_are_used_though_newer_ones_came(training: World) -> None:

@@ -13,7 +13,6 @@ from towpath.kernel.ports import Transaction
 from towpath.kernel.principals import PLATFORM
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.lineage import (
-    OPERATIONS,
     Artifact,
     CodeFacts,
     EnvironmentFacts,
@@ -26,6 +25,7 @@ from towpath.lineage import (
     job_graph,
     model_graph,
     model_package_graph,
+    operations,
     record,
     upstream,
 )
@@ -119,7 +119,7 @@ def tell(store: SqliteStore) -> None:
 
 
 def asked(store: SqliteStore, name: str) -> Document:
-    (operation,) = OPERATIONS
+    (operation,) = operations()
     request = Request(operation=operation.name, input={"ModelPackageName": name}, caller=PLATFORM)
     return store.read(lambda transaction: operation.function(transaction, request))
 
