@@ -1,0 +1,220 @@
+"""Unmodified boto3 puts objects and makes datasets of them, over HTTP."""
+
+import hashlib
+import os
+import random
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.session
+import pytest
+import uvicorn
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from towpath.gateway import Gateway, KnownPrincipals, application
+from towpath.gateway.service_models import OURS
+from towpath.gateway.services.s3 import S3Service
+from towpath.kernel.arns import Home
+from towpath.kernel.principals import Principal
+from towpath.objects import FolderObjects, create_default_bucket, operations
+from towpath.store import SqliteStore
+
+pytestmark = pytest.mark.slow
+
+HOME = Home("123456789012", "us-east-1")
+ADA = Principal(name="ada", access_key="AKIAADA", secret_key="ada/secret+key", token="ada-token")
+BUCKET = "sagemaker-us-east-1-123456789012"
+MiB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("home")
+    store = SqliteStore(folder / "towpath.db", home=HOME)
+    store.write(create_default_bucket)
+    gateway = Gateway(
+        store=store,
+        operations={operation.name: operation for operation in operations()},
+        principals=KnownPrincipals([ADA]),
+        home=HOME,
+        s3=S3Service(store, FolderObjects(folder / "objects"), HOME),
+    )
+    listening = socket.create_server(("127.0.0.1", 0))
+    running = uvicorn.Server(uvicorn.Config(application(gateway), log_config=None, access_log=False))
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        running.should_exit = True
+        thread.join(20)
+        store.close()
+        listening.close()
+    assert not thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def session() -> boto3.Session:
+    inner = botocore.session.Session()
+    inner.get_component("data_loader").search_paths.append(str(OURS))
+    return boto3.Session(
+        aws_access_key_id=ADA.access_key,
+        aws_secret_access_key=ADA.secret_key,
+        region_name="us-east-1",
+        botocore_session=inner,
+    )
+
+
+@pytest.fixture(scope="module")
+def s3(session: boto3.Session, url: str) -> Any:
+    return session.client("s3", endpoint_url=url, config=Config(retries={"max_attempts": 1}))
+
+
+@pytest.fixture(scope="module")
+def towpath(session: boto3.Session, url: str) -> Any:
+    return session.client("towpath", endpoint_url=url, config=Config(retries={"max_attempts": 1}))
+
+
+def code_of(call: Callable[..., Any], **arguments: Any) -> str:
+    with pytest.raises(ClientError) as caught:
+        call(**arguments)
+    return str(caught.value.response["Error"]["Code"])
+
+
+def test_a_file_of_20_mb_goes_up_in_parts_and_comes_back_whole(s3: Any, tmp_path: Path) -> None:
+    source, target = tmp_path / "model.safetensors", tmp_path / "back"
+    source.write_bytes(random.Random(1).randbytes(20 * MiB + 17))
+    s3.upload_file(str(source), BUCKET, "weights/model.safetensors", ExtraArgs={"Metadata": {"kind": "weights"}})
+    head = s3.head_object(Bucket=BUCKET, Key="weights/model.safetensors")
+    assert head["ETag"].strip('"').endswith("-3")
+    assert head["ContentLength"] == 20 * MiB + 17
+    assert head["Metadata"] == {"kind": "weights"}
+    s3.download_file(BUCKET, "weights/model.safetensors", str(target))
+    assert hashlib.sha256(target.read_bytes()).digest() == hashlib.sha256(source.read_bytes()).digest()
+
+
+def test_parts_of_one_upload_may_come_at_once_and_by_sha256(s3: Any) -> None:
+    content = os.urandom(16 * MiB)
+    config = TransferConfig(multipart_threshold=5 * MiB, multipart_chunksize=5 * MiB, max_concurrency=8)
+    arguments = {"ChecksumAlgorithm": "SHA256"}
+    s3.upload_fileobj(BytesIO(content), BUCKET, "parallel", Config=config, ExtraArgs=arguments)
+    assert s3.get_object(Bucket=BUCKET, Key="parallel")["Body"].read() == content
+
+
+def test_keys_of_every_script_are_kept_and_listed_by_their_bytes(s3: Any) -> None:
+    keys = [
+        "größe/ä b+c&=%2F.txt",
+        "日本/レビュー.csv",
+        "emoji/\U0001f600",
+        "e\u0301/decomposed",
+        "\u00e9/composed",
+        "a//b",
+        "~!*'()",
+    ]
+    for key in keys:
+        s3.put_object(Bucket=BUCKET, Key="keys/" + key, Body=key.encode())
+    listed = [
+        item["Key"].removeprefix("keys/") for item in s3.list_objects_v2(Bucket=BUCKET, Prefix="keys/")["Contents"]
+    ]
+    assert listed == sorted(keys, key=str.encode)
+    for key in keys:
+        assert s3.get_object(Bucket=BUCKET, Key="keys/" + key)["Body"].read() == key.encode()
+
+
+def test_paginators_walk_all_keys_and_folders(s3: Any) -> None:
+    keys = [f"pages/{folder}/{number}" for folder in "abc" for number in range(3)] + ["pages/top"]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda key: s3.put_object(Bucket=BUCKET, Key=key, Body=b"x"), keys))
+    pages = s3.get_paginator("list_objects_v2").paginate(
+        Bucket=BUCKET, Prefix="pages/", PaginationConfig={"PageSize": 2}
+    )
+    assert [item["Key"] for page in pages for item in page["Contents"]] == keys
+    folded = s3.get_paginator("list_objects_v2").paginate(
+        Bucket=BUCKET, Prefix="pages/", Delimiter="/", PaginationConfig={"PageSize": 2}
+    )
+    assert [item["Prefix"] for page in folded for item in page.get("CommonPrefixes", [])] == [
+        "pages/a/",
+        "pages/b/",
+        "pages/c/",
+    ]
+    older = s3.get_paginator("list_objects").paginate(
+        Bucket=BUCKET, Prefix="pages/", Delimiter="/", PaginationConfig={"PageSize": 2}
+    )
+    assert [item["Key"] for page in older for item in page.get("Contents", [])] == ["pages/top"]
+
+
+def test_the_resource_interface_finds_buckets_and_filters_objects(session: boto3.Session, s3: Any, url: str) -> None:
+    s3.put_object(Bucket=BUCKET, Key="resource/x", Body=b"12")
+    bucket = session.resource("s3", endpoint_url=url).Bucket(BUCKET)
+    assert bucket.creation_date is not None
+    assert [(item.key, item.size) for item in bucket.objects.filter(Prefix="resource/")] == [("resource/x", 2)]
+
+
+def test_versions_are_told_and_deleted_objects_come_back(s3: Any) -> None:
+    first = s3.put_object(Bucket=BUCKET, Key="versions", Body=b"1")["VersionId"]
+    s3.put_object(Bucket=BUCKET, Key="versions", Body=b"2")
+    assert s3.get_object(Bucket=BUCKET, Key="versions", VersionId=first)["Body"].read() == b"1"
+    marker = s3.delete_object(Bucket=BUCKET, Key="versions")
+    assert marker["DeleteMarker"] is True
+    assert code_of(s3.get_object, Bucket=BUCKET, Key="versions") == "NoSuchKey"
+    s3.delete_object(Bucket=BUCKET, Key="versions", VersionId=marker["VersionId"])
+    assert s3.get_object(Bucket=BUCKET, Key="versions")["Body"].read() == b"2"
+    assert s3.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
+    assert s3.get_bucket_location(Bucket=BUCKET)["LocationConstraint"] is None
+
+
+def test_refusals_reach_the_client_by_their_codes(s3: Any) -> None:
+    s3.put_object(Bucket=BUCKET, Key="short", Body=b"0123456789")
+    assert code_of(s3.get_object, Bucket=BUCKET, Key="short", Range="bytes=10-") == "InvalidRange"
+    assert code_of(s3.get_object, Bucket=BUCKET, Key="short", IfMatch='"x"') == "PreconditionFailed"
+    assert code_of(s3.put_object, Bucket=BUCKET, Key="short", Body=b"", IfNoneMatch="*") == "PreconditionFailed"
+    assert code_of(s3.get_object, Bucket="no-such-bucket", Key="short") == "NoSuchBucket"
+    assert code_of(s3.put_object, Bucket=BUCKET, Key="short", Body=b"x", ContentMD5="1B2M2Y8AsgTpgAmY7PhCfg==") == (
+        "BadDigest"
+    )
+    assert code_of(s3.get_object_tagging, Bucket=BUCKET, Key="short") == "NotImplemented"
+    owner = {"Bucket": BUCKET, "ExpectedBucketOwner": "999999999999"}
+    assert code_of(s3.head_bucket, **owner) == "403"
+    assert s3.head_bucket(Bucket=BUCKET, ExpectedBucketOwner=HOME.account)["BucketRegion"] == "us-east-1"
+
+
+def test_a_download_that_arrives_changed_would_be_noticed(s3: Any) -> None:
+    content = os.urandom(3 * MiB)
+    s3.put_object(Bucket=BUCKET, Key="verified", Body=content)
+    answer = s3.get_object(Bucket=BUCKET, Key="verified")
+    assert answer["ChecksumSHA256"]
+    assert answer["ChecksumType"] == "FULL_OBJECT"
+    assert b"".join(answer["Body"].iter_chunks(65_536)) == content
+
+
+def test_a_dataset_is_made_checked_out_and_compared(s3: Any, towpath: Any) -> None:
+    s3.put_object(Bucket=BUCKET, Key="datasets/reviews/train.csv", Body=b"one")
+    made = towpath.create_dataset_version(DatasetName="reviews", Description="as collected")
+    assert (made["Version"], made["Created"], made["FileCount"]) == (1, True, 1)
+    assert towpath.create_dataset_version(DatasetName="reviews")["Created"] is False
+    s3.put_object(Bucket=BUCKET, Key="datasets/reviews/train.csv", Body=b"two")
+    s3.put_object(Bucket=BUCKET, Key="datasets/reviews/test.csv", Body=b"three")
+    assert towpath.create_dataset_version(DatasetName="reviews")["Version"] == 2
+    taken = towpath.check_out_dataset(DatasetName="reviews", Version=1)
+    (file,) = taken["Files"]
+    bucket, _, key = file["S3Uri"].removeprefix("s3://").partition("/")
+    assert s3.get_object(Bucket=bucket, Key=key, VersionId=file["VersionId"])["Body"].read() == b"one"
+    (check_out,) = towpath.list_dataset_check_outs(DatasetName="reviews")["CheckOuts"]
+    assert (check_out["Principal"], check_out["Version"]) == ("ada", 1)
+    assert check_out["CheckOutTime"] == taken["CheckOutTime"]
+    found = towpath.diff_dataset_versions(DatasetName="reviews", FromVersion=1, ToVersion=2)
+    assert [item["Path"] for item in found["Added"]] == ["test.csv"]
+    assert [item["Path"] for item in found["Changed"]] == ["train.csv"]
+    pages = towpath.get_paginator("list_dataset_versions").paginate(
+        DatasetName="reviews", PaginationConfig={"PageSize": 1}
+    )
+    assert [item["Version"] for page in pages for item in page["DatasetVersions"]] == [2, 1]
+    assert code_of(towpath.describe_dataset, DatasetName="absent") == "ResourceNotFound"
