@@ -30,7 +30,7 @@ class Condition(Step):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        conditions = [self.if_] if isinstance(self.if_, Predicate) else list(self.if_)
+        conditions = list(self.if_) if isinstance(self.if_, list | tuple) else [self.if_]
         for condition in conditions:
             if not isinstance(condition, Predicate):
                 raise DefinitionError(

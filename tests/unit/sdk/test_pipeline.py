@@ -1,0 +1,152 @@
+"""The definition that a pipeline emits, and what is refused where it is written."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.loaders import Loader
+from botocore.model import ServiceModel, Shape
+
+from towpath.pipelines.checks import accept
+from towpath.pipelines.definition import document, parse
+from towpath.sdk import (
+    Condition,
+    CreateModel,
+    DefinitionError,
+    Fail,
+    Pipeline,
+    Processing,
+    Register,
+    Step,
+    Training,
+    dataset,
+    join,
+    parameter,
+)
+
+GOLDEN = Path(__file__).with_name("reviews.json")
+
+
+class RealShapes:
+    """The shapes of the real API."""
+
+    def __init__(self) -> None:
+        self._model = ServiceModel(Loader().load_service_model("sagemaker", "service-2"))
+
+    def input(self, operation: str) -> Shape | None:
+        return self._model.operation_model(operation).input_shape
+
+    def output(self, operation: str) -> Shape | None:
+        return self._model.operation_model(operation).output_shape
+
+
+def test_the_definition_is_the_recorded_one(pipeline: Pipeline) -> None:
+    """Recorded anew by writing `definition_json()` to the file, after looking at every difference."""
+    assert pipeline.definition() == json.loads(GOLDEN.read_text())
+
+
+def test_the_platform_reads_every_member_of_the_definition_and_finds_no_fault(pipeline: Pipeline) -> None:
+    text = pipeline.definition_json()
+    assert accept(text, RealShapes()) == parse(text)
+    assert document(parse(text))["Steps"] == pipeline.definition()["Steps"]
+
+
+def test_the_code_that_the_definition_names_is_what_is_uploaded(pipeline: Pipeline) -> None:
+    text = pipeline.definition_json()
+    uploads = pipeline.build().uploads
+    assert sorted(upload.key.rpartition("/")[2] for upload in uploads) == [
+        "evaluate.py",
+        "prepare.py",
+        "sourcedir.tar.gz",
+    ]
+    for upload in uploads:
+        assert f"s3://{upload.bucket}/{upload.key}" in text
+
+
+def test_several_processing_files_are_uploaded_side_by_side_and_read_as_one_folder(project: Path) -> None:
+    step = Processing("Prepare", script="prepare.py", include=["train.py"])
+    built = Pipeline("p", steps=[step], root=project).build()
+    uri = built.definition["Steps"][0]["Arguments"]["ProcessingInputs"][-1]["S3Input"]["S3Uri"]
+    assert uri.endswith("/")
+    assert [f"s3://{upload.bucket}/{upload.key}" for upload in built.uploads] == [f"{uri}prepare.py", f"{uri}train.py"]
+
+
+def test_paths_start_from_the_folder_of_the_file_that_makes_the_pipeline(project: Path) -> None:
+    names: dict[str, Any] = {"__file__": str(project / "pipeline.py")}
+    code = "from towpath import Pipeline, Processing\np = Pipeline('p', steps=[Processing('A', script='prepare.py')])"
+    exec(compile(code, names["__file__"], "exec"), names)
+    assert names["p"].root == project
+
+
+def test_parameters_that_steps_use_are_declared_in_the_order_of_use_after_the_listed_ones(project: Path) -> None:
+    listed, used = parameter("Listed", 1), parameter("Used", 2)
+    step = Processing("A", script="prepare.py", arguments=[used, listed])
+    declared = Pipeline("p", steps=[step], parameters=[listed], root=project).definition()["Parameters"]
+    assert [each["Name"] for each in declared] == ["Listed", "Used"]
+
+
+def test_two_different_parameters_of_one_name_are_refused(project: Path) -> None:
+    step = Processing("A", script="prepare.py", arguments=[parameter("P", 1), parameter("P", 2)])
+    with pytest.raises(DefinitionError, match="two different parameters are called 'P'"):
+        Pipeline("p", steps=[step], root=project)
+
+
+def test_two_steps_of_one_name_are_refused_also_inside_a_condition(project: Path) -> None:
+    limit = parameter("Limit", 1)
+    gate = Condition("Gate", if_=limit > 0, then=[Fail("A", message="x")])
+    with pytest.raises(DefinitionError, match="two steps are called 'A'"):
+        Pipeline("p", steps=[Processing("A", script="prepare.py"), gate], root=project)
+
+
+def test_reading_from_a_step_that_is_not_in_the_pipeline_is_refused(project: Path) -> None:
+    lost = Processing("Lost", script="prepare.py", outputs=["x"])
+    for step, told in (
+        (Processing("A", script="prepare.py", inputs={"x": lost.output("x")}), "step A reads from 'Lost'"),
+        (Fail("A", message=join("", lost.json("x", "y"))), "step A reads from 'Lost'"),
+        (Fail("A", message="x", depends_on=[lost]), "step A depends on 'Lost'"),
+        (Condition("A", if_=lost.json("x", "y") > 1, then=[Fail("B", message="")]), "step A reads from 'Lost'"),
+    ):
+        with pytest.raises(DefinitionError, match=told):
+            Pipeline("p", steps=[step], root=project)
+
+
+def test_a_missing_script_is_refused_where_the_pipeline_is_made(project: Path) -> None:
+    with pytest.raises(DefinitionError, match=r"no file 'nothing\.py'"):
+        Pipeline("p", steps=[Processing("A", script="nothing.py")], root=project)
+
+
+def _gate(**members: Any) -> Step:
+    return Condition("A", **members)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: Processing("two words", script="a.py"), "is not a step name"),
+        (lambda: Processing("A", script="a.py", outputs=["x", "x"]), "two outputs called 'x'"),
+        (lambda: Processing("A", script="a.py", inputs={"code": "s3://b/k"}), "cannot be called 'code'"),
+        (lambda: Processing("A", script="a.py", outputs=["x"]).output("y"), "no output 'y'; its outputs: x"),
+        (lambda: Training("A", script="a.py", metrics={"m": "loss"}), "has no group"),
+        (lambda: Training("A", script="a.py", metrics={"m": "("}), "no regular expression"),
+        (lambda: Training("A", script="a.py", hyperparameters={"sagemaker_program": 1}), "reserved"),
+        (lambda: Training("A", script="a.py").metric("m"), "no metric 'm'"),
+        (lambda: Register("A", group="g", model="s3://b/k", approval="Yes"), "is not one of Pending"),
+        (lambda: CreateModel("A"), "give model"),
+        (lambda: _gate(if_=True, then=[]), "True is no condition"),
+        (lambda: _gate(if_=[True], then=[Fail("B", message="")]), "True is no condition"),
+        (lambda: _gate(if_=[], then=[Fail("B", message="")]), "has no condition"),
+        (lambda: _gate(if_=parameter("P", 1) > 0), "decides nothing"),
+        (lambda: dataset("a b"), "is not a dataset name"),
+        (lambda: Pipeline("a b", steps=[Fail("A", message="")]), "is not a pipeline name"),
+        (lambda: Pipeline("p", steps=[]), "has no steps"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_at_once(make: Any, told: str) -> None:
+    with pytest.raises(DefinitionError, match=told):
+        make()
+
+
+def test_a_local_file_is_no_input_and_the_message_says_what_to_do(project: Path) -> None:
+    with pytest.raises(DefinitionError, match=r"cannot read 'reviews\.csv'.*towpath data put"):
+        Pipeline("p", steps=[Processing("A", script="prepare.py", inputs={"x": "reviews.csv"})], root=project)
