@@ -7,6 +7,7 @@ import select
 import shutil
 import signal
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,8 @@ class _Attempt:
             staged = self._stage(reason)
         except Exception as error:  # noqa: BLE001 - an attempt always ends with a manifest that says why
             reason = failure.shortened(f"{type(error).__name__} in the platform's runner: {error}")
+            self.log.say(reason)
+            traceback.print_exc()  # to the log of the runner host
         tree.end_all()  # nothing may write to the outputs any more, and nothing outlives the job
         self._finish(reason, staged)
 
@@ -236,7 +239,7 @@ class _Attempt:
         if self.exit_code == 0:
             return None
         told = self._failure_file()
-        return failure.shortened(told) if told else failure.exit_reason(self.exit_code, self.log.tail)
+        return failure.shortened(told) if told else failure.exit_reason(self.exit_code, list(self.log.tail))
 
     def _failure_file(self) -> str:
         name = self.job.get("failure_file")

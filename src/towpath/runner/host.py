@@ -15,10 +15,10 @@ import socket
 import sys
 import traceback
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from towpath.runner import attempt, probe, syscalls, tree, wake
-from towpath.runner.folder import Settings
+from towpath.runner.folder import MANIFEST, Settings
 
 LOCK = "host.lock"
 SOCKET = "host"
@@ -66,11 +66,18 @@ def _serve_and_exit(folder: Path, ready: int) -> NoReturn:
     os._exit(code)
 
 
+class _Runner(NamedTuple):
+    """A living runner."""
+
+    pid: int
+    attempt: Path
+
+
 class _Host:
     """The listening socket, its clients and the living runners."""
 
     def __init__(self, folder: Path) -> None:
-        self.runners: dict[str, int] = {}  #: pid by key
+        self.runners: dict[str, _Runner] = {}  #: by key
         self._selector = selectors.DefaultSelector()
         self._buffers: dict[socket.socket, bytes] = {}
         self._ending = False
@@ -137,9 +144,13 @@ class _Host:
                 return {"error": f"The runner host could not start a runner: {error}"}
         if do == "runner":
             self._reap()
-            return {"pid": self.runners.get(request["key"])}
+            runner = self.runners.get(request["key"])
+            return {"pid": runner.pid if runner else None}
         if do == "end":
             self._reap()
+            for runner in list(self.runners.values()):
+                if (runner.attempt / MANIFEST).exists():  # about to end, and whoever asks saw the manifest
+                    self._note_end(*os.waitpid(runner.pid, 0))
             if not self.runners:
                 self._ending = True
                 self._socket.unlink(missing_ok=True)
@@ -151,12 +162,13 @@ class _Host:
     def _start(self, request: dict[str, Any]) -> int:
         key = request["key"]
         if key in self.runners:
-            return self.runners[key]
+            return self.runners[key].pid
         settings = Settings(**{**request["settings"], "needed": tuple(request["settings"]["needed"])})
+        attempt_folder = Path(request["attempt"])
         pid = os.fork()
         if pid == 0:
-            self._become_runner(Path(request["attempt"]), settings)
-        self.runners[key] = pid
+            self._become_runner(attempt_folder, settings)
+        self.runners[key] = _Runner(pid, attempt_folder)
         return pid
 
     def _become_runner(self, folder: Path, settings: Settings) -> NoReturn:
@@ -180,21 +192,22 @@ class _Host:
         with contextlib.suppress(BlockingIOError):
             while os.read(self._signals, 64):
                 pass
-        died = False
         with contextlib.suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if pid == 0:
                     break
-                died = died or status != 0
-                self.runners = {key: runner for key, runner in self.runners.items() if runner != pid}
-        if died:
+                self._note_end(pid, status)
+
+    def _note_end(self, pid: int, status: int) -> None:
+        self.runners = {key: runner for key, runner in self.runners.items() if runner.pid != pid}
+        if status != 0:  # killed, so it could not end its descendants
             self._end_orphans()
 
     def _end_orphans(self) -> None:
         """Kill children that are no runners: the descendants of a runner that died before it could end them."""
         with contextlib.suppress(ChildProcessError):
-            while orphans := set(tree.children(os.getpid())) - set(self.runners.values()):
+            while orphans := set(tree.children(os.getpid())) - {runner.pid for runner in self.runners.values()}:
                 for pid in {*orphans, *(below for orphan in orphans for below in tree.descendants(orphan))}:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)

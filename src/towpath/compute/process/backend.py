@@ -41,8 +41,8 @@ _manifests = msgspec.json.Decoder(Manifest)
 class ProcessBackend:
     """Runs each job as a process of this host under a runner of its own. Implements `ComputeBackend`.
 
-    Everything is found again by reading the attempts' folders, so this object may be thrown away at any time, and several
-    may look at the same folder; wake-ups go to the one that called `watch` last.
+    Everything is found again by reading the attempts' folders, so this object may be thrown away at any time, and
+    several may look at the same folder; wake-ups go to the one that called `watch` last.
     """
 
     def __init__(
@@ -84,7 +84,9 @@ class ProcessBackend:
     def submit(self, job: JobSpec) -> None:
         """Start the job unless its key was submitted before. Durable before anything runs.
 
-        An attempt that was recorded but claimed by no runner, because the platform died in between, is handed over again.
+        An attempt that was recorded but claimed by no runner, because the platform died in between, is handed over
+        again.
+
         Raises:
             Invalid: the key cannot name a folder.
             Unavailable: the runner host cannot be started.
@@ -136,7 +138,7 @@ class ProcessBackend:
     def stop(self, key: str, *, at_once: bool = False) -> None:
         """Ask the attempt to stop; one that has ended or never began is left as it is.
 
-        The request lies on disk before the runner is told, so a runner that has not claimed the attempt yet finds it there.
+        The request lies on disk before the runner is told, so one that has not claimed the attempt yet finds it.
         """
         folder = self._folder(key)
         if not (folder / JOB).exists() or (folder / MANIFEST).exists():
@@ -204,9 +206,7 @@ class ProcessBackend:
 
     def _folder(self, key: str) -> Path:
         if not _KEY.fullmatch(key):
-            raise Invalid(
-                f"{key!r} cannot be the key of an attempt: letters, digits, '.', '_' and '-' only, at most 200"
-            )
+            raise Invalid(f"{key!r} cannot be an attempt's key: letters, digits, '.', '_' and '-' only, at most 200")
         return self._jobs / key
 
     def _is_recorded(self, folder: Path) -> bool:

@@ -53,7 +53,7 @@ class HostLink:
         return None if answer is None else answer["pid"]
 
     def end(self) -> list[str]:
-        """Ask the host to end itself; return the keys of the jobs that keep it alive, none if it ended or was not there."""
+        """Ask the host to end itself; return the keys of the jobs that keep it, none if it ended or was not there."""
         answer = self._ask_if_there({"do": "end"})
         if answer is None:
             return []

@@ -107,8 +107,7 @@ class Watcher:
     def _tell(self, key: str) -> None:
         try:
             self._notify(key)
-        except Exception:
-            # The listener's fault must not leave all other attempts unwatched.
+        except Exception:  # noqa: BLE001 - the listener's fault must not leave all other attempts unwatched
             _log.exception("the listener for attempt %s failed", key)
 
 
