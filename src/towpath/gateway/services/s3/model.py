@@ -5,18 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
 
+from towpath.gateway.errors import Protocol, wire_error
 from towpath.gateway.protocols.rest_xml import XML_TYPE, to_xml
 from towpath.kernel.arns import Home
-from towpath.kernel.errors import (
-    Conflict,
-    Denied,
-    Invalid,
-    LimitExceeded,
-    NotFound,
-    TowpathError,
-    Unavailable,
-    Unsupported,
-)
+from towpath.kernel.errors import TowpathError
 from towpath.kernel.objects import ObjectStore
 from towpath.kernel.ports import Store
 from towpath.kernel.principals import Caller
@@ -84,27 +76,12 @@ class S3Error(TowpathError):
         self.headers = dict(headers or {})
 
 
-#: HTTP status of the codes of S3. Source: Amazon S3 API Reference, "Error Responses".
+#: HTTP status of the codes that the operations here answer with, where it is not 400.
+#: Source: Amazon S3 API Reference, "Error Responses".
 STATUS: Mapping[str, int] = {
     "AccessDenied": 403,
-    "BadDigest": 400,
     "BucketAlreadyOwnedByYou": 409,
-    "EntityTooSmall": 400,
-    "EntityTooLarge": 400,
-    "IllegalLocationConstraintException": 400,
-    "IncompleteBody": 400,
-    "InternalError": 500,
-    "InvalidAccessKeyId": 403,
-    "InvalidArgument": 400,
-    "InvalidBucketName": 400,
-    "InvalidDigest": 400,
-    "InvalidPart": 400,
-    "InvalidPartOrder": 400,
     "InvalidRange": 416,
-    "InvalidRequest": 400,
-    "KeyTooLongError": 400,
-    "MalformedXML": 400,
-    "MetadataTooLarge": 400,
     "MethodNotAllowed": 405,
     "MissingContentLength": 411,
     "NoSuchBucket": 404,
@@ -112,38 +89,27 @@ STATUS: Mapping[str, int] = {
     "NoSuchUpload": 404,
     "NoSuchVersion": 404,
     "NotImplemented": 501,
-    "OperationAborted": 409,
     "PreconditionFailed": 412,
-    "RequestTimeTooSkewed": 403,
-    "SignatureDoesNotMatch": 403,
-    "SlowDown": 503,
-    "XAmzContentSHA256Mismatch": 400,
 }
-#: Codes of the kinds of our own errors that carry none.
-_CODES: tuple[tuple[type[TowpathError], str], ...] = (
-    (Denied, "AccessDenied"),
-    (Invalid, "InvalidRequest"),
-    (NotFound, "NoSuchKey"),
-    (Conflict, "OperationAborted"),
-    (LimitExceeded, "SlowDown"),
-    (Unsupported, "NotImplemented"),
-    (Unavailable, "SlowDown"),
-)
 
 
-def error_response(error: Exception, *, request_id: str, resource: str = "/", method: str = "GET") -> S3Response:
-    """Return the answer that tells an S3 client of `error`; what is not an error of ours becomes InternalError."""
-    code, message = "InternalError", "The server met an error that it does not know. Its log says more."
-    headers: dict[str, str] = {}
-    if isinstance(error, TowpathError):
-        message = error.message
-        code = error.code or next((name for kind, name in _CODES if isinstance(error, kind)), code)
+def error_response(error: TowpathError, request: S3Request) -> S3Response:
+    """Return the answer that tells an S3 client of `error`."""
     if isinstance(error, S3Error):
-        headers.update(error.headers)
-    document = {"Code": code, "Message": message, "Resource": resource, "RequestId": request_id}
-    body = b"" if method == "HEAD" else to_xml("Error", document)
-    headers |= {"content-type": XML_TYPE, "content-length": str(len(body)), "x-amz-request-id": request_id}
-    return S3Response(status=STATUS.get(code, HTTPStatus.BAD_REQUEST), headers=headers, body=body)
+        code, status, headers = error.code, STATUS.get(error.code or "", 400), error.headers
+    else:
+        told = wire_error(error, Protocol.REST_XML)
+        code, status, headers = told.code, told.status, {}
+    document = {
+        "Code": code,
+        "Message": error.message,
+        "Resource": request.resource,
+        "RequestId": request.caller.request_id,
+    }
+    body = b"" if request.method == "HEAD" else to_xml("Error", document)
+    return S3Response(
+        status=status, headers={**headers, "content-type": XML_TYPE, "content-length": str(len(body))}, body=body
+    )
 
 
 def xml_response(

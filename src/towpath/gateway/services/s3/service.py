@@ -108,9 +108,7 @@ class S3Service:
         try:
             response = self._answer(request)
         except TowpathError as error:
-            response = error_response(
-                error, request_id=request.caller.request_id, resource=request.resource, method=request.method
-            )
+            response = error_response(error, request)
         headers = {"x-amz-request-id": request.caller.request_id, **response.headers}
         return S3Response(status=response.status, headers=headers, body=response.body)
 

@@ -1,10 +1,14 @@
 """Requests are told apart as the published model of S3 tells them apart."""
 
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
 from towpath.gateway.services.s3.model import S3Request, error_response, http_date
 from towpath.gateway.services.s3.service import OPERATIONS, SUBRESOURCES, _published, route_of
+from towpath.kernel.errors import Unavailable
 from towpath.kernel.principals import Caller
 
 MODEL = ServiceModel(Loader().load_service_model("s3", "service-2"))
@@ -35,18 +39,15 @@ def test_parameters_that_only_describe_do_not_make_another_operation() -> None:
     assert route_of(plain) == route_of(described)
 
 
-def test_an_error_that_is_not_ours_tells_nothing_of_the_inside() -> None:
-    answer = error_response(RuntimeError("/secret/path"), request_id="r")
-    assert answer.status == 500
+def test_errors_of_other_parts_are_told_in_the_words_of_s3() -> None:
+    request = S3Request(method="GET", bucket="b", key="k", caller=CALLER)
+    answer = error_response(Unavailable("The store is closed."), request)
+    assert answer.status == 503
     assert isinstance(answer.body, bytes)
-    assert b"InternalError" in answer.body
-    assert b"secret" not in answer.body
+    assert b"<Code>ServiceUnavailable</Code><Message>The store is closed.</Message>" in answer.body
 
 
 def test_times_in_headers_are_the_ones_of_http() -> None:
-    from datetime import UTC, datetime
-    from email.utils import format_datetime
-
     for month in range(1, 13):
         at = datetime(2026, month, 7, 3, 4, 5, tzinfo=UTC)
         assert http_date(at) == format_datetime(at, usegmt=True)
