@@ -23,6 +23,8 @@ from towpath.runner.folder import MANIFEST, Settings
 LOCK = "host.lock"
 SOCKET = "host"
 LOG = "host.log"
+#: How often an idle host looks whether its home is still there.
+_LOOK_HOME_S = 60.0
 
 
 def start(folder: str) -> int:
@@ -103,7 +105,7 @@ class _Host:
     def serve(self) -> None:
         """Answer until asked to end."""
         while not self._ending:
-            for key, _ in self._selector.select():
+            for key, _ in self._selector.select(_LOOK_HOME_S):
                 if key.fileobj is self._listener:
                     client, _ = self._listener.accept()
                     self._buffers[client] = b""
@@ -112,6 +114,8 @@ class _Host:
                     self._reap()
                 elif isinstance(key.fileobj, socket.socket):
                     self._read(key.fileobj)
+            if not self.runners and not self._socket.exists():
+                return  # the home was removed, so nobody can ask for anything any more
 
     def _read(self, client: socket.socket) -> None:
         try:
@@ -149,7 +153,8 @@ class _Host:
         if do == "end":
             self._reap()
             for runner in list(self.runners.values()):
-                if (runner.attempt / MANIFEST).exists():  # about to end, and whoever asks saw the manifest
+                # Whoever asks has seen the manifest, and perhaps forgotten the attempt; the runner is about to end.
+                if (runner.attempt / MANIFEST).exists() or not runner.attempt.exists():
                     self._note_end(*os.waitpid(runner.pid, 0))
             if not self.runners:
                 self._ending = True

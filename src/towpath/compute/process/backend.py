@@ -183,7 +183,7 @@ class ProcessBackend:
         shutil.rmtree(gone)
 
     def watch(self, wake: Callable[[str], None]) -> None:
-        """Call `wake(key)`, in a thread of this object, whenever an attempt may have news. Once now for each on disk."""
+        """Call `wake(key)`, in a thread of this object, when an attempt may have news, and now for each on disk."""
         if self._watcher is not None:
             self._watcher.close()
         for gone in self._jobs.glob(f"{_FORGOTTEN}*"):

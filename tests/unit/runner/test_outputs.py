@@ -1,0 +1,96 @@
+import hashlib
+import os
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from towpath.runner.outputs import resolve_inside, stage
+
+
+@pytest.fixture
+def ml(tmp_path: Path) -> Path:
+    folder = tmp_path / "ml"
+    folder.mkdir()
+    return folder
+
+
+def output(path: str = "out", mode: str = "files", key: str = "prefix") -> dict[str, Any]:
+    return {"name": "o", "path": path, "bucket": "b", "key": key, "mode": mode}
+
+
+def quiet(sentence: str) -> None:
+    pytest.fail(f"unexpected: {sentence}")
+
+
+def test_keys_are_the_prefix_and_the_relative_path(ml: Path, tmp_path: Path) -> None:
+    (ml / "out/deep").mkdir(parents=True)
+    (ml / "out/deep/a").write_text("a")
+    assert [item["key"] for item in stage([output()], ml, tmp_path / "s1", quiet)] == ["prefix/deep/a"]
+    assert [item["key"] for item in stage([output(key="p/")], ml, tmp_path / "s2", quiet)] == ["p/deep/a"]
+    assert [item["key"] for item in stage([output(key="")], ml, tmp_path / "s3", quiet)] == ["deep/a"]
+
+
+def test_a_file_where_a_folder_was_announced_is_kept(ml: Path, tmp_path: Path) -> None:
+    (ml / "out").write_text("x")
+    assert [item["key"] for item in stage([output()], ml, tmp_path / "s", quiet)] == ["prefix/out"]
+
+
+def test_a_folder_that_was_never_made_gives_no_files_but_an_empty_archive(ml: Path, tmp_path: Path) -> None:
+    assert stage([output()], ml, tmp_path / "s1", quiet) == []
+    (staged,) = stage([output(mode="archive", key="m.tar.gz")], ml, tmp_path / "s2", quiet)
+    with tarfile.open(staged["path"]) as archive:
+        assert archive.getnames() == []
+
+
+def test_an_archive_keeps_the_right_to_execute_and_nothing_else_of_the_host(ml: Path, tmp_path: Path) -> None:
+    (ml / "out").mkdir()
+    (ml / "out/run.sh").write_text("x")
+    (ml / "out/run.sh").chmod(0o775)
+    (ml / "out/data").write_text("y")
+    (staged,) = stage([output(mode="archive", key="m.tar.gz")], ml, tmp_path / "s", quiet)
+    with tarfile.open(staged["path"]) as archive:
+        members = {member.name: member for member in archive}
+    assert members["run.sh"].mode == 0o755
+    assert members["data"].mode == 0o644
+    assert {(member.uid, member.gid, member.uname, member.mtime) for member in members.values()} == {(0, 0, "", 0)}
+    content = Path(staged["path"]).read_bytes()
+    assert staged["sha256"] == hashlib.sha256(content).hexdigest()
+    assert staged["size"] == len(content)
+
+
+def test_what_is_neither_file_nor_folder_is_left_out_with_a_word(ml: Path, tmp_path: Path) -> None:
+    (ml / "out").mkdir()
+    os.mkfifo(ml / "out/pipe")
+    (ml / "out").joinpath(os.fsdecode(b"bad\xff")).write_text("x")
+    said: list[str] = []
+    assert stage([output()], ml, tmp_path / "s", said.append) == []
+    assert len(said) == 2
+    assert any("pipe is neither file nor folder" in sentence for sentence in said)
+
+
+def test_the_output_folder_itself_may_not_be_a_link_out(ml: Path, tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets/key").write_text("secret")
+    (ml / "out").symlink_to(tmp_path / "secrets")
+    assert stage([output()], ml, tmp_path / "s", quiet) == []
+
+
+@pytest.mark.parametrize(
+    ("target", "inside"),
+    [
+        ("real", "real"),
+        ("/opt/ml/real", "real"),
+        ("./deep/../real", "real"),
+        ("/opt/ml", ""),
+        ("/opt/mlflow", None),
+        ("/etc/passwd", None),
+        ("../outside", None),
+        ("/opt/ml/../outside", None),
+        ("link", None),
+    ],
+)
+def test_links_are_followed_as_the_job_sees_them(ml: Path, target: str, inside: str | None) -> None:
+    (ml / "link").symlink_to(target)
+    assert resolve_inside(ml, "link") == (None if inside is None else ml / inside)
