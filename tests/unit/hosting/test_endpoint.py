@@ -27,6 +27,7 @@ from towpath.hosting.model import (
     Seen,
     Stage,
     VariantPlan,
+    attempt_key,
     state_document,
 )
 from towpath.hosting.routing import Entry
@@ -72,6 +73,7 @@ class EndpointLife(RuleBasedStateMachine):
         self.removed = False
         self.next_plan: FleetPlan | PlanFailed = plan("c1", [1])
         self.phases: dict[str, Phase] = {}
+        self.silent: set[str] = set()  #: ready by their own word, and yet they do not answer
         self.submitted: set[str] = set()
         self.entry: Entry | None = None
         self.requests: dict[str, int] = {}
@@ -93,7 +95,7 @@ class EndpointLife(RuleBasedStateMachine):
                 key: Seen(
                     phase=self.phases.get(key, Phase.ABSENT),
                     address=f"/{key}",
-                    answers=self.phases.get(key) is Phase.READY,
+                    answers=self.phases.get(key) is Phase.READY and key not in self.silent,
                     reason="died" if self.phases.get(key) is Phase.FINISHED else None,
                 )
                 for key in keys
@@ -108,10 +110,19 @@ class EndpointLife(RuleBasedStateMachine):
         assert outcome == decide(self.endpoint, seen, self.now), "deciding is repeatable"
         stored = view(EndpointState, state_document(outcome.state))
         assert stored == outcome.state, "what is stored says everything"
+        for effect in outcome.effects:
+            if isinstance(effect, Stop):
+                self.check_stop(effect.key)
         self.endpoint = replace(self.endpoint, state=stored, status=outcome.status)
         self.removed = outcome.removed
         self.due = outcome.due_at
         return outcome.effects
+
+    def check_stop(self, key: str) -> None:
+        assert key not in self.routed(), "it was routed when its requests were counted"
+        if self.requests.get(key) and self.endpoint.status is not EndpointStatus.DELETING:
+            (fleet,) = [f for f in self.endpoint.state.fleets if f.generation == int(key.split("-")[1])]
+            assert fleet.drain_until is not None and fleet.drain_until <= self.now, "a request is cut off"
 
     def carry_out(self, effect: Effect) -> None:
         match effect:
@@ -135,13 +146,27 @@ class EndpointLife(RuleBasedStateMachine):
         return {target.key for target in self.entry.targets} if self.entry else set()
 
     @precondition(lambda self: not self.removed)
-    @rule(carried_out=st.integers(0, 6), crash=st.booleans())
-    def turn(self, carried_out: int, crash: bool) -> None:
-        effects = self.decide_and_commit()
-        for effect in effects[: carried_out if crash else len(effects)]:
+    @rule()
+    def turn(self) -> None:
+        for effect in self.decide_and_commit():
             self.carry_out(effect)
-        if crash:
-            self.entry = None  # the routes live in memory
+
+    @precondition(lambda self: not self.removed)
+    @rule(carried_out=st.integers(0, 6))
+    def turn_that_crashes(self, carried_out: int) -> None:
+        for effect in self.decide_and_commit()[:carried_out]:
+            self.carry_out(effect)
+        self.entry = None  # the routes live in memory
+
+    @precondition(lambda self: not self.removed)
+    @rule()
+    def all_goes_well(self) -> None:
+        self.settle()
+        for key, phase in self.phases.items():
+            if phase in {Phase.STARTING, Phase.RUNNING}:
+                self.phases[key] = Phase.READY
+        self.silent.clear()
+        self.settle()
 
     def settle(self) -> None:
         """Let the platform work until it has nothing to do now."""
@@ -161,7 +186,16 @@ class EndpointLife(RuleBasedStateMachine):
     def something_happens_to_an_instance(self, data: st.DataObject, phase: Phase) -> None:
         alive = sorted(key for key, now in self.phases.items() if now in ALIVE)
         if alive:
-            self.phases[data.draw(st.sampled_from(alive))] = phase
+            key = data.draw(st.sampled_from(alive))
+            self.phases[key] = phase
+            healthy = {
+                attempt_key(UID, fleet, instance)
+                for fleet in self.endpoint.state.fleets
+                for instance in fleet.instances
+                if instance.healthy
+            }
+            if phase is Phase.READY and key not in healthy and data.draw(st.booleans()):
+                self.silent.add(key)
 
     @rule(seconds=st.sampled_from([1, 5, 31, 61, 700]))
     def time_passes(self, seconds: int) -> None:
@@ -190,9 +224,10 @@ class EndpointLife(RuleBasedStateMachine):
         self.next_plan = plan(f"c{generation}", instances) if can_be_planned else PlanFailed("no such model")
         self.endpoint = replace(self.endpoint, status=EndpointStatus.UPDATING, generation=generation)
 
-    @rule()
-    def delete(self) -> None:
-        if not self.removed:
+    @precondition(lambda self: not self.removed)
+    @rule(really=st.integers(0, 4))
+    def delete(self, really: int) -> None:
+        if really == 0:
             self.endpoint = replace(
                 self.endpoint, status=EndpointStatus.DELETING, generation=self.endpoint.generation + 1
             )
@@ -210,6 +245,10 @@ class EndpointLife(RuleBasedStateMachine):
             assert any(fleet.stage is Stage.SERVING for fleet in self.endpoint.state.fleets)
 
     @invariant()
+    def only_what_answered_is_routed(self) -> None:
+        assert not self.routed() & self.silent
+
+    @invariant()
     def everything_that_runs_is_known(self) -> None:
         if not self.removed:
             alive = {key for key, phase in self.phases.items() if phase in ALIVE}
@@ -221,6 +260,7 @@ class EndpointLife(RuleBasedStateMachine):
     def teardown(self) -> None:
         """In the end a healthy world brings every endpoint to a definite state."""
         self.requests = {}
+        self.silent = set()
         for _ in range(12):
             self.settle()
             if self.removed:
@@ -235,9 +275,23 @@ class EndpointLife(RuleBasedStateMachine):
         assert self.endpoint.status in {EndpointStatus.IN_SERVICE, EndpointStatus.FAILED}
         serving = [fleet for fleet in self.endpoint.state.fleets if fleet.stage is Stage.SERVING]
         assert len(self.routed()) == sum(len(fleet.instances) for fleet in serving)
+        failed = [fleet.generation for fleet in self.endpoint.state.fleets if fleet.stage is Stage.FAILED]
+        assert failed in ([], [self.endpoint.generation]), "what failed before the last update has made way"
         alive = {key for key, phase in self.phases.items() if phase in ALIVE}
         assert alive == self.routed(), "nothing else runs once the world is quiet"
 
 
-EndpointLife.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+def test_a_fleet_that_fails_starts_nothing_more_in_the_same_decision() -> None:
+    life = EndpointLife()
+    life.create([2])
+    life.decide_and_commit()
+    first, second = attempts_of(UID, life.endpoint.state)
+    life.phases[first] = Phase.FINISHED  # the crash came before the second instance was submitted
+    effects = life.decide_and_commit()
+    assert life.endpoint.status is EndpointStatus.FAILED
+    assert not any(isinstance(effect, Submit) for effect in effects)
+    assert second not in life.phases
+
+
+EndpointLife.TestCase.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
 TestEndpointLife = EndpointLife.TestCase
