@@ -235,7 +235,7 @@ def test_a_bug_is_answered_with_the_request_id_and_the_server_stays_up(
     assert (code, status) == ("InternalFailure", 500)
     assert "a detail" not in message
     record = [r for r in caplog.records if r.name == "towpath.gateway"][-1]  # boto3 has tried twice
-    assert record.args and str(record.args[0]) in message and record.exc_info
+    assert isinstance(record.args, tuple) and str(record.args[0]) in message and record.exc_info
     assert server.fetch("/health", {}).status == 200
 
 

@@ -17,7 +17,7 @@ from towpath.gateway.chain import CALL, authenticate, identify, protocol_of, ser
 from towpath.gateway.channel import Channel, Disconnected
 from towpath.gateway.errors import internal_error, wire_error
 from towpath.gateway.exchange import Exchange, Reply, head_of
-from towpath.gateway.gateway import ASGIApp, Gateway, Message, Receive, Scope, Send
+from towpath.gateway.gateway import Application, Gateway, Message, Receive, Scope, Send
 from towpath.gateway.services.s3 import S3Request, S3Response
 from towpath.gateway.signing import UNSIGNED_PAYLOAD, bearer_token
 from towpath.kernel.errors import Invalid, TowpathError, Unsupported
@@ -29,7 +29,7 @@ ACCESS = logging.getLogger("towpath.access")
 _FREQUENT = frozenset({"s3", "sagemaker-runtime", "health"})
 
 
-def application(gateway: Gateway) -> ASGIApp:
+def application(gateway: Gateway) -> Application:
     """Return the front door as an ASGI application."""
     door = _Door(gateway)
 

@@ -204,8 +204,9 @@ def canonical_requests(head: Head, signature: Signature, payload: str) -> Iterat
         documented, as_sent = _encoded(unquote(head.path, "latin-1"), safe="/"), head.path
     else:
         documented = as_sent = _encoded(_normalised(head.path), safe="/")
-    pairs = [(name, value) for name, _, value in (part.partition("=") for part in head.query.split("&") if part)]
-    encoded = [(_encoded(unquote_plus(n, "latin-1")), _encoded(unquote_plus(v, "latin-1"))) for n, v in pairs]
+    pairs = [(name, value) for name, _, value in (part.partition("=") for part in head.query.split("&"))]
+    pairs = pairs if head.query else []
+    encoded = [(_encoded(unquote_plus(n, "latin-1")), _encoded(unquote_plus(v, "latin-1"))) for n, v in pairs if n or v]
     seen = set()
     for path, query in ((documented, encoded), (as_sent, pairs)):
         text = "&".join(f"{name}={value}" for name, value in sorted(query))

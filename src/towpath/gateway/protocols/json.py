@@ -1,13 +1,10 @@
 """The json protocols of AWS (1.0, 1.1 and the bodies of rest-json): documents from bytes and back.
 
-Timestamps are epoch seconds and blobs base64 text on this wire, as in our documents, so nothing has to be turned.
+Timestamps are epoch seconds and blobs base64 text on this wire, as in projected documents, so nothing has to be turned.
 """
 
-import base64
 import re
-from datetime import datetime
 from itertools import accumulate
-from typing import Any
 
 import msgspec
 
@@ -47,7 +44,7 @@ def parse(body: bytes, content_type: str = "") -> Document:
 
 def render(document: Document | None, *, version: str = "1.1") -> Reply:
     """Return the answer that carries a document; None is an answer without a body."""
-    body = b"" if document is None else msgspec.json.encode(document, enc_hook=_encode)
+    body = b"" if document is None else msgspec.json.encode(document)
     return Reply(headers={"content-type": f"application/x-amz-json-{version}"}, body=body)
 
 
@@ -62,14 +59,6 @@ def render_error(error: WireError, request_id: str) -> Reply:
 
 def _unreadable(message: str) -> Invalid:
     return Invalid(message, code="SerializationException")
-
-
-def _encode(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.timestamp()
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    raise TypeError(f"a document may not hold {type(value).__name__}")
 
 
 def _depth(body: bytes) -> int:

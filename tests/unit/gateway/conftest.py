@@ -1,0 +1,145 @@
+"""A front door on a real store in a temporary folder, asked in process."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from towpath.gateway import Gateway, KnownPrincipals, ServiceModels
+from towpath.gateway.gateway import Application, Message
+from towpath.kernel import generic
+from towpath.kernel.arns import Home
+from towpath.kernel.errors import Invalid
+from towpath.kernel.kinds import COMMON_FILTERS, COMMON_SORT, Kind, resource_not_found
+from towpath.kernel.operations import Operation, Request
+from towpath.kernel.ports import Store, Transaction
+from towpath.kernel.principals import Principal
+from towpath.kernel.resource import Document
+from towpath.store import SqliteStore
+
+HOME = Home("123456789012", "us-east-1")
+ADA = Principal(name="ada", access_key="AKIAADA", secret_key="ada/secret+key", token="ada-token")
+MODELS = ServiceModels()
+
+EXPERIMENT = Kind(
+    noun="Experiment",
+    arn_type="experiment",
+    name_member="ExperimentName",
+    arn_member="ExperimentArn",
+    describe="DescribeExperiment",
+    listing="ListExperiments",
+    list_member="ExperimentSummaries",
+    delete="DeleteExperiment",
+    missing=resource_not_found,
+    sort_by=COMMON_SORT,
+    filters=COMMON_FILTERS,
+)
+
+
+def create_experiment(transaction: Transaction, request: Request) -> Document:
+    """Carry out CreateExperiment."""
+    return {"ExperimentArn": generic.create(transaction, EXPERIMENT, request).arn, "Secret": "never shown"}
+
+
+def explode(_: Transaction, request: Request) -> Document:
+    """Fail as only a bug does."""
+    raise ZeroDivisionError(f"a detail that no client may see, in {request.operation}")
+
+
+def refuse(_: Transaction, __: Request) -> Document:
+    """Refuse."""
+    raise Invalid("Cannot do that.")
+
+
+OPERATIONS = {
+    operation.name: operation
+    for operation in (
+        Operation(name="CreateExperiment", function=create_experiment),
+        Operation(name="DescribeModel", function=explode, writes=False),
+        Operation(name="DeleteModel", function=refuse),
+        *generic.operations_of(EXPERIMENT),
+        *generic.TAG_OPERATIONS,
+    )
+}
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with_store = SqliteStore(tmp_path_factory.mktemp("store") / "towpath.db", home=HOME)
+    yield with_store
+    with_store.close()
+
+
+@pytest.fixture
+def make_gateway(store: Store) -> Callable[..., Gateway]:
+    """Return a function that makes a gateway, with other ports where they are given."""
+
+    def make(**ports: Any) -> Gateway:
+        given = {
+            "store": store,
+            "operations": OPERATIONS,
+            "principals": KnownPrincipals([ADA]),
+            "home": HOME,
+            "home_id": "home-1",
+            "models": MODELS,
+        }
+        return Gateway(**{**given, **ports})
+
+    return make
+
+
+@pytest.fixture
+def gateway(make_gateway: Callable[..., Gateway]) -> Gateway:
+    return make_gateway()
+
+
+@dataclass
+class Answer:
+    """What came back."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    finished: bool = False
+
+
+@pytest.fixture
+def ada() -> Principal:
+    return ADA
+
+
+@pytest.fixture(name="ask")
+def _ask() -> Callable[..., Answer]:
+    return ask
+
+
+def ask(app: Application, method: str, path: str, headers: dict[str, str] | None = None, *parts: bytes) -> Answer:
+    """Return what an ASGI application answers to a request whose body comes in `parts`."""
+    raw_path, _, query = path.partition("?")
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": raw_path,
+        "raw_path": raw_path.encode("latin-1"),
+        "query_string": query.encode("latin-1"),
+        "headers": [(n.encode("latin-1"), v.encode("latin-1")) for n, v in (headers or {}).items()],
+    }
+    incoming: list[Message] = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
+    incoming.append({"type": "http.request", "body": b"", "more_body": False})
+    answer = Answer()
+
+    async def receive() -> Message:
+        return incoming.pop(0) if incoming else {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            answer.status = message["status"]
+            answer.headers = {n.decode(): v.decode() for n, v in message["headers"]}
+        else:
+            answer.body += message.get("body", b"")
+            answer.finished = not message.get("more_body", False)
+
+    asyncio.run(app(scope, receive, send))
+    return answer
