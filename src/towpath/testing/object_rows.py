@@ -1,0 +1,178 @@
+"""What the rows of objects must do in every store. Subclass the suite and give it a fixture `store`.
+
+class TestRowsOnSqlite(ObjectRowsConformance):
+    @pytest.fixture
+    def store(self, tmp_path): ...
+"""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from towpath.kernel.objects import ObjectRef, ObjectVersion, Upload, UploadPart
+from towpath.kernel.ports import Store, Transaction
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+#: Few different characters, so that prefixes are often shared; as UTF-16 the last two would sort the other way round.
+KEYS = st.text("ab/\u00e4\ud7ff\uff5e\U0001f600\U0010ffff", min_size=1, max_size=4)
+
+
+def version(key: str, version_id: str, *, bucket: str = "bucket", marker: bool = False) -> ObjectVersion:
+    """Return an object version, or a delete marker."""
+    return ObjectVersion(
+        bucket=bucket,
+        key=key,
+        version_id=version_id,
+        size=0 if marker else 3,
+        sha256="" if marker else "ab" * 32,
+        etag="" if marker else "cd" * 16,
+        blob=None if marker else f"blob-{version_id}",
+        content_type="text/plain",
+        metadata={} if marker else {"origin": "lake", ":cache-control": "no-store"},
+        created_at=AT,
+        created_by="ann",
+        is_delete_marker=marker,
+    )
+
+
+class _Undo(Exception):
+    """Leaves the store as it was."""
+
+
+class ObjectRowsConformance:
+    """The port `kernel.objects.ObjectRows`, uploads included."""
+
+    def test_a_bucket_is_made_once(self, store: Store) -> None:
+        assert store.write(lambda transaction: transaction.objects.create_bucket("b", AT))
+        assert not store.write(lambda transaction: transaction.objects.create_bucket("b", AT))
+        assert store.read(lambda transaction: transaction.objects.buckets()) == [("b", AT)]
+        assert store.read(lambda transaction: transaction.objects.bucket_created_at("b")) == AT
+        assert store.read(lambda transaction: transaction.objects.bucket_created_at("other")) is None
+
+    def test_the_last_put_is_the_latest_and_all_versions_stay(self, store: Store) -> None:
+        def work(transaction: Transaction) -> None:
+            rows = transaction.objects
+            rows.put(version("k", "v1"))
+            rows.put(version("k", "v2"))
+            rows.put(version("k", "v3", marker=True))
+            rows.put(version("other", "v1"))
+            latest = rows.get(ObjectRef("bucket", "k"))
+            assert latest is not None
+            assert (latest.version_id, latest.is_delete_marker, latest.blob) == ("v3", True, None)
+            first = rows.get(ObjectRef("bucket", "k", "v1"))
+            assert first is not None
+            assert not first.is_latest
+            assert first.metadata == {"origin": "lake", ":cache-control": "no-store"}
+            assert first.created_at == AT
+            assert [item.version_id for item in rows.versions("bucket", "k")] == ["v3", "v2", "v1"]
+            assert [item.key for item in rows.listing("bucket", "")] == ["other"]
+            assert rows.get(ObjectRef("bucket", "k", "v9")) is None
+            assert rows.get(ObjectRef("elsewhere", "k")) is None
+
+        store.write(work)
+
+    def test_removing_a_version_makes_the_newest_of_the_others_the_latest(self, store: Store) -> None:
+        def work(transaction: Transaction) -> None:
+            rows = transaction.objects
+            for version_id in ("v1", "v2", "v3"):
+                rows.put(version("k", version_id))
+            rows.put(version("other", "v9"))
+            assert rows.remove("bucket", "k", "v9") is None
+            removed = rows.remove("bucket", "k", "v1")
+            assert removed is not None
+            assert removed.version_id == "v1"
+            assert _latest(transaction) == "v3"
+            rows.remove("bucket", "k", "v3")
+            assert _latest(transaction) == "v2"
+            rows.remove("bucket", "k", "v2")
+            assert rows.get(ObjectRef("bucket", "k")) is None
+            assert [item.key for item in rows.listing("bucket", "")] == ["other"]
+
+        store.write(work)
+
+    @given(
+        keys=st.sets(KEYS, max_size=12),
+        deleted=st.sets(KEYS, max_size=3),
+        prefix=st.text("a/\ud7ff\U0010ffff", max_size=2),
+        after=st.just("") | KEYS,
+        until=st.none() | KEYS,
+        limit=st.integers(1, 5),
+    )
+    @settings(
+        max_examples=60,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+    )
+    def test_a_listing_is_what_sorting_by_bytes_gives(
+        self, store: Store, keys: set[str], deleted: set[str], prefix: str, after: str, until: str | None, limit: int
+    ) -> None:
+        def work(transaction: Transaction) -> None:
+            for key in keys | deleted:
+                transaction.objects.put(version(key, "v1"))
+                transaction.objects.put(version(key, "v2", marker=key in deleted))
+            transaction.objects.put(version("a", "v1", bucket="another"))
+            expected = [
+                key
+                for key in sorted(keys - deleted, key=str.encode)
+                if key.startswith(prefix)
+                and key.encode() > after.encode()
+                and (until is None or key.encode() < until.encode())
+            ]
+            found = transaction.objects.listing("bucket", prefix, after=after, until=until, limit=limit)
+            assert [(item.key, item.version_id) for item in found] == [(key, "v2") for key in expected[:limit]]
+            raise _Undo
+
+        with pytest.raises(_Undo):
+            store.write(work)
+
+    def test_an_upload_keeps_its_parts_until_it_ends(self, store: Store) -> None:
+        upload = Upload(
+            upload_id="u1",
+            bucket="bucket",
+            key="big",
+            content_type="text/plain",
+            metadata={"a": "b"},
+            created_at=AT,
+            created_by="ann",
+        )
+        first, second, again = (
+            UploadPart(number=number, blob=blob, size=1, etag="e", sha256="s")
+            for number, blob in ((1, "p1"), (2, "p2"), (2, "p3"))
+        )
+
+        def work(transaction: Transaction) -> None:
+            uploads = transaction.objects.uploads
+            uploads.begin(upload)
+            assert uploads.put_part("u1", second) is None
+            assert uploads.put_part("u1", first) is None
+            assert uploads.put_part("u1", again) == second
+            assert uploads.find("u1") == upload
+            assert uploads.parts("u1") == [first, again]
+            assert uploads.of("bucket", "bi") == [upload]
+            assert uploads.of("bucket", "c") == uploads.of("other", "") == []
+            assert transaction.objects.known_blobs(["p1", "p2", "p3"]) == {"p1", "p3"}
+            uploads.end("u1")
+            assert uploads.find("u1") is None
+            assert uploads.parts("u1") == []
+            assert transaction.objects.known_blobs(["p1", "p3"]) == set()
+
+        store.write(work)
+
+    def test_known_blobs_are_those_of_any_version(self, store: Store) -> None:
+        def work(transaction: Transaction) -> None:
+            for number in range(1200):
+                transaction.objects.put(version(f"k{number % 7}", f"v{number}"))
+            asked = [f"blob-v{number}" for number in range(1300)]
+            assert transaction.objects.known_blobs(iter(asked)) == set(asked[:1200])
+            assert transaction.objects.known_blobs([]) == set()
+
+        store.write(work)
+
+
+def _latest(transaction: Transaction) -> str:
+    found = transaction.objects.get(ObjectRef("bucket", "k"))
+    assert found is not None
+    assert found.is_latest
+    return found.version_id
