@@ -197,8 +197,15 @@ class _Attempt:
             self._terminate(started)
 
     def _terminate(self, started: process.Started) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(started.pid, signal.SIGTERM)
+        """Send SIGTERM to the job's process group."""
+        if self.settings.sandbox != "bwrap":
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(started.pid, signal.SIGTERM)
+            return
+        for pid in tree.descendants(started.pid):  # bubblewrap leads the group, and its end would be that of the job
+            with contextlib.suppress(ProcessLookupError):
+                if os.getpgid(pid) == started.pid:
+                    os.kill(pid, signal.SIGTERM)
 
     def _kill(self, started: process.Started) -> None:
         """Kill the whole tree but for the reaping, which is left to the usual way out."""

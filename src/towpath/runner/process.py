@@ -164,6 +164,8 @@ def _become(
         else:
             syscalls.die_with_parent(signal.SIGKILL)
         if settings.sandbox == "bwrap":
+            message = f"The program {argv[0]!r} could not be started"
+            _find_program(sandbox.rewritten(argv[0], str(attempt / ML)), environment["PATH"])
             argv = sandbox.bwrap_argv(view, settings.bwrap, [*argv], command.cwd)
         else:
             message = f"The working directory {command.cwd} cannot be entered"
@@ -171,13 +173,18 @@ def _become(
         if os.getppid() != runner:
             os._exit(127)  # the runner died before the kernel knew that this process must not outlive it
         message = f"The program {argv[0]!r} could not be started"
-        program = argv[0]
-        if "/" not in program:
-            found = shutil.which(program, path=environment["PATH"])
-            if found is None:
-                raise FileNotFoundError(f"there is none on the job's PATH, {environment['PATH']}")
-            program = found
-        os.execve(program, argv, environment)
+        os.execve(_find_program(argv[0], environment["PATH"]), argv, environment)
     except BaseException as error:  # noqa: BLE001 - this fork must end here, and the runner must hear why
         write_all(trouble, f"{message}: {error}".encode())
     os._exit(127)
+
+
+def _find_program(name: str, path: str) -> str:
+    """Return where a program lies; raise if there is none."""
+    if "/" in name:
+        Path(name).stat()
+        return name
+    found = shutil.which(name, path=path)
+    if found is None:
+        raise FileNotFoundError(f"there is none on the job's PATH, {path}")
+    return found

@@ -104,7 +104,8 @@ def leave_privileges() -> None:
 def bwrap_argv(view: View, program: str, command: list[str], cwd: str) -> list[str]:
     """Return the bubblewrap command that runs a job's command in the same view.
 
-    No process namespace: the job is then the process that bubblewrap was, so signals and exit codes are its own.
+    No process namespace: the job's processes stay below the runner, where it finds and ends them. Bubblewrap itself
+    stays as the parent of the job's process, so a polite signal must pass it by.
     """
     argv = [program, "--die-with-parent", "--ro-bind", "/", "/", "--dev-bind", "/dev", "/dev"]
     if Path("/dev/shm").is_dir():
@@ -124,6 +125,7 @@ def bwrap_argv(view: View, program: str, command: list[str], cwd: str) -> list[s
         argv += ["--tmpfs", "/opt"]
         for child in sorted(Path("/opt").iterdir()) if Path("/opt").is_dir() else []:
             argv += ["--ro-bind", str(child), str(child)]
+        argv += ["--dir", OPT_ML, "--remount-ro", "/opt"]
     argv += ["--bind", view.ml, OPT_ML, "--unshare-ipc", "--unshare-user-try", "--cap-drop", "ALL"]
     if not view.network:
         argv += ["--unshare-net"]
