@@ -8,7 +8,8 @@ import pytest
 from towpath.gateway.services.s3 import S3Service
 from towpath.objects import FolderObjects
 from towpath.store import SqliteStore
-from towpath.testing.objects import S3, ObjectStoreConformance, S3Conformance
+from towpath.testing.objects import ObjectStoreConformance
+from towpath.testing.s3 import S3, S3Conformance
 
 
 class TestFolder(ObjectStoreConformance):

@@ -14,10 +14,11 @@ import pytest
 from towpath.gateway.services.s3 import S3Service
 from towpath.kernel.arns import Home
 from towpath.kernel.errors import Unavailable
+from towpath.kernel.objects import ObjectVersion
 from towpath.kernel.ports import Transaction
 from towpath.objects import FolderObjects
 from towpath.store import SqliteStore
-from towpath.testing.objects import PART, S3
+from towpath.testing.s3 import PART, S3
 
 R = TypeVar("R")
 
@@ -120,13 +121,35 @@ def test_requests_that_complete_one_upload_at_once_make_one_version(s3: S3, stor
     assert blobs(tmp_path) == 1
 
 
+def test_parts_taken_away_by_a_faster_request_do_not_fail_the_slower_one(
+    s3: S3, store: SqliteStore, tmp_path: Path
+) -> None:
+    upload = s3("POST", "bucket", "big", uploads="").text("UploadId")
+    etag = s3("PUT", "bucket", "big", body=b"part", uploadId=upload, partNumber=1).headers["etag"].strip('"')
+    document = (
+        f"<CompleteMultipartUpload><Part><ETag>{etag}</ETag><PartNumber>1</PartNumber></Part></CompleteMultipartUpload>"
+    ).encode()
+
+    class Overtaken(FolderObjects):
+        """Lets another request complete the upload before the parts are read."""
+
+        def read(self, version: ObjectVersion, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+            assert s3("POST", "bucket", "big", body=document, uploadId=upload).status == 200
+            return super().read(version, start, end)
+
+    slower = S3(S3Service(store, Overtaken(tmp_path / "objects"), store.home).handle)
+    assert slower("POST", "bucket", "big", body=document, uploadId=upload).version == upload
+    assert s3("GET", "bucket", "big").body == b"part"
+    assert blobs(tmp_path) == 1
+
+
 WRITER = """
 import sys
 from pathlib import Path
 from towpath.gateway.services.s3 import S3Service
 from towpath.objects import FolderObjects
 from towpath.store import SqliteStore
-from towpath.testing.objects import S3
+from towpath.testing.s3 import S3
 
 home = Path(sys.argv[1])
 store = SqliteStore(home / "store.db")

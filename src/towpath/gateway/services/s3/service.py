@@ -89,9 +89,12 @@ OPERATIONS: Mapping[Route, tuple[str, Function]] = {
     Route("PUT", "object"): ("PutObject", objects.put_object),
     Route("GET", "object"): ("GetObject", objects.get_object),
     Route("HEAD", "object"): ("HeadObject", objects.head_object),
+    Route("PUT", "object", copies=True): ("CopyObject", objects.copy_object),
     Route("DELETE", "object"): ("DeleteObject", objects.delete_object),
+    Route("POST", "bucket", frozenset({"delete"})): ("DeleteObjects", objects.delete_objects),
     Route("POST", "object", frozenset({"uploads"})): ("CreateMultipartUpload", uploads.create_multipart_upload),
     Route("PUT", "object", frozenset({"uploadId"})): ("UploadPart", uploads.upload_part),
+    Route("GET", "object", frozenset({"uploadId"})): ("ListParts", uploads.list_parts),
     Route("POST", "object", frozenset({"uploadId"})): ("CompleteMultipartUpload", uploads.complete_multipart_upload),
     Route("DELETE", "object", frozenset({"uploadId"})): ("AbortMultipartUpload", uploads.abort_multipart_upload),
 }

@@ -16,6 +16,7 @@ from towpath.kernel.ports import Transaction
 
 SMALLEST_PART = 5 << 20  #: bytes; only the last part may be smaller
 MOST_PARTS = 10_000
+_PAGE = 1000
 
 
 def create_multipart_upload(context: Context, request: S3Request) -> S3Response:
@@ -46,16 +47,14 @@ def create_multipart_upload(context: Context, request: S3Request) -> S3Response:
 
 def upload_part(context: Context, request: S3Request) -> S3Response:
     """Carry out UploadPart; a part sent again takes the place of the first."""
-    number = request.parameter("partNumber") or ""
-    if not (number.isascii() and number.isdigit()) or not 1 <= int(number[:9]) <= MOST_PARTS:
-        raise S3Error("InvalidArgument", f"partNumber is {number!r}; expected a number from 1 to {MOST_PARTS}.")
+    number = _number(request.parameter("partNumber") or "", "partNumber", 1, MOST_PARTS)
     upload_id = _upload_id(request)
     body = VerifiedBody(request.body, request.headers)
     context.store.read(lambda transaction: _require_upload(transaction, request))
     blob = context.objects.write(body)
     try:
         checksums = body.verify(blob)
-        part = UploadPart(number=int(number[:9]), blob=blob.blob, size=blob.size, etag=blob.etag, sha256=blob.sha256)
+        part = UploadPart(number=number, blob=blob.blob, size=blob.size, etag=blob.etag, sha256=blob.sha256)
 
         def put(transaction: Transaction) -> UploadPart | None:
             _require_upload(transaction, request)
@@ -89,7 +88,14 @@ def complete_multipart_upload(context: Context, request: S3Request) -> S3Respons
         return _completed(found)
     upload, parts = found
     _check_size(request, parts)
-    blob = context.objects.write(_joined(context, upload, parts))
+    try:
+        blob = context.objects.write(_joined(context, upload, parts))
+    except FileNotFoundError:
+        # Another request may have completed the upload meanwhile, and discarded the parts under our hands.
+        finished = context.store.read(lambda transaction: _finished(transaction, request))
+        if finished is None:
+            raise
+        return _completed(finished)
     version = ObjectVersion(
         bucket=upload.bucket,
         key=upload.key,
@@ -128,6 +134,31 @@ def complete_multipart_upload(context: Context, request: S3Request) -> S3Respons
     return _completed(put_version)
 
 
+def list_parts(context: Context, request: S3Request) -> S3Response:
+    """Carry out ListParts."""
+    after = _number(request.parameter("part-number-marker") or "0", "part-number-marker", 0, MOST_PARTS)
+    limit = min(_number(request.parameter("max-parts") or str(_PAGE), "max-parts", 0, 1 << 30), _PAGE)
+
+    def find(transaction: Transaction) -> list[UploadPart]:
+        upload = _require_upload(transaction, request)
+        return [part for part in transaction.objects.uploads.parts(upload.upload_id) if part.number > after]
+
+    parts = context.store.read(find)
+    shown = parts[:limit]
+    document = {
+        "Bucket": request.bucket,
+        "Key": request.key,
+        "UploadId": _upload_id(request),
+        "PartNumberMarker": after,
+        "NextPartNumberMarker": shown[-1].number if shown else after,
+        "MaxParts": limit,
+        "IsTruncated": len(parts) > limit > 0,
+        "Part": [{"PartNumber": part.number, "ETag": f'"{part.etag}"', "Size": part.size} for part in shown],
+        "StorageClass": "STANDARD",
+    }
+    return xml_response("ListPartsResult", document)
+
+
 def abort_multipart_upload(context: Context, request: S3Request) -> S3Response:
     """Carry out AbortMultipartUpload."""
 
@@ -144,6 +175,13 @@ def abort_multipart_upload(context: Context, request: S3Request) -> S3Response:
 
 def _upload_id(request: S3Request) -> str:
     return request.parameter("uploadId") or ""
+
+
+def _number(text: str, name: str, smallest: int, largest: int) -> int:
+    number = int(text[:10]) if text.isascii() and text.isdigit() else -1
+    if not smallest <= number <= largest:
+        raise S3Error("InvalidArgument", f"{name} is {text!r}; expected a number from {smallest} to {largest}.")
+    return number
 
 
 def _require_upload(transaction: Transaction, request: S3Request) -> Upload:
