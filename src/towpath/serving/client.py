@@ -1,34 +1,18 @@
-"""The platform's side of a model server's Unix socket: connecting whatever the length of its path, and a ping.
+"""The platform's side of a model server's Unix socket: connecting, and asking for a ping. Standard library only."""
 
-Standard library only, like the rest of this package.
-"""
-
-import os
 import socket
-from pathlib import Path
-
-ADDRESS_BYTES = 107  #: the longest path that the address of a Unix socket can hold
 
 
 def connect(path: str, *, timeout_s: float | None = 2.0) -> socket.socket:
-    """Return a socket connected to the Unix socket at `path`.
+    """Return a socket connected to the Unix socket at `path`; with `timeout_s=0` it does not block, now or later.
 
     Raises:
-        OSError: nobody listens there.
+        OSError: nobody listens there; BlockingIOError: without blocking, its queue of connections is full.
     """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         connection.settimeout(timeout_s)
-        if len(os.fsencode(path)) <= ADDRESS_BYTES:
-            connection.connect(path)
-        else:
-            # A longer path is reached through a descriptor of its folder, which has a short name below /proc.
-            place = Path(path)
-            folder = os.open(place.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                connection.connect(f"/proc/self/fd/{folder}/{place.name}")
-            finally:
-                os.close(folder)
+        connection.connect(path)
     except OSError:
         connection.close()
         raise

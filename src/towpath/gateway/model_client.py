@@ -1,0 +1,176 @@
+"""A small pooled HTTP/1.1 client for model servers on Unix sockets: one request, one whole response.
+
+General HTTP clients cost more than the models behind them on this path (docs/decisions, invocation path).
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import httptools
+
+from towpath.serving.client import connect
+
+
+class Unreachable(Exception):
+    """Nobody listens at the address; the request was not sent."""
+
+
+class Overloaded(Exception):
+    """So many connections wait at the address that the kernel takes no more; the request was not sent."""
+
+
+class HungUp(Exception):
+    """The server closed the connection before its response was complete."""
+
+
+@dataclass(slots=True)
+class ModelResponse:
+    """What a model server answered."""
+
+    status: int = 0
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    body: bytes = b""
+
+
+class ModelClient:
+    """Exchanges requests with model servers, and keeps idle connections to them. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._idle: dict[str, list[_Connection]] = {}
+
+    async def exchange(self, address: str, head: bytes, body: bytes, *, timeout_s: float) -> ModelResponse:
+        """Send a request and return the response.
+
+        Raises:
+            Unreachable, Overloaded: nothing was sent.
+            HungUp: the server went away while it answered.
+            TimeoutError: no complete response within `timeout_s`.
+        """
+        connection = self._reusable(address)
+        if connection is not None:
+            try:
+                return await self._on(connection, head, body, timeout_s)
+            except HungUp:
+                # An idle connection may be closed by the server at the moment it is used again. Predictions change
+                # nothing, so asking a second time is safe.
+                pass
+        return await self._on(await self._connect(address), head, body, timeout_s)
+
+    def close(self) -> None:
+        """Close all idle connections."""
+        for connections in list(self._idle.values()):
+            for connection in list(connections):
+                connection.close()
+        self._idle.clear()
+
+    def _reusable(self, address: str) -> "_Connection | None":
+        connections = self._idle.get(address)
+        return connections.pop() if connections else None
+
+    async def _connect(self, address: str) -> "_Connection":
+        try:
+            # Without waiting: a Unix socket takes a connection at once or not at all.
+            opened = connect(address, timeout_s=0)
+        except BlockingIOError as error:
+            raise Overloaded(address) from error
+        except OSError as error:
+            raise Unreachable(f"{address}: {error}") from error
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_unix_connection(lambda: _Connection(self._gone, address), sock=opened)
+        return connection
+
+    async def _on(self, connection: "_Connection", head: bytes, body: bytes, timeout_s: float) -> ModelResponse:
+        try:
+            async with asyncio.timeout(timeout_s):
+                response = await connection.exchange(head, body)
+        except BaseException:
+            connection.close()  # whatever still comes on it belongs to nobody
+            raise
+        if connection.reusable:
+            self._idle.setdefault(connection.address, []).append(connection)
+        else:
+            connection.close()
+        return response
+
+    def _gone(self, connection: "_Connection") -> None:
+        connections = self._idle.get(connection.address)
+        if connections is not None:
+            with contextlib.suppress(ValueError):
+                connections.remove(connection)
+            if not connections:
+                del self._idle[connection.address]
+
+
+class _Connection(asyncio.Protocol):
+    """One connection; takes one request at a time. The `on_…` methods are called by the parser."""
+
+    def __init__(self, gone: "Callable[[_Connection], None]", address: str) -> None:
+        self.address = address
+        self.reusable = False
+        self._gone = gone
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[ModelResponse] | None = None
+        self._parser: httptools.HttpResponseParser | None = None
+        self._response = ModelResponse()
+        self._chunks: list[bytes] = []
+
+    async def exchange(self, head: bytes, body: bytes) -> ModelResponse:
+        """Send a request and wait for its response."""
+        if self._transport is None or self._transport.is_closing():
+            raise HungUp(self.address)
+        self._waiter = asyncio.get_running_loop().create_future()
+        self._parser = httptools.HttpResponseParser(self)
+        self._response = ModelResponse()
+        self._chunks = []
+        self.reusable = False
+        self._transport.writelines((head, body) if body else (head,))
+        return await self._waiter
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if self._parser is None:
+            self.close()  # bytes that nobody asked for: the connection cannot be trusted
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self._fail(HungUp(f"{self.address} does not speak HTTP: {error}"))
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(HungUp(self.address))
+        self._transport = None
+        self._gone(self)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._response.headers.append((name.lower(), value))
+
+    def on_body(self, body: bytes) -> None:
+        self._chunks.append(body)
+
+    def on_message_complete(self) -> None:
+        assert self._parser is not None
+        response = self._response
+        response.status = self._parser.get_status_code()
+        if response.status == 100:
+            self._response = ModelResponse()
+            return
+        response.body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self.reusable = self._parser.should_keep_alive()
+        self._parser = None
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(response)
+
+    def _fail(self, error: Exception) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(error)
