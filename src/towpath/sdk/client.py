@@ -240,8 +240,14 @@ class Client:
         return log_lines(self, kind, name, follow=follow, tail=tail)
 
     def close(self) -> None:
-        """Close the connection of this thread."""
+        """Close the connection of this thread; the next call opens another."""
         self._transport.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def _address(home: HomeFolder) -> str:

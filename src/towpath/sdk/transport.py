@@ -8,6 +8,7 @@ import json
 import select
 import socket
 import threading
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
@@ -48,6 +49,9 @@ class Transport:
         self._token = token
         self._timeout_s = timeout_s
         self._local = threading.local()
+        self._opened: set[http.client.HTTPConnection] = set()
+        # A client that is dropped without a word takes its connections along.
+        weakref.finalize(self, _close_all, self._opened)
 
     def send(
         self,
@@ -115,6 +119,7 @@ class Transport:
         connection = getattr(self._local, "connection", None)
         if connection is not None:
             connection.close()
+            self._opened.discard(connection)
             self._local.connection = None
 
     def _connection(self) -> http.client.HTTPConnection:
@@ -127,7 +132,13 @@ class Transport:
             kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
             connection = kind(self._host, self._port, timeout=self._timeout_s)
             self._local.connection = connection
+            self._opened.add(connection)
         return connection
+
+
+def _close_all(connections: set[http.client.HTTPConnection]) -> None:
+    for connection in connections:
+        connection.close()
 
 
 def _is_readable(sock: socket.socket) -> bool:

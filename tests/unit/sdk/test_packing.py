@@ -42,7 +42,7 @@ def test_a_script_alone_is_a_bundle_of_one_file(tmp_path: Path) -> None:
 
 
 def test_a_script_in_a_folder_lies_at_the_root_of_its_bundle(tmp_path: Path) -> None:
-    made = bundle(project(tmp_path), "model/net.py", include=["__init__.py"])
+    made = bundle(project(tmp_path), "model/net.py", include=("__init__.py",))
     assert made.script == "net.py"
     assert [file.name for file in made.files] == ["__init__.py", "net.py"]
 
