@@ -426,11 +426,16 @@ def _status(resource: Resource, manifest: Manifest) -> JobStatus:
 
 
 def _failure(manifest: Manifest) -> str:
-    if manifest.exit_code is None:
-        return f"InternalServerError: {manifest.reason or 'the job was never started'}"
+    """Return why a job failed, by whose fault in AWS's words: what it was given, or what the script did."""
     code = manifest.exit_code
-    ending = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-    return f"AlgorithmError: {manifest.reason}, {ending}" if manifest.reason else f"AlgorithmError: {ending}"
+    if code is None:
+        return f"ClientError: {manifest.reason or 'the command could not be started'}"
+    ending = f"killed by signal {-code}" if code < 0 else f"ExitCode {code}"
+    if manifest.reason is None:
+        return f"AlgorithmError: {ending}"
+    # A failure file speaks for the script alone; words of the runner begin with how the script ended.
+    told = manifest.reason.startswith(("ExitCode", "Killed"))
+    return f"AlgorithmError: {manifest.reason}" if told else f"AlgorithmError: {manifest.reason}, {ending}"
 
 
 def _version(key: str, index: int, staged: StagedFile, resource: Resource, now: datetime) -> ObjectVersion:

@@ -209,7 +209,7 @@ def test_a_failure_says_why_in_the_words_of_the_script(training: World) -> None:
     training.move("TrainingJob", "train", training.finished(exit_code=1, reason="ValueError: no rows"))
     shown = described(training)
     assert shown["TrainingJobStatus"] == shown["SecondaryStatus"] == "Failed"
-    assert shown["FailureReason"] == "AlgorithmError: ValueError: no rows, exit code 1"
+    assert shown["FailureReason"] == "AlgorithmError: ValueError: no rows, ExitCode 1"
 
 
 def test_what_a_failed_job_left_on_purpose_is_published_too(training: World) -> None:
@@ -224,7 +224,8 @@ def test_what_a_failed_job_left_on_purpose_is_published_too(training: World) -> 
     ("changes", "start"),
     [
         ({"exit_code": -9, "reason": None}, "AlgorithmError: killed by signal 9"),
-        ({"exit_code": None, "reason": "input is damaged"}, "InternalServerError: input is damaged"),
+        ({"exit_code": None, "reason": "input is damaged"}, "ClientError: input is damaged"),
+        ({"exit_code": 4, "reason": "ExitCode 4: KeyError"}, "AlgorithmError: ExitCode 4: KeyError"),
         ({"exit_code": 3, "reason": "x" * 5000}, "AlgorithmError: xxx"),
     ],
 )
@@ -295,7 +296,7 @@ def test_a_processing_job_ends_with_an_exit_message_of_its_failure(world: World)
     world.move("ProcessingJob", "prepare", world.finished(exit_code=2, reason="no such column"))
     shown = world.call("DescribeProcessingJob", {"ProcessingJobName": "prepare"})
     assert shown["ProcessingJobStatus"] == "Failed"
-    assert shown["ExitMessage"] == "AlgorithmError: no such column, exit code 2"
+    assert shown["ExitMessage"] == "AlgorithmError: no such column, ExitCode 2"
     assert shown["ProcessingEndTime"] - shown["ProcessingStartTime"] == timedelta(seconds=10).total_seconds()
 
 
