@@ -5,7 +5,6 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from towpath.kernel.ports import Transaction
 from towpath.kernel.principals import Caller
 from towpath.kernel.resource import Document, Uid
 
@@ -28,7 +27,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """One verb of the API."""
 
     name: str
-    function: Callable[[Transaction, Request], Document]
+    function: Function
     writes: bool = True
 
 

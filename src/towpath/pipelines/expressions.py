@@ -360,7 +360,9 @@ class Scope:
 
 
 def as_text(value: Any) -> str:
-    """Return a value as Join writes it: texts as they are, everything else as JSON (`true`, `1e-05`, `[1, 2]`)."""
+    """Return a value as Join writes it: texts as they are, True and False as in a start parameter, the rest as JSON."""
+    if isinstance(value, bool):
+        return str(value)
     return value if isinstance(value, str) else json.dumps(value)
 
 

@@ -103,8 +103,8 @@ def test_join_puts_a_text_between_the_texts_of_values(on: str, values: list[Any]
     assert value_of({"Std:Join": {"On": on, "Values": values}}) == on.join(as_text(value) for value in values)
 
 
-def test_join_writes_numbers_and_booleans_as_json() -> None:
-    assert value_of({"Std:Join": {"On": " ", "Values": [1e-05, 3, True, None, [1, 2]]}}) == "1e-05 3 true null [1, 2]"
+def test_join_writes_numbers_as_json_and_flags_as_start_parameters_do() -> None:
+    assert value_of({"Std:Join": {"On": " ", "Values": [1e-05, 3, True, None, [1, 2]]}}) == "1e-05 3 True null [1, 2]"
 
 
 PROCESSED = StepYield(

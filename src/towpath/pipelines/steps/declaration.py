@@ -43,7 +43,6 @@ class StepType:
         frozenset()
     )  #: members of Arguments that must be there, for types without `create`
     required_members: frozenset[str] = frozenset()  #: members beside Arguments that must be there
-    images: tuple[str, ...] = ()  #: dotted paths of image names in the Arguments; `*` stands for each item of a list
 
     def resource_name(self, execution_id: str, step: str, attempt: int, prefix: str | None = None) -> str:
         """Return the name of what a step creates: the same for the same attempt, another for each other attempt.

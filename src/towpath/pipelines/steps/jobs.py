@@ -18,7 +18,6 @@ PROCESSING = StepType(
     ends=JOB_ENDS,
     names=PROCESSING_NAMES,
     metadata="ProcessingJob",
-    images=("AppSpecification.ImageUri",),
 )
 TRAINING = StepType(
     name="Training",
@@ -32,7 +31,6 @@ TRAINING = StepType(
     ends=JOB_ENDS,
     names={**CHANNELS, "FinalMetricDataList": "MetricName", "AlgorithmSpecification.MetricDefinitions": "Name"},
     metadata="TrainingJob",
-    images=("AlgorithmSpecification.TrainingImage",),
 )
 TUNING = StepType(
     name="Tuning",
@@ -45,7 +43,6 @@ TUNING = StepType(
     ends=JOB_ENDS,
     metadata="TuningJob",
     extra_yields=frozenset({"TrainingJobSummaries"}),
-    images=("TrainingJobDefinition.AlgorithmSpecification.TrainingImage",),
 )
 TRANSFORM = StepType(
     name="Transform",

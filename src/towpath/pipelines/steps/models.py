@@ -12,7 +12,6 @@ MODEL = StepType(
     name_member="ModelName",
     arn_member="ModelArn",
     metadata="Model",
-    images=("PrimaryContainer.Image", "Containers.*.Image"),
 )
 REGISTER_MODEL = StepType(
     name="RegisterModel",
@@ -24,5 +23,4 @@ REGISTER_MODEL = StepType(
     arn_member="ModelPackageArn",
     ends={"Completed": StepStatus.SUCCEEDED, "Failed": StepStatus.FAILED},
     metadata="RegisterModel",
-    images=("InferenceSpecification.Containers.*.Image",),
 )

@@ -18,7 +18,6 @@ QUALITY_CHECK = StepType(
     metadata="QualityCheck",
     yields=_CONSTRAINTS | _STATISTICS,
     required_members=frozenset({"CheckType"}),
-    images=("AppSpecification.ImageUri",),
 )
 CLARIFY_CHECK = StepType(
     name="ClarifyCheck",
@@ -32,5 +31,4 @@ CLARIFY_CHECK = StepType(
     metadata="ClarifyCheck",
     yields=_CONSTRAINTS,
     required_members=frozenset({"CheckType"}),
-    images=("AppSpecification.ImageUri",),
 )

@@ -1,0 +1,254 @@
+"""The controller of pipeline executions: shows `advance` how things stand, and writes what it decides."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import replace as with_documents
+from datetime import datetime
+from typing import Any, cast
+
+from msgspec.structs import replace
+
+from towpath.kernel import decisions as kernel
+from towpath.kernel import generic, shapes
+from towpath.kernel.errors import Invalid, StaleRevision, TowpathError
+from towpath.kernel.events import Event
+from towpath.kernel.kinds import Kind
+from towpath.kernel.operations import Operations, Request
+from towpath.kernel.ports import Store
+from towpath.kernel.ports import Transaction as KernelTransaction
+from towpath.kernel.principals import PLATFORM, Caller
+from towpath.kernel.resource import Document, Resource
+from towpath.pipelines import retry
+from towpath.pipelines.execution import (
+    Ended,
+    EndStep,
+    FinishExecution,
+    PostponeStep,
+    Situation,
+    StartStep,
+    StopStep,
+    Unreadable,
+    advance,
+    after_failure,
+    next_due,
+    wanted_documents,
+)
+from towpath.pipelines.graph import Node, Plan
+from towpath.pipelines.kinds import PIPELINE_EXECUTION
+from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
+from towpath.pipelines.plans import execution_variables, plan_of
+from towpath.pipelines.ports import Documents, Shapes, Transaction
+from towpath.pipelines.steps import StepType
+
+EXECUTION_EVENT = "SageMaker Model Building Pipeline Execution Status Change"
+STEP_EVENT = "SageMaker Model Building Pipeline Execution Step Status Change"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """An execution's steps, and everything else that decides what comes next."""
+
+    plan: Plan
+    rows: Mapping[str, StepRow]
+    situation: Situation
+
+
+class ExecutionController:
+    """Implements `kernel.decisions.Controller` for PipelineExecution."""
+
+    kind = PIPELINE_EXECUTION.noun
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        operations: Operations,
+        kinds: Mapping[str, Kind],
+        documents: Documents,
+        shapes: Shapes,
+    ) -> None:
+        self._store = store
+        self._operations = operations
+        self._kinds = kinds
+        self._documents = documents
+        self._shapes = shapes
+
+    def observe(self, resource: Resource) -> Observation:
+        """Read the steps, what became of what they started, and the JSON documents that are about to be needed."""
+        plan = plan_of(resource.spec["PipelineDefinition"])
+
+        def look(transaction: KernelTransaction) -> tuple[dict[str, StepRow], dict[str, Ended]]:
+            rows = cast(Transaction, transaction).steps.of(resource.uid)
+            return rows, self._ended(transaction, plan, rows)
+
+        rows, ended = self._store.read(look)
+        parallelism = resource.spec.get("ParallelismConfiguration") or {}
+        situation = Situation(
+            execution_id=resource.name,
+            parameters=resource.spec["Values"],
+            variables=execution_variables(resource),
+            ended=ended,
+            stopping=resource.status == ExecutionStatus.STOPPING,
+            max_parallel=parallelism.get("MaxParallelExecutionSteps"),
+            shapes=self._shapes,
+        )
+        observation = Observation(plan=plan, rows=rows, situation=situation)
+        if _is_over(resource) or not any(node.documents for node in plan.nodes.values()):
+            return observation
+        return self._with_documents(resource, observation)
+
+    def _with_documents(self, resource: Resource, observation: Observation) -> Observation:
+        # A document may show that another one is needed (a condition in the branch that a condition takes).
+        found: dict[str, Any] = {}
+        situation = observation.situation
+        # What is wanted does not depend on the time, but for steps that are due again: take them as due.
+        at = next_due(observation.rows) or resource.modified_at
+        while wanted := wanted_documents(observation.plan, observation.rows, at, situation):
+            found |= {uri: self._read(uri) for uri in wanted}
+            situation = with_documents(situation, documents=dict(found))
+        return Observation(plan=observation.plan, rows=observation.rows, situation=situation)
+
+    def _read(self, uri: str) -> Any:
+        try:
+            return self._documents.read(uri)
+        except Invalid as error:
+            return Unreadable(error.message)
+
+    def _ended(self, transaction: KernelTransaction, plan: Plan, rows: Mapping[str, StepRow]) -> dict[str, Ended]:
+        ended = {}
+        for row in rows.values():
+            step_type = plan.nodes[row.name].type
+            if row.resource is None or row.status.is_terminal or step_type is None:
+                continue
+            child = transaction.resources.get(row.resource)
+            if child is None or not child.is_live:
+                reason = f"{row.resource_arn} was deleted while the step ran"
+                ended[row.name] = Ended(status=StepStatus.FAILED, failure_reason=reason)
+                continue
+            status = StepStatus.SUCCEEDED if not step_type.ends else step_type.ends.get(child.status or "")
+            if status is not None:
+                document = self._document(step_type, child)
+                ended[row.name] = Ended(status=status, document=document, failure_reason=document.get("FailureReason"))
+        return ended
+
+    def _document(self, step_type: StepType, child: Resource) -> Document:
+        document = generic.document(self._kinds[child.kind], child)
+        shape = None if step_type.describe is None else self._shapes.output(step_type.describe)
+        return document if shape is None else cast(Document, shapes.project(document, shape))
+
+    def decide(self, resource: Resource, observation: Observation, now: datetime) -> kernel.Decision:
+        """Return what to do next: the decisions on the steps as facts, and the end of the execution as its status."""
+        if _is_over(resource):
+            return kernel.Decision()
+        decided = advance(observation.plan, observation.rows, now, observation.situation)
+        steps = tuple(decision for decision in decided if not isinstance(decision, FinishExecution))
+        finish = next((decision for decision in decided if isinstance(decision, FinishExecution)), None)
+        after = {**observation.rows, **{decision.row.name: decision.row for decision in steps}}
+        if finish is None:
+            return kernel.Decision(facts=steps, due_at=next_due(after))
+        state = dict(resource.state)
+        if finish.failure_reason is not None:
+            state["FailureReason"] = finish.failure_reason
+        detail = {
+            "currentPipelineExecutionStatus": finish.status.value,
+            "previousPipelineExecutionStatus": resource.status,
+        }
+        return kernel.Decision(
+            status=finish.status.value,
+            state=state,
+            facts=steps,
+            events=(_event(EXECUTION_EVENT, resource, now, detail),),
+        )
+
+    def apply(self, transaction: KernelTransaction, resource: Resource, decision: kernel.Decision) -> None:
+        """Write the steps with their history and events, and call the operations that they stand for."""
+        wide = cast(Transaction, transaction)
+        plan = plan_of(resource.spec["PipelineDefinition"])
+        for fact in decision.facts:
+            match fact:
+                case StartStep():
+                    self._start(wide, resource, plan.nodes[fact.row.name], fact)
+                case EndStep(row=row) | PostponeStep(row=row):
+                    self._write(wide, resource, row, settled=True)
+                case StopStep(row=row):
+                    self._stop(wide, resource, plan.nodes[row.name], row)
+
+    def act(self, resource: Resource, decision: kernel.Decision) -> None:
+        """Do nothing: an execution reaches the outside only through the resources that it creates."""
+
+    def _start(self, transaction: Transaction, resource: Resource, node: Node, start: StartStep) -> None:
+        assert node.type is not None
+        try:
+            with transaction.nested():
+                answer = self._call(transaction, resource, start.row, start.operation, start.input)
+                child = transaction.resources.by_arn(answer[node.type.arn_member or ""])
+                assert child is not None, "a Create operation answers with the ARN of what it made"
+        except StaleRevision:
+            raise  # the whole decision is void and is taken again
+        except TowpathError as error:
+            row = after_failure(node, start.row, error.message, retry.of_error(error), transaction.now)
+            self._write(transaction, resource, row, settled=True)
+            transaction.work.schedule(resource.uid, row.due_at or transaction.now)
+            return
+        metadata = {} if node.type.metadata is None else {node.type.metadata: {"Arn": child.arn}}
+        row = replace(start.row, resource=child.uid, resource_arn=child.arn, metadata=metadata)
+        self._write(transaction, resource, row, settled=False)
+        if not node.type.ends or (child.status or "") in node.type.ends:
+            # It was ready at once, so no change of its status will wake the execution.
+            transaction.work.schedule(resource.uid, transaction.now)
+
+    def _stop(self, transaction: Transaction, resource: Resource, node: Node, row: StepRow) -> None:
+        assert node.type is not None
+        child = None if row.resource is None else transaction.resources.get(row.resource)
+        self._write(transaction, resource, row, settled=False)
+        if node.type.stop is None or node.type.name_member is None or child is None or not child.is_live:
+            return
+        try:
+            with transaction.nested():
+                self._call(transaction, resource, row, node.type.stop, {node.type.name_member: child.name})
+        except StaleRevision:
+            raise
+        except TowpathError as error:
+            # It has ended by itself meanwhile, or cannot be stopped: its own end will tell.
+            detail = {"stepName": row.name, "operation": node.type.stop, "refused": error.message}
+            transaction.events.append(_event(STEP_EVENT, resource, transaction.now, detail))
+
+    def _call(
+        self, transaction: Transaction, resource: Resource, row: StepRow, operation: str, asked: Document
+    ) -> Document:
+        if operation not in self._operations:
+            raise Invalid(f"This server does not offer {operation}, which step {row.name!r} needs")
+        request = Request(
+            operation=operation,
+            input=asked,
+            caller=Caller(resource.created_by, request_id=f"{resource.name}/{row.name}/{row.attempt}"),
+            parent=resource.uid,
+        )
+        return self._operations[operation].function(transaction, request)
+
+    def _write(self, transaction: Transaction, resource: Resource, row: StepRow, *, settled: bool) -> None:
+        transaction.steps.put(resource.uid, [row])
+        if settled:
+            transaction.steps.append(resource.uid, [Fact(at=transaction.now, row=row)])
+        detail: Document = {"stepName": row.name, "currentStepStatus": row.status.value, "attempt": row.attempt}
+        if row.failure_reason is not None:
+            detail["failureReason"] = row.failure_reason
+        if row.resource_arn is not None:
+            detail["metadata"] = row.metadata
+        transaction.events.append(_event(STEP_EVENT, resource, transaction.now, detail))
+
+
+def _is_over(resource: Resource) -> bool:
+    return ExecutionStatus(resource.status or "").is_terminal
+
+
+def _event(type_: str, resource: Resource, at: datetime, detail: Document) -> Event:
+    shown = {"pipelineArn": resource.spec["PipelineArn"], "pipelineExecutionArn": resource.arn, **detail}
+    return Event(
+        type=type_,
+        subject=resource.uid,
+        subject_arn=resource.arn,
+        principal=PLATFORM.principal,
+        at=at,
+        detail=shown,
+    )

@@ -1,0 +1,370 @@
+"""The operations on pipelines and their executions."""
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from msgspec.structs import replace
+
+from towpath.kernel import generic
+from towpath.kernel.errors import Conflict, Invalid, Unsupported
+from towpath.kernel.operations import Operation, Request
+from towpath.kernel.ports import Filter
+from towpath.kernel.resource import Document, Resource
+from towpath.pipelines.checks import accept, refuse_unexecuted
+from towpath.pipelines.definition import Definition, Step
+from towpath.pipelines.expressions import as_text
+from towpath.pipelines.kinds import PIPELINE, PIPELINE_EXECUTION, PIPELINE_UID
+from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
+from towpath.pipelines.parameters import bind
+from towpath.pipelines.plans import experiment_config, plan_of, variables
+from towpath.pipelines.ports import CheckArguments, Definitions, NoShapes, Shapes, Transaction, accept_arguments
+
+_ID_CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_ID_LENGTH = 12
+_LONGEST_REASON = 1024  #: of a step's FailureReason in the API
+_BEHIND_ALL_NAMES = "\U0010ffff"  #: sorts behind every character of a name
+
+
+class Pipelines:
+    """What creates and changes pipelines."""
+
+    def __init__(self, definitions: Definitions | None, check_arguments: CheckArguments, shapes: Shapes) -> None:
+        self._definitions = definitions
+        self._check_arguments = check_arguments
+        self._shapes = shapes
+
+    def create_pipeline(self, transaction: Transaction, request: Request) -> Document:
+        """Carry out CreatePipeline: check the definition whole, then record it."""
+        asked = request.input
+        text = self._definition_text(asked)
+        if text is None:
+            raise Invalid("CreatePipeline needs PipelineDefinition or PipelineDefinitionS3Location")
+        self._accept(text)
+        token = asked.get("ClientRequestToken")
+        existing = transaction.resources.find(PIPELINE.noun, asked["PipelineName"])
+        if existing is not None and token is not None and existing.state.get("ClientRequestToken") == token:
+            return {"PipelineArn": existing.arn}  # the answer to an earlier try of this request was lost
+        left_out = {"ClientRequestToken", "Tags", "PipelineDefinitionS3Location"}
+        spec = {name: value for name, value in asked.items() if name not in left_out}
+        spec["PipelineDefinition"] = text
+        state = {} if token is None else {"ClientRequestToken": token}
+        pipeline = generic.create(transaction, PIPELINE, request, spec=spec, state=state, status="Active")
+        return {"PipelineArn": pipeline.arn}
+
+    def update_pipeline(self, transaction: Transaction, request: Request) -> Document:
+        """Carry out UpdatePipeline. Executions that run keep the definition they started with."""
+        pipeline = generic.find(transaction, PIPELINE, request.input["PipelineName"])
+        text = self._definition_text(request.input)
+        left_out = {"PipelineName", "PipelineDefinitionS3Location"}
+        changes = {name: value for name, value in request.input.items() if name not in left_out and value is not None}
+        if text is not None:
+            self._accept(text)
+            changes["PipelineDefinition"] = text
+        pipeline = transaction.resources.replace(
+            pipeline,
+            spec={**pipeline.spec, **changes},
+            state={**pipeline.state, "LastModifiedBy": request.caller.principal},
+            generation=pipeline.generation + 1,
+            modified_at=transaction.now,
+        )
+        generic.record(transaction, pipeline, request, request.operation, changed=sorted(changes))
+        return {"PipelineArn": pipeline.arn}
+
+    def _definition_text(self, asked: Document) -> str | None:
+        text, location = asked.get("PipelineDefinition"), asked.get("PipelineDefinitionS3Location")
+        if text is not None and location is not None:
+            raise Invalid("PipelineDefinition and PipelineDefinitionS3Location exclude each other; give one of them")
+        if location is None:
+            return text
+        if self._definitions is None:
+            raise Unsupported("Definitions cannot be read from S3 here; send it as PipelineDefinition")
+        return self._definitions.read(location["Bucket"], location["ObjectKey"], location.get("VersionId"))
+
+    def _accept(self, text: str) -> Definition:
+        definition = accept(text, self._shapes)
+        refuse_unexecuted(definition)
+        for step in definition.all_steps():
+            self._check_step(step)
+        return definition
+
+    def _check_step(self, step: Step) -> None:
+        try:
+            self._check_arguments(step)
+        except Invalid as error:
+            raise Invalid(f"Step {step.name!r} ({step.place}): {error.message}", code=error.code) from error
+
+
+def start_pipeline_execution(transaction: Transaction, request: Request) -> Document:
+    """Carry out StartPipelineExecution. A repeated token gives the execution that its first request started."""
+    asked = request.input
+    for member in ("SelectiveExecutionConfig", "PipelineVersionId", "PipelineVersionAlias"):
+        if asked.get(member) is not None:
+            raise Unsupported(f"{member} is not built yet; an execution runs the whole pipeline as it stands now")
+    pipeline = generic.find(transaction, PIPELINE, asked["PipelineName"])
+    execution_id = _execution_id(pipeline, asked.get("ClientRequestToken"))
+    existing = transaction.resources.find(PIPELINE_EXECUTION.noun, execution_id)
+    if existing is not None:
+        return {"PipelineExecutionArn": existing.arn}
+    text = pipeline.spec["PipelineDefinition"]
+    plan = plan_of(text)
+    values = bind(plan.definition.parameters, _given(asked.get("PipelineParameters") or []))
+    arn = f"{pipeline.arn}/execution/{execution_id}"
+    known = variables(
+        pipeline_name=pipeline.name,
+        pipeline_arn=pipeline.arn,
+        execution_id=execution_id,
+        execution_arn=arn,
+        started_at=transaction.now,
+    )
+    experiment = experiment_config(plan, values, known, transaction.now)
+    parallelism = asked.get("ParallelismConfiguration") or pipeline.spec.get("ParallelismConfiguration")
+    spec: Document = {
+        "PipelineUid": pipeline.uid,
+        "PipelineName": pipeline.name,
+        "PipelineArn": pipeline.arn,
+        "PipelineDefinition": text,
+        "Values": values,
+        **({} if experiment is None else {"PipelineExperimentConfig": experiment}),
+        **({} if parallelism is None else {"ParallelismConfiguration": parallelism}),
+        **{
+            name: asked[name]
+            for name in ("PipelineExecutionDisplayName", "PipelineExecutionDescription", "RoleArn")
+            if asked.get(name) is not None
+        },
+    }
+    spec.setdefault("PipelineExecutionDisplayName", f"execution-{int(transaction.now.timestamp() * 1000)}")
+    execution = generic.create(
+        transaction,
+        PIPELINE_EXECUTION,
+        request,
+        name=execution_id,
+        arn=arn,
+        spec=spec,
+        status=ExecutionStatus.EXECUTING.value,
+    )
+    transaction.resources.replace(
+        pipeline,
+        state={**pipeline.state, "LastRunTime": transaction.now.timestamp()},
+        modified_at=pipeline.modified_at,
+    )
+    return {"PipelineExecutionArn": execution.arn}
+
+
+def _execution_id(pipeline: Resource, token: str | None) -> str:
+    digest = hashlib.sha256(f"{pipeline.uid}/{token or uuid4().hex}".encode()).digest()
+    number = int.from_bytes(digest, "big")
+    characters = []
+    for _ in range(_ID_LENGTH):
+        number, index = divmod(number, len(_ID_CHARACTERS))
+        characters.append(_ID_CHARACTERS[index])
+    return "".join(characters)
+
+
+def _given(parameters: list[Document]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for parameter in parameters:
+        if parameter["Name"] in given:
+            raise Invalid(f"The parameter {parameter['Name']!r} is given twice")
+        given[parameter["Name"]] = parameter["Value"]
+    return given
+
+
+def _execution(transaction: Transaction, request: Request) -> Resource:
+    arn = request.input.get("PipelineExecutionArn")
+    if not arn:
+        raise Invalid(f"{request.operation} needs PipelineExecutionArn")
+    return generic.find(transaction, PIPELINE_EXECUTION, arn)
+
+
+def stop_pipeline_execution(transaction: Transaction, request: Request) -> Document:
+    """Carry out StopPipelineExecution: no more steps start, and the controller stops those that run."""
+    execution = _execution(transaction, request)
+    status = ExecutionStatus(execution.status or "")
+    if status.is_terminal:
+        raise Conflict(
+            f"Pipeline execution {execution.arn} has ended already: {status.value}", code="ConflictException"
+        )
+    if status is ExecutionStatus.EXECUTING:
+        execution = transaction.resources.replace(
+            execution,
+            status=ExecutionStatus.STOPPING.value,
+            state={**execution.state, "LastModifiedBy": request.caller.principal},
+            generation=execution.generation + 1,
+        )
+        generic.record(transaction, execution, request, request.operation)
+        transaction.work.schedule(execution.uid, transaction.now)
+    return {"PipelineExecutionArn": execution.arn}
+
+
+def retry_pipeline_execution(transaction: Transaction, request: Request) -> Document:
+    """Carry out RetryPipelineExecution: steps that failed or were stopped begin anew, what succeeded is kept."""
+    execution = _execution(transaction, request)
+    if execution.status not in {ExecutionStatus.FAILED, ExecutionStatus.STOPPED}:
+        raise Conflict(
+            f"Pipeline execution {execution.arn} is {execution.status}; only a Failed or Stopped one can be retried",
+            code="ConflictException",
+        )
+    again = [
+        replace(
+            row,
+            status=StepStatus.STARTING,
+            due_at=transaction.now,
+            ended_at=None,
+            failure_reason=None,
+            exception_type=None,
+            first_failed_at=None,
+            retries={},
+        )
+        for row in transaction.steps.of(execution.uid).values()
+        if row.status in {StepStatus.FAILED, StepStatus.STOPPED}
+    ]
+    transaction.steps.put(execution.uid, again)
+    transaction.steps.append(execution.uid, [Fact(at=transaction.now, row=row) for row in again])
+    state = {name: value for name, value in execution.state.items() if name != "FailureReason"}
+    spec = execution.spec
+    if request.input.get("ParallelismConfiguration") is not None:
+        spec = {**spec, "ParallelismConfiguration": request.input["ParallelismConfiguration"]}
+    execution = transaction.resources.replace(
+        execution,
+        spec=spec,
+        state={**state, "LastModifiedBy": request.caller.principal},
+        status=ExecutionStatus.EXECUTING.value,
+        generation=execution.generation + 1,
+    )
+    generic.record(transaction, execution, request, request.operation, steps=[row.name for row in again])
+    transaction.work.schedule(execution.uid, transaction.now)
+    return {"PipelineExecutionArn": execution.arn}
+
+
+def update_pipeline_execution(transaction: Transaction, request: Request) -> Document:
+    """Carry out UpdatePipelineExecution: names and parallelism of an execution."""
+    execution = _execution(transaction, request)
+    changes = {name: value for name, value in request.input.items() if name != "PipelineExecutionArn"}
+    execution = transaction.resources.replace(
+        execution,
+        spec={**execution.spec, **changes},
+        state={**execution.state, "LastModifiedBy": request.caller.principal},
+        generation=execution.generation + 1,
+    )
+    generic.record(transaction, execution, request, request.operation, changed=sorted(changes))
+    transaction.work.schedule(execution.uid, transaction.now)
+    return {"PipelineExecutionArn": execution.arn}
+
+
+def list_pipelines(transaction: Transaction, request: Request) -> Document:
+    """Carry out ListPipelines."""
+    extra = _created_between(request.input)
+    prefix = request.input.get("PipelineNamePrefix")
+    if prefix:
+        extra += [Filter("name", ">=", prefix), Filter("name", "<", prefix + _BEHIND_ALL_NAMES)]
+    page = transaction.resources.query(generic.query_of(PIPELINE, request, *extra))
+    answer: Document = {"PipelineSummaries": [generic.document(PIPELINE, item) for item in page.items]}
+    return answer if page.token is None else {**answer, "NextToken": page.token}
+
+
+def list_pipeline_executions(transaction: Transaction, request: Request) -> Document:
+    """Carry out ListPipelineExecutions: those of one pipeline, the latest first."""
+    pipeline = generic.find(transaction, PIPELINE, request.input["PipelineName"])
+    extra = [Filter(PIPELINE_UID, "=", pipeline.uid), *_created_between(request.input)]
+    page = transaction.resources.query(generic.query_of(PIPELINE_EXECUTION, request, *extra))
+    answer: Document = {
+        "PipelineExecutionSummaries": [generic.document(PIPELINE_EXECUTION, item) for item in page.items]
+    }
+    return answer if page.token is None else {**answer, "NextToken": page.token}
+
+
+def _created_between(asked: Document) -> list[Filter]:
+    return [
+        Filter("created_at", operator, datetime.fromtimestamp(float(asked[member]), UTC))
+        for member, operator in (("CreatedAfter", ">="), ("CreatedBefore", "<="))
+        if asked.get(member) is not None
+    ]
+
+
+def list_pipeline_execution_steps(transaction: Transaction, request: Request) -> Document:
+    """Carry out ListPipelineExecutionSteps: the steps that have begun, the latest first unless asked otherwise."""
+    execution = _execution(transaction, request)
+    rows = list(transaction.steps.of(execution.uid).values())
+    if request.input.get("SortOrder", "Descending") == "Descending":
+        rows.reverse()
+    page, token = _page(rows, request.input)
+    plan = plan_of(execution.spec["PipelineDefinition"])
+    answer: Document = {"PipelineExecutionSteps": [_step_document(row, plan.nodes[row.name].step) for row in page]}
+    return answer if token is None else {**answer, "NextToken": token}
+
+
+def _step_document(row: StepRow, step: Step) -> Document:
+    shown: Document = {
+        "StepName": row.name,
+        "StepStatus": row.status.value,
+        "AttemptCount": row.attempt,
+        "Metadata": row.metadata,
+    }
+    for name, text in (("StepDisplayName", step.display_name), ("StepDescription", step.description)):
+        if text is not None:
+            shown[name] = text
+    for name, at in (("StartTime", row.started_at), ("EndTime", row.ended_at)):
+        if at is not None:
+            shown[name] = at.timestamp()
+    if row.failure_reason is not None and row.status is not StepStatus.SUCCEEDED:
+        shown["FailureReason"] = row.failure_reason[:_LONGEST_REASON]
+    return shown
+
+
+def list_pipeline_parameters(transaction: Transaction, request: Request) -> Document:
+    """Carry out ListPipelineParametersForExecution: every parameter with the value that the execution has."""
+    execution = _execution(transaction, request)
+    parameters = [{"Name": name, "Value": as_text(value)} for name, value in execution.spec["Values"].items()]
+    page, token = _page(parameters, request.input)
+    answer: Document = {"PipelineParameters": page}
+    return answer if token is None else {**answer, "NextToken": token}
+
+
+def _page(items: list[Any], asked: Document) -> tuple[list[Any], str | None]:
+    token = asked.get("NextToken") or "0"
+    if not token.isdecimal():
+        raise Invalid(f"{token!r} is not a token of an earlier page", code="ValidationException")
+    start, count = int(token), min(int(asked.get("MaxResults") or 100), 100)
+    return items[start : start + count], str(start + count) if start + count < len(items) else None
+
+
+def describe_definition(transaction: Transaction, request: Request) -> Document:
+    """Carry out DescribePipelineDefinitionForExecution: the definition that an execution started with."""
+    execution = _execution(transaction, request)
+    return {
+        "PipelineDefinition": execution.spec["PipelineDefinition"],
+        "CreationTime": execution.created_at.timestamp(),
+    }
+
+
+def operations(
+    *,
+    definitions: Definitions | None = None,
+    check_arguments: CheckArguments = accept_arguments,
+    shapes: Shapes | None = None,
+) -> list[Operation]:
+    """Return every operation on pipelines and executions.
+
+    Args:
+        definitions: reads definitions that stand in S3; without it they are refused.
+        check_arguments: refuses steps that could never start, when a pipeline is created or updated.
+        shapes: the API's shapes, to check arguments by.
+    """
+    pipelines = Pipelines(definitions, check_arguments, shapes or NoShapes())
+    return [
+        Operation(name="CreatePipeline", function=pipelines.create_pipeline),
+        Operation(name="UpdatePipeline", function=pipelines.update_pipeline),
+        *generic.operations_of(PIPELINE),
+        Operation(name="ListPipelines", function=list_pipelines, writes=False),
+        Operation(name="StartPipelineExecution", function=start_pipeline_execution),
+        Operation(name="StopPipelineExecution", function=stop_pipeline_execution),
+        Operation(name="RetryPipelineExecution", function=retry_pipeline_execution),
+        Operation(name="UpdatePipelineExecution", function=update_pipeline_execution),
+        *generic.operations_of(PIPELINE_EXECUTION),
+        Operation(name="ListPipelineExecutions", function=list_pipeline_executions, writes=False),
+        Operation(name="ListPipelineExecutionSteps", function=list_pipeline_execution_steps, writes=False),
+        Operation(name="ListPipelineParametersForExecution", function=list_pipeline_parameters, writes=False),
+        Operation(name="DescribePipelineDefinitionForExecution", function=describe_definition, writes=False),
+    ]
