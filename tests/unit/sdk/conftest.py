@@ -108,6 +108,7 @@ class Scripted:
         self.script = script
         self.asked: list[Asked] = []
         self.connections = 0
+        self.closed = threading.Semaphore(0)  #: released for each connection that has ended
         self.url = ""
 
     @property
@@ -148,7 +149,12 @@ def _serving(script: Script) -> Iterator[Scripted]:
         def log_message(self, format: str, *args: Any) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Listener(ThreadingHTTPServer):
+        def shutdown_request(self, request: Any) -> None:
+            super().shutdown_request(request)
+            scripted.closed.release()
+
+    server = Listener(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=lambda: server.serve_forever(poll_interval=0.01))
     thread.start()
