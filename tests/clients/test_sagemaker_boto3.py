@@ -277,6 +277,14 @@ def test_another_region_is_refused_and_the_right_one_named(server: Server) -> No
     assert "'eu-west-1'" in message and "'us-east-1'" in message
 
 
+def test_boto3_finds_the_right_region_of_a_bucket_by_what_s3_refuses_it_with(server: Server) -> None:
+    server.client("s3").create_bucket(Bucket="abroad")
+    server.client("s3").put_object(Bucket="abroad", Key="k", Body=b"here")
+    stray = server.client("s3", region="eu-west-1")
+    assert stray.head_object(Bucket="abroad", Key="k")["ContentLength"] == 4
+    assert server.client("s3", region="eu-west-1").get_object(Bucket="abroad", Key="k")["Body"].read() == b"here"
+
+
 def test_a_bearer_token_opens_every_service(server: Server) -> None:
     bearer = {"Authorization": f"Bearer {ADA.token}"}
     target = {"X-Amz-Target": "SageMaker.ListExperiments", "Content-Type": "application/x-amz-json-1.1"}
@@ -338,6 +346,40 @@ def test_a_body_that_was_changed_on_the_way_makes_no_object(server: Server) -> N
     code, status, _ = refusal(client.put_object, Bucket="safe", Key="k", Body=b"x" * 10)
     assert status == 400 and code in {"XAmzContentSHA256Mismatch", "BadDigest"}
     assert "Contents" not in client.list_objects_v2(Bucket="safe")
+
+
+def send_raw(server: Server, data: bytes) -> bytes:
+    """Send bytes and end the sending side; return all that comes back."""
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        while part := connection.recv(65_536):
+            answer += part
+    return answer
+
+
+def test_requests_that_are_cut_off_leave_nothing_behind(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    client = server.client("s3")
+    client.create_bucket(Bucket="torn")
+    head = "{} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ada-token\r\nContent-Length: 1000\r\n{}\r\n"
+    for line, more in (
+        ("PUT /torn/key", ""),
+        ("POST /", "X-Amz-Target: SageMaker.ListExperiments\r\n"),
+        ("POST /endpoints/e/invocations", ""),
+    ):
+        send_raw(server, head.format(line, more).encode() + b"x" * 500)
+    assert send_raw(server, b"\x16\x03\x01 not http at all\r\n\r\n").startswith(b"HTTP/1.1 400")
+    assert "Contents" not in client.list_objects_v2(Bucket="torn")
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_a_huge_document_is_refused_with_a_readable_error(server: Server) -> None:
+    headers = {"Authorization": "Bearer ada-token", "X-Amz-Target": "SageMaker.CreateExperiment"}
+    answer = server.fetch("/", headers, b" " * (17 << 20))
+    assert answer.status == 413
+    assert b"RequestEntityTooLarge" in answer.read()
 
 
 def test_many_requests_share_a_connection_after_refusals(server: Server) -> None:

@@ -183,7 +183,10 @@ def _xml_error(exchange: Exchange, error: WireError) -> Reply:
     document: dict[str, Any] = {"Code": error.code, "Message": error.message, **error.details}
     document |= {"Resource": exchange.head.path, "RequestId": exchange.request_id}
     body = b"" if exchange.head.method == "HEAD" else to_xml("Error", document)
-    return Reply(status=error.status, headers={"content-type": XML_TYPE}, body=body)
+    headers = {"content-type": XML_TYPE, "x-amz-request-id": exchange.request_id}
+    if "Region" in error.details:
+        headers["x-amz-bucket-region"] = error.details["Region"]  # an answer to HEAD has no body to say it in
+    return Reply(status=error.status, headers=headers, body=body)
 
 
 _ERRORS: Mapping[Protocol, Callable[[Exchange, WireError], Reply]] = {
