@@ -1,0 +1,484 @@
+"""Whole executions on a real store and virtual time; jobs are resources that the test ends."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from towpath.engine import Engine
+from towpath.kernel import generic
+from towpath.kernel.clock import VirtualClock
+from towpath.kernel.errors import Conflict, Invalid, NotFound, TowpathError, Unavailable, Unsupported
+from towpath.kernel.kinds import Kind
+from towpath.kernel.operations import Operation, Request
+from towpath.kernel.principals import Caller
+from towpath.kernel.resource import Document, Resource
+from towpath.pipelines.controller import EXECUTION_EVENT, STEP_EVENT, ExecutionController
+from towpath.pipelines.definition import Step
+from towpath.pipelines.kinds import KINDS
+from towpath.pipelines.ports import Shapes
+from towpath.pipelines.service import operations
+from towpath.store import SqliteStore, SqlTransaction
+
+Golden = Callable[[str], Any]
+ANN = Caller("ann", "request-1")
+
+
+def job_kind(noun: str, arn_type: str) -> Kind:
+    return Kind(
+        noun=noun,
+        arn_type=arn_type,
+        name_member=f"{noun}Name",
+        arn_member=f"{noun}Arn",
+        status_member=f"{noun}Status",
+    )
+
+
+PROCESSING_JOB = job_kind("ProcessingJob", "processing-job")
+TRAINING_JOB = job_kind("TrainingJob", "training-job")
+MODEL = Kind(noun="Model", arn_type="model", name_member="ModelName", arn_member="ModelArn")
+PACKAGE = job_kind("ModelPackage", "model-package")
+ALL_KINDS = {kind.noun: kind for kind in (PROCESSING_JOB, TRAINING_JOB, MODEL, PACKAGE, *KINDS)}
+
+
+def creating(kind: Kind, status: str | None, *, refuse: list[TowpathError]) -> Callable[[Any, Request], Document]:
+    def create(transaction: SqlTransaction, request: Request) -> Document:
+        name = request.input.get(kind.name_member) or f"group/{transaction.resources.next_number('version')}"
+        made = generic.create(transaction, kind, request, name=name, status=status)
+        if refuse:
+            raise refuse.pop()  # what was written just now must be undone
+        return {kind.arn_member: made.arn}
+
+    return create
+
+
+def stopping(kind: Kind) -> Callable[[Any, Request], Document]:
+    def stop(transaction: SqlTransaction, request: Request) -> Document:
+        job = generic.find(transaction, kind, request.input[kind.name_member])
+        if job.status != "InProgress":
+            raise Conflict(f"{job.name} has ended")
+        transaction.resources.replace(job, status="Stopping")
+        return {}
+
+    return stop
+
+
+class Reports:
+    """JSON documents in memory."""
+
+    def __init__(self) -> None:
+        self.documents: dict[str, Any] = {}
+
+    def read(self, uri: str) -> Any:
+        if uri not in self.documents:
+            raise Invalid(f"There is no object {uri}")
+        return self.documents[uri]
+
+
+class Texts:
+    """Definitions in memory."""
+
+    def __init__(self) -> None:
+        self.texts: dict[tuple[str, str], str] = {}
+
+    def read(self, bucket: str, key: str, version_id: str | None) -> str:
+        return self.texts[bucket, key]
+
+
+class Platform:
+    """A store, an engine and everything that can be asked of pipelines."""
+
+    def __init__(self, path: Path, shapes: Shapes) -> None:
+        self.clock = VirtualClock()
+        self.store = SqliteStore(path / "store.db", clock=self.clock)
+        self.reports = Reports()
+        self.texts = Texts()
+        self.refusals: list[TowpathError] = []
+        self.unknown_images: set[str] = set()
+        found = [
+            *operations(definitions=self.texts, check_arguments=self.check_image, shapes=shapes),
+            Operation(
+                name="CreateProcessingJob",
+                function=creating(PROCESSING_JOB, "InProgress", refuse=self.refusals),
+            ),
+            Operation(name="CreateTrainingJob", function=creating(TRAINING_JOB, "InProgress", refuse=[])),
+            Operation(name="CreateModel", function=creating(MODEL, None, refuse=[])),
+            Operation(name="CreateModelPackage", function=creating(PACKAGE, "Completed", refuse=[])),
+            Operation(name="StopProcessingJob", function=stopping(PROCESSING_JOB)),
+            Operation(name="StopTrainingJob", function=stopping(TRAINING_JOB)),
+        ]
+        self.operations: Mapping[str, Operation] = {operation.name: operation for operation in found}
+        self.shapes = shapes
+        self.engine = self.new_engine()
+
+    def new_engine(self) -> Engine:
+        controller = ExecutionController(
+            store=self.store,
+            operations=self.operations,
+            kinds=ALL_KINDS,
+            documents=self.reports,
+            shapes=self.shapes,
+        )
+        return Engine(self.store, {controller.kind: controller}, clock=self.clock, kinds=ALL_KINDS)
+
+    def check_image(self, step: Step) -> None:
+        image = step.arguments.get("AppSpecification", {}).get("ImageUri")
+        if image in self.unknown_images:
+            raise Invalid(f"The image {image} is not known; map it in the settings")
+
+    def call(self, operation: str, **members: Any) -> Document:
+        request = Request(operation=operation, input=members, caller=ANN)
+        found = self.operations[operation]
+        if found.writes:
+            return self.store.write(lambda transaction: found.function(transaction, request))
+        return self.store.read(lambda transaction: found.function(transaction, request))
+
+    def create(self, definition: Any, name: str = "reviews") -> Document:
+        text = definition if isinstance(definition, str) else json.dumps(definition)
+        return self.call("CreatePipeline", PipelineName=name, PipelineDefinition=text, RoleArn="arn:aws:iam::1:role/r")
+
+    def start(self, **members: Any) -> str:
+        """Start an execution of the pipeline and let it go as far as it goes."""
+        given = members.pop("parameters", {})
+        parameters = [{"Name": name, "Value": value} for name, value in given.items()]
+        answer = self.call("StartPipelineExecution", PipelineName="reviews", PipelineParameters=parameters, **members)
+        self.engine.run_until_idle()
+        return str(answer["PipelineExecutionArn"])
+
+    def execution(self, arn: str) -> Document:
+        return self.call("DescribePipelineExecution", PipelineExecutionArn=arn)
+
+    def steps(self, arn: str) -> dict[str, Document]:
+        listed = self.call("ListPipelineExecutionSteps", PipelineExecutionArn=arn, SortOrder="Ascending")
+        return {step["StepName"]: step for step in listed["PipelineExecutionSteps"]}
+
+    def statuses(self, arn: str) -> dict[str, str]:
+        return {name: step["StepStatus"] for name, step in self.steps(arn).items()}
+
+    def child(self, arn: str, step: str) -> Resource:
+        (metadata,) = self.steps(arn)[step]["Metadata"].values()
+        found = self.store.read(lambda transaction: transaction.resources.by_arn(metadata["Arn"]))
+        assert found is not None
+        return found
+
+    def end(self, arn: str, step: str, status: str = "Completed", **state: Any) -> None:
+        """End the job of a step, and let the execution go on."""
+        job = self.child(arn, step)
+        self.store.write(
+            lambda transaction: transaction.resources.replace(job, status=status, state={**job.state, **state})
+        )
+        self.engine.run_until_idle()
+
+
+@pytest.fixture
+def platform(tmp_path: Path, shapes: Shapes) -> Iterator[Platform]:
+    opened = Platform(tmp_path, shapes)
+    yield opened
+    opened.store.close()
+
+
+REPORT = "s3://sagemaker-us-east-1-000000000000/o/metrics/evaluation.json"
+MODEL_DATA = {"S3ModelArtifacts": "s3://b/model.tar.gz"}
+
+
+def run_to_the_condition(platform: Platform, golden: Golden, accuracy: float) -> str:
+    """Run the real document as far as its condition."""
+    platform.create(golden("v3_bert"))
+    arn = platform.start(parameters={"MinAccuracy": "0.6", "Epochs": "2"})
+    assert platform.statuses(arn) == {"Processing": "Executing"}
+    platform.end(arn, "Processing")
+    assert platform.child(arn, "Train").spec["HyperParameters"]["epochs"] == "2"
+    platform.end(arn, "Train", ModelArtifacts=MODEL_DATA)
+    assert platform.statuses(arn)["Evaluation"] == "Executing"
+    platform.reports.documents[REPORT] = {"metrics": {"accuracy": {"value": accuracy}}}
+    platform.end(arn, "Evaluation")
+    return arn
+
+
+def test_a_good_model_is_registered_and_created(platform: Platform, golden: Golden) -> None:
+    arn = run_to_the_condition(platform, golden, 0.8)
+    repack = "CreateIt-RepackModel-model-5912e176"
+    assert platform.statuses(arn)["Accuracy"] == "Succeeded"
+    assert platform.statuses(arn)["Register"] == "Succeeded"
+    platform.end(arn, repack, ModelArtifacts=MODEL_DATA)
+    assert platform.execution(arn)["PipelineExecutionStatus"] == "Succeeded"
+    steps = platform.steps(arn)
+    assert set(platform.statuses(arn).values()) == {"Succeeded"}
+    assert "Fail" not in steps
+    assert steps["Accuracy"]["Metadata"] == {"Condition": {"Outcome": "True"}}
+    assert steps["Register"]["Metadata"]["RegisterModel"]["Arn"].endswith(":model-package/group/1")
+    assert ":model/pipelines-" in steps["CreateIt"]["Metadata"]["Model"]["Arn"]
+    assert steps["Train"]["Metadata"]["TrainingJob"]["Arn"] == platform.child(arn, "Train").arn
+    assert (
+        platform.child(arn, "Register").spec["InferenceSpecification"]["Containers"][0]["ModelDataUrl"]
+        == (MODEL_DATA["S3ModelArtifacts"])
+    )
+
+
+def test_a_bad_model_ends_the_execution_with_the_message_of_the_fail_step(platform: Platform, golden: Golden) -> None:
+    arn = run_to_the_condition(platform, golden, 0.5)
+    repack = "CreateIt-RepackModel-model-5912e176"
+    assert platform.execution(arn)["PipelineExecutionStatus"] == "Executing"  # the repack job still runs
+    platform.end(arn, repack, ModelArtifacts=MODEL_DATA)
+    shown = platform.execution(arn)
+    assert shown["PipelineExecutionStatus"] == "Failed"
+    assert shown["FailureReason"] == platform.steps(arn)["Fail"]["FailureReason"]
+    assert platform.steps(arn)["Fail"]["Metadata"] == {"Fail": {"ErrorMessage": shown["FailureReason"]}}
+    assert "Register" not in platform.steps(arn)
+
+
+def test_a_report_that_was_not_written_is_named_with_the_place_that_reads_it(
+    platform: Platform, golden: Golden
+) -> None:
+    platform.create(golden("v3_bert"))
+    arn = platform.start()
+    platform.end(arn, "Processing")
+    platform.end(arn, "Train", ModelArtifacts=MODEL_DATA)
+    platform.end(arn, "CreateIt-RepackModel-model-5912e176")
+    platform.end(arn, "Evaluation")
+    assert platform.execution(arn)["FailureReason"] == (
+        "Step 'Accuracy' failed: Steps[3].Arguments.Conditions[0].LeftValue.Std:JsonGet: There is no object " + REPORT
+    )
+
+
+def test_what_a_step_yielded_is_frozen_when_it_ends(platform: Platform, golden: Golden) -> None:
+    platform.create(golden("v3_bert"))
+    arn = platform.start()
+    platform.end(arn, "Processing")
+    platform.end(arn, "Train", ModelArtifacts=MODEL_DATA)
+    job = platform.child(arn, "Train")
+    changed = {"ModelArtifacts": {"S3ModelArtifacts": "s3://other"}}
+    platform.store.write(lambda transaction: transaction.resources.replace(job, state=changed))
+    platform.reports.documents[REPORT] = {"metrics": {"accuracy": {"value": 1}}}
+    platform.end(arn, "Evaluation")
+    containers = platform.child(arn, "Register").spec["InferenceSpecification"]["Containers"]
+    assert containers[0]["ModelDataUrl"] == "s3://b/model.tar.gz"
+
+
+def test_jobs_belong_to_the_execution_and_to_whoever_started_it(platform: Platform, golden: Golden) -> None:
+    platform.create(golden("v3_bert"))
+    arn = platform.start()
+    execution = platform.store.read(lambda transaction: transaction.resources.by_arn(arn))
+    job = platform.child(arn, "Processing")
+    assert execution is not None
+    assert job.parent == execution.uid
+    assert job.created_by == "ann"
+    assert job.name.startswith(f"pipelines-{execution.name}-Processing-")
+
+
+def test_a_refused_create_fails_its_step_and_leaves_nothing_behind(platform: Platform, golden: Golden) -> None:
+    platform.create(golden("v3_bert"))
+    platform.refusals.append(Invalid("Nothing maps the image"))
+    arn = platform.start()
+    assert platform.statuses(arn) == {"Processing": "Failed"}
+    assert platform.execution(arn)["FailureReason"] == "Step 'Processing' failed: Nothing maps the image"
+    execution = platform.store.read(lambda transaction: transaction.resources.by_arn(arn))
+    assert execution is not None
+    assert platform.store.read(lambda transaction: transaction.resources.children(execution.uid)) == []
+
+
+def test_a_create_that_may_work_later_is_tried_again(platform: Platform, golden: Golden) -> None:
+    document = golden("v2_bert")
+    document["Steps"] = document["Steps"][:1]  # its policy: SERVICE_FAULT, 5 s, doubling, 3 times
+    platform.create(document)
+    platform.refusals += [Unavailable("Busy"), Unavailable("Busy")]
+    arn = platform.start()
+    assert platform.statuses(arn) == {"Processing": "Starting"}
+    platform.clock.advance(5)
+    platform.engine.run_until_idle()
+    assert platform.statuses(arn) == {"Processing": "Starting"}
+    platform.clock.advance(10)
+    platform.engine.run_until_idle()
+    assert platform.statuses(arn) == {"Processing": "Executing"}
+    assert platform.steps(arn)["Processing"]["AttemptCount"] == 3
+    platform.end(arn, "Processing")
+    assert platform.execution(arn)["PipelineExecutionStatus"] == "Succeeded"
+
+
+def test_stopping_an_execution_stops_its_jobs(platform: Platform, golden: Golden) -> None:
+    platform.create(golden("v3_bert"))
+    arn = platform.start()
+    platform.call("StopPipelineExecution", PipelineExecutionArn=arn)
+    assert platform.execution(arn)["PipelineExecutionStatus"] == "Stopping"
+    platform.engine.run_until_idle()
+    assert platform.statuses(arn) == {"Processing": "Stopping"}
+    assert platform.child(arn, "Processing").status == "Stopping"
+    platform.end(arn, "Processing", "Stopped")
+    assert platform.execution(arn)["PipelineExecutionStatus"] == "Stopped"
+    with pytest.raises(Conflict, match="has ended already: Stopped"):
+        platform.call("StopPipelineExecution", PipelineExecutionArn=arn)
+
+
+def test_a_failed_execution_can_be_retried_from_where_it_failed(platform: Platform, golden: Golden) -> None:
+    platform.create(golden("v3_bert"))
+    arn = platform.start()
+    platform.end(arn, "Processing")
+    platform.end(arn, "Train", "Failed", FailureReason="AlgorithmError: exit code 1")
+    assert platform.execution(arn)["FailureReason"] == "Step 'Train' failed: AlgorithmError: exit code 1"
+    platform.call("RetryPipelineExecution", PipelineExecutionArn=arn)
+    platform.engine.run_until_idle()
+    steps = platform.steps(arn)
+    assert steps["Train"]["StepStatus"] == "Executing"
+    assert steps["Train"]["AttemptCount"] == 2
+    assert steps["Processing"]["AttemptCount"] == 1
+    assert "FailureReason" not in platform.execution(arn)
+
+
+def test_only_as_many_steps_run_as_may(platform: Platform, golden: Golden) -> None:
+    document = golden("v2_function")
+    pre = document["Steps"][2]
+    document["Steps"] = [{**pre, "Name": name} for name in ("a", "b", "c")]
+    platform.create(document)
+    arn = platform.start(ParallelismConfiguration={"MaxParallelExecutionSteps": 2})
+    assert list(platform.statuses(arn)) == ["a", "b"]
+    platform.end(arn, "b")
+    assert list(platform.statuses(arn)) == ["a", "b", "c"]
+
+
+def test_another_engine_takes_over_where_the_first_left_off(platform: Platform, golden: Golden) -> None:
+    platform.create(golden("v3_bert"))
+    arn = platform.start()
+    platform.engine = platform.new_engine()
+    platform.end(arn, "Processing")
+    assert platform.statuses(arn)["Train"] == "Executing"
+
+
+def test_every_end_of_a_step_is_in_the_history_and_told_as_an_event(platform: Platform, golden: Golden) -> None:
+    arn = run_to_the_condition(platform, golden, 0.8)
+    platform.end(arn, "CreateIt-RepackModel-model-5912e176", ModelArtifacts=MODEL_DATA)
+
+    def look(transaction: SqlTransaction) -> tuple[list[Any], list[Any]]:
+        execution = transaction.resources.by_arn(arn)
+        assert execution is not None
+        return transaction.steps.history(execution.uid), transaction.events.of(execution.uid)
+
+    facts, events = platform.store.read(look)
+    assert sorted(fact.row.name for fact in facts) == sorted(platform.steps(arn))
+    assert all(fact.row.status == "Succeeded" for fact in facts)
+    told = [event.detail["stepName"] for event in events if event.type == STEP_EVENT]
+    assert told.count("Train") == 2  # begun and ended
+    (ended,) = [event for event in events if event.type == EXECUTION_EVENT]
+    assert ended.detail["currentPipelineExecutionStatus"] == "Succeeded"
+
+
+def test_a_name_that_is_taken_is_refused_in_words_that_clients_look_for(platform: Platform, golden: Golden) -> None:
+    platform.create(golden("v3_bert"))
+    with pytest.raises(Conflict, match="already exists") as caught:
+        platform.create(golden("v3_bert"))
+    assert caught.value.code == "ValidationException"
+
+
+def test_a_definition_is_checked_whole_when_its_pipeline_is_created(platform: Platform, golden: Golden) -> None:
+    document = golden("v3_bert")
+    document["Steps"][1]["DependsOn"] = ["Nobody"]
+    with pytest.raises(Invalid, match=r"Steps\[1\].DependsOn\[0\]: there is no step 'Nobody'"):
+        platform.create(document)
+    with pytest.raises(Unsupported, match="is of type Lambda"):
+        platform.create(golden("v2_lambda_cond"))
+    with pytest.raises(NotFound):
+        platform.call("DescribePipeline", PipelineName="reviews")
+
+
+def test_an_image_that_is_known_to_be_unknown_is_refused_with_its_step(platform: Platform, golden: Golden) -> None:
+    document = golden("v3_bert")
+    platform.unknown_images.add(document["Steps"][0]["Arguments"]["AppSpecification"]["ImageUri"])
+    with pytest.raises(Invalid, match=r"^Step 'Processing' \(Steps\[0\]\): The image .* is not known"):
+        platform.create(document)
+
+
+def test_a_definition_may_stand_in_s3(platform: Platform, golden: Golden) -> None:
+    platform.texts.texts["bucket", "definition.json"] = json.dumps(golden("v3_bert"))
+    location = {"Bucket": "bucket", "ObjectKey": "definition.json"}
+    platform.call("CreatePipeline", PipelineName="reviews", PipelineDefinitionS3Location=location, RoleArn="r")
+    shown = platform.call("DescribePipeline", PipelineName="reviews")
+    assert json.loads(shown["PipelineDefinition"]) == golden("v3_bert")
+
+
+def test_a_repeated_token_starts_one_execution(platform: Platform, golden: Golden) -> None:
+    platform.create(golden("v3_bert"))
+    first = platform.start(ClientRequestToken="t" * 32)
+    assert platform.start(ClientRequestToken="t" * 32) == first
+    assert platform.start(ClientRequestToken="u" * 32) != first
+    listed = platform.call("ListPipelineExecutions", PipelineName="reviews")["PipelineExecutionSummaries"]
+    assert len(listed) == 2
+    assert first in {summary["PipelineExecutionArn"] for summary in listed}
+    account, name = first.split(":")[4], first.split("/")[-1]
+    assert first == f"arn:aws:sagemaker:us-east-1:{account}:pipeline/reviews/execution/{name}"
+    assert len(name) == 12
+    assert name.isalnum()
+    assert name == name.lower()
+
+
+def test_parameters_are_checked_before_anything_starts(platform: Platform, golden: Golden) -> None:
+    platform.create(golden("v3_bert"))
+    with pytest.raises(Invalid, match="parameter 'Epochs': the text 'many' is not an Integer"):
+        platform.start(parameters={"Epochs": "many"})
+    assert platform.call("ListPipelineExecutions", PipelineName="reviews")["PipelineExecutionSummaries"] == []
+
+
+def test_the_parameters_of_an_execution_are_listed_with_their_values(platform: Platform, golden: Golden) -> None:
+    platform.create(golden("v3_bert"))
+    arn = platform.start(parameters={"Epochs": "3"})
+    listed = platform.call("ListPipelineParametersForExecution", PipelineExecutionArn=arn)["PipelineParameters"]
+    values = {parameter["Name"]: parameter["Value"] for parameter in listed}
+    assert values["Epochs"] == "3"
+    assert values["MinAccuracy"] == "0.2"
+
+
+def test_an_update_leaves_running_executions_alone(platform: Platform, golden: Golden) -> None:
+    platform.create(golden("v3_bert"))
+    arn = platform.start()
+    shorter = golden("v3_bert")
+    shorter["Steps"] = shorter["Steps"][:1]
+    platform.call("UpdatePipeline", PipelineName="reviews", PipelineDefinition=json.dumps(shorter))
+    kept = platform.call("DescribePipelineDefinitionForExecution", PipelineExecutionArn=arn)
+    assert json.loads(kept["PipelineDefinition"]) == golden("v3_bert")
+    platform.end(arn, "Processing")
+    assert platform.statuses(arn)["Train"] == "Executing"
+
+
+def test_a_pipeline_with_a_running_execution_is_not_deleted(platform: Platform, golden: Golden) -> None:
+    platform.create(golden("v3_bert"))
+    arn = platform.start()
+    with pytest.raises(Conflict, match="cannot be deleted while an execution runs"):
+        platform.call("DeletePipeline", PipelineName="reviews")
+    platform.end(arn, "Processing", "Failed")
+    platform.call("DeletePipeline", PipelineName="reviews")
+    with pytest.raises(NotFound) as caught:
+        platform.call("DescribePipeline", PipelineName="reviews")
+    assert caught.value.code == "ResourceNotFound"
+
+
+def test_pipelines_are_listed_by_the_beginning_of_their_names(platform: Platform, golden: Golden) -> None:
+    for name in ("reviews", "review", "sales", "re"):
+        platform.create(golden("v3_bert"), name)
+    listed = platform.call("ListPipelines", PipelineNamePrefix="rev", SortBy="Name", SortOrder="Ascending")
+    assert [summary["PipelineName"] for summary in listed["PipelineSummaries"]] == ["review", "reviews"]
+
+
+def test_steps_are_listed_in_pages_latest_first(platform: Platform, golden: Golden) -> None:
+    arn = run_to_the_condition(platform, golden, 0.8)
+    names = list(platform.steps(arn))[::-1]
+    first = platform.call("ListPipelineExecutionSteps", PipelineExecutionArn=arn, MaxResults=4)
+    assert [step["StepName"] for step in first["PipelineExecutionSteps"]] == names[:4]
+    rest = platform.call("ListPipelineExecutionSteps", PipelineExecutionArn=arn, NextToken=first["NextToken"])
+    assert [step["StepName"] for step in rest["PipelineExecutionSteps"]] == names[4:]
+    assert "NextToken" not in rest
+
+
+def test_an_execution_names_its_experiment_and_who_started_it(platform: Platform, golden: Golden) -> None:
+    platform.create(golden("v3_bert"))
+    arn = platform.start(PipelineExecutionDisplayName="try-1")
+    shown = platform.execution(arn)
+    assert shown["PipelineExperimentConfig"] == {"ExperimentName": "reviews", "TrialName": arn.split("/")[-1]}
+    assert shown["PipelineExecutionDisplayName"] == "try-1"
+    assert shown["CreatedBy"]["UserProfileName"] == "ann"
+    assert shown["PipelineArn"] == arn.split("/execution/")[0]
+
+
+def test_selective_execution_is_refused_rather_than_ignored(platform: Platform, golden: Golden) -> None:
+    platform.create(golden("v3_bert"))
+    with pytest.raises(Unsupported, match="SelectiveExecutionConfig is not built yet"):
+        platform.start(SelectiveExecutionConfig={"SelectedSteps": [{"StepName": "Train"}]})
