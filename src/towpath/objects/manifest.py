@@ -102,10 +102,10 @@ def import_from(rows: ObjectRows, bucket: str, key: str) -> tuple[str, list[Mani
 
 
 def _all_below(rows: ObjectRows, bucket: str, folder: str) -> Iterator[ObjectVersion]:
-    """Yield the latest versions below a folder; the empty object that stands for the folder itself is no file."""
+    """Yield the latest versions below a folder; empty objects that stand for folders (`a/b/`) are no files."""
     after = folder
     while page := rows.listing(bucket, folder, after=after, limit=_PAGE):
-        yield from page
+        yield from (version for version in page if version.size > 0 or not version.key.endswith("/"))
         after = page[-1].key
 
 

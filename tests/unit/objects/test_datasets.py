@@ -38,6 +38,8 @@ def test_files_put_below_the_datasets_folder_become_version_1(call: Call, put: P
     put(FOLDER + "train.csv", b"one")
     put(FOLDER + "more/test.csv", b"three")
     put("datasets/reviews-other/x.csv", b"not of this dataset")
+    for folder in (FOLDER, FOLDER + "more/"):
+        put(folder, b"")  # as consoles make folders
     made = call("CreateDatasetVersion", DatasetName="reviews", Description="raw")
     assert (made["Version"], made["Created"], made["FileCount"], made["TotalSize"]) == (1, True, 2, 8)
     described = call("DescribeDatasetVersion", DatasetName="reviews")

@@ -8,10 +8,9 @@ import base64
 import binascii
 import hashlib
 import re
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Mapping
 
+from towpath.gateway.services.s3.checksums import DIGESTS
 from towpath.gateway.services.s3.model import S3Error
 from towpath.kernel.objects import StoredBlob
 
@@ -21,28 +20,6 @@ _CHUNK_HEADER = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;.*)?")
 _SMALL_BODY = 4 << 20  #: bytes; 10,000 parts of a multipart upload with their checksums take about 2 MB
 
 
-class _Digest(Protocol):
-    def update(self, data: bytes, /) -> object: ...
-    def digest(self) -> bytes: ...
-
-
-class _Crc32:
-    def __init__(self) -> None:
-        self._value = 0
-
-    def update(self, data: bytes, /) -> None:
-        self._value = zlib.crc32(data, self._value)
-
-    def digest(self) -> bytes:
-        return self._value.to_bytes(4, "big")
-
-
-#: Checksums that can be verified here, by the name that headers give them.
-_DIGESTS: Mapping[str, Callable[[], _Digest]] = {
-    "crc32": _Crc32,
-    "sha1": lambda: hashlib.sha1(usedforsecurity=False),
-    "sha256": hashlib.sha256,
-}
 _NOT_CHECKSUMS = {"algorithm", "type", "mode"}  #: other headers that begin with x-amz-checksum-
 
 
@@ -127,14 +104,15 @@ class VerifiedBody:
         }
         trailing = {name.strip().lower() for name in headers.get("x-amz-trailer", "").split(",") if name.strip()}
         self._trailing = {name.removeprefix("x-amz-checksum-") for name in trailing if "x-amz-checksum-" in name}
-        unknown = (self._declared.keys() | self._trailing) - _DIGESTS.keys()
+        unknown = (self._declared.keys() | self._trailing) - DIGESTS.keys()
         if unknown:
             raise S3Error(
                 "NotImplemented",
-                f"The checksum {sorted(unknown)[0].upper()} cannot be verified yet; use CRC32, SHA1 or SHA256.",
+                f"The checksum {sorted(unknown)[0].upper()} cannot be verified yet; "
+                f"use one of {', '.join(DIGESTS).upper()}.",
             )
         # The blob's own SHA-256 is worked out while it is stored, so it is not worked out twice.
-        self._digests = {name: _DIGESTS[name]() for name in (self._declared.keys() | self._trailing) - {"sha256"}}
+        self._digests = {name: DIGESTS[name]() for name in (self._declared.keys() | self._trailing) - {"sha256"}}
         self._size = 0
 
     def __iter__(self) -> Iterator[bytes]:

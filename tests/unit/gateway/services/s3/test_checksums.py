@@ -1,0 +1,29 @@
+"""Checksums have the values that their catalogue gives, however the bytes are cut."""
+
+import zlib
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from towpath.gateway.services.s3.checksums import DIGESTS, TableCrc
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("crc32", "cbf43926"), ("crc32c", "e3069283"), ("crc64nvme", "ae8b14860a799888")],
+)
+def test_the_check_value_of_the_catalogue_comes_out(name: str, expected: str) -> None:
+    digest = DIGESTS[name]()
+    digest.update(b"123456789")
+    assert digest.digest().hex() == expected
+
+
+@given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=4))
+def test_tables_give_what_zlib_gives_however_the_bytes_are_cut(data: bytes, cuts: list[int]) -> None:
+    crc = TableCrc(0xEDB88320, 32)
+    bounds = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    for start, end in pairwise(bounds):
+        crc.update(data[start:end])
+    assert crc.digest() == zlib.crc32(data).to_bytes(4, "big")
