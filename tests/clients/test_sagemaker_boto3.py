@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -373,6 +374,23 @@ def test_requests_that_are_cut_off_leave_nothing_behind(server: Server, caplog: 
     assert send_raw(server, b"\x16\x03\x01 not http at all\r\n\r\n").startswith(b"HTTP/1.1 400")
     assert "Contents" not in client.list_objects_v2(Bucket="torn")
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_slow_uploads_hold_up_neither_operations_nor_invocations(server: Server) -> None:
+    server.client("s3").create_bucket(Bucket="slow")
+    host, port = server.url.removeprefix("http://").split(":")
+    head = "PUT /slow/{} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ada-token\r\nContent-Length: 4\r\n\r\n"
+    with ExitStack() as stack:
+        uploads = [stack.enter_context(socket.create_connection((host, int(port)), timeout=10)) for _ in range(40)]
+        for number, upload in enumerate(uploads):
+            upload.sendall(head.format(number).encode() + b"ab")
+        server.client("sagemaker").list_experiments()
+        server.client("sagemaker-runtime").invoke_endpoint(EndpointName="e", Body=b"x")
+        for upload in uploads:
+            upload.sendall(b"cd")
+        for upload in uploads:
+            assert upload.recv(65_536).startswith(b"HTTP/1.1 200")
+    assert server.client("s3").list_objects_v2(Bucket="slow")["KeyCount"] == 40
 
 
 def test_a_huge_document_is_refused_with_a_readable_error(server: Server) -> None:

@@ -18,7 +18,8 @@ from towpath.gateway.channel import Channel, Disconnected
 from towpath.gateway.errors import internal_error, wire_error
 from towpath.gateway.exchange import Exchange, Reply, head_of
 from towpath.gateway.gateway import Application, Gateway, Message, Receive, Scope, Send
-from towpath.gateway.services.s3 import S3Request, S3Response
+from towpath.gateway.services.s3 import OPERATIONS, S3Request, S3Response
+from towpath.gateway.services.s3.service import route_of
 from towpath.gateway.signing import UNSIGNED_PAYLOAD, bearer_token
 from towpath.kernel.errors import Invalid, TowpathError, Unsupported
 
@@ -107,7 +108,9 @@ class _Door:
         """Let S3 answer, in a thread that reads the request's body and writes the answer's as it goes."""
         if self._gateway.s3 is None:
             raise Unsupported("This server serves no objects.")
-        response = self._gateway.s3.handle(_s3_request(exchange, channel))
+        request = _s3_request(exchange, channel)
+        exchange.operation, _ = OPERATIONS.get(route_of(request), ("", None))
+        response = self._gateway.s3.handle(request)
         _stream(response, channel, head_only=exchange.head.method == "HEAD")
 
     async def _invoke(self, exchange: Exchange, channel: Channel, scope: Scope) -> None:

@@ -128,7 +128,7 @@ def check(gateway: Gateway, exchange: Exchange) -> None:
     """Compare the document with the operation's input shape."""
     shape = _model(gateway, exchange).input_shape
     if shape is not None:
-        exchange.document = checked(_without_nulls(exchange.document), shape)
+        exchange.document = checked(exchange.document, shape)
 
 
 def call(gateway: Gateway, exchange: Exchange) -> None:
@@ -233,8 +233,3 @@ def _run(gateway: Gateway, operation: Operation, request: Request) -> Document:
 
 def _applied(operation: Operation, request: Request, transaction: Transaction) -> Document:
     return operation.function(transaction, request)
-
-
-def _without_nulls(document: Document) -> Document:
-    """Return the document without members that are null: on this wire they mean the same as absent ones."""
-    return {name: value for name, value in document.items() if value is not None}

@@ -5,6 +5,7 @@ Timestamps are epoch seconds and blobs base64 text on this wire, as in projected
 
 import re
 from itertools import accumulate
+from typing import Any
 
 import msgspec
 
@@ -24,6 +25,9 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 def parse(body: bytes, content_type: str = "") -> Document:
     """Return the document in a request's body; an empty body is an empty document.
 
+    Members that are null are left out: on this wire they mean the same as absent ones. A null in a list stays, for the
+    check by shape to report.
+
     Raises:
         Invalid: it is not a JSON object, and why (code SerializationException).
     """
@@ -39,7 +43,7 @@ def parse(body: bytes, content_type: str = "") -> Document:
         raise _unreadable(f"The request body of {len(body)} bytes is not valid JSON: {error}.") from error
     if not isinstance(document, dict):
         raise _unreadable(f"The request body is a JSON {type(document).__name__}; expected an object.")
-    return document
+    return _without_nulls(document) if b"null" in body else document
 
 
 def render(document: Document | None, *, version: str = "1.1") -> Reply:
@@ -59,6 +63,14 @@ def render_error(error: WireError, request_id: str) -> Reply:
 
 def _unreadable(message: str) -> Invalid:
     return Invalid(message, code="SerializationException")
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nulls(inner) for name, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value
 
 
 def _depth(body: bytes) -> int:
