@@ -74,7 +74,7 @@ JOB = StepType(
     noun="Job",
     name_member="JobName",
     arn_member="JobArn",
-    stop="StopJob",
+    # StopJob wants the JobCategory beside the name, which `stop` cannot say; it has to when Job steps are executed.
     ends=JOB_ENDS,
     metadata="Job",
     required_arguments=frozenset({"JobCategory", "JobConfigDocument"}),

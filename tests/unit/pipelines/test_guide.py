@@ -1,0 +1,22 @@
+"""The guide to definitions says what is true: its example is valid, and its table is the table of step types."""
+
+import re
+from pathlib import Path
+
+from towpath.pipelines.checks import accept, refuse_unexecuted
+from towpath.pipelines.ports import Shapes
+from towpath.pipelines.steps import STEP_TYPES
+
+GUIDE = (Path(__file__).parents[3] / "docs" / "pipeline-definition.md").read_text()
+
+
+def test_the_example_is_valid_and_executed(shapes: Shapes) -> None:
+    (example,) = re.findall(r"```json\n(.*?)```", GUIDE, re.DOTALL)
+    refuse_unexecuted(accept(example, shapes))
+
+
+def test_the_table_tells_which_step_types_are_executed() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (yes|not yet) \|$", GUIDE, re.MULTILINE)
+    assert {name: answer == "yes" for name, answer in rows} == {
+        name: step_type.executed for name, step_type in STEP_TYPES.items()
+    }
