@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from towpath.gateway.invocations import Invocations
 from towpath.hosting.routing import Entry, Routes, Target
@@ -17,11 +18,24 @@ from towpath.kernel.resource import Uid
 HOME = Home(account="123456789012", region="us-east-1")
 Serve = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 Reply = tuple[int, dict[str, str], bytes]
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
 def response(status: int, body: bytes, *headers: str) -> bytes:
     lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body)}", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Run a coroutine on each of the event loops that the front door may have."""
+    factory = uvloop.new_event_loop if request.param == "uvloop" else None
+
+    def run_on(story: Coroutine[Any, Any, Any]) -> Any:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            return runner.run(story)
+
+    return run_on
 
 
 class Story:
@@ -91,7 +105,7 @@ def answering(status: int, body: bytes, *headers: str) -> Serve:
     return serve
 
 
-def test_a_request_and_its_answer_pass_with_their_headers(tmp_path: Path) -> None:
+def test_a_request_and_its_answer_pass_with_their_headers(run: Run, tmp_path: Path) -> None:
     async def story() -> Reply:
         async with Story(tmp_path) as told:
             headers = ("Content-Type: text/csv", "X-Amzn-SageMaker-Custom-Attributes: seen", "Server: hidden")
@@ -111,7 +125,7 @@ def test_a_request_and_its_answer_pass_with_their_headers(tmp_path: Path) -> Non
             assert b"secret" not in request
             return answered
 
-    status, headers, body = asyncio.run(story())
+    status, headers, body = run(story())
     assert (status, body) == (200, b"1,2")
     assert headers["content-type"] == "text/csv"
     assert headers["x-amzn-invoked-production-variant"] == "blue"
@@ -119,7 +133,7 @@ def test_a_request_and_its_answer_pass_with_their_headers(tmp_path: Path) -> Non
     assert "server" not in headers
 
 
-def test_connections_are_used_again(tmp_path: Path) -> None:
+def test_connections_are_used_again(run: Run, tmp_path: Path) -> None:
     async def story() -> int:
         async with Story(tmp_path) as told:
             told.route(await told.server("blue", answering(200, b"{}")))
@@ -127,10 +141,10 @@ def test_connections_are_used_again(tmp_path: Path) -> None:
                 assert (await told.call())[0] == 200
             return told.connections
 
-    assert asyncio.run(story()) == 1
+    assert run(story()) == 1
 
 
-def test_a_connection_that_was_closed_while_idle_costs_the_caller_nothing(tmp_path: Path) -> None:
+def test_a_connection_that_was_closed_while_idle_costs_the_caller_nothing(run: Run, tmp_path: Path) -> None:
     async def once(request: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(response(200, b"{}"))  # promises to keep the connection, and does not
         await writer.drain()
@@ -141,17 +155,17 @@ def test_a_connection_that_was_closed_while_idle_costs_the_caller_nothing(tmp_pa
             told.route(await told.server("blue", once))
             return [(await told.call())[0] for _ in range(3)]
 
-    assert asyncio.run(story()) == [200, 200, 200]
+    assert run(story()) == [200, 200, 200]
 
 
 @pytest.mark.parametrize(("status", "side"), [(500, "server"), (415, "client")])
-def test_an_error_of_the_model_is_a_model_error(tmp_path: Path, status: int, side: str) -> None:
+def test_an_error_of_the_model_is_a_model_error(run: Run, tmp_path: Path, status: int, side: str) -> None:
     async def story() -> Reply:
         async with Story(tmp_path) as told:
             told.route(await told.server("blue", answering(status, b"ValueError: bad rows")))
             return await told.call()
 
-    answered, headers, body = asyncio.run(story())
+    answered, headers, body = run(story())
     error = json.loads(body)
     assert (answered, headers["x-amzn-errortype"]) == (424, "ModelError")
     assert error["OriginalStatusCode"] == status
@@ -160,7 +174,7 @@ def test_an_error_of_the_model_is_a_model_error(tmp_path: Path, status: int, sid
     assert error["LogStreamArn"] == "arn:aws:logs:us-east-1:123456789012:log-group:/aws/sagemaker/Endpoints/e"
 
 
-def test_unknown_and_unready_endpoints_are_validation_errors(tmp_path: Path) -> None:
+def test_unknown_and_unready_endpoints_are_validation_errors(run: Run, tmp_path: Path) -> None:
     async def story() -> list[tuple[int, str, str]]:
         async with Story(tmp_path) as told:
             unknown = await told.call()
@@ -170,14 +184,14 @@ def test_unknown_and_unready_endpoints_are_validation_errors(tmp_path: Path) -> 
             dead = await told.call()
             return [(r[0], r[1]["x-amzn-errortype"], json.loads(r[2])["Message"]) for r in (unknown, unready, dead)]
 
-    unknown, unready, dead = asyncio.run(story())
+    unknown, unready, dead = run(story())
     assert unknown == (400, "ValidationError", "Endpoint e of account 123456789012 not found.")
     assert unready[:2] == (400, "ValidationError")
     assert "is Creating, not InService" in unready[2]
     assert dead[:2] == (503, "ServiceUnavailable")
 
 
-def test_target_variant_wins_over_weights_and_must_exist(tmp_path: Path) -> None:
+def test_target_variant_wins_over_weights_and_must_exist(run: Run, tmp_path: Path) -> None:
     async def story() -> tuple[str, str, Reply]:
         async with Story(tmp_path) as told:
             told.route(
@@ -190,13 +204,13 @@ def test_target_variant_wins_over_weights_and_must_exist(tmp_path: Path) -> None
             name = "x-amzn-invoked-production-variant"
             return by_weight[1][name], asked[1][name], absent
 
-    by_weight, asked, absent = asyncio.run(story())
+    by_weight, asked, absent = run(story())
     assert (by_weight, asked) == ("green", "blue")
     assert absent[0] == 400
     assert b"it serves blue, green" in absent[2]
 
 
-def test_an_instance_that_has_just_died_is_passed_over(tmp_path: Path) -> None:
+def test_an_instance_that_has_just_died_is_passed_over(run: Run, tmp_path: Path) -> None:
     async def story() -> list[int]:
         async with Story(tmp_path) as told:
             dead = Target(key="blue-1", variant="blue", weight=1.0, address=str(tmp_path / "gone.sock"))
@@ -207,10 +221,10 @@ def test_an_instance_that_has_just_died_is_passed_over(tmp_path: Path) -> None:
             assert told.routes.in_flight("blue-1") == told.routes.in_flight("blue-2") == 0
             return statuses
 
-    assert asyncio.run(story()) == [200, 200, 200, 200, 503]
+    assert run(story()) == [200, 200, 200, 200, 503]
 
 
-def test_a_server_that_dies_over_a_request_is_a_model_error(tmp_path: Path) -> None:
+def test_a_server_that_dies_over_a_request_is_a_model_error(run: Run, tmp_path: Path) -> None:
     async def dies(request: bytes, writer: asyncio.StreamWriter) -> None:
         writer.close()
 
@@ -219,12 +233,14 @@ def test_a_server_that_dies_over_a_request_is_a_model_error(tmp_path: Path) -> N
             told.route(await told.server("blue", dies))
             return await told.call()
 
-    status, _, body = asyncio.run(story())
+    status, _, body = run(story())
     assert status == 424
     assert "ended while it answered" in json.loads(body)["OriginalMessage"]
 
 
-def test_a_model_that_takes_too_long_is_a_model_error_and_its_late_answer_goes_to_nobody(tmp_path: Path) -> None:
+def test_a_model_that_takes_too_long_is_a_model_error_and_its_late_answer_goes_to_nobody(
+    run: Run, tmp_path: Path
+) -> None:
     release = asyncio.Event()
 
     async def slow(request: bytes, writer: asyncio.StreamWriter) -> None:
@@ -241,22 +257,22 @@ def test_a_model_that_takes_too_long_is_a_model_error_and_its_late_answer_goes_t
             release.set()
             return first, await told.call(b"fast")
 
-    first, second = asyncio.run(story())
+    first, second = run(story())
     assert (first[0], json.loads(first[2])["OriginalStatusCode"]) == (424, 504)
     assert second[2] == b"prompt"
 
 
-def test_a_busy_model_is_service_unavailable(tmp_path: Path) -> None:
+def test_a_busy_model_is_service_unavailable(run: Run, tmp_path: Path) -> None:
     async def story() -> Reply:
         async with Story(tmp_path) as told:
             told.route(await told.server("blue", answering(503, b"busy")))
             return await told.call()
 
-    status, headers, _ = asyncio.run(story())
+    status, headers, _ = run(story())
     assert (status, headers["x-amzn-errortype"]) == (503, "ServiceUnavailable")
 
 
-def test_bodies_over_the_limit_are_refused_before_a_model_sees_them(tmp_path: Path) -> None:
+def test_bodies_over_the_limit_are_refused_before_a_model_sees_them(run: Run, tmp_path: Path) -> None:
     async def story() -> tuple[int, int, int]:
         async with Story(tmp_path, body_limit=4) as told:
             told.route(await told.server("blue", answering(200, b"{}")))
@@ -264,10 +280,10 @@ def test_bodies_over_the_limit_are_refused_before_a_model_sees_them(tmp_path: Pa
             sent = await told.call(b"12345")
             return announced[0], sent[0], len(told.requests)
 
-    assert asyncio.run(story()) == (413, 413, 0)
+    assert run(story()) == (413, 413, 0)
 
 
-def test_chunked_answers_and_many_at_once_are_put_together(tmp_path: Path) -> None:
+def test_chunked_answers_and_many_at_once_are_put_together(run: Run, tmp_path: Path) -> None:
     async def chunked(request: bytes, writer: asyncio.StreamWriter) -> None:
         number = request.rpartition(b"\r\n\r\n")[2]
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -279,13 +295,13 @@ def test_chunked_answers_and_many_at_once_are_put_together(tmp_path: Path) -> No
             told.route(await told.server("blue", chunked))
             return [reply[2] for reply in await asyncio.gather(*(told.call(b"%d" % n) for n in range(50)))]
 
-    assert asyncio.run(story()) == [b"%d" % n for n in range(50)]
+    assert run(story()) == [b"%d" % n for n in range(50)]
 
 
-def test_other_paths_are_not_known(tmp_path: Path) -> None:
+def test_other_paths_are_not_known(run: Run, tmp_path: Path) -> None:
     async def story() -> int:
         async with Story(tmp_path) as told:
             told.route(await told.server("blue", answering(200, b"{}")))
             return (await told.call(path="/endpoints/e/other"))[0]
 
-    assert asyncio.run(story()) == 404
+    assert run(story()) == 404
