@@ -15,8 +15,11 @@ from hypothesis import strategies as st
 from towpath.gateway import Gateway, Limits, application
 from towpath.gateway.gateway import Message, Receive, Scope, Send
 from towpath.gateway.services.s3 import S3Request, S3Response
-from towpath.kernel.errors import Unavailable
+from towpath.kernel.errors import StaleRevision, Unavailable
+from towpath.kernel.operations import Operation, Request
+from towpath.kernel.ports import Transaction
 from towpath.kernel.principals import Principal
+from towpath.kernel.resource import Document
 
 Ask = Callable[..., Any]
 Make = Callable[..., Gateway]
@@ -173,6 +176,24 @@ def test_a_bug_is_told_by_request_id_alone(gateway: Gateway, ask: Ask, caplog: p
 def test_an_error_of_ours_is_told_by_its_kind(gateway: Gateway, ask: Ask) -> None:
     answer = ask(application(gateway), "POST", "/", target("DeleteModel"), b'{"ModelName": "m"}')
     assert told(answer) == (400, "ValidationException", "Cannot do that.")
+
+
+@pytest.mark.parametrize(("losses", "status"), [(4, 200), (5, 400)])
+def test_an_operation_that_another_writer_overtook_is_tried_again(
+    make_gateway: Make, ask: Ask, losses: int, status: int
+) -> None:
+    tries = []
+
+    def contended(_: Transaction, __: Request) -> Document:
+        tries.append(1)
+        if len(tries) <= losses:
+            raise StaleRevision
+        return {}
+
+    operations = {"DeleteModel": Operation(name="DeleteModel", function=contended)}
+    app = application(make_gateway(operations=operations))
+    assert ask(app, "POST", "/", target("DeleteModel"), b'{"ModelName": "m"}').status == status
+    assert len(tries) == 5
 
 
 class Objects:
