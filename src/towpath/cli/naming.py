@@ -52,7 +52,9 @@ def find(client: Client, name: str, *, kinds: Sequence[str] | None = None) -> Ta
         NotFound: nothing has the name; says what it may look like.
     """
     if name.startswith("arn:"):
-        name = name.split(":", 5)[5].replace("/execution/", "/").removeprefix("pipeline-execution/")
+        name = name.split(":", 5)[-1]
+        if "/execution/" in name:
+            name = name.replace("/execution/", "/").replace("pipeline/", "execution/", 1)
     for kind, look in _readings(name):
         if kinds is not None and kind not in kinds:
             continue

@@ -1,0 +1,123 @@
+"""The command line as a whole: exit codes, help, and errors without tracebacks."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from towpath.cli import main as cli
+from towpath.cli.demo import example, project_folder
+from towpath.cli.run import parse_parameters
+
+COMMANDS = [
+    "up", "down", "run", "ps", "logs", "describe", "approve", "reject", "deploy", "invoke", "lineage", "env", "stop",
+    "demo", "data put", "data get", "data ls", "data versions", "data check-outs", "data diff",
+]  # fmt: skip
+
+
+def ended(*arguments: str) -> int:
+    """Run the command line and return its exit code."""
+    with pytest.raises(SystemExit) as raised:
+        cli.main(list(arguments))
+    return int(raised.value.code or 0)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TOWPATH_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_helps_with_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(*command.split(), "--help") == 0
+    assert f"Example: {'eval' if command == 'env' else f'towpath {command}'}" in capsys.readouterr().out
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended("--version") == 0
+    assert capsys.readouterr().out.startswith("towpath 0.")
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ps"],
+        ["ps", "--json"],
+        ["logs", "x"],
+        ["describe", "x"],
+        ["approve", "reviews/1"],
+        ["deploy", "reviews/1"],
+        ["invoke", "reviews", "--text", "x"],
+        ["lineage", "reviews/1"],
+        ["env"],
+        ["stop", "x"],
+        ["data", "ls"],
+    ],
+)
+def test_without_a_server_the_exit_code_is_3_and_one_line_says_how_to_start_one(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ended(*arguments) == 3
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("Error: no server is running")
+    assert "towpath up" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["no-such-command"], "No such command"),
+        (["run"], "Missing argument"),
+        (["run", "nothing.py"], "there is no file 'nothing.py'"),
+        (["run", "nothing.py", "-p", "oops"], "not of the form NAME=VALUE"),
+        (["invoke", "reviews", "--json", "{"], "not JSON"),
+        (["invoke", "reviews", "--json", "{}", "--text", "x"], "give one of"),
+        (["data", "diff", "reviews/x", "2"], "expected NAME or NAME/VERSION"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_a_line_that_says_what_was_expected(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ended(*arguments) == 2
+    err = capsys.readouterr().err
+    assert told in err
+    assert "Traceback" not in err
+
+
+def test_a_server_that_does_not_answer_is_no_server(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TOWPATH_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv("TOWPATH_TOKEN", "t")
+    assert ended("ps") == 3
+    assert "no server answers at http://127.0.0.1:1" in capsys.readouterr().err
+
+
+def test_parameters_may_hold_equals_signs_and_the_last_one_counts() -> None:
+    assert parse_parameters(["A=1=2", "B=", "A=3"]) == {"A": "3", "B": ""}
+
+
+def test_the_example_project_is_written_into_a_new_folder_and_used_again(home: Path) -> None:
+    written = project_folder(home / "mine")
+    with example() as source:
+        wanted = {path.name for path in source.iterdir() if path.suffix in {".py", ".json", ".txt"}}
+    assert wanted <= {path.name for path in written.iterdir()}
+    assert not (written / ".data").exists()
+    assert (written / "pipeline.py").is_file()
+    assert json.loads((written / "samples.json").read_text())
+    (written / "pipeline.py").write_text("# mine now")
+    assert project_folder(home / "mine") == written
+    assert (written / "pipeline.py").read_text() == "# mine now"
+
+
+def test_a_folder_with_something_else_is_left_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "full").mkdir()
+    (home / "full" / "letter.txt").write_text("dear")
+    assert ended("demo", "full") == 2
+    assert "holds no pipeline.py" in capsys.readouterr().err

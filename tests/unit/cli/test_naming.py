@@ -1,0 +1,90 @@
+"""What a name on the command line stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from towpath.cli.naming import find
+from towpath.sdk import NotFound
+
+ARN = "arn:aws:sagemaker:us-east-1:000000000000"
+TABLE = {
+    "DescribeEndpoint": lambda request: (
+        {"EndpointStatus": "InService"} if request["EndpointName"] == "reviews" else None
+    ),
+    "DescribePipeline": lambda request: {"PipelineStatus": "Active"} if request["PipelineName"] == "reviews" else None,
+    "DescribeTrainingJob": lambda request: (
+        {"TrainingJobStatus": "Completed"} if request["TrainingJobName"] == "t-1" else None
+    ),
+    "DescribeModelPackageGroup": lambda request: (
+        {"ModelPackageGroupArn": f"{ARN}:model-package-group/reviews"}
+        if request["ModelPackageGroupName"] == "reviews"
+        else None
+    ),
+    "DescribeModelPackage": lambda request: (
+        {
+            "ModelPackageGroupName": "reviews",
+            "ModelPackageVersion": 3,
+            "ModelPackageArn": f"{ARN}:model-package/reviews/3",
+            "ModelApprovalStatus": "Approved",
+        }
+        if request["ModelPackageName"].endswith("reviews/3")
+        else None
+    ),
+    "ListPipelines": {"PipelineSummaries": [{"PipelineName": "reviews"}]},
+    "ListPipelineExecutions": lambda request: (
+        {"PipelineExecutionSummaries": [{"PipelineExecutionArn": f"{ARN}:pipeline/reviews/execution/abc"}]}
+        if request["PipelineName"] == "reviews"
+        else None
+    ),
+    "DescribePipelineExecution": {"PipelineExecutionArn": f"{ARN}:pipeline/reviews/execution/abc"},
+    "ListPipelineExecutionSteps": {
+        "PipelineExecutionSteps": [
+            {"StepName": "Train", "Metadata": {"TrainingJob": {"Arn": f"{ARN}:training-job/t-1"}}},
+            {"StepName": "Gate", "Metadata": {"Condition": {"Outcome": "True"}}},
+        ]
+    },
+    "DescribeDataset": lambda request: {} if request["DatasetName"] == "clothes" else None,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "found"),
+    [
+        ("t-1", "TrainingJob", "t-1"),
+        ("reviews", "Endpoint", "reviews"),
+        ("pipeline/reviews", "Pipeline", "reviews"),
+        ("endpoint/reviews", "Endpoint", "reviews"),
+        ("group/reviews", "ModelPackageGroup", "reviews"),
+        ("reviews/3", "ModelPackage", "reviews/3"),
+        ("reviews/abc", "PipelineExecution", "reviews/abc"),
+        ("abc", "PipelineExecution", "reviews/abc"),
+        ("execution/abc", "PipelineExecution", "reviews/abc"),
+        ("reviews/abc/Train", "TrainingJob", "t-1"),
+        ("abc/Train", "TrainingJob", "t-1"),
+        ("clothes", "Dataset", "clothes"),
+        (f"{ARN}:training-job/t-1", "TrainingJob", "t-1"),
+        (f"{ARN}:pipeline/reviews/execution/abc", "PipelineExecution", "reviews/abc"),
+        (f"{ARN}:model-package/reviews/3", "ModelPackage", "reviews/3"),
+    ],
+)
+def test_a_name_stands_for_the_likeliest_thing(answers: Callable[..., Any], name: str, kind: str, found: str) -> None:
+    target = find(answers(**TABLE), name)
+    assert (target.kind, target.name) == (kind, found)
+
+
+def test_only_kinds_that_will_do_are_found(answers: Callable[..., Any]) -> None:
+    assert find(answers(**TABLE), "reviews", kinds=["Pipeline"]).kind == "Pipeline"
+    with pytest.raises(NotFound, match="no TrainingJob or ProcessingJob is called 'reviews'"):
+        find(answers(**TABLE), "reviews", kinds=["TrainingJob", "ProcessingJob"])
+
+
+@pytest.mark.parametrize(
+    "name", ["nothing", "reviews/9", "reviews/xyz", "reviews/abc/Gate", "reviews/abc/None", "a/b/c/d"]
+)
+def test_what_nothing_is_called_is_told_with_the_forms_that_names_have(answers: Callable[..., Any], name: str) -> None:
+    with pytest.raises(NotFound, match=r"nothing is called .*PIPELINE/EXECUTION/STEP"):
+        find(answers(**TABLE), name)

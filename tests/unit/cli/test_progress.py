@@ -1,0 +1,127 @@
+"""How an execution is shown while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from towpath.cli import progress
+from towpath.cli.progress import Lines, LiveTable, Look, Row, follow, last_metric, note_of
+from towpath.sdk.executions import Execution, StepRun
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ARN = "arn:aws:sagemaker:us-east-1:000000000000"
+
+
+def step(name: str, status: str, **members: Any) -> StepRun:
+    return StepRun(**{"name": name, "type": "", "status": status, "started_at": NOW, **members})
+
+
+def test_steps_are_shown_in_the_pipelines_order_waiting_ones_too() -> None:
+    look = Look(
+        names=["Prepare", "Train", "Register"],
+        steps=[
+            step("Prepare", "Succeeded", ended_at=NOW + timedelta(seconds=3)),
+            step("Train", "Executing"),
+            step("Unknown", "Starting", started_at=None),
+        ],
+        metrics={"Train": "loss 0.5"},
+        described={"PipelineExecutionStatus": "Executing"},
+    )
+    assert look.rows(NOW + timedelta(seconds=10)) == [
+        Row(step="Prepare", state="Succeeded", seconds=3.0, note=""),
+        Row(step="Train", state="Executing", seconds=10.0, note="loss 0.5"),
+        Row(step="Register", state="waiting", seconds=None, note=""),
+        Row(step="Unknown", state="Starting", seconds=None, note=""),
+    ]
+
+
+def test_what_never_began_is_not_run_once_the_execution_has_ended() -> None:
+    look = Look(names=["Register"], described={"PipelineExecutionStatus": "Failed"})
+    assert [row.state for row in look.rows(NOW)] == ["not run"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "note"),
+    [
+        (step("A", "Failed", failure_reason="first line\nsecond line"), "first line"),
+        (step("A", "Succeeded", type="Condition", outcome="True"), "condition is true"),
+        (step("A", "Succeeded", type="RegisterModel", arn=f"{ARN}:model-package/reviews/3"), "reviews/3"),
+        (step("A", "Succeeded", type="Model", arn=f"{ARN}:model/pipelines-x"), "pipelines-x"),
+        (step("A", "Succeeded", cached_from=f"{ARN}:x"), "taken over from an earlier execution"),
+        (step("A", "Executing", type="TrainingJob"), "the metric"),
+    ],
+)
+def test_a_step_is_told_by_the_words_that_say_most(shown: StepRun, note: str) -> None:
+    assert note_of(shown, "the metric") == note
+
+
+def test_the_last_metric_is_the_newest_one(answers: Callable[..., Any]) -> None:
+    metrics = [
+        {"MetricName": "loss", "Value": 0.123456, "Timestamp": 20.0},
+        {"MetricName": "accuracy", "Value": 0.5, "Timestamp": 10.0},
+    ]
+    client = answers(DescribeTrainingJob={"FinalMetricDataList": metrics})
+    train = step("Train", "Executing", type="TrainingJob", arn=f"{ARN}:training-job/t")
+    assert last_metric(client, train) == "loss 0.1235"
+    assert client.asked == [("DescribeTrainingJob", {"TrainingJobName": "t"})]
+
+
+def test_only_training_steps_are_asked_for_metrics(answers: Callable[..., Any]) -> None:
+    client = answers()
+    assert last_metric(client, step("A", "Executing", type="ProcessingJob", arn=f"{ARN}:processing-job/p")) == ""
+    assert client.asked == []
+
+
+def test_a_line_is_written_for_each_change_and_only_then() -> None:
+    written: list[str] = []
+    lines = Lines(written.append)
+    executing = step("Train", "Executing", started_at=None)
+    lines(Look(names=["Prepare", "Train"], steps=[executing]))
+    lines(Look(names=["Prepare", "Train"], steps=[executing]))
+    lines(Look(names=["Prepare", "Train"], steps=[executing], metrics={"Train": "loss 0.5"}))
+    done = step("Train", "Succeeded", ended_at=NOW + timedelta(seconds=61))
+    lines(Look(names=["Prepare", "Train"], steps=[done], metrics={"Train": "loss 0.5"}))
+    assert written == ["Train  Executing", "Train  Executing  loss 0.5", "Train  Succeeded  1 min 01 s  loss 0.5"]
+
+
+def test_the_live_table_shows_step_state_time_and_metric() -> None:
+    table = LiveTable("reviews/abc")
+    done = step("Train", "Succeeded", ended_at=NOW + timedelta(seconds=5))
+    table.show(Look(names=["Train", "Evaluate"], steps=[done], metrics={"Train": "loss 0.5"}))
+    shown = Console(width=80)
+    with shown.capture() as text:
+        shown.print(table)
+    assert [line.split() for line in text.get().splitlines()] == [
+        ["reviews/abc"],
+        ["step", "state", "time"],
+        ["Train", "Succeeded", "5.0", "s", "loss", "0.5"],
+        ["Evaluate", "waiting"],
+    ]
+
+
+def test_following_ends_with_the_execution_and_asks_a_finished_job_no_more(
+    answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "POLL_S", 0.0)
+    statuses = iter(["Executing", "Executing", "Succeeded"])
+    train = {"TrainingJob": {"Arn": f"{ARN}:training-job/t"}}
+
+    def steps(_: Any) -> Any:
+        looks = len([name for name, _ in client.asked if name == "ListPipelineExecutionSteps"])
+        status = "Executing" if looks == 1 else "Succeeded"
+        return {"PipelineExecutionSteps": [{"StepName": "Train", "StepStatus": status, "Metadata": train}]}
+
+    client = answers(
+        DescribePipelineExecution=lambda _: {"PipelineExecutionStatus": next(statuses)},
+        ListPipelineExecutionSteps=steps,
+        DescribeTrainingJob={"FinalMetricDataList": [{"MetricName": "loss", "Value": 0.5}]},
+    )
+    look = follow(Execution(client, f"{ARN}:pipeline/p/execution/e"), client, ["Train"])
+    assert look.status == "Succeeded"
+    assert [name for name, _ in client.asked].count("DescribeTrainingJob") == 2
+    assert capsys.readouterr().out.splitlines() == ["Train  Executing  loss 0.5", "Train  Succeeded  loss 0.5"]
