@@ -167,8 +167,24 @@ def test_versions_are_told_and_deleted_objects_come_back(s3: Any) -> None:
     assert code_of(s3.get_object, Bucket=BUCKET, Key="versions") == "NoSuchKey"
     s3.delete_object(Bucket=BUCKET, Key="versions", VersionId=marker["VersionId"])
     assert s3.get_object(Bucket=BUCKET, Key="versions")["Body"].read() == b"2"
+    pages = s3.get_paginator("list_object_versions").paginate(
+        Bucket=BUCKET, Prefix="versions", PaginationConfig={"PageSize": 1}
+    )
+    assert [item["IsLatest"] for page in pages for item in page["Versions"]] == [True, False]
     assert s3.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
     assert s3.get_bucket_location(Bucket=BUCKET)["LocationConstraint"] is None
+
+
+def test_objects_are_copied_and_deleted_through_the_resource_interface(
+    session: boto3.Session, s3: Any, url: str
+) -> None:
+    bucket = session.resource("s3", endpoint_url=url).Bucket(BUCKET)
+    for number in range(3):
+        bucket.put_object(Key=f"moved/{number} ä", Body=b"%d" % number)
+    bucket.Object("moved/copy").copy_from(CopySource={"Bucket": BUCKET, "Key": "moved/1 ä"})
+    assert bucket.Object("moved/copy").get()["Body"].read() == b"1"
+    assert len(bucket.objects.filter(Prefix="moved/").delete()[0]["Deleted"]) == 4
+    assert list(bucket.objects.filter(Prefix="moved/")) == []
 
 
 def test_refusals_reach_the_client_by_their_codes(s3: Any) -> None:

@@ -133,6 +133,14 @@ class ObjectRows(Protocol):
     def versions(self, bucket: str, key: str) -> list[ObjectVersion]:
         """Return all versions of a key, newest first."""
 
+    def history(
+        self, bucket: str, prefix: str, *, after: str = "", after_version: str | None = None, limit: int = 1000
+    ) -> list[ObjectVersion]:
+        """Return all versions, delete markers too, by key bytes and the newest of a key first.
+
+        They lie behind the version `after_version` of the key `after`, or behind all of its versions when that is None.
+        """
+
     def remove(self, bucket: str, key: str, version_id: str) -> ObjectVersion | None:
         """Remove one version for good and make the newest of the others the latest; None when there was none."""
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, and_, delete, insert, select, update
 
 from towpath.kernel.objects import ObjectRef, ObjectVersion, UploadRows
 from towpath.store.codec import from_epoch, from_json, to_epoch, to_json
@@ -103,6 +103,31 @@ class ObjectTable:
             .order_by(object_version.c.seq.desc())
         )
         return [_version(row) for row in rows]
+
+    def history(
+        self, bucket: str, prefix: str, *, after: str = "", after_version: str | None = None, limit: int = 1000
+    ) -> list[ObjectVersion]:
+        behind = object_version.c.key > after
+        if after_version is not None:
+            seq = (
+                select(object_version.c.seq)
+                .where(
+                    object_version.c.bucket == bucket,
+                    object_version.c.key == after,
+                    object_version.c.version_id == after_version,
+                )
+                .scalar_subquery()
+            )
+            behind |= and_(object_version.c.key == after, object_version.c.seq < seq)
+        statement = select(object_version).where(
+            object_version.c.bucket == bucket,
+            object_version.c.key >= max(prefix, after, key=str.encode),
+            behind,
+        )
+        if (end := _behind(prefix)) is not None:
+            statement = statement.where(object_version.c.key < end)
+        ordered = statement.order_by(object_version.c.key, object_version.c.seq.desc()).limit(limit)
+        return [_version(row) for row in self._connection.execute(ordered)]
 
     def remove(self, bucket: str, key: str, version_id: str) -> ObjectVersion | None:
         removed = self.get(ObjectRef(bucket, key, version_id))

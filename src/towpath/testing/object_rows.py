@@ -73,6 +73,23 @@ class ObjectRowsConformance:
 
         store.write(work)
 
+    def test_the_history_goes_by_key_and_the_newest_first(self, store: Store) -> None:
+        def work(transaction: Transaction) -> None:
+            rows = transaction.objects
+            for version_id in ("v2", "v1", "v3"):
+                for key in ("b", "a", "ä"):
+                    rows.put(version(key, version_id, marker=version_id == "v3"))
+            expected = [(key, version_id) for key in ("a", "b", "ä") for version_id in ("v3", "v1", "v2")]
+            assert [(item.key, item.version_id) for item in rows.history("bucket", "")] == expected
+            for place, (key, version_id) in enumerate(expected):
+                behind = rows.history("bucket", "", after=key, after_version=version_id, limit=2)
+                assert [(item.key, item.version_id) for item in behind] == expected[place + 1 : place + 3]
+            assert [item.key for item in rows.history("bucket", "", after="a")] == ["b"] * 3 + ["ä"] * 3
+            assert [item.key for item in rows.history("bucket", "b", after="a", after_version="v1")] == ["b"] * 3
+            assert rows.history("elsewhere", "") == []
+
+        store.write(work)
+
     def test_removing_a_version_makes_the_newest_of_the_others_the_latest(self, store: Store) -> None:
         def work(transaction: Transaction) -> None:
             rows = transaction.objects

@@ -1,6 +1,8 @@
 """Operations on buckets and on the list of their keys."""
 
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -113,8 +115,51 @@ def list_objects(context: Context, request: S3Request) -> S3Response:
     return xml_response("ListBucketResult", document)
 
 
+def list_object_versions(context: Context, request: S3Request) -> S3Response:
+    """Carry out ListObjectVersions: all versions and delete markers, the newest of a key first."""
+    asked = _Asked(request)
+    key, version_id = request.parameter("key-marker") or "", request.parameter("version-id-marker") or None
+    if version_id is not None and not key:
+        raise S3Error("InvalidArgument", "version-id-marker goes with a key-marker.")
+    at_prefix = bool(asked.delimiter) and key.endswith(asked.delimiter) and version_id is None
+    start = Position(text=key, is_prefix=at_prefix, version_id=version_id)
+
+    def fetch(rows: ObjectRows, at: Position, limit: int) -> list[ObjectVersion]:
+        return rows.history(request.of_bucket, asked.prefix, after=at.after, after_version=at.version_id, limit=limit)
+
+    found = asked.page(context, start, fetch)
+    owner = _owner(context.home)
+    kept = [version for version in found.versions if not version.is_delete_marker]
+    markers = [version for version in found.versions if version.is_delete_marker]
+    following = found.next
+    document = {
+        **asked.echo(),
+        "KeyMarker": asked.encoded(key),
+        "VersionIdMarker": version_id or "",
+        "NextKeyMarker": asked.encoded(following.text) if following is not None else None,
+        "NextVersionIdMarker": following.version_id if following is not None else None,
+        "IsTruncated": following is not None,
+        "Version": [
+            {**asked.content(version, owner), "VersionId": version.version_id, "IsLatest": version.is_latest}
+            for version in kept
+        ],
+        "DeleteMarker": [
+            {
+                "Key": asked.encoded(version.key),
+                "VersionId": version.version_id,
+                "IsLatest": version.is_latest,
+                "LastModified": version.created_at,
+                "Owner": owner,
+            }
+            for version in markers
+        ],
+        "CommonPrefixes": [{"Prefix": asked.encoded(prefix)} for prefix in found.prefixes],
+    }
+    return xml_response("ListVersionsResult", document)
+
+
 class _Asked:
-    """What both forms of listing are asked for."""
+    """What all forms of listing are asked for."""
 
     def __init__(self, request: S3Request) -> None:
         self.request = request
@@ -125,16 +170,21 @@ class _Asked:
             raise S3Error("InvalidArgument", f"encoding-type is {self.encoding!r}; expected url.")
         self.limit = _max_keys(request.parameter("max-keys"))
 
-    def page(self, context: Context, start: Position) -> KeyPage:
-        """Read the page behind `start`."""
+    def page(
+        self,
+        context: Context,
+        start: Position,
+        fetch: Callable[[ObjectRows, Position, int], list[ObjectVersion]] | None = None,
+    ) -> KeyPage:
+        """Read the page behind `start`, of the latest versions unless `fetch` finds others."""
+
+        def latest(rows: ObjectRows, at: Position, limit: int) -> list[ObjectVersion]:
+            return rows.listing(self.request.of_bucket, self.prefix, after=at.after, limit=limit)
 
         def read(transaction: Transaction) -> KeyPage:
             require_bucket(transaction.objects, self.request)
-
-            def fetch(after: str, limit: int) -> list[ObjectVersion]:
-                return transaction.objects.listing(self.request.of_bucket, self.prefix, after=after, limit=limit)
-
-            return page(fetch, prefix=self.prefix, delimiter=self.delimiter, start=start, limit=self.limit)
+            rows = partial(fetch or latest, transaction.objects)
+            return page(rows, prefix=self.prefix, delimiter=self.delimiter, start=start, limit=self.limit)
 
         return context.store.read(read)
 
@@ -154,17 +204,18 @@ class _Asked:
 
     def contents(self, found: KeyPage, *, owner: dict[str, str] | None) -> list[dict[str, Any]]:
         """Return the keys of a page as the answer shows them."""
-        return [
-            {
-                "Key": self.encoded(version.key),
-                "LastModified": version.created_at,
-                "ETag": f'"{version.etag}"',
-                "Size": version.size,
-                "StorageClass": "STANDARD",
-                "Owner": owner,
-            }
-            for version in found.versions
-        ]
+        return [self.content(version, owner) for version in found.versions]
+
+    def content(self, version: ObjectVersion, owner: dict[str, str] | None) -> dict[str, Any]:
+        """Return one version as the answer shows it."""
+        return {
+            "Key": self.encoded(version.key),
+            "LastModified": version.created_at,
+            "ETag": f'"{version.etag}"',
+            "Size": version.size,
+            "StorageClass": "STANDARD",
+            "Owner": owner,
+        }
 
 
 def _max_keys(value: str | None) -> int:

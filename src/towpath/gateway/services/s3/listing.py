@@ -12,9 +12,6 @@ from towpath.kernel.objects import ObjectVersion
 _BEHIND_ALL = "\U0010ffff" * 256
 _FETCHED_AT_LEAST = 8
 
-#: (after, limit) -> versions with keys above `after`, in order of their bytes.
-Fetch = Callable[[str, int], list[ObjectVersion]]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
@@ -22,11 +19,16 @@ class Position:
 
     text: str
     is_prefix: bool = False
+    version_id: str | None = None  #: of the version at which it ended, where all versions are listed
 
     @property
     def after(self) -> str:
         """The text that all keys of the next page are above."""
         return self.text + _BEHIND_ALL if self.is_prefix else self.text
+
+
+#: (position, limit) -> versions behind the position, in order of the bytes of their keys.
+Fetch = Callable[[Position, int], list[ObjectVersion]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,7 @@ def page(fetch: Fetch, *, prefix: str, delimiter: str, start: Position, limit: i
     size = limit + 1
     while True:
         wanted = min(size, limit + 1 - len(versions) - len(prefixes))
-        rows = fetch(at.after, wanted)
+        rows = fetch(at, wanted)
         folded_away = 0
         for row in rows:
             if at.is_prefix and row.key.startswith(at.text):
@@ -63,7 +65,7 @@ def page(fetch: Fetch, *, prefix: str, delimiter: str, start: Position, limit: i
             folded = _folded(row.key, prefix, delimiter)
             if folded is None:
                 versions.append(row)
-                at = Position(text=row.key)
+                at = Position(text=row.key, version_id=row.version_id)
             else:
                 prefixes.append(folded)
                 at = Position(text=folded, is_prefix=True)

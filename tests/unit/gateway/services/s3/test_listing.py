@@ -44,8 +44,8 @@ def naive(keys: set[str], prefix: str, delimiter: str) -> list[tuple[str, bool]]
 def test_pages_joined_are_what_the_naive_way_gives(keys: set[str], prefix: str, delimiter: str, limit: int) -> None:
     ordered = sorted(keys, key=str.encode)
 
-    def fetch(after: str, most: int) -> list[ObjectVersion]:
-        matching = [key for key in ordered if key.startswith(prefix) and key.encode() > after.encode()]
+    def fetch(at: Position, most: int) -> list[ObjectVersion]:
+        matching = [key for key in ordered if key.startswith(prefix) and key.encode() > at.after.encode()]
         return [version(key) for key in matching[:most]]
 
     entries: list[tuple[str, bool]] = []
@@ -64,8 +64,9 @@ def test_folding_a_million_keys_away_reads_few_of_them() -> None:
     folders = [f"{number:03d}/" for number in range(50)]
     read = 0
 
-    def fetch(after: str, most: int) -> list[ObjectVersion]:
+    def fetch(at: Position, most: int) -> list[ObjectVersion]:
         nonlocal read
+        after = at.after
         rows: list[ObjectVersion] = []
         for folder in folders:
             if after > folder + "\U0010ffff":
