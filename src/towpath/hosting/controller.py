@@ -165,7 +165,8 @@ class EndpointController:
         if found.phase is Phase.READY:
             address = self._backend.address(key)
             return Seen(phase=found.phase, address=address, answers=pings and self._ping(address))
-        return Seen(phase=found.phase, reason=_reason(found))
+        stopped = found.manifest is not None and found.manifest.stopped
+        return Seen(phase=found.phase, reason=_reason(found), stopped=stopped)
 
     def _submit(self, resource: Resource, effect: Submit) -> None:
         inputs = effect.fleet.variants[effect.instance.variant].inputs

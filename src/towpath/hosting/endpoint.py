@@ -202,10 +202,10 @@ class _Turn:
         for instance in fleet.instances:
             key, seen = self._look(fleet, instance)
             deadline = instance.submitted_at + timedelta(seconds=fleet.variants[instance.variant].startup_timeout_s)
-            if seen.phase is Phase.LOST and instance.attempt == 1:
-                # The runner vanished with its host or by force; that says nothing about the model.
+            if seen.stopped or (seen.phase is Phase.LOST and instance.attempt == 1):
+                # The host went down, orderly or not; that says nothing about the model.
                 fleet = replace(fleet, ended=(*fleet.ended, key))
-                instance = replace(instance, attempt=2, submitted_at=self.now, healthy=False)
+                instance = replace(instance, attempt=instance.attempt + 1, submitted_at=self.now, healthy=False)
                 self._submit(fleet, instance)
             elif seen.phase in ENDED:
                 return self._failed(fleet, instance, seen.reason or "its process ended before it could answer")

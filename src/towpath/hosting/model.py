@@ -144,7 +144,7 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     ended: tuple[str, ...] = ()  #: keys of attempts that were replaced, oldest first; their logs are kept a while
 
 
-class EndpointState(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+class EndpointState(msgspec.Struct, frozen=True, kw_only=True, rename="pascal", omit_defaults=True):
     """What the platform made of an endpoint's spec."""
 
     fleets: tuple[Fleet, ...] = ()  #: oldest first
@@ -158,6 +158,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     address: str = ""  #: socket path, where the phase is READY
     answers: bool = False  #: to a ping; asked only where it is not known yet
     reason: str | None = None  #: why it ended, where it ended
+    stopped: bool = False  #: it ended because somebody asked; where that was not us, it says nothing about the model
 
 
 def attempt_key(uid: Uid, fleet: Fleet, instance: Instance) -> str:

@@ -65,7 +65,7 @@ class EnvironmentFound(msgspec.Struct, frozen=True, kw_only=True, rename="pascal
     fingerprint: str  #: SHA-256 over the Python version and all packages
 
 
-class PackageState(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+class PackageState(msgspec.Struct, frozen=True, kw_only=True, rename="pascal", omit_defaults=True):
     """What the platform found when the package was registered, and what happened to it since. Grows, never shrinks."""
 
     model_package_group_name: str | None = None

@@ -28,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     environment = os.environ
     base = (asked.base or Path(environment.get("SAGEMAKER_BASE_DIR") or "/opt/ml")).absolute()
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+    level = environment.get("SAGEMAKER_CONTAINER_LOG_LEVEL", "")
+    logging.basicConfig(level=int(level) if level.isdigit() else logging.INFO, stream=sys.stderr, format="%(message)s")
 
     began = time.monotonic()
     handlers = load_handlers(base, environment)

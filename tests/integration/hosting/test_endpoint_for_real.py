@@ -20,6 +20,7 @@ from towpath import hosting
 from towpath.compute.process import ProcessBackend
 from towpath.engine import Engine
 from towpath.gateway.invocations import Answer, Failed, Invocations
+from towpath.gateway.model_client import ping
 from towpath.hosting import EndpointController, Routes
 from towpath.hosting.kinds import serving_fleet, state_of
 from towpath.hosting.model import attempt_key
@@ -32,7 +33,6 @@ from towpath.kernel.operations import Request
 from towpath.kernel.principals import Caller
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.objects.folder import FolderObjects
-from towpath.serving.client import ping
 from towpath.store import SqliteStore, SqlTransaction
 
 pytestmark = pytest.mark.slow

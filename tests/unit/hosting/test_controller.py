@@ -113,6 +113,20 @@ def test_a_runner_lost_at_the_start_gets_one_more_attempt(world: World) -> None:
     assert world.backend.running() == []
 
 
+def test_a_stop_of_the_whole_platform_during_the_start_does_not_fail_the_endpoint(world: World) -> None:
+    world.model()
+    world.config()
+    world.call("CreateEndpoint", EndpointName="e", EndpointConfigName="c")
+    world.run()
+    (first,) = world.backend.running()
+    world.backend.end(first, stopped=True)
+    world.start()
+    world.engine.wake(world.endpoint().uid)
+    world.run()
+    world.bring_up()
+    assert world.describe()["EndpointStatus"] == "InService"
+
+
 def test_an_update_switches_only_when_the_new_fleet_answers_and_drains_the_old_one(serving: World) -> None:
     (old,) = serving.routed()
     serving.model("m2")
