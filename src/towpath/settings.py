@@ -7,7 +7,7 @@ Settings come from `HOME/towpath.toml`; an environment variable `TOWPATH_<NAME>`
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -21,7 +21,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     port: int = 7400  #: first port to try; the next free one is taken when it is in use
     account: str = "000000000000"  #: account id of a new home, 12 digits
     region: str = "us-east-1"  #: region of a new home; AWS clients accept only real ones
-    sandbox: str = "auto"  #: how jobs are isolated: auto, namespace, bwrap or paths
+    sandbox: Literal["auto", "namespace", "bwrap", "paths"] = "auto"  #: how jobs are isolated: auto, namespace, bwrap or paths
     engine_threads: int = 4  #: resources that are looked at side by side
     lost_runner_restarts: int = 1  #: new attempts after a runner vanished
     log_level: str = "INFO"  #: of the server's own log
@@ -56,8 +56,6 @@ def load(file: Path, environment: dict[str, str] | None = None) -> Settings:
 def _check(settings: Settings, file: Path) -> None:
     if settings.host not in {"127.0.0.1", "::1", "localhost"}:
         raise Invalid(f"{file}: host is {settings.host!r}, but only loopback is served: 127.0.0.1, ::1 or localhost")
-    if settings.sandbox not in {"auto", "namespace", "bwrap", "paths"}:
-        raise Invalid(f"{file}: sandbox is {settings.sandbox!r}; expected auto, namespace, bwrap or paths")
     if not (len(settings.account) == 12 and settings.account.isdigit()):
         raise Invalid(f"{file}: account is {settings.account!r}; expected 12 digits")
     if not 0 <= settings.port <= 65535:

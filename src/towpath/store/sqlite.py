@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, select
 from sqlalchemy.pool import QueuePool
@@ -45,7 +46,7 @@ class SqliteStore:
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._engine = _engine(path)
         migrations.upgrade(self._engine, path)
-        self.home = self._home(home or Home())
+        self.home, self.home_id = self._identity(home or Home())
         self._closed = threading.Event()
         self._writer = threading.Thread(target=self._write_batches, name="store-writer", daemon=True)
         self._writer.start()
@@ -77,17 +78,14 @@ class SqliteStore:
             self._writer.join()
             self._engine.dispose()
 
-    def _home(self, wanted: Home) -> Home:
-        """Return the account and region that the file was made for; written on first use."""
+    def _identity(self, wanted: Home) -> tuple[Home, str]:
+        """Return the account and region that the file was made for, and its id; written on first use."""
         with self._engine.connect().execution_options(**_WRITES) as connection, connection.begin():
             stored = {row.name: row.value for row in connection.execute(select(meta))}
             if "account" not in stored:
-                connection.execute(
-                    insert(meta),
-                    [{"name": "account", "value": wanted.account}, {"name": "region", "value": wanted.region}],
-                )
-                stored = {"account": wanted.account, "region": wanted.region}
-        return Home(account=stored["account"], region=stored["region"])
+                stored = {"account": wanted.account, "region": wanted.region, "home_id": uuid4().hex}
+                connection.execute(insert(meta), [{"name": name, "value": text} for name, text in stored.items()])
+        return Home(account=stored["account"], region=stored["region"]), stored["home_id"]
 
     def _write_batches(self) -> None:
         with self._engine.connect().execution_options(**_WRITES) as connection:

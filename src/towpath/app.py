@@ -1,0 +1,276 @@
+"""The composition root: the one place that picks implementations and wires them."""
+
+import importlib.resources
+import logging
+import os
+import secrets
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from towpath.compute.interpreters import own_interpreter, probe
+from towpath.compute.process import ProcessBackend
+from towpath.engine import Engine
+from towpath.gateway import Gateway, KnownPrincipals, ServiceModels, application, log_operations
+from towpath.gateway.gateway import ASGIApp
+from towpath.gateway.invocations import Invocations
+from towpath.gateway.model_client import ping
+from towpath.gateway.services.s3 import S3Service
+from towpath.home import Credentials, HomeFolder
+from towpath.hosting import EndpointController, Routes
+from towpath.hosting import kinds as hosting_kinds
+from towpath.hosting import operations as hosting_operations
+from towpath.jobs import kinds as job_kinds
+from towpath.jobs.contract import Surroundings
+from towpath.jobs.controller import JobController
+from towpath.jobs.images import ImageMap
+from towpath.jobs.service import Jobs
+from towpath.jobs.strategies import PROCESSING, TRAINING
+from towpath.kernel.arns import Home
+from towpath.kernel.clock import Clock, SystemClock
+from towpath.kernel.decisions import Controller
+from towpath.kernel.generic import TAG_OPERATIONS
+from towpath.kernel.kinds import Kind
+from towpath.kernel.operations import Operation
+from towpath.kernel.principals import Principal
+from towpath.kernel.resource import Uid
+from towpath.lineage.query import operations as lineage_operations
+from towpath.objects import kinds as object_kinds
+from towpath.objects.check_outs import check_out_inputs
+from towpath.objects.datasets import operations as dataset_operations
+from towpath.objects.documents import StoredDocuments, StoredTexts
+from towpath.objects.folder import FolderObjects
+from towpath.pipelines import kinds as pipeline_kinds
+from towpath.pipelines.controller import ExecutionController
+from towpath.pipelines.service import operations as pipeline_operations
+from towpath.registry import kinds as registry_kinds
+from towpath.registry import operations as registry_operations
+from towpath.settings import Settings
+from towpath.store import SqliteStore, SqlTransaction
+
+if TYPE_CHECKING:
+    from botocore.model import Shape
+
+ADMINISTRATOR = "admin"
+
+#: Every kind of resource, by its noun.
+KINDS: Mapping[str, Kind] = {
+    kind.noun: kind
+    for module in (job_kinds, hosting_kinds, object_kinds, pipeline_kinds, registry_kinds)
+    for kind in module.KINDS
+}
+
+
+class OperationShapes:
+    """Implements `pipelines.ports.Shapes` from the service model of SageMaker."""
+
+    def __init__(self, models: ServiceModels) -> None:
+        self._models = models
+
+    def input(self, operation: str) -> "Shape | None":
+        """Return the input shape of an operation, None when it is not known."""
+        model = self._models.operation("sagemaker", operation)
+        return None if model is None else model.input_shape
+
+    def output(self, operation: str) -> "Shape | None":
+        """Return the output shape of an operation, None when it is not known."""
+        model = self._models.operation("sagemaker", operation)
+        return None if model is None else model.output_shape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """A home, opened: everything that one server process runs."""
+
+    store: SqliteStore
+    backend: ProcessBackend
+    engine: Engine
+    application: ASGIApp
+    models: ServiceModels
+
+    @classmethod
+    def open(cls, home: HomeFolder, settings: Settings, *, url: str, clock: Clock | None = None) -> "Platform":
+        """Open the home, making it on first use. The caller holds its lock.
+
+        Args:
+            url: where clients reach the server.
+        Raises:
+            Invalid: the store is of a newer release, or a setting cannot be carried out.
+        """
+        clock = clock or SystemClock()
+        store = SqliteStore(home.database, home=Home(account=settings.account, region=settings.region), clock=clock)
+        objects = FolderObjects(home.objects)
+        swept = objects.sweep(lambda names: store.read(lambda transaction: transaction.objects.known_blobs(names)))
+        if swept:
+            logging.getLogger(__name__).info("removed %d blobs that an interrupted upload left behind", swept)
+        backend = ProcessBackend(home.jobs, home=home.path, sandbox=settings.sandbox)
+        images = image_map(settings)
+        surroundings = Surroundings(
+            home=store.home,
+            host_cores=os.cpu_count() or 1,
+            toolkit_source=importlib.resources.files("towpath.runner").joinpath("toolkit.py").read_text("utf-8"),
+            lost_runner_restarts=settings.lost_runner_restarts,
+        )
+        models = ServiceModels()
+        operations = _operations(store, objects, images, models)
+        routes = Routes(drained=lambda uid: engine.wake(uid))
+        jobs: dict[str, Any] = {
+            "store": store,
+            "objects": objects,
+            "backend": backend,
+            "images": images,
+            "surroundings": surroundings,
+        }
+        controllers: list[Controller[Any]] = [
+            JobController(PROCESSING, **jobs, check_out=check_out_inputs),
+            JobController(TRAINING, **jobs, check_out=check_out_inputs),
+            EndpointController(
+                store=store,
+                path_of=objects.path,
+                backend=backend,
+                routes=routes,
+                resolve=images.resolve,
+                ping=ping,
+                surroundings=surroundings,
+            ),
+            ExecutionController(
+                store=store,
+                operations=operations,
+                kinds=KINDS,
+                documents=StoredDocuments(store, objects),
+                shapes=OperationShapes(models),
+            ),
+        ]
+        engine = Engine(
+            store,
+            {controller.kind: controller for controller in controllers},
+            clock=clock,
+            kinds=KINDS,
+            threads=settings.engine_threads,
+        )
+        gateway = Gateway(
+            store=store,
+            operations=operations,
+            principals=KnownPrincipals([_administrator(store, home)]),
+            home=store.home,
+            home_id=store.home_id,
+            clock=clock,
+            models=models,
+            logs=log_operations(backend),
+            s3=S3Service(store, objects, store.home),
+            invocations=Invocations(routes, store.home),
+        )
+        return cls(store=store, backend=backend, engine=engine, application=application(gateway), models=models)
+
+    def start(self) -> None:
+        """Begin to work: adopt what runs, take up what was left."""
+        threading.Thread(target=self.models.preload, args=("sagemaker", "towpath"), daemon=True).start()
+        self.engine.start()
+        self.backend.watch(lambda key: self.engine.wake(Uid(key.partition("-")[0])))
+
+    def live(self) -> list[str]:
+        """Return the names of the jobs and model servers that run now."""
+        return [job.name for job in self.backend.live()]
+
+    def stop_everything(self) -> None:
+        """Stop every job and model server and end the runner host."""
+        _stop_all(self.backend)
+
+    def close(self) -> None:
+        """Stop working; jobs and model servers go on."""
+        self.backend.close()
+        self.engine.stop()
+        self.store.close()
+
+
+def stop_everything(home: HomeFolder, settings: Settings) -> list[str]:
+    """Stop every job and model server of a home and end its runner host; return what ran. The caller holds its lock."""
+    backend = ProcessBackend(home.jobs, home=home.path, sandbox=settings.sandbox)
+    try:
+        return _stop_all(backend)
+    finally:
+        backend.close()
+
+
+def _stop_all(backend: ProcessBackend) -> list[str]:
+    changed = threading.Event()
+    backend.watch(lambda _: changed.set())
+    running = backend.live()
+    for job in running:
+        backend.stop(job.key)
+    while backend.live():
+        # The runner kills the job's whole tree when its grace time is over, so this ends.
+        changed.wait()
+        changed.clear()
+    backend.stop_host()
+    return [job.name for job in running]
+
+
+def image_map(settings: Settings) -> ImageMap:
+    """Return which Python environment stands for which image."""
+    return ImageMap(
+        platform=own_interpreter(), mapped={pattern: probe(python) for pattern, python in settings.images.items()}
+    )
+
+
+def configure_logging(settings: Settings) -> None:
+    """Write the server's own log to standard error, one line each, with times in UTC."""
+    import time
+
+    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def _operations(
+    store: SqliteStore, objects: FolderObjects, images: ImageMap, models: ServiceModels
+) -> Mapping[str, Operation]:
+    """Return every operation, by name. The engine and the front door share this table."""
+    jobs = Jobs(images)
+    found = [
+        *TAG_OPERATIONS,
+        *jobs.operations(),
+        *registry_operations(images.resolve),
+        *hosting_operations(images.resolve),
+        *dataset_operations(),
+        *lineage_operations(),
+        *pipeline_operations(
+            definitions=StoredTexts(store, objects),
+            check_arguments=lambda step: jobs.check_step_arguments(step.type, step.arguments),
+            shapes=OperationShapes(models),
+        ),
+    ]
+    table = {operation.name: operation for operation in found}
+    assert len(table) == len(found), "an operation is there twice"
+    return table
+
+
+def _administrator(store: SqliteStore, home: HomeFolder) -> Principal:
+    """Return the administrator, made on first start; the keys lie in the home's credentials file."""
+
+    def find_or_make(transaction: SqlTransaction) -> Principal:
+        known = transaction.principals.by_name(ADMINISTRATOR)
+        if known is None:
+            known = Principal(
+                name=ADMINISTRATOR,
+                access_key="TPAK" + secrets.token_hex(8).upper(),
+                secret_key=secrets.token_urlsafe(30),
+                token="tp_" + secrets.token_urlsafe(30),
+            )
+            transaction.principals.add(known, transaction.now)
+        return known
+
+    administrator = store.write(find_or_make)
+    credentials = Credentials(
+        principal=administrator.name,
+        access_key=administrator.access_key,
+        secret_key=administrator.secret_key,
+        token=administrator.token,
+    )
+    if home.credentials() != credentials:
+        home.write_credentials(credentials)
+    return administrator

@@ -1,0 +1,57 @@
+"""Reads small objects whole: property files and definitions that were uploaded."""
+
+import json
+from typing import Any
+
+from towpath.kernel.errors import Invalid
+from towpath.kernel.objects import ObjectRef, ObjectStore, ObjectVersion, parse_s3_uri
+from towpath.kernel.ports import Store
+
+LARGEST = 16 * 1024 * 1024  #: bytes; what is read whole is held in memory
+
+
+class StoredDocuments:
+    """Implements `pipelines.ports.Documents`: JSON documents by URI."""
+
+    def __init__(self, store: Store, objects: ObjectStore) -> None:
+        self._texts = StoredTexts(store, objects)
+
+    def read(self, uri: str) -> Any:
+        """Return the JSON document at `uri`, in its latest version.
+
+        Raises:
+            Invalid: there is no such object, it is too large, or it does not hold JSON.
+        """
+        bucket, key = parse_s3_uri(uri)
+        try:
+            return json.loads(self._texts.read(bucket, key, None))
+        except json.JSONDecodeError as error:
+            raise Invalid(f"{uri} does not hold JSON: {error}") from error
+
+
+class StoredTexts:
+    """Implements `pipelines.ports.Definitions`: UTF-8 texts by bucket, key and version."""
+
+    def __init__(self, store: Store, objects: ObjectStore) -> None:
+        self._store = store
+        self._objects = objects
+
+    def read(self, bucket: str, key: str, version_id: str | None) -> str:
+        """Return the text of an object.
+
+        Raises:
+            Invalid: there is no such object, it is too large, or it is not UTF-8.
+        """
+        version = self._version(ObjectRef(bucket, key, version_id))
+        try:
+            return b"".join(self._objects.read(version)).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise Invalid(f"{version.uri} is not UTF-8 text: {error}") from error
+
+    def _version(self, ref: ObjectRef) -> ObjectVersion:
+        version = self._store.read(lambda transaction: transaction.objects.get(ref))
+        if version is None or version.is_delete_marker:
+            raise Invalid(f"There is no object {ref.uri}")
+        if version.size > LARGEST:
+            raise Invalid(f"{ref.uri} is {version.size} bytes long; at most {LARGEST} are read here")
+        return version
