@@ -132,16 +132,18 @@ def _data(rows: LineageRows, job: Found) -> list[Document]:
 
 def _source_data(rows: LineageRows, job: Found) -> list[Document]:
     """Return the data at the beginning: what the job's data came from and what no job here produced."""
+    origins = [job, *upstream(rows, job.id)]
     code = {
         artifact_id
-        for node in [job, *upstream(rows, job.id)]
+        for node in origins
         for artifact_id, use in node.properties.get("inputs", {}).items()
         if use.get("role") == "code"
     }
+    produced = {artifact_id for node in origins for artifact_id in node.properties.get("outputs", {})}
     return [
         _artifact(node)
-        for node in upstream(rows, job.id)
-        if node.type == NodeType.ARTIFACT and node.id not in code and not rows.edges_into(node.id)
+        for node in origins
+        if node.type == NodeType.ARTIFACT and node.id not in code and node.id not in produced
     ]
 
 

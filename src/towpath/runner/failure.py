@@ -9,6 +9,8 @@ from pathlib import Path
 LONGEST_REASON = 1024
 _SHOWN_LINES = 6
 _TRACEBACK = "Traceback (most recent call last):"
+#: Failure files of launchers that tell no more than that a process of theirs failed.
+_ABOUT_A_CHILD = re.compile(r"^subprocess\.CalledProcessError: |^Training Execution failed\.", re.M)
 _FRAME = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in .*)?$')
 #: Frames of ours say nothing to the reader of a failure: it is the script that failed.
 _OURS = str(Path(__file__).parent.parent) + "/"
@@ -22,6 +24,18 @@ def shortened(text: str) -> str:
     mark = "\n[…]\n"
     head = LONGEST_REASON // 3
     return text[:head] + mark + text[-(LONGEST_REASON - head - len(mark)) :]
+
+
+def failure_reason(told: str, exit_code: int, tail: Sequence[str]) -> str:
+    """Return why a process that ended by itself failed: what it wrote into its failure file, else what its log tells.
+
+    Args:
+        told: text of the failure file, empty when there is none.
+    """
+    if told and not _ABOUT_A_CHILD.search(told):
+        return shortened(told)
+    # A launcher only knows that the script failed; the script itself said in the log why.
+    return exit_reason(exit_code, tail)
 
 
 def exit_reason(exit_code: int, tail: Sequence[str]) -> str:

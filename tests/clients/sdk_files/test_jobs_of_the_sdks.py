@@ -183,7 +183,9 @@ def test_a_failure_under_the_drivers_of_version_3_names_the_error(home: RunningH
     ended = train_with_drivers(home, sdk_files, {"train.py": b"raise ValueError('no such column: rating')\n"})
     assert ended["TrainingJobStatus"] == "Failed"
     assert "ValueError: no such column: rating" in ended["Log"]
-    assert ended["FailureReason"].startswith("AlgorithmError: ")
+    assert ended["FailureReason"].startswith("AlgorithmError: ExitCode 1: ")
+    assert "ValueError: no such column: rating" in ended["FailureReason"]
+    assert "train.py line 1" in ended["FailureReason"]
 
 
 def test_script_mode_of_version_2_trains_the_same_model(home: RunningHome) -> None:

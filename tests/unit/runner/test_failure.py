@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import towpath.runner
-from towpath.runner.failure import LONGEST_REASON, exit_reason, shortened
+from towpath.runner.failure import LONGEST_REASON, exit_reason, failure_reason, shortened
 
 OURS = str(Path(towpath.runner.__file__).parent)
 
@@ -100,3 +100,22 @@ def test_reasons_fit_the_limit_and_keep_both_ends() -> None:
     assert len(text) == LONGEST_REASON
     assert text.startswith("begin")
     assert text.endswith("end")
+
+
+SCRIPT_FAILED = [
+    "Traceback (most recent call last):",
+    '  File "/opt/ml/input/data/code/train.py", line 1, in <module>',
+    "    raise ValueError('no such column')",
+    "ValueError: no such column",
+    "Command failed with exit code 1. Traceback: Traceback (most recent call last):",
+    "subprocess.CalledProcessError: Command '['python', 'train.py']' returned non-zero exit status 1.",
+]
+
+
+def test_the_failure_file_of_a_script_is_its_reason() -> None:
+    assert failure_reason("the data has no rows", 1, SCRIPT_FAILED) == "the data has no rows"
+
+
+def test_a_launcher_that_only_saw_its_child_fail_leaves_the_word_to_the_script() -> None:
+    for told in ("\n".join(SCRIPT_FAILED[-2:]), "Training Execution failed.\nFor more details, see …", ""):
+        assert failure_reason(told, 1, SCRIPT_FAILED).startswith("ExitCode 1: ValueError: no such column (train.py")
