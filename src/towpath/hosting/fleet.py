@@ -100,17 +100,3 @@ def serving_job(
             **({"note": allocated.note} if allocated.note else {}),
         },
     )
-
-
-def log_streams(endpoint: Resource, fleets: tuple[Fleet, ...]) -> list[tuple[str, str]]:
-    """Return (stream name, attempt key) of every log of an endpoint, oldest first.
-
-    The group is `/aws/sagemaker/Endpoints/NAME`; streams begin with the variant's name, as on SageMaker.
-    """
-    streams = []
-    for fleet in fleets:
-        for key in (*fleet.ended, *(attempt_key(endpoint.uid, fleet, instance) for instance in fleet.instances)):
-            _, generation, variant, number, attempt = key.rsplit("-", 4)
-            name = fleet.variants[int(variant)].name
-            streams.append((f"{name}/{generation}-{number}-{attempt}", key))
-    return streams

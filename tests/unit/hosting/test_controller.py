@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from towpath.hosting.endpoint import DRAIN_S
-from towpath.hosting.fleet import log_streams
+from towpath.hosting.endpoint import DRAIN_S, attempts_of
 from towpath.hosting.kinds import state_of
 from towpath.kernel.errors import NotFound
 
@@ -76,7 +75,7 @@ def test_a_model_server_that_ends_at_the_start_fails_the_endpoint_with_its_own_w
     assert shown["EndpointStatus"] == "Failed"
     assert "KeyError: 'weights'" in shown["FailureReason"]
     assert world.backend.stopped == [second]
-    assert len(log_streams(world.endpoint(), state_of(world.endpoint()).fleets)) == 2
+    assert attempts_of(world.endpoint().uid, state_of(world.endpoint())) == [first, second], "their logs can be read"
     assert world.engine.next_due() is None
     world.call("DeleteEndpoint", EndpointName="e")
     world.run()
