@@ -36,6 +36,7 @@ from towpath.kernel.operations import Operation
 from towpath.kernel.principals import Principal
 from towpath.kernel.resource import Uid
 from towpath.lineage.query import operations as lineage_operations
+from towpath.objects import create_default_bucket
 from towpath.objects import kinds as object_kinds
 from towpath.objects.check_outs import check_out_inputs
 from towpath.objects.datasets import operations as dataset_operations
@@ -100,6 +101,7 @@ class Platform:
         """
         clock = clock or SystemClock()
         store = SqliteStore(home.database, home=Home(account=settings.account, region=settings.region), clock=clock)
+        store.write(create_default_bucket)
         objects = FolderObjects(home.objects)
         swept = objects.sweep(lambda names: store.read(lambda transaction: transaction.objects.known_blobs(names)))
         if swept:

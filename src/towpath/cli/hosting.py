@@ -38,7 +38,7 @@ def deploy(
         )
         return
     say(f"Endpoint {done.endpoint} is {done.status} with {done.version.name}")
-    say(f'Try it: towpath invoke {done.endpoint} --json \'{{"text": "…"}}\'')
+    say(f"Try it: towpath invoke {done.endpoint} --json '…'   (or --text, --file)")
 
 
 def invoke(
