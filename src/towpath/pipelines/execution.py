@@ -1,10 +1,10 @@
 """What has to be done next in an execution: pure decisions on its step rows as they stand."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as with_config
 from datetime import datetime
-from enum import Enum, auto
 from typing import Any, TypeAlias
 
 import msgspec
@@ -15,11 +15,11 @@ from towpath.kernel.errors import Invalid
 from towpath.kernel.resource import Document
 from towpath.pipelines import retry
 from towpath.pipelines.conditions import holds
-from towpath.pipelines.definition import Trigger
 from towpath.pipelines.expressions import EvaluationError, Scope, StepYield, as_text, evaluate, source_uri
 from towpath.pipelines.graph import Node, Plan
 from towpath.pipelines.model import ExecutionStatus, StepRow, StepStatus
 from towpath.pipelines.ports import NoShapes, Shapes
+from towpath.pipelines.standing import Standings
 
 Steps: TypeAlias = Mapping[str, StepRow]
 
@@ -124,29 +124,6 @@ def after_failure(node: Node, row: StepRow, reason: str, exception_type: str | N
     return replace(row, status=StepStatus.STARTING, retries={**row.retries, exception_type: retries + 1})
 
 
-class _Standing(Enum):
-    WAITING = auto()
-    READY = auto()
-    NEVER = auto()  #: its branch is not taken, or a step that it waits for did not end as it must
-    ACTIVE = auto()
-    SUCCEEDED = auto()
-    FAILED = auto()
-    STOPPED = auto()
-
-
-_OF_STATUS = {
-    StepStatus.SUCCEEDED: _Standing.SUCCEEDED,
-    StepStatus.FAILED: _Standing.FAILED,
-    StepStatus.STOPPED: _Standing.STOPPED,
-}
-#: How the step that is waited for ended -> the triggers which that satisfies.
-_SATISFIES = {
-    _Standing.SUCCEEDED: {Trigger.COMPLETED, Trigger.ANY},
-    _Standing.FAILED: {Trigger.FAILED, Trigger.ANY},
-    _Standing.STOPPED: {Trigger.STOPPED, Trigger.ANY},
-}
-
-
 class _Yields(Mapping[str, StepYield]):
     """What the steps of some rows yielded, without copying it for each step that begins."""
 
@@ -171,7 +148,8 @@ class _Course:
 
     def __init__(self, plan: Plan, steps: Steps, now: datetime, situation: Situation) -> None:
         self.plan = plan
-        self.rows = dict(steps)
+        self.standings = Standings(plan, dict(steps))
+        self.rows = self.standings.rows
         self.now = now
         self.situation = situation
         self.decisions: list[Decision] = []
@@ -202,7 +180,7 @@ class _Course:
             self._end(replace(row, status=ended.status, ended_at=self.now, failure_reason=ended.failure_reason))
 
     def _end(self, row: StepRow) -> None:
-        self.rows[row.name] = row
+        self.standings.put(row)
         self.decisions.append(EndStep(row=row) if row.status.is_terminal else PostponeStep(row=row))
 
     def _go_on(self) -> None:
@@ -220,37 +198,31 @@ class _Course:
                 self._end(replace(row, status=StepStatus.STOPPED, ended_at=self.now, due_at=None))
             elif row.status is StepStatus.EXECUTING and step_type is not None and step_type.stop is not None:
                 stopped = replace(row, status=StepStatus.STOPPING)
-                self.rows[row.name] = stopped
+                self.standings.put(stopped)
                 self.decisions.append(StopStep(row=stopped))
 
     def _begin_what_can_begin(self) -> bool:
         """Begin every step whose turn it is; True when that may have made it another one's turn."""
-        standings = self._standings()
-        if any(self._is_fatal(name, standings) for name in self.rows):
+        if self.standings.fatal():
             # Running steps go on to their end; those that would be tried again are given up.
-            for given_up in [row for row in self.rows.values() if row.status is StepStatus.STARTING]:
-                self._end(replace(given_up, status=StepStatus.FAILED, ended_at=self.now, due_at=None))
+            for row in self.standings.postponed():
+                self._end(replace(row, status=StepStatus.FAILED, ended_at=self.now, due_at=None))
             return False
         changed = False
-        for name, node in self.plan.nodes.items():
-            row = self.rows.get(name)
-            is_due = row is not None and row.status is StepStatus.STARTING and (row.due_at or self.now) <= self.now
-            if (is_due or standings[name] is _Standing.READY) and self._has_its_documents(node):
-                starts_something = node.type is not None and node.type.create is not None
-                if starts_something and not self._has_free_slot():
-                    continue
-                self._begin(node, row)
-                if self.rows[name].status.is_terminal:
-                    if self.rows[name].status is not StepStatus.SUCCEEDED:
-                        return True
-                    changed = True
+        again = [row for row in self.standings.postponed() if (row.due_at or self.now) <= self.now]
+        for node in itertools.chain((self.plan.nodes[row.name] for row in again), self.standings.startable()):
+            starts_something = node.type is not None and node.type.create is not None
+            if (starts_something and not self._has_free_slot()) or not self._has_its_documents(node):
+                continue
+            self._begin(node, self.rows.get(node.name))
+            status = self.rows[node.name].status
+            changed = changed or status.is_terminal
+            if status in {StepStatus.FAILED, StepStatus.STOPPED}:
+                break
         return changed
 
     def _has_free_slot(self) -> bool:
-        if self.situation.max_parallel is None:
-            return True
-        running = sum(1 for row in self.rows.values() if row.status in {StepStatus.EXECUTING, StepStatus.STOPPING})
-        return running < self.situation.max_parallel
+        return self.situation.max_parallel is None or self.standings.running < self.situation.max_parallel
 
     def _begin(self, node: Node, row: StepRow | None) -> None:
         if row is None:
@@ -310,7 +282,7 @@ class _Course:
             request = kernel_shapes.coerce(request, shape)
             for fault in kernel_shapes.check(request, shape):
                 raise EvaluationError(f"{node.step.place}.Arguments.{fault.place}", str(fault))
-        self.rows[row.name] = row
+        self.standings.put(row)
         self.decisions.append(StartStep(row=row, operation=node.type.create, input=request))
 
     def _resource_name(self, node: Node, row: StepRow) -> str:
@@ -357,67 +329,23 @@ class _Course:
                 missing = True
         return not missing
 
-    def _standings(self) -> dict[str, _Standing]:
-        standings: dict[str, _Standing] = {}
-        for name, node in self.plan.nodes.items():
-            row = self.rows.get(name)
-            if row is not None:
-                standings[name] = _OF_STATUS.get(row.status, _Standing.ACTIVE)
-            else:
-                standings[name] = self._standing_of(node, standings)
-        return standings
-
-    def _standing_of(self, node: Node, standings: Mapping[str, _Standing]) -> _Standing:
-        waits = False
-        for need in node.needs:
-            standing = standings[need.step]
-            if standing in {_Standing.WAITING, _Standing.READY, _Standing.ACTIVE}:
-                waits = True
-            elif need.trigger not in _SATISFIES.get(standing, set()):
-                return _Standing.NEVER
-        if node.guard is not None:
-            condition = self.rows.get(node.guard.step)
-            if condition is not None and condition.outcome is not None and condition.outcome != node.guard.outcome:
-                return _Standing.NEVER
-        return _Standing.WAITING if waits else _Standing.READY
-
-    def _is_fatal(self, name: str, standings: Mapping[str, _Standing]) -> bool:
-        """Whether a step ended badly and nothing in the pipeline was written to follow on that."""
-        ending = standings[name]
-        if ending not in {_Standing.FAILED, _Standing.STOPPED}:
-            return False
-        triggers = _SATISFIES[ending]
-        return not any(
-            need.step == name and not need.reads and need.trigger in triggers and standings[follower] != _Standing.NEVER
-            for follower in self.plan.followers[name]
-            for need in self.plan.nodes[follower].needs
-        )
-
     def _finish_when_nothing_is_left(self) -> None:
-        if any(not row.status.is_terminal for row in self.rows.values()) or self.wanted:
+        if not self.standings.is_quiet or self.wanted:
             return
         if self.decisions and isinstance(self.decisions[-1], FinishExecution):
             return
         if self.situation.stopping:
-            self.decisions.append(FinishExecution(status=ExecutionStatus.STOPPED))
-            return
-        standings = self._standings()
-        fatal = [row for row in self._failures() if self._is_fatal(row.name, standings)]
-        if fatal:
-            self.decisions.append(
-                FinishExecution(status=ExecutionStatus.FAILED, failure_reason=self._failure_reason(fatal))
-            )
-        elif any(self._failures()):
-            self.decisions.append(FinishExecution(status=ExecutionStatus.COMPLETED_WITH_FAILURES))
+            finish = FinishExecution(status=ExecutionStatus.STOPPED)
+        elif fatal := self.standings.fatal():
+            finish = FinishExecution(status=ExecutionStatus.FAILED, failure_reason=self._failure_reason(fatal))
+        elif self.standings.failures():
+            finish = FinishExecution(status=ExecutionStatus.COMPLETED_WITH_FAILURES)
         else:
-            self.decisions.append(FinishExecution(status=ExecutionStatus.SUCCEEDED))
-
-    def _failures(self) -> Iterator[StepRow]:
-        for row in sorted(self.rows.values(), key=lambda row: (row.ended_at or self.now, row.position)):
-            if row.status in {StepStatus.FAILED, StepStatus.STOPPED}:
-                yield row
+            finish = FinishExecution(status=ExecutionStatus.SUCCEEDED)
+        self.decisions.append(finish)
 
     def _failure_reason(self, fatal: list[StepRow]) -> str:
+        fatal = sorted(fatal, key=lambda row: (row.ended_at or self.now, row.position))
         wished = next((row for row in fatal if self.plan.nodes[row.name].step.type == "Fail"), None)
         if wished is not None and wished.failure_reason is not None:
             return wished.failure_reason

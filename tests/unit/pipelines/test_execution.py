@@ -362,9 +362,11 @@ def pipelines(draw: st.DrawFn) -> list[Any]:
         triggers = [draw(st.sampled_from(["Completed"] * 3 + ["Failed", "Stopped", "Any"])) for _ in chosen]
         needs = [{"Step": name, "Trigger": trigger} for name, trigger in zip(chosen, triggers, strict=True)]
         name = NAMES[number]
-        match draw(st.sampled_from(["job", "job", "job", "retried", "condition"])):
+        match draw(st.sampled_from(["job", "job", "job", "retried", "broken", "condition"])):
             case "job":
                 steps.append(job(name, *needs))
+            case "broken":
+                steps.append(job(name, *needs) | {"Arguments": {"Environment": {"Get": "Parameters.Unknown"}}})
             case "retried":
                 steps.append(job(name, *needs, RetryPolicies=RETRIED))
             case _:
