@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from towpath.runner import claim, failure, layout, outputs, process, syscalls, tree, wake
+from towpath.runner.command import command_of
 from towpath.runner.folder import (
     JOB,
     MANIFEST,
@@ -40,7 +41,22 @@ class _Stopped(Exception):
     """Somebody asked to stop before the job's process ran."""
 
 
-def run(attempt: Path, settings: Settings) -> None:
+def wait_and_run(orders: int) -> None:
+    """Prepare all that can be, wait for an attempt to be named in a pipe, and run it; return if the pipe just ends."""
+    syscalls.become_subreaper()
+    waiting = process.prepare(orders)
+    received = b""
+    while not received.endswith(b"\n"):
+        chunk = os.read(orders, 1 << 16)
+        if not chunk:
+            return  # the host has ended; with this runner the waiting process ends as well
+        received += chunk
+    request = json.loads(received)
+    settings = Settings(**{**request["settings"], "needed": tuple(request["settings"]["needed"])})
+    run(Path(request["attempt"]), settings, waiting)
+
+
+def run(attempt: Path, settings: Settings, waiting: process.Process) -> None:
     """Run the job of an attempt's folder unless another runner was first. Returns when the manifest is written."""
     stop_read, stop_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     # Before the claim: whoever sees the claim may send SIGTERM at once.
@@ -48,16 +64,16 @@ def run(attempt: Path, settings: Settings) -> None:
     signal.set_wakeup_fd(stop_write, warn_on_full_buffer=False)
     if claim.take(attempt) is None:
         return
-    syscalls.become_subreaper()
-    _Attempt(attempt, settings, stop_read).run()
+    _Attempt(attempt, settings, waiting, stop_read).run()
 
 
 class _Attempt:
     """What is known of the attempt while it runs."""
 
-    def __init__(self, folder: Path, settings: Settings, signals: int) -> None:
+    def __init__(self, folder: Path, settings: Settings, waiting: process.Process, signals: int) -> None:
         self.folder = folder
         self.settings = settings
+        self.process = waiting
         self.signals = signals  #: readable after a signal
         self.job: dict[str, Any] = read_json(folder / JOB)
         self.ml = folder / ML
@@ -75,10 +91,10 @@ class _Attempt:
         (self.folder / TMP).mkdir(exist_ok=True)
         self.ml.mkdir(exist_ok=True)
         ml = str(self.ml)
-        self.log = JobLog(self.folder, [], lambda line: line.replace(ml, OPT_ML))
+        self.log = JobLog(self.folder, lambda line: line.replace(ml, OPT_ML))
         staged: list[StagedDocument] = []
         try:
-            self.log = JobLog(self.folder, self.job.get("metrics", []), lambda line: line.replace(ml, OPT_ML))
+            self.log.look_for(self.job.get("metrics", []))
             reason = self._work()
             staged = self._stage(reason)
         except Exception as error:  # noqa: BLE001 - an attempt always ends with a manifest that says why
@@ -90,7 +106,10 @@ class _Attempt:
 
     def _work(self) -> str | None:
         """Run the user's process to its end; return why the job failed, or None."""
-        command = process.command_of(self.job, self.folder, self.settings)
+        if process.has_ended(self.process):
+            self.process = process.prepare()  # killed while it waited, which is no fault of the job
+        started = self.process
+        command = command_of(self.job, self.folder, self.settings)
         try:
             self._check_stop()
             if self.job.get("inputs"):
@@ -99,7 +118,7 @@ class _Attempt:
             layout.lay_out(self.job, self.ml, self._check_stop, command.rewrite)
             self.download_s = round(time.monotonic() - begun, 3)
             self._check_stop()
-            started = process.start(self.job, command, self.folder, self.settings)
+            process.start(started, self.job, command, self.folder, self.settings)
         except _Stopped:
             return "Stopped on request before the job's process was started"
         except (layout.LayoutFailed, process.NotStarted) as error:
@@ -125,7 +144,7 @@ class _Attempt:
 
     # -- while the process runs
 
-    def _supervise(self, started: process.Started) -> None:
+    def _supervise(self, started: process.Process) -> None:
         """Follow the process until it ends: its output, its readiness, requests to stop, time limits."""
         limits = self.job.get("limits", {})
         now = time.monotonic()
@@ -136,8 +155,7 @@ class _Attempt:
         metrics_at: float | None = None
         poll = select.poll()
         for descriptor in (started.pidfd, started.output, self.signals, started.ready):
-            if descriptor is not None:
-                poll.register(descriptor, select.POLLIN)
+            poll.register(descriptor, select.POLLIN)
         self._on_signal(started)  # a request may have come before there was a process
         while True:
             if (self.stopped or self.timed_out) and kill_at is None:
@@ -150,7 +168,6 @@ class _Attempt:
             if started.pidfd in ready:
                 return
             if started.ready in ready:
-                assert started.ready is not None
                 poll.unregister(started.ready)
                 if os.read(started.ready, 1):
                     self.phase = "ready"
@@ -180,7 +197,7 @@ class _Attempt:
                 self.log.has_new_metrics = False
                 wake.tell(self.settings.wake, self.job["key"])
 
-    def _on_signal(self, started: process.Started) -> None:
+    def _on_signal(self, started: process.Process) -> None:
         """Look why a signal came, or whether a request to stop lies there."""
         with contextlib.suppress(BlockingIOError):
             while os.read(self.signals, 64):
@@ -196,7 +213,7 @@ class _Attempt:
         elif self.stopped:
             self._terminate(started)
 
-    def _terminate(self, started: process.Started) -> None:
+    def _terminate(self, started: process.Process) -> None:
         """Send SIGTERM to the job's process group."""
         if self.settings.sandbox != "bwrap":
             with contextlib.suppress(ProcessLookupError):
@@ -207,7 +224,7 @@ class _Attempt:
                 if os.getpgid(pid) == started.pid:
                     os.kill(pid, signal.SIGTERM)
 
-    def _kill(self, started: process.Started) -> None:
+    def _kill(self, started: process.Process) -> None:
         """Kill the whole tree but for the reaping, which is left to the usual way out."""
         self.killed = True
         for pid in (started.pid, *tree.descendants(os.getpid())):
@@ -245,8 +262,7 @@ class _Attempt:
             return "Stopped on request" + (" and killed" if self.killed else "")
         if self.exit_code == 0:
             return None
-        told = self._failure_file()
-        return failure.shortened(told) if told else failure.exit_reason(self.exit_code, list(self.log.tail))
+        return failure.failure_reason(self._failure_file(), self.exit_code, list(self.log.tail))
 
     def _failure_file(self) -> str:
         name = self.job.get("failure_file")

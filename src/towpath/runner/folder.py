@@ -31,7 +31,8 @@ class Settings(NamedTuple):
     sandbox: str  #: "namespace", "bwrap" or "paths"
     user_namespace: bool  #: a user namespace of its own for each job
     bwrap: str  #: path of the program, for "bwrap"
-    needed: tuple[str, ...]  #: folders that must stay readable although they lie below /tmp or the home
+    needed: tuple[str, ...]  #: what must stay readable even below /tmp or the home; without links, outer before inner
+    python_folder: str  #: where `python` and `python3` both are the job's interpreter; empty if there is no such folder
 
 
 class StagedDocument(TypedDict):

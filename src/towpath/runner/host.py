@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from towpath.runner import attempt, probe, syscalls, tree, wake
-from towpath.runner.folder import MANIFEST, Settings
+from towpath.runner.folder import MANIFEST, write_all
 
 LOCK = "host.lock"
 SOCKET = "host"
@@ -75,6 +75,13 @@ class _Runner(NamedTuple):
     attempt: Path
 
 
+class _Spare(NamedTuple):
+    """A runner without an attempt."""
+
+    pid: int
+    orders: int  #: the attempt is named here; closing it ends the runner
+
+
 class _Host:
     """The listening socket, its clients and the living runners."""
 
@@ -83,6 +90,7 @@ class _Host:
         self._selector = selectors.DefaultSelector()
         self._buffers: dict[socket.socket, bytes] = {}
         self._ending = False
+        self._spare: _Spare | None = None
         directory = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         (folder / SOCKET).unlink(missing_ok=True)  # of a dead host: this one holds the lock
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -115,6 +123,7 @@ class _Host:
                 elif isinstance(key.fileobj, socket.socket):
                     self._read(key.fileobj)
             if not self.runners and not self._socket.exists():
+                self._end_spare()
                 return  # the home was removed, so nobody can ask for anything any more
 
     def _read(self, client: socket.socket) -> None:
@@ -133,6 +142,8 @@ class _Host:
             except ConnectionError:
                 self._drop(client)
                 return
+            if self._spare is None and not self._ending:
+                self._spare = self._fork_spare()
 
     def _drop(self, client: socket.socket) -> None:
         self._selector.unregister(client)
@@ -159,6 +170,7 @@ class _Host:
             if not self.runners:
                 self._ending = True
                 self._socket.unlink(missing_ok=True)
+                self._end_spare()
             return {"runners": sorted(self.runners)}
         if do == "probe":
             return {"results": probe.try_modes(request["modes"], request["folder"], request.get("bwrap", ""))}
@@ -168,26 +180,37 @@ class _Host:
         key = request["key"]
         if key in self.runners:
             return self.runners[key].pid
-        settings = Settings(**{**request["settings"], "needed": tuple(request["settings"]["needed"])})
-        attempt_folder = Path(request["attempt"])
+        self._reap()  # the spare runner may have been killed
+        spare, self._spare = self._spare or self._fork_spare(), None
+        self.runners[key] = _Runner(spare.pid, Path(request["attempt"]))
+        try:
+            write_all(spare.orders, json.dumps(request).encode() + b"\n")
+        finally:
+            os.close(spare.orders)
+        return spare.pid
+
+    def _fork_spare(self) -> _Spare:
+        """Fork a runner that waits for its attempt, so that a job does not wait for the fork."""
+        orders, orders_end = os.pipe2(os.O_CLOEXEC)
         pid = os.fork()
         if pid == 0:
-            self._become_runner(attempt_folder, settings)
-        self.runners[key] = _Runner(pid, attempt_folder)
-        return pid
+            self._become_runner(orders)
+        os.close(orders)
+        return _Spare(pid, orders_end)
 
-    def _become_runner(self, folder: Path, settings: Settings) -> NoReturn:
+    def _become_runner(self, orders: int) -> NoReturn:
         code = 1
         try:
             os.setsid()
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             # Clients of a dead host must see it: no runner may keep its sockets open.
-            os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-            attempt.run(folder, settings)
+            os.dup2(orders, 3, inheritable=False)
+            os.closerange(4, os.sysconf("SC_OPEN_MAX"))
+            attempt.wait_and_run(3)
             code = 0
         except BaseException:  # noqa: BLE001 - this fork must end here; the host's log keeps the cause
-            print(f"runner of {folder.name}:", file=sys.stderr)
+            print(f"runner {os.getpid()}:", file=sys.stderr)
             traceback.print_exc()
         sys.stderr.flush()
         os._exit(code)
@@ -206,13 +229,30 @@ class _Host:
 
     def _note_end(self, pid: int, status: int) -> None:
         self.runners = {key: runner for key, runner in self.runners.items() if runner.pid != pid}
+        if self._spare is not None and self._spare.pid == pid:
+            os.close(self._spare.orders)
+            self._spare = None
         if status != 0:  # killed, so it could not end its descendants
             self._end_orphans()
+
+    def _end_spare(self) -> None:
+        """End the spare runner and whatever else is left, so that nothing remains when the host has gone."""
+        if self._spare is not None:
+            os.close(self._spare.orders)
+            self._spare = None
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.waitpid(-1, 0)
+
+    def _known(self) -> set[int]:
+        """Return the children that are runners."""
+        spare = {self._spare.pid} if self._spare else set()
+        return {runner.pid for runner in self.runners.values()} | spare
 
     def _end_orphans(self) -> None:
         """Kill children that are no runners: the descendants of a runner that died before it could end them."""
         with contextlib.suppress(ChildProcessError):
-            while orphans := set(tree.children(os.getpid())) - {runner.pid for runner in self.runners.values()}:
+            while orphans := set(tree.children(os.getpid())) - self._known():
                 for pid in {*orphans, *(below for orphan in orphans for below in tree.descendants(orphan))}:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)

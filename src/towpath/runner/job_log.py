@@ -20,10 +20,9 @@ _TAIL_LINES = 200
 class JobLog:
     """The log of one attempt, which only its runner writes."""
 
-    def __init__(self, attempt: Path, metrics: list[dict[str, Any]], shown: Callable[[str], str]) -> None:
+    def __init__(self, attempt: Path, shown: Callable[[str], str]) -> None:
         """
         Args:
-            metrics: the MetricDefinition documents.
             shown: gives a line as people should read it, with paths as the job's author wrote them.
         """
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)  #: the last lines of the job itself
@@ -33,6 +32,14 @@ class JobLog:
         self._metrics_path = attempt / METRICS
         self._log = _append(attempt / LOG)
         self._metrics_file: int | None = None
+        self._metrics: list[tuple[str, re.Pattern[str]]] = []
+
+    def look_for(self, metrics: list[dict[str, Any]]) -> None:
+        """Record the values of these MetricDefinition documents from now on.
+
+        Raises:
+            ValueError: a regular expression is wrong; the message names the metric.
+        """
         self._metrics = [(item["name"], _compiled(item)) for item in metrics]
 
     def feed(self, data: bytes) -> None:

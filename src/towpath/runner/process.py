@@ -1,32 +1,38 @@
-"""Starts a job's own process inside its sandbox and tells how it ended."""
+"""Starts a job's own process inside its sandbox and tells how it ended.
+
+The process is forked before there is a job for it and waits for its orders, so that a job does not wait for the fork.
+"""
 
 import fcntl
+import json
 import os
+import select
 import shutil
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from towpath.runner import sandbox, syscalls
-from towpath.runner.folder import ML, OPT_ML, TMP, Settings, write_all
+from towpath.runner.command import Command
+from towpath.runner.folder import ML, TMP, Settings, write_all
 
 _READY_FD = 3
 _FIRST_FREE = 10  #: above the descriptors that a program is given
-_STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class NotStarted(Exception):
     """The job's process could not be started; the message is the failure reason."""
 
 
-class Started(NamedTuple):
-    """A running process of a job and the descriptors to watch."""
+class Process(NamedTuple):
+    """The process of a job, first waiting for its orders and then running them, and the descriptors to watch."""
 
     pid: int
     pidfd: int  #: readable once it has ended
     output: int  #: what it and its children print
-    ready: int | None  #: a serving job says here that it can answer
+    ready: int  #: a serving job says here that it can answer
+    orders: int
+    trouble: int  #: why it could not start; ends when the program runs
 
 
 class Ended(NamedTuple):
@@ -36,144 +42,118 @@ class Ended(NamedTuple):
     peak_bytes: int  #: the largest resident size of it or of a child it waited for
 
 
-class Command(NamedTuple):
-    """What is executed, as the job sees it."""
+def prepare(*private: int) -> Process:
+    """Fork the process of a job that is not known yet.
 
-    argv: list[str]
-    environment: dict[str, str]
-    cwd: str
-    rewrite: Callable[[str], str]  #: from the job's words to the paths of this host
-
-
-def command_of(job: dict[str, Any], attempt: Path, settings: Settings) -> Command:
-    """Return the command of a job with its interpreter, paths and environment filled in."""
-    ml, tmp = str(attempt / ML), str(attempt / TMP)
-    private = settings.sandbox != "paths"
-
-    def rewrite(text: str) -> str:
-        return text if private else sandbox.rewritten(text, ml)
-
-    python = job["python"]
-    own_tmp = "/tmp" if private else tmp
-    environment = {"HOME": own_tmp, "TMPDIR": own_tmp, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
-    environment.update({name: rewrite(value) for name, value in job.get("environment", {}).items()})
-    folders = [_folder_of_python(python, attempt, own_tmp), environment.get("PATH", _STANDARD_PATH)]
-    environment["PATH"] = ":".join(folders)
-    argv = [rewrite(word.replace("{python}", python)) for word in job["argv"]]
-    return Command(argv, environment, rewrite(job.get("cwd") or OPT_ML), rewrite)
+    Args:
+        private: descriptors of this process that the fork must not hold open.
+    """
+    orders, orders_end = os.pipe2(os.O_CLOEXEC)
+    output, output_end = os.pipe2(os.O_CLOEXEC)
+    trouble, trouble_end = os.pipe2(os.O_CLOEXEC)
+    ready, ready_end = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        for descriptor in (*private, orders_end, output, trouble, ready):
+            os.close(descriptor)  # each would keep the runner from seeing that its other end is closed
+        _become(orders, output_end, trouble_end, ready_end)
+    for descriptor in (orders, output_end, trouble_end, ready_end):
+        os.close(descriptor)
+    os.set_blocking(output, False)
+    return Process(pid, os.pidfd_open(pid), output, ready, orders_end, trouble)
 
 
-def _folder_of_python(python: str, attempt: Path, tmp: str) -> str:
-    """Return the folder to search first, in which `python` and `python3` both are the job's interpreter."""
-    program = Path(python)
-    names = [program.parent / name for name in ("python", "python3")]
-    if all(name.exists() and name.resolve() == program.resolve() for name in names):
-        return str(program.parent)
-    # Scripts and not links: through a link elsewhere Python would not find its virtual environment.
-    folder = attempt / TMP / ".python"
-    folder.mkdir(exist_ok=True)
-    for name in ("python", "python3"):
-        script = folder / name
-        script.write_text(f"#!/bin/sh\nexec '{python}' \"$@\"\n")
-        script.chmod(0o755)
-    return f"{tmp}/.python:{program.parent}"
-
-
-def start(job: dict[str, Any], command: Command, attempt: Path, settings: Settings) -> Started:
-    """Start the process of a job in its sandbox.
+def start(process: Process, job: dict[str, Any], command: Command, attempt: Path, settings: Settings) -> None:
+    """Let the process become the job's program in its sandbox.
 
     Raises:
         NotStarted: the sandbox or the program refused; nothing runs.
     """
-    cwd_on_host = sandbox.rewritten(job.get("cwd") or OPT_ML, str(attempt / ML))
-    if sandbox.is_below(cwd_on_host, str(attempt / ML)):
-        Path(cwd_on_host).mkdir(parents=True, exist_ok=True)
-    output, output_end = os.pipe2(os.O_CLOEXEC)
-    trouble, trouble_end = os.pipe2(os.O_CLOEXEC)
-    ready, ready_end = os.pipe2(os.O_CLOEXEC) if job.get("serves") else (None, None)
-    # Between fork and exec a SIGTERM would meet the runner's handler, and be forgotten.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    pid = os.fork()
-    if pid == 0:
-        _become(job, command, attempt, settings, output_end, trouble_end, ready_end)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-    for descriptor in (output_end, trouble_end, ready_end):
-        if descriptor is not None:
-            os.close(descriptor)
+    if sandbox.is_below(command.cwd_on_host, str(attempt / ML)):
+        Path(command.cwd_on_host).mkdir(parents=True, exist_ok=True)
+    view = sandbox.View(
+        ml=str(attempt / ML),
+        tmp=str(attempt / TMP),
+        masked=settings.home,
+        needed=settings.needed,
+        network=job.get("limits", {}).get("network", True),
+        user_namespace=settings.user_namespace,
+    )
+    orders = {
+        "argv": command.argv,
+        "environment": command.environment,
+        "cwd": command.cwd,
+        "sandbox": settings.sandbox,
+        "bwrap": settings.bwrap,
+        "view": view._asdict(),
+        "serves": job.get("serves", False),
+    }
     message = b""
-    while chunk := os.read(trouble, 4096):  # ends when the program replaced the fork
+    try:
+        write_all(process.orders, json.dumps(orders).encode())
+    except BrokenPipeError:
+        message = b"The process that waited for the job was killed"
+    os.close(process.orders)
+    while chunk := os.read(process.trouble, 4096):
         message += chunk
-    os.close(trouble)
+    os.close(process.trouble)
     if message:
-        os.waitpid(pid, 0)
-        os.close(output)
-        if ready is not None:
-            os.close(ready)
+        os.waitpid(process.pid, 0)
         raise NotStarted(message.decode())
-    os.set_blocking(output, False)
-    return Started(pid, os.pidfd_open(pid), output, ready)
 
 
-def wait(started: Started) -> Ended:
+def has_ended(process: Process) -> bool:
+    """Return whether the process has ended, by itself or by others."""
+    poll = select.poll()
+    poll.register(process.pidfd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def wait(process: Process) -> Ended:
     """Reap the process, which has ended or is about to."""
-    _, status, usage = os.wait4(started.pid, 0)
+    _, status, usage = os.wait4(process.pid, 0)
     return Ended(os.waitstatus_to_exitcode(status), usage.ru_maxrss * 1024)
 
 
-def _become(
-    job: dict[str, Any],
-    command: Command,
-    attempt: Path,
-    settings: Settings,
-    output: int,
-    trouble: int,
-    ready: int | None,
-) -> NoReturn:
-    """In the fork: enter the sandbox and turn into the job's program. Never returns."""
+def _become(orders_pipe: int, output: int, trouble: int, ready: int) -> NoReturn:
+    """In the fork: wait for orders, enter the sandbox and turn into the job's program. Never returns."""
     message = "The job's process could not be started"
     runner = os.getppid()
-    # Above the numbers that are about to be given out.
-    output = fcntl.fcntl(output, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
-    trouble = fcntl.fcntl(trouble, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
+    trouble = fcntl.fcntl(trouble, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)  # `_READY_FD` may be its number until now
     try:
+        syscalls.die_with_parent(signal.SIGKILL)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)  # ignored signals would stay ignored in the program
-        signal.set_wakeup_fd(-1)
-        signal.pthread_sigmask(signal.SIG_SETMASK, set())
         os.setpgid(0, 0)
-        environment = dict(command.environment)
-        if ready is not None:
-            os.dup2(ready, _READY_FD)
-            environment["TOWPATH_READY_FD"] = str(_READY_FD)
         nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-        os.dup2(nothing, 0)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        argv = command.argv
+        for source, target in ((nothing, 0), (output, 1), (output, 2)):
+            os.dup2(source, target)
+        received = b""
+        while chunk := os.read(orders_pipe, 1 << 16):
+            received += chunk
+        if not received or os.getppid() != runner:
+            os._exit(127)  # the runner has gone without a job
+        orders = json.loads(received)
+        argv: list[str] = orders["argv"]
+        environment: dict[str, str] = orders["environment"]
+        if orders["serves"]:
+            environment["TOWPATH_READY_FD"] = str(_READY_FD)
         message = "The sandbox could not be entered"
-        view = sandbox.View(
-            ml=str(attempt / ML),
-            tmp=str(attempt / TMP),
-            masked=settings.home,
-            needed=(*settings.needed, *sandbox.needed_for(job["python"])),
-            network=job.get("limits", {}).get("network", True),
-            user_namespace=settings.user_namespace,
-        )
-        if settings.sandbox == "namespace":
+        view = sandbox.View(**{**orders["view"], "needed": tuple(orders["view"]["needed"])})
+        if orders["sandbox"] == "namespace":
             sandbox.enter(view)
-        else:
-            syscalls.die_with_parent(signal.SIGKILL)
-        if settings.sandbox == "bwrap":
+        if orders["sandbox"] == "bwrap":
             message = f"The program {argv[0]!r} could not be started"
-            _find_program(sandbox.rewritten(argv[0], str(attempt / ML)), environment["PATH"])
-            argv = sandbox.bwrap_argv(view, settings.bwrap, [*argv], command.cwd)
+            _find_program(sandbox.rewritten(argv[0], view.ml), environment["PATH"])
+            argv = sandbox.bwrap_argv(view, orders["bwrap"], argv, orders["cwd"])
         else:
-            message = f"The working directory {command.cwd} cannot be entered"
-            os.chdir(command.cwd)
-        if os.getppid() != runner:
-            os._exit(127)  # the runner died before the kernel knew that this process must not outlive it
+            message = f"The working directory {orders['cwd']} cannot be entered"
+            os.chdir(orders["cwd"])
         message = f"The program {argv[0]!r} could not be started"
-        os.execve(_find_program(argv[0], environment["PATH"]), argv, environment)
+        program = _find_program(argv[0], environment["PATH"])
+        if orders["serves"]:
+            os.dup2(ready, _READY_FD)
+        os.execve(program, argv, environment)
     except BaseException as error:  # noqa: BLE001 - this fork must end here, and the runner must hear why
         write_all(trouble, f"{message}: {error}".encode())
     os._exit(127)

@@ -29,7 +29,7 @@ class View(NamedTuple):
     ml: str  #: folder that becomes /opt/ml
     tmp: str  #: folder that becomes /tmp
     masked: str  #: the platform's home, which becomes empty
-    needed: tuple[str, ...]  #: files and folders that stay readable even below /tmp or the masked home
+    needed: tuple[str, ...]  #: what stays readable even below /tmp or the masked home; no links, outer before inner
     network: bool
     user_namespace: bool
 
@@ -41,21 +41,20 @@ def rewritten(text: str, ml: str) -> str:
 
 def needed_for(python: str) -> list[str]:
     """Return the folders that an interpreter needs: those of its virtual environment and of the Python behind it."""
-    found: list[str] = []
     program = Path(python)
-    for candidate in (program, program.resolve()):
-        prefix = candidate.parent.parent
-        if prefix != Path("/") and str(prefix) not in found:
-            found.append(str(prefix))
+    found = [program.parent.parent, program.resolve().parent.parent]
     configuration = program.parent.parent / "pyvenv.cfg"
     if configuration.is_file():
         for line in configuration.read_text().splitlines():
             name, _, value = line.partition("=")
             if name.strip() == "home":
-                base = str(Path(value.strip()).resolve().parent)
-                if base not in found and base != "/":
-                    found.append(base)
-    return found
+                found.append(Path(value.strip()).parent)
+    return without_links(str(folder) for folder in found)
+
+
+def without_links(paths: Iterable[str]) -> list[str]:
+    """Return folders by their real paths, each once, the outer before the inner; never the root itself."""
+    return sorted({str(Path(path).resolve()) for path in paths} - {"/"})
 
 
 def is_below(path: str, folder: str) -> bool:
@@ -111,13 +110,14 @@ def bwrap_argv(view: View, program: str, command: list[str], cwd: str) -> list[s
     if Path("/dev/shm").is_dir():
         argv += ["--tmpfs", "/dev/shm"]
     argv += ["--bind", view.tmp, "/tmp"]
-    for path in _existing(view.needed):
+    needed = [path for path in view.needed if Path(path).exists()]
+    for path in needed:
         if is_below(path, "/tmp"):
             argv += ["--ro-bind", path, path]
     # What lies below /tmp is hidden by now, unless a needed folder brought it back.
     if not is_below(view.masked, "/tmp") or any(is_below(view.masked, path) for path in view.needed):
         argv += ["--tmpfs", view.masked]
-        for path in _existing(view.needed):
+        for path in needed:
             if is_below(path, view.masked):
                 argv += ["--ro-bind", path, path]
         argv += ["--remount-ro", view.masked]
@@ -137,7 +137,8 @@ def _arrange(view: View) -> None:
     ml = os.open(view.ml, os.O_PATH | os.O_CLOEXEC)
     tmp = os.open(view.tmp, os.O_PATH | os.O_CLOEXEC)
     # Taken now: a path below a folder that is about to be covered can then still be reached by its descriptor.
-    needed = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in _existing(view.needed)]
+    covered = [path for path in view.needed if is_below(path, "/tmp") or is_below(path, view.masked)]
+    needed = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in covered if Path(path).exists()]
     _bind(tmp, "/tmp")
     for path, descriptor in needed:
         if is_below(path, "/tmp"):
@@ -184,11 +185,6 @@ def _bind_again(descriptor: int, path: str) -> None:
 
 def _bind(descriptor: int, target: str) -> None:
     syscalls.mount(f"/proc/self/fd/{descriptor}", target, flags=MS_BIND | MS_REC)
-
-
-def _existing(paths: Iterable[str]) -> list[str]:
-    """Return those that exist, without links, the outer before the inner."""
-    return sorted({str(Path(path).resolve()) for path in paths if Path(path).exists()})
 
 
 def _has_capabilities() -> bool:

@@ -1,10 +1,12 @@
 """Runners, hosts and platforms that die at bad moments."""
 
+import contextlib
 import json
 import os
 import select
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 from towpath.compute.process import ProcessBackend
 from towpath.jobs.model import JobSpec, Limits, Output, Phase
 from towpath.kernel.errors import InUse, Invalid
+from towpath.runner import tree
 from towpath.testing.compute import PATIENCE_S, STARTED, News, script
 
 pytestmark = pytest.mark.slow
@@ -213,9 +216,11 @@ def test_the_host_ends_only_without_jobs(backend: ProcessBackend, news: News, tm
     start(backend, news, script(WAITING, metrics=(STARTED,)))
     assert backend.stop_host() == ["job-1"]
     watched = os.pidfd_open(host_of(tmp_path))
+    spare = tree.descendants(host_of(tmp_path))
     backend.stop("job-1", at_once=True)
     news.until(ended(backend, "job-1"), "it ends")
     assert backend.stop_host() == []
+    assert not [pid for pid in spare if Path(f"/proc/{pid}").exists()]
     wait_for_end(watched)
     assert backend.stop_host() == [], "ending what is not there is no error"
 
@@ -258,3 +263,32 @@ def test_the_host_starts_without_our_package(backend: ProcessBackend, news: News
     maps = Path(f"/proc/{host_of(tmp_path)}/maps").read_text()
     assert "site-packages" not in maps, "compiled packages have no business in the host"
     assert sys.executable.encode() in Path(f"/proc/{host_of(tmp_path)}/cmdline").read_bytes()
+
+
+def test_a_killed_spare_runner_is_replaced(backend: ProcessBackend, news: News, tmp_path: Path) -> None:
+    backend.submit(script("pass"))
+    news.until(ended(backend, "job-1"), "it ends")
+    host = host_of(tmp_path)
+    for pid in tree.children(host):
+        with contextlib.suppress(ProcessLookupError):  # the runner of the job may just be ending
+            kill_and_wait(pid)
+    backend.submit(script("pass", key="job-2"))
+    news.until(ended(backend, "job-2"), "another runner takes the job")
+    assert backend.observe("job-2").phase is Phase.FINISHED
+    assert host_of(tmp_path) == host
+
+
+def test_a_job_runs_although_its_waiting_process_was_killed(
+    backend: ProcessBackend, news: News, tmp_path: Path
+) -> None:
+    backend.submit(script("pass"))
+    news.until(ended(backend, "job-1"), "it ends")
+    waiting: list[int] = []
+    deadline = time.monotonic() + PATIENCE_S
+    while not waiting and time.monotonic() < deadline:  # nothing tells of a spare runner, it is nobody's business
+        waiting = [below for pid in tree.children(host_of(tmp_path)) for below in tree.children(pid)]
+        os.sched_yield()
+    kill_and_wait(waiting[0])
+    backend.submit(script("print('ran')", key="job-2"))
+    news.until(ended(backend, "job-2"), "it ends")
+    assert [line.text for line in backend.log("job-2").lines] == ["ran"]

@@ -20,6 +20,7 @@ from towpath.compute.process.watcher import Watcher
 from towpath.jobs.model import Capabilities, JobObservation, JobSpec, LogPage, Manifest, MetricPoint, Phase
 from towpath.kernel.errors import InUse, Invalid
 from towpath.runner import claim
+from towpath.runner.command import folder_of_python
 from towpath.runner.folder import (
     JOB,
     MANIFEST,
@@ -30,8 +31,11 @@ from towpath.runner.folder import (
     sync_folder,
     write_whole,
 )
+from towpath.runner.sandbox import needed_for, without_links
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+#: The model server runs from here, which in an editable installation is not below this interpreter's folder.
+_PACKAGE = str(Path(claim.__file__).resolve().parents[1])
 #: Attempts that are being removed; the name is no valid key.
 _FORGOTTEN = ".forgotten-"
 _jobs = msgspec.json.Decoder(JobSpec)
@@ -61,7 +65,7 @@ class ProcessBackend:
         self._home = home.resolve()
         self._run = self._home / "run"
         self._wanted = sandbox
-        self._needed = tuple((sys.prefix, sys.base_prefix) if needed is None else needed)
+        self._needed = tuple((sys.prefix, sys.base_prefix, _PACKAGE) if needed is None else needed)
         self._jobs.mkdir(parents=True, exist_ok=True)
         self._run.mkdir(parents=True, exist_ok=True)
         self._host = HostLink(self._run)
@@ -69,6 +73,8 @@ class ProcessBackend:
         self._metrics: dict[str, MetricsReader] = {}
         self._lock = threading.Lock()  #: guards what is found out once: the sandbox and the metric readers
         self._tested: SelfTest | None = None
+        #: by path: what an interpreter needs, and the folder where it is `python`
+        self._interpreters: dict[tuple[str, float], tuple[tuple[str, ...], str]] = {}
 
     def sandbox(self) -> SelfTest:
         """Return which sandbox jobs get here and why; found out once.
@@ -97,7 +103,7 @@ class ProcessBackend:
         if not self._is_recorded(folder):
             folder.mkdir(exist_ok=True)
             self._record(folder, job)
-        self._host.start_runner(folder, job.key, self._settings())
+        self._host.start_runner(folder, job.key, self._settings(job))
         if self._watcher is not None:
             self._watcher.follow(job.key)
 
@@ -193,6 +199,12 @@ class ProcessBackend:
             if (folder / JOB).exists():
                 self._watcher.follow(folder.name)
 
+    def live(self) -> list[JobSpec]:
+        """Return the jobs whose attempt has begun and not ended."""
+        keys = sorted(folder.name for folder in self._jobs.iterdir() if (folder / JOB).exists())
+        begun = {Phase.STARTING, Phase.RUNNING, Phase.READY}
+        return [_jobs.decode((self._jobs / key / JOB).read_bytes()) for key in keys if self.observe(key).phase in begun]
+
     def close(self) -> None:
         """Stop watching; jobs and their host go on."""
         if self._watcher is not None:
@@ -227,15 +239,22 @@ class ProcessBackend:
         sync_folder(folder)
         sync_folder(self._jobs)
 
-    def _settings(self) -> Settings:
+    def _settings(self, job: JobSpec) -> Settings:
         tested = self.sandbox()
+        with self._lock:
+            version = _version(Path(job.python))
+            if (job.python, version) not in self._interpreters:
+                folders = without_links([*self._needed, *needed_for(job.python)])
+                self._interpreters[job.python, version] = (tuple(folders), folder_of_python(job.python))
+            needed, python_folder = self._interpreters[job.python, version]
         return Settings(
             home=str(self._home),
             wake=str(self._run),
             sandbox=tested.chosen,
             user_namespace=tested.user_namespace,
             bwrap=tested.bwrap,
-            needed=self._needed,
+            needed=needed,
+            python_folder=python_folder,
         )
 
     def _reader(self, key: str, folder: Path) -> MetricsReader:
@@ -251,6 +270,12 @@ class ProcessBackend:
             activity=status.activity if status else "Starting",
             metrics=self._reader(key, folder).latest(),
         )
+
+
+def _version(python: Path) -> float:
+    """Return what changes when an environment is made again under its old path."""
+    configuration = python.parent.parent / "pyvenv.cfg"
+    return configuration.stat().st_mtime if configuration.exists() else 0.0
 
 
 def _manifest(folder: Path) -> Manifest | None:

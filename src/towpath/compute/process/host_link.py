@@ -58,6 +58,8 @@ class HostLink:
         if answer is None:
             return []
         with self._lock:
+            if self._connection is not None and not answer["runners"]:
+                self._connection.recv(1)  # returns when the host has closed it by ending
             self._hang_up()
         return list(answer["runners"])
 

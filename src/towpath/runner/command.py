@@ -1,0 +1,62 @@
+"""What a job executes, with its interpreter, its paths and its environment filled in."""
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from towpath.runner import sandbox
+from towpath.runner.folder import ML, OPT_ML, TMP, Settings
+
+_STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Command(NamedTuple):
+    """What is executed, as the job sees it."""
+
+    argv: list[str]
+    environment: dict[str, str]
+    cwd: str
+    cwd_on_host: str  #: the same folder where the runner finds it
+    rewrite: Callable[[str], str]  #: from the job's words to the paths of this host
+
+
+def command_of(job: dict[str, Any], attempt: Path, settings: Settings) -> Command:
+    """Return the command of a job. Makes the scripts that stand for its interpreter if they are needed."""
+    ml, tmp = str(attempt / ML), str(attempt / TMP)
+    private = settings.sandbox != "paths"
+
+    def rewrite(text: str) -> str:
+        return text if private else sandbox.rewritten(text, ml)
+
+    python = job["python"]
+    own_tmp = "/tmp" if private else tmp
+    environment = {"HOME": own_tmp, "TMPDIR": own_tmp, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
+    environment.update({name: rewrite(value) for name, value in job.get("environment", {}).items()})
+    first = settings.python_folder or f"{own_tmp}/{_stand_in(python, attempt)}:{Path(python).parent}"
+    environment["PATH"] = f"{first}:{environment.get('PATH', _STANDARD_PATH)}"
+    argv = [rewrite(word.replace("{python}", python)) for word in job["argv"]]
+    cwd = job.get("cwd") or OPT_ML
+    return Command(argv, environment, rewrite(cwd), sandbox.rewritten(cwd, ml), rewrite)
+
+
+def folder_of_python(python: str) -> str:
+    """Return the folder in which both `python` and `python3` are this interpreter, or nothing if it has none."""
+    program = Path(python)
+    names = [program.parent / name for name in ("python", "python3")]
+    same = all(name.exists() and name.resolve() == program.resolve() for name in names)
+    return str(program.parent) if same else ""
+
+
+def _stand_in(python: str, attempt: Path) -> str:
+    """Make `python` and `python3` that start this interpreter; return their folder below the job's /tmp.
+
+    Scripts and not links: through a link elsewhere Python would not find its virtual environment.
+    """
+    folder = attempt / TMP / ".python"
+    folder.mkdir(exist_ok=True)
+    for name in ("python", "python3"):
+        script = folder / name
+        script.write_text(f'#!/bin/sh\nexec {shlex.quote(python)} "$@"\n')
+        script.chmod(0o755)
+    return folder.name
