@@ -113,7 +113,7 @@ class Platform:
         self.shapes = shapes
         self.engine = self.new_engine()
 
-    def new_engine(self) -> Engine:
+    def new_engine(self, store: SqliteStore | None = None) -> Engine:
         controller = ExecutionController(
             store=self.store,
             operations=self.operations,
@@ -121,7 +121,7 @@ class Platform:
             documents=self.reports,
             shapes=self.shapes,
         )
-        return Engine(self.store, {controller.kind: controller}, clock=self.clock, kinds=ALL_KINDS)
+        return Engine(store or self.store, {controller.kind: controller}, clock=self.clock, kinds=ALL_KINDS)
 
     def check_image(self, step: Step) -> None:
         image = step.arguments.get("AppSpecification", {}).get("ImageUri")
@@ -343,6 +343,68 @@ def test_another_engine_takes_over_where_the_first_left_off(platform: Platform, 
     platform.engine = platform.new_engine()
     platform.end(arn, "Processing")
     assert platform.statuses(arn)["Train"] == "Executing"
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+class CrashingStore:
+    """A store whose process dies before or after the nth write."""
+
+    def __init__(self, store: SqliteStore, at: int, *, after: bool) -> None:
+        self._store = store
+        self._left = at
+        self._after = after
+        self.read = store.read
+        self.on_commit = store.on_commit
+
+    def write(self, work: Callable[[SqlTransaction], Any]) -> Any:
+        self._left -= 1
+        if self._left == 0 and not self._after:
+            raise Crash
+        result = self._store.write(work)
+        if self._left == 0:
+            raise Crash
+        return result
+
+
+def end_of_life(platform: Platform, arn: str) -> list[tuple[str, str, int]]:
+    """End jobs until the execution has ended; return what steps there were and what they left behind."""
+    platform.reports.documents[REPORT] = {"metrics": {"accuracy": {"value": 1}}}
+    platform.engine.run_until_idle()
+    while platform.execution(arn)["PipelineExecutionStatus"] == "Executing":
+        running = [name for name, status in platform.statuses(arn).items() if status == "Executing"]
+        platform.end(arn, running[0], ModelArtifacts=MODEL_DATA)
+    execution = platform.store.read(lambda transaction: transaction.resources.by_arn(arn))
+    assert execution is not None
+    children = platform.store.read(lambda transaction: transaction.resources.children(execution.uid))
+    kinds = sorted(child.kind for child in children)
+    assert kinds == ["Model", "ModelPackage", "ProcessingJob", "ProcessingJob", "TrainingJob", "TrainingJob"]
+    facts = platform.store.read(lambda transaction: transaction.steps.history(execution.uid))
+    assert len({fact.row.name for fact in facts}) == len(facts)
+    return [(name, step["StepStatus"], step["AttemptCount"]) for name, step in platform.steps(arn).items()]
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("at", range(1, 20, 2))
+def test_a_crash_at_any_write_changes_nothing_about_the_end(
+    platform: Platform, golden: Golden, at: int, after: bool
+) -> None:
+    platform.create(golden("v3_bert"))
+    answer = platform.call("StartPipelineExecution", PipelineName="reviews", PipelineParameters=[])
+    arn = str(answer["PipelineExecutionArn"])
+    crashing: Any = CrashingStore(platform.store, at, after=after)
+    platform.engine = platform.new_engine(crashing)
+    with pytest.raises(Crash):
+        end_of_life(platform, arn)
+        raise Crash  # the life has fewer writes than `at`
+    platform.store.write(lambda transaction: transaction.work.release_all())
+    platform.engine = platform.new_engine()
+    steps = end_of_life(platform, arn)
+    assert {status for _, status, _ in steps} == {"Succeeded"}
+    assert {attempt for _, _, attempt in steps} == {1}
+    assert len(steps) == 7
 
 
 def test_every_end_of_a_step_is_in_the_history_and_told_as_an_event(platform: Platform, golden: Golden) -> None:
