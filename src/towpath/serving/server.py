@@ -13,8 +13,9 @@ from urllib.parse import urlparse
 
 import uvicorn
 
+from towpath.runner.toolkit import not_judged, unmet_requirements
 from towpath.serving.application import ModelApplication
-from towpath.serving.handlers import Handlers, load, load_script
+from towpath.serving.handlers import Handlers, ScriptError, load, load_script
 
 SOCKET = "run/model.sock"  #: below the base folder
 KEEP_ALIVE_S = 75  #: longer than the front door keeps idle connections, so that it is never the model that hangs up
@@ -32,7 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=int(level) if level.isdigit() else logging.INFO, stream=sys.stderr, format="%(message)s")
 
     began = time.monotonic()
-    handlers = load_handlers(base, environment)
+    try:
+        handlers = load_handlers(base, environment)
+    except ScriptError as error:
+        sys.exit(str(error))  # the sentence says it all; a traceback through our own frames would bury it
     logging.info("Model loaded in %.1f s", time.monotonic() - began)
 
     # Relative to the working folder: the absolute path of a job's folder may be longer than the 107 bytes that the
@@ -51,9 +55,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def load_handlers(base: Path, environment: Mapping[str, str]) -> Handlers:
     """Return the model below `base` and its handlers, by the environment variables of the SageMaker contract."""
     program = environment.get("SAGEMAKER_PROGRAM") or "inference.py"
-    return load(
-        load_script(code_folder(base, environment.get("SAGEMAKER_SUBMIT_DIRECTORY") or ""), program), base / "model"
-    )
+    code = code_folder(base, environment.get("SAGEMAKER_SUBMIT_DIRECTORY") or "")
+    refuse_unmet_requirements(code / "requirements.txt")
+    return load(load_script(code, program), base / "model")
+
+
+def refuse_unmet_requirements(requirements: Path) -> None:
+    """Hold a serving script to its requirements.txt as a training script is: nothing installs packages.
+
+    Raises:
+        ScriptError: the environment does not hold what the file asks for.
+    """
+    for line in not_judged(requirements):
+        logging.warning(line)
+    unmet = unmet_requirements(requirements)
+    if unmet:
+        raise ScriptError(
+            f"requirements.txt asks for what this environment does not hold: {'; '.join(unmet)}. Install it into the "
+            f"environment of {sys.executable}, or map the image to another environment"
+        )
 
 
 def code_folder(base: Path, submit_directory: str) -> Path:
