@@ -1,7 +1,9 @@
 """Questions to the lineage graph: what something came from, what came of it, and the story of a model package."""
 
+import hashlib
 from collections import deque
 from collections.abc import Callable, Iterator
+from posixpath import commonprefix
 
 import msgspec
 
@@ -90,18 +92,35 @@ def _direct(rows: LineageRows, node_id: str, association: Association) -> Iterat
             yield Found(id=source, type=node[0], properties=node[1], distance=1)
 
 
-def _artifact(found: Found, name: str = "") -> Document:
+def _artifact(found: Found) -> Document:
     properties = found.properties
-    document: Document = {
+    return {
         "S3Uri": properties["uri"],
         "VersionId": properties["version_id"],
         "Sha256": properties["sha256"],
         "Size": properties["size"],
     }
+
+
+def _together(group: list[Found], *, name: str = "", dataset: str = "") -> Document:
+    """Return files that belong together as one entry. Its digest is the file's own where there is one file; of several
+    it is the digest of their list, a line `SHA256  KEY` for each in the order of the keys."""
+    files = sorted((_artifact(found) for found in group), key=lambda file: str(file["S3Uri"]))
+    if len(files) == 1:
+        document = dict(files[0])
+    else:
+        uris = [str(file["S3Uri"]) for file in files]
+        lines = "".join(f"{file['Sha256']}  {file['S3Uri'].split('/', 3)[3]}\n" for file in files)
+        document = {
+            "S3Uri": commonprefix(uris).rpartition("/")[0] + "/",
+            "Sha256": hashlib.sha256(lines.encode()).hexdigest(),
+            "Size": sum(file["Size"] for file in files),
+        }
+    document |= {"FileCount": len(files), "Files": files}
     if name:
         document["Name"] = name
-    if "dataset" in properties:
-        document["Dataset"] = properties["dataset"]
+    if dataset:
+        document["Dataset"] = dataset
     return document
 
 
@@ -120,31 +139,32 @@ def _job(found: Found) -> Document:
 
 
 def _data(rows: LineageRows, job: Found) -> list[Document]:
-    """Return the data that a job read, by channel."""
+    """Return the data that a job read, by channel and dataset."""
     uses = job.properties.get("inputs", {})
-    found = []
+    groups: dict[tuple[str, str], list[Found]] = {}
     for item in _direct(rows, job.id, Association.CONTRIBUTED_TO):
         use = uses.get(item.id, {})
         if use.get("role") == "data":
-            found.append(_artifact(item, use.get("name", "")))
-    return found
+            key = (use.get("name", ""), item.properties.get("dataset", ""))
+            groups.setdefault(key, []).append(item)
+    return [_together(group, name=name, dataset=dataset) for (name, dataset), group in sorted(groups.items())]
 
 
 def _source_data(rows: LineageRows, job: Found) -> list[Document]:
-    """Return the data at the beginning: what the job's data came from and what no job here produced."""
-    origins = [job, *upstream(rows, job.id)]
-    code = {
-        artifact_id
-        for node in origins
-        for artifact_id, use in node.properties.get("inputs", {}).items()
-        if use.get("role") == "code"
-    }
-    produced = {artifact_id for node in origins for artifact_id in node.properties.get("outputs", {})}
-    return [
-        _artifact(node)
-        for node in origins
-        if node.type == NodeType.ARTIFACT and node.id not in code and node.id not in produced
-    ]
+    """Return the data at the beginning: what the job's data was made of, that no job here produced, by dataset or by
+    folder. What the job read itself is told as its data."""
+    origins = list(upstream(rows, job.id))
+    told = set(job.properties.get("inputs", {}))
+    for node in origins:
+        told.update(node.properties.get("outputs", {}))
+        told.update(item for item, use in node.properties.get("inputs", {}).items() if use.get("role") == "code")
+    groups: dict[tuple[str, str], list[Found]] = {}
+    for node in origins:
+        if node.type == NodeType.ARTIFACT and node.id not in told:
+            dataset = node.properties.get("dataset", "")
+            folder = "" if dataset else node.properties["uri"].rpartition("/")[0]
+            groups.setdefault((dataset, folder), []).append(node)
+    return [_together(group, dataset=dataset) for (dataset, _), group in sorted(groups.items())]
 
 
 def _code_and_environment(rows: LineageRows, job: Found, *, packages: bool = True) -> Document:

@@ -1,5 +1,6 @@
 """The story of a model package, told from the graph alone."""
 
+import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -163,6 +164,29 @@ def test_a_package_that_nobody_trained_here_still_has_its_archive(store: SqliteS
     told = asked(store, "foreign/1")
     assert [item["Sha256"] for item in told["Models"]] == ["a5"]
     assert "TrainingJob" not in told
+
+
+def test_files_that_belong_together_are_told_together(store: SqliteStore) -> None:
+    files = [
+        Artifact(bucket="b", key=f"w/{key}", version_id="1", sha256=key, size=2, name="start", dataset="weights/1")
+        for key in ("b.bin", "a.json")
+    ]
+
+    def write(transaction: Transaction) -> None:
+        train = job("train", "TrainingJob")
+        record(transaction, job_graph(train, inputs=files, outputs=[MODEL], environment_id=None, code=None))
+        record(transaction, model_package_graph(Uid("p"), "arn:p", models=[MODEL]))
+        arn = transaction.home.arn("model-package", "reviews/1")
+        transaction.resources.insert(resource("p", "ModelPackage", "reviews/1", arn))
+
+    store.write(write)
+    told = asked(store, "reviews/1")
+    (start,) = told["Data"]
+    assert (start["Name"], start["Dataset"], start["S3Uri"]) == ("start", "weights/1", "s3://b/w/")
+    assert (start["FileCount"], start["Size"]) == (2, 4)
+    assert start["Sha256"] == hashlib.sha256(b"a.json  w/a.json\nb.bin  w/b.bin\n").hexdigest()
+    assert [item["S3Uri"] for item in start["Files"]] == ["s3://b/w/a.json", "s3://b/w/b.bin"]
+    assert told["SourceData"] == [], "what the job read itself is not told again"
 
 
 def test_an_unknown_package_is_not_found(store: SqliteStore) -> None:
