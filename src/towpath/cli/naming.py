@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from towpath.sdk.client import Client
-from towpath.sdk.errors import DefinitionError, NotFound
+from towpath.sdk.errors import DefinitionError, NotFound, RequestFailed
 from towpath.sdk.expressions import Document
 from towpath.sdk.registry import find_version
 
@@ -61,6 +61,10 @@ def find(client: Client, name: str, *, kinds: Sequence[str] | None = None) -> Ta
         try:
             found = look(client)
         except (NotFound, DefinitionError):
+            continue
+        except RequestFailed as error:
+            if error.code != "ValidationException":  # what the API says to a name that the kind could never have
+                raise
             continue
         if kinds is None or found.kind in kinds:
             return found
