@@ -150,12 +150,13 @@ class World:
         self.controllers: dict[str, JobController] = {}
         self.engine = self.new_engine()
 
-    def new_engine(self) -> Engine:
-        """Return an engine as a restarted platform would have it."""
+    def new_engine(self, store: Any = None) -> Engine:
+        """Return an engine as a restarted platform would have it, on `store` in place of the world's own."""
+        store = store or self.store
         controllers = [
             JobController(
                 strategy,
-                store=self.store,
+                store=store,
                 objects=self.objects,
                 backend=self.backend,
                 images=self.images,
@@ -166,7 +167,7 @@ class World:
         ]
         self.controllers = {controller.kind: controller for controller in controllers}
         return Engine(
-            self.store,
+            store,
             self.controllers,
             clock=self.clock,
             kinds={kind.noun: kind for kind in KINDS},
