@@ -254,7 +254,7 @@ class _Turn:
             deadline = instance.submitted_at + timedelta(seconds=fleet.variants[instance.variant].startup_timeout_s)
             if seen.phase in ENDED:
                 ended.append(key)
-                instance = self._next_attempt(instance)
+                instance = self._next_attempt(instance, seen)
                 key, seen = self._look(fleet, instance)
             if seen.phase is Phase.ABSENT:
                 if instance.submitted_at <= self.now:
@@ -272,9 +272,10 @@ class _Turn:
         fleet = replace(fleet, instances=tuple(instances), ended=tuple(ended))
         return replace(fleet, ended=self._forgotten(fleet.ended, keep=LOGS_KEPT))
 
-    def _next_attempt(self, instance: Instance) -> Instance:
+    def _next_attempt(self, instance: Instance, seen: Seen) -> Instance:
         ran_s = (self.now - instance.submitted_at).total_seconds()
-        failures = 0 if ran_s >= STEADY_S else instance.failures + 1
+        # Somebody stopped it, for instance with the whole platform: that is no failure, and no reason to wait.
+        failures = 0 if seen.stopped or ran_s >= STEADY_S else instance.failures + 1
         wait_s = min(LONGEST_BACKOFF_S, 2.0**failures - 1)
         return replace(
             instance,

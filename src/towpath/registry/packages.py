@@ -109,7 +109,7 @@ def report_files(spec: PackageSpec) -> tuple[WantedInput, ...]:
 
     def collect(document: Any, place: str) -> None:
         if isinstance(document, dict):
-            if isinstance(document.get("S3Uri"), str):
+            if str(document.get("S3Uri", "")).startswith("s3://"):
                 found.append(WantedInput(name=place, uri=document["S3Uri"], path="report", optional=True))
             for member, value in document.items():
                 collect(value, f"{place}.{member}")

@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve the model of this job; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m towpath.serving", description="Serve the model below /opt/ml.")
     parser.add_argument("--base", type=Path, help="folder that stands for /opt/ml (SAGEMAKER_BASE_DIR)")
-    parser.add_argument("--port", type=int, help="TCP port on loopback; the Unix socket run/model.sock when absent")
+    parser.add_argument("--port", type=int, help="TCP port on loopback (SAGEMAKER_BIND_TO_PORT); else run/model.sock")
     asked = parser.parse_args(arguments)
     environment = os.environ
     base = (asked.base or Path(environment.get("SAGEMAKER_BASE_DIR") or "/opt/ml")).absolute()
@@ -42,7 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Relative to the working folder: the absolute path of a job's folder may be longer than the 107 bytes that the
     # address of a Unix socket can hold.
     os.chdir(base)
-    listener = tcp_listener(asked.port) if asked.port is not None else unix_listener(SOCKET)
+    port = asked.port
+    if port is None and environment.get("SAGEMAKER_BIND_TO_PORT") and "TOWPATH_READY_FD" not in environment:
+        port = int(environment["SAGEMAKER_BIND_TO_PORT"])  # the platform itself always asks for the Unix socket
+    listener = unix_listener(SOCKET) if port is None else tcp_listener(port)
     application = ModelApplication(
         handlers,
         queue=int(environment.get("TOWPATH_SERVING_QUEUE") or 100),

@@ -215,6 +215,17 @@ def test_an_instance_that_dies_leaves_the_routes_and_is_started_again_with_growi
     assert len(serving.backend.forgotten) == 2, "the logs of the last two ended attempts are kept"
 
 
+def test_what_was_stopped_with_the_whole_platform_comes_back_at_once(serving: World) -> None:
+    (key,) = serving.routed()
+    serving.backend.end(key, stopped=True)
+    serving.start()
+    serving.engine.wake(serving.endpoint().uid)
+    serving.run()
+    serving.bring_up()
+    (again,) = serving.routed()
+    assert again != key
+
+
 def test_a_restarted_server_adopts_what_runs(serving: World) -> None:
     routed = serving.routed()
     serving.start()

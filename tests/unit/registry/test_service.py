@@ -79,7 +79,14 @@ def test_environment_and_metrics_are_recorded(store: SqliteStore, register: Call
     def statistics(key: str) -> Document:
         return {"Statistics": {"ContentType": "application/json", "S3Uri": f"s3://lake/m/{key}"}}
 
-    register(ModelMetrics={"ModelQuality": statistics("evaluation.json"), "Bias": statistics("absent.json")})
+    elsewhere = {"Report": {"ContentType": "text/html", "S3Uri": "https://reports.example/bias"}}
+    register(
+        ModelMetrics={
+            "ModelQuality": statistics("evaluation.json"),
+            "ModelDataQuality": statistics("absent.json"),
+            "Bias": elsewhere,
+        }
+    )
     state = state_of(package(store, "reviews/1"))
     assert [(found.image, found.python_version) for found in state.environments] == [(IMAGE, "3.11.7")]
     assert [len(report.objects) for report in state.reports] == [1, 0]
