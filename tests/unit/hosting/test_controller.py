@@ -238,6 +238,13 @@ def test_a_restarted_server_adopts_what_runs(serving: World) -> None:
     assert serving.backend.stopped == []
 
 
+def test_looking_again_without_news_writes_nothing(serving: World) -> None:
+    revision = serving.endpoint().revision
+    serving.engine.wake(serving.endpoint().uid)
+    serving.run()
+    assert serving.endpoint().revision == revision
+
+
 def test_deleting_unroutes_stops_and_leaves_a_tombstone(serving: World) -> None:
     (key,) = serving.routed()
     uid = serving.endpoint().uid
