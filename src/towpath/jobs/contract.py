@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import msgspec
 
 from towpath.jobs.channels import PinnedInput, Role
+from towpath.jobs.images import Environment
 from towpath.kernel.arns import Home
 from towpath.kernel.errors import Invalid, Unsupported
 from towpath.kernel.resource import Document
@@ -55,6 +56,14 @@ def allocation(instance_type: str, host_cores: int) -> Allocation:
     if asked > host_cores:
         return Allocation(host_cores, f"{instance_type} has {asked} cores, this host {host_cores}")
     return Allocation(asked, None)
+
+
+def notes(image: Environment, allocated: Allocation) -> tuple[str, ...]:
+    """Return what a job's log begins with: where this host is not what the request named."""
+    found = [] if allocated.note is None else [allocated.note]
+    if not image.image.startswith("towpath"):
+        found.append(f"{image.image} is Python {image.python_version} of {image.python} here ({image.description})")
+    return tuple(found)
 
 
 def resource_config(instance_type: str) -> Document:

@@ -74,6 +74,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     serves: bool = False  #: runs until stopped; writes a byte to the descriptor in TOWPATH_READY_FD when it can answer
     limits: Limits = Limits()
     tags: dict[str, str] = msgspec.field(default_factory=dict)  #: for people: execution, step
+    notes: tuple[str, ...] = ()  #: sentences that begin the log: what is not as it was asked for
 
 
 class Phase(StrEnum):

@@ -9,6 +9,7 @@ from towpath.jobs.contract import (
     as_json,
     below,
     environment,
+    notes,
     refuse_several_hosts,
     resource_config,
 )
@@ -111,7 +112,6 @@ def job(
     cluster = request.processing_resources.cluster_config
     allocated = allocation(cluster.instance_type, surroundings.host_cores)
     kept = outputs(request)
-    notes = {"note": allocated.note} if allocated.note else {}
     return JobSpec(
         key=key,
         kind="processing",
@@ -137,7 +137,8 @@ def job(
             cores=allocated.cores,
             network=not request.network_config.enable_network_isolation,
         ),
-        tags={**tags, **notes},
+        tags=dict(tags),
+        notes=notes(image, allocated),
     )
 
 

@@ -13,6 +13,7 @@ from towpath.jobs.contract import (
     as_json,
     below,
     environment,
+    notes,
     refuse_several_hosts,
     resource_config,
 )
@@ -331,7 +332,6 @@ def job(
         contract |= script_environment(request, resource.name, allocated.cores)
         files[TOOLKIT_PATH] = surroundings.toolkit_source
     kept = outputs(request, resource.name)
-    notes = {"note": allocated.note} if allocated.note else {}
     return JobSpec(
         key=key,
         kind="training",
@@ -351,5 +351,6 @@ def job(
             cores=allocated.cores,
             network=not request.enable_network_isolation,
         ),
-        tags={**tags, **notes},
+        tags=dict(tags),
+        notes=notes(image, allocated),
     )

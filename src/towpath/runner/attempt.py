@@ -95,12 +95,15 @@ class _Attempt:
         staged: list[StagedDocument] = []
         try:
             self.log.look_for(self.job.get("metrics", []))
+            for note in self.job.get("notes", ()):
+                self.log.say(note)
             reason = self._work()
             staged = self._stage(reason)
         except Exception as error:  # noqa: BLE001 - an attempt always ends with a manifest that says why
             reason = failure.shortened(f"{type(error).__name__} in the platform's runner: {error}")
-            self.log.say(reason)
             traceback.print_exc()  # to the log of the runner host
+            with contextlib.suppress(OSError):  # a full disk may be the very reason, and the manifest still fits
+                self.log.say(reason)
         tree.end_all()  # nothing may write to the outputs any more, and nothing outlives the job
         self._finish(reason, staged)
 

@@ -132,7 +132,7 @@ class RunningHome:
         self._operations = {operation.name: operation for operation in Jobs(images).operations()}
         surroundings = Surroundings(
             home=self.store.home,
-            host_cores=os.cpu_count() or 1,
+            host_cores=2,
             toolkit_source=importlib.resources.files("towpath.runner").joinpath("toolkit.py").read_text("utf-8"),
         )
         controllers = [

@@ -206,6 +206,7 @@ def test_script_mode_of_version_2_trains_the_same_model(home: RunningHome) -> No
     home.call("CreateTrainingJob", {"TrainingJobName": "train-2", **arguments})
     ended = home.ended("train-2")
     assert ended["TrainingJobStatus"] == "Completed", ended["Log"]
+    assert "ml.c5.9xlarge has 36 cores, this host 2" in ended["Log"]
     model = json.loads(unpacked(home.get(f"{BUCKET}/train-2/output/model.tar.gz"))["model.json"])
     assert model == {"epochs": 2, "learning_rate": 1e-05, "name": "abc", "freeze": "False", "rows": 2}
 

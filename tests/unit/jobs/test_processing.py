@@ -83,12 +83,16 @@ def test_nobody_overrides_the_variables_of_the_contract(world: World, golden: Do
     assert environment["AWS_REGION"] == "us-east-1"
 
 
-def test_more_cores_than_there_are_become_those_there_are_and_a_note(world: World, golden: Document) -> None:
+def test_what_is_not_as_it_was_asked_for_begins_the_log(world: World, golden: Document) -> None:
     world.put(f"s3://{BUCKET}/raw/reviews.csv", b"data")
     world.put(CODE, b"print()")
     job = started(world, golden)
     assert job.limits.cores == 2
-    assert job.tags["note"] == "ml.c5.2xlarge has 8 cores, this host 2"
+    image = golden["AppSpecification"]["ImageUri"]
+    assert job.notes == (
+        "ml.c5.2xlarge has 8 cores, this host 2",
+        f"{image} is Python 3.11.7 of /opt/towpath/bin/python here (in place of AWS's scikit-learn image)",
+    )
 
 
 def test_code_is_told_from_data_by_what_the_entrypoint_names(golden: Document) -> None:
