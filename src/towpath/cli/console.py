@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -53,6 +54,16 @@ def say(text: str) -> None:
 def note(text: str) -> None:
     """Print a line that is not the command's result, to standard error."""
     print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def busy(text: str) -> Iterator[None]:
+    """Show on a terminal that something goes on, while it does."""
+    if not is_terminal():
+        yield
+        return
+    with console().status(escape(text)):
+        yield
 
 
 def heading(text: str) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import as_file, files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ import typer
 
 import towpath
 from towpath.cli import server
-from towpath.cli.console import duration, heading, say
+from towpath.cli.console import busy, duration, heading, say
 from towpath.cli.data import put_line
 from towpath.cli.loading import load_pipeline
 from towpath.cli.options import HomeOption
@@ -32,6 +33,8 @@ from towpath.sdk.hosting import Deployment
 from towpath.sdk.registry import ModelVersion, lineage
 
 EXAMPLE = "reviews"
+#: What the jobs of the example import, by model.
+PACKAGES = {"baseline": ("sklearn", "polars"), "bert": ("torch", "transformers", "sklearn", "polars")}
 _LEFT_OUT = shutil.ignore_patterns(FOLDER, ".data", "__pycache__", "*.pyc", ".pytest_cache", ".mypy_cache")
 
 
@@ -49,17 +52,31 @@ def demo(
 
     Example: towpath demo my-reviews --quick
     """
+    model = "baseline" if quick else "bert"
+    _refuse_without_packages(model)
     project = project_folder(directory)
     where = _home(home, project)
     keeps = os.environ.get("CI", "").lower() not in {"1", "true"} if keep is None else keep
     try:
-        _run(project, where, model="baseline" if quick else "bert")
+        _run(project, where, model=model)
     finally:
         if not keeps:
             heading("Stopping everything")
             server.down(home=where.path, everything=True)
     if keeps:
         _what_next(project, where)
+
+
+def _refuse_without_packages(model: str) -> None:
+    """Say at once what the jobs would fail for later: they run in this environment."""
+    missing = [name for name in PACKAGES[model] if find_spec(name) is None]
+    if missing:
+        extra = "text" if model == "bert" else "sklearn"
+        other = "" if model == "baseline" else ", or take the classic model: towpath demo --quick"
+        raise ClientError(
+            f"the model {model!r} needs {' and '.join(missing)}, which {sys.prefix} does not have; "
+            f"install towpath[{extra}] there{other}"
+        )
 
 
 def project_folder(directory: Path | None) -> Path:
@@ -111,7 +128,8 @@ def _run(project: Path, home: HomeFolder, *, model: str) -> None:
 
     with _timed("Data into the lake"):
         for name, folder in fetched(project, model):
-            version = client.datasets.put(name, [folder])
+            with busy(f"Putting {name} into the lake"):
+                version = client.datasets.put(name, [folder])
             say(put_line(version))
 
     with _timed(f"Pipeline (Model={model})"):
@@ -135,7 +153,8 @@ def _run(project: Path, home: HomeFolder, *, model: str) -> None:
         say(f"{registered.name} is {registered.approval}{decided_by(registered.described)}")
 
     with _timed("Endpoint"):
-        deployment = client.deploy(registered.name, endpoint=EXAMPLE)
+        with busy("Waiting until the endpoint answers"):
+            deployment = client.deploy(registered.name, endpoint=EXAMPLE)
         say(_deployed(deployment))
 
     with _timed("Three reviews"):

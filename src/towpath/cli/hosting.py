@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from towpath.cli.console import is_terminal, say, show_json
+from towpath.cli.console import busy, is_terminal, say, show_json
 from towpath.cli.options import EXAMPLE_VERSION, HomeOption, JsonOption, connect
 from towpath.sdk.errors import DefinitionError
 
@@ -26,7 +26,9 @@ def deploy(
 
     Example: towpath deploy reviews/3 --endpoint reviews
     """
-    done = connect(home).deploy(version, endpoint=endpoint, wait=wait, timeout_s=timeout_s)
+    client = connect(home)
+    with busy(f"Waiting until the endpoint answers with {version}"):
+        done = client.deploy(version, endpoint=endpoint, wait=wait, timeout_s=timeout_s)
     if as_json:
         show_json(
             {

@@ -75,11 +75,13 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         # Whoever read our output has seen enough, as in `towpath ps | head`.
         sys.stderr.close()
         sys.exit(DONE)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except OSError as error:
+        # A file or folder of the user's; what the server is asked for has its own errors.
+        where = f"{error.filename}: " if error.filename is not None else ""
+        _fail(f"{where}{error.strerror or error}", FAILED)
     sys.exit(DONE)
 
 
-def _fail(error: Exception, code: int) -> NoReturn:
+def _fail(error: Exception | str, code: int) -> NoReturn:
     print(f"Error: {error}", file=sys.stderr)
     sys.exit(code)

@@ -109,8 +109,14 @@ def lineage_lines(document: Document) -> list[str]:
 
 def _artifact(artifact: Document) -> str:
     named = f"{artifact['Name']}: " if artifact.get("Name") else ""
-    dataset = f" (dataset {artifact['Dataset']})" if artifact.get("Dataset") else ""
-    return f"{named}{artifact['S3Uri']}{dataset}, {size(artifact['Size'])}, sha256 {artifact['Sha256'][:12]}"
+    where = str(artifact["S3Uri"])
+    if artifact.get("Dataset"):
+        # Its files lie below datasets/NAME/: what comes after that is enough to know them by.
+        name = str(artifact["Dataset"])
+        inside = where.rpartition(f"datasets/{name.partition('/')[0]}/")[2]
+        where = f"dataset {name}" + (f", {inside}" if inside else "")
+    count = f"{artifact['FileCount']} files, " if artifact.get("FileCount", 1) > 1 else ""
+    return f"{named}{where}, {count}{size(artifact['Size'])}, sha256 {artifact['Sha256'][:12]}"
 
 
 def _code(code: Document) -> list[str]:

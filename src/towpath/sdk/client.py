@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from towpath.home import Credentials, HomeFolder, find_home
 from towpath.sdk.dataset_versions import DatasetVersions
-from towpath.sdk.errors import Conflict, DefinitionError, Denied, NoServer, NotFound
+from towpath.sdk.errors import Conflict, DefinitionError, Denied, NoServer, NotFound, ServerFault
 from towpath.sdk.executions import Execution
 from towpath.sdk.expressions import Document
 from towpath.sdk.hosting import Deployment, Prediction, deploy
@@ -74,7 +74,14 @@ class Client:
             headers={"Content-Type": JSON, "X-Amz-Target": operation},
             body=json.dumps(request or {}).encode(),
         )
-        told: Document = json.loads(answer.body) if answer.body.strip() else {}
+        try:
+            told: Document = json.loads(answer.body) if answer.body.strip() else {}
+        except ValueError as fault:
+            raise ServerFault(
+                "InvalidAnswer",
+                f"{self.endpoint} did not answer in JSON; is it a Towpath server?",
+                status=answer.status,
+            ) from fault
         return told
 
     def pages(self, operation: str, member: str, request: Mapping[str, Any] | None = None) -> Iterator[Document]:

@@ -119,5 +119,5 @@ def test_the_example_project_is_written_into_a_new_folder_and_used_again(home: P
 def test_a_folder_with_something_else_is_left_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / "full").mkdir()
     (home / "full" / "letter.txt").write_text("dear")
-    assert ended("demo", "full") == 2
+    assert ended("demo", "full", "--quick") == 2
     assert "holds no pipeline.py" in capsys.readouterr().err

@@ -20,7 +20,7 @@ def test_every_part_of_the_story_has_its_line() -> None:
                 "EndTime": None,
             },
             "Data": [artifact("s3://b/train/", Name="train")],
-            "SourceData": [artifact("s3://b/reviews.parquet", Dataset="reviews/1")],
+            "SourceData": [artifact("s3://b/datasets/reviews/", Dataset="reviews/1", FileCount=2)],
             "Code": {
                 "Commit": "f" * 40,
                 "Dirty": "true",
@@ -43,7 +43,7 @@ def test_every_part_of_the_story_has_its_line() -> None:
         "epochs 2",
         "validation:accuracy 0.6667",
         "train: s3://b/train/",
-        "(dataset reviews/1), 2.4 MB, sha256 ab12cd34ef56",
+        "dataset reviews/1, 2 files, 2.4 MB, sha256 ab12cd34ef56",
         "commit ffffffffffff of https://example.com/a.git, changed since",
         "Python 3.11.7, 1 packages",
         "Approved by admin: good",
