@@ -1,0 +1,125 @@
+"""Real servers: each started as a user starts it, in a home of its own, and ended with everything it started."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from towpath.home import HomeFolder, Server
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "reviews"
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """Return this process's environment without what would point a command elsewhere."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "TOWPATH_", "PYTEST_", "COV_"))
+    }
+    return {**kept, **more}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A home, and the command line on it."""
+
+    home: HomeFolder
+
+    def towpath(self, *arguments: str, code: int = 0, cwd: Path = ROOT) -> str:
+        """Run a command, check its exit code, and return what it printed."""
+        done = self.start(*arguments, cwd=cwd)
+        out, error = done.communicate(timeout=300)
+        assert done.returncode == code, f"{arguments} ended with {done.returncode}:\n{out}\n{error}"
+        return out + error
+
+    def start(self, *arguments: str, cwd: Path = ROOT, **options: Any) -> subprocess.Popen[str]:
+        """Start a command."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "towpath", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=cwd,
+            env=clean_environment(TOWPATH_HOME=str(self.home.path), NO_COLOR="1"),
+            **options,
+        )
+
+    def up(self) -> Server:
+        """Start a server in the background."""
+        self.towpath("up", "--background")
+        server = self.home.running_server()
+        assert server is not None
+        return server
+
+    def processes(self) -> list[int]:
+        """Return the processes that name this home in their command line or work in it."""
+        found = []
+        wanted = str(self.home.path).encode()
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit() or int(folder.name) == os.getpid():
+                continue
+            try:
+                told = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
+                told += os.fsencode((folder / "cwd").readlink())
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue  # it ended while we looked, or it is somebody else's
+            if wanted in told:
+                found.append(int(folder.name))
+        return found
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """Return a new home; whatever runs in it is stopped in the end, and nothing may be left."""
+    machine = Machine(HomeFolder(tmp_path / "home"))
+    yield machine
+    machine.towpath("down", "--all")
+    assert machine.processes() == []
+
+
+def clients(machine: Machine) -> dict[str, Any]:
+    """Return boto3 clients of the services, configured as `towpath env` says."""
+    import boto3
+    from botocore.config import Config
+
+    server, credentials = machine.home.running_server(), machine.home.credentials()
+    assert server is not None
+    assert credentials is not None
+    session = boto3.Session(
+        aws_access_key_id=credentials.access_key,
+        aws_secret_access_key=credentials.secret_key,
+        region_name="us-east-1",
+    )
+    config = Config(retries={"max_attempts": 0}, read_timeout=60)
+    names = ("sagemaker", "sagemaker-runtime", "s3", "logs", "sts")
+    return {name: session.client(name, endpoint_url=server.url, config=config) for name in names}
+
+
+@pytest.fixture(scope="session")
+def reviews() -> Path:
+    """Return the raw reviews, fetched by the example's own program unless they lie there already."""
+    subprocess.run([sys.executable, "data.py", "--model", "baseline"], cwd=EXAMPLE, check=True, capture_output=True)
+    return EXAMPLE / ".data" / "reviews" / "reviews.parquet"
+
+
+def wait_for_execution(sagemaker: Any, arn: str) -> dict[str, Any]:
+    """Wait as the SageMaker SDK does, by a waiter of botocore, until an execution has ended; return how it ended."""
+    from botocore.waiter import WaiterModel, create_waiter_with_client
+
+    ends = [
+        {"expected": status, "matcher": "path", "state": "success", "argument": "PipelineExecutionStatus"}
+        for status in ("Succeeded", "Failed", "Stopped")
+    ]
+    waiter = {"operation": "DescribePipelineExecution", "delay": 0.2, "maxAttempts": 1200, "acceptors": ends}
+    model = WaiterModel({"version": 2, "waiters": {"Ended": waiter}})
+    create_waiter_with_client("Ended", model, sagemaker).wait(PipelineExecutionArn=arn)
+    found: dict[str, Any] = sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
+    return found
