@@ -167,6 +167,6 @@ def attempt_key(uid: Uid, fleet: Fleet, instance: Instance) -> str:
 
 
 def state_document(state: msgspec.Struct) -> Document:
-    """Return a typed state as it is stored."""
-    document: Document = msgspec.to_builtins(state)
+    """Return a typed state exactly as it is read back from the store, so that equal states compare equal."""
+    document: Document = msgspec.json.decode(msgspec.json.encode(state))
     return document

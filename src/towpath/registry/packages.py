@@ -88,8 +88,8 @@ def state_of(resource: Resource) -> PackageState:
 
 
 def state_document(state: PackageState) -> Document:
-    """Return the state as it is stored."""
-    document: Document = msgspec.to_builtins(state)
+    """Return the state exactly as it is read back from the store."""
+    document: Document = msgspec.json.decode(msgspec.json.encode(state))
     return document
 
 
