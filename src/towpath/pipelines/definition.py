@@ -16,6 +16,8 @@ from towpath.pipelines.paths import describe
 
 VERSION = "2020-12-01"
 
+_DEEPEST = 100  #: levels; far more than any request of AWS has
+
 #: Members of Arguments that hold steps of their own.
 BRANCHES = ("IfSteps", "ElseSteps", "ForEachBody")
 
@@ -147,6 +149,8 @@ def read(text: str | bytes | Document) -> tuple[Definition, list[Fault]]:
             document = json.loads(text, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             return Definition(), [Fault("", f"this is not JSON: {error}", "json")]
+    if _is_deeper(document, _DEEPEST):
+        return Definition(), [Fault("", f"values are nested more than {_DEEPEST} levels deep", "shape")]
     reader = _Reader(document, "", faults)
     if not reader.is_object:
         return Definition(), faults
@@ -162,6 +166,21 @@ def read(text: str | bytes | Document) -> tuple[Definition, list[Fault]]:
         ),
         faults,
     )
+
+
+def _is_deeper(document: Any, levels: int) -> bool:
+    """Whether a document is nested so deep that walking it could exhaust the stack; found level by level."""
+    level = [document]
+    for _ in range(levels):
+        level = [
+            inner
+            for value in level
+            if isinstance(value, dict | list)
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _refuse_constant(name: str) -> Any:

@@ -139,9 +139,15 @@ class MapOf(msgspec.Struct, frozen=True):
     place: Place = ""
 
 
+class Malformed(msgspec.Struct, frozen=True):
+    """Stands where something could not be parsed; the fault was reported."""
+
+    place: Place = ""
+
+
 StepReference: TypeAlias = StepValue | PropertyFileValue | IterationOutputs | Selected
 Reference: TypeAlias = ParameterValue | ExecutionVariable | ConfigValue | StepReference | CurrentItem | IterationOutput
-Expression: TypeAlias = Literal | Reference | Join | JsonGet | ListOf | MapOf
+Expression: TypeAlias = Literal | Malformed | Reference | Join | JsonGet | ListOf | MapOf
 
 
 def is_expression(value: Any) -> bool:
@@ -171,9 +177,9 @@ def parse(value: Any, place: Place, faults: list[Fault]) -> Expression:
             return Literal(value, place)
 
 
-def _malformed(faults: list[Fault], place: Place, message: str) -> Literal:
+def _malformed(faults: list[Fault], place: Place, message: str) -> Malformed:
     faults.append(Fault(place, message, "expression"))
-    return Literal(None, place)
+    return Malformed(place)
 
 
 def _parse_function(value: Document, place: Place, faults: list[Fault]) -> Expression:
@@ -227,9 +233,9 @@ def _parse_json_get(argument: Any, place: Place, faults: list[Fault]) -> Express
     except PathFault as error:
         return _malformed(faults, path_place, error.message)
     if source_name == "PropertyFile" and not isinstance(source, PropertyFileValue):
-        if not (isinstance(source, Literal) and source.value is None):
-            _malformed(faults, source_place, "expected {'Get': 'Steps.<step>.PropertyFiles.<name>'}")
-        return Literal(None, place)
+        if isinstance(source, Malformed):
+            return source
+        return _malformed(faults, source_place, "expected {'Get': 'Steps.<step>.PropertyFiles.<name>'}")
     if source_name == "S3Uri" and isinstance(source, PropertyFileValue):
         return _malformed(faults, source_place, "a property file goes into the member PropertyFile")
     return JsonGet(source, path, place)
@@ -293,7 +299,7 @@ def render_get(reference: Reference) -> str:
 def references(expression: Expression) -> Iterator[Reference]:
     """Yield every reference in an expression, in the order of the document."""
     match expression:
-        case Literal():
+        case Literal() | Malformed():
             return
         case Join(_, values) | ListOf(values):
             for value in values:
@@ -375,6 +381,8 @@ def evaluate(expression: Expression, scope: Scope) -> Any:
     match expression:
         case Literal(value):
             return value
+        case Malformed(place):
+            raise EvaluationError(place, "this could not be read as an expression")
         case ListOf(items):
             return [evaluate(inner, scope) for inner in items]
         case MapOf(members):

@@ -472,6 +472,12 @@ def test_all_faults_are_listed_at_once(golden: Golden, shapes: Shapes) -> None:
     )
 
 
+def test_a_malformed_expression_is_one_fault(golden: Golden, shapes: Shapes) -> None:
+    document = golden("v2_bert")
+    document["Steps"][4]["Arguments"]["Conditions"][0]["LeftValue"]["Std:JsonGet"]["Path"] = "a..b"
+    assert [fault.rule for fault in check(parse(document), shapes)] == ["expression"]
+
+
 def test_a_step_type_that_is_not_executed_yet_is_refused_by_name(golden: Golden) -> None:
     definition = parse(golden("v2_lambda_cond"))
     with pytest.raises(Unsupported) as caught:
