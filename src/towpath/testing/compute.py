@@ -463,7 +463,8 @@ class ComputeSuite:
 
     def test_a_forgotten_job_leaves_nothing(self, backend: ComputeBackend, news: News) -> None:
         output = Output(name="o", path="code", bucket="b", key="p")
-        manifest = self.run(backend, news, script("pass", outputs=(output,)))
+        code = "import os; os.makedirs('/opt/ml/closed/inner'); os.chmod('/opt/ml/closed', 0o500)"
+        manifest = self.run(backend, news, script(code, outputs=(output,)))
         backend.forget("job-1")
         backend.forget("job-1")
         assert backend.observe("job-1").phase is Phase.ABSENT

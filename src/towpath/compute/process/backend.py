@@ -66,8 +66,9 @@ class ProcessBackend:
         self._run = self._home / "run"
         self._wanted = sandbox
         self._needed = tuple((sys.prefix, sys.base_prefix, _PACKAGE) if needed is None else needed)
-        self._jobs.mkdir(parents=True, exist_ok=True)
-        self._run.mkdir(parents=True, exist_ok=True)
+        # Private: a job's environment may hold what is not for other users of the host.
+        self._jobs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._run.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._host = HostLink(self._run)
         self._watcher: Watcher | None = None
         self._metrics: dict[str, MetricsReader] = {}
@@ -184,16 +185,16 @@ class ProcessBackend:
         forget_address(folder)
         # Renamed first: a half-removed folder must never look like an attempt.
         gone = self._jobs / f"{_FORGOTTEN}{key}"
-        shutil.rmtree(gone, ignore_errors=True)
+        _remove(gone)
         folder.rename(gone)
-        shutil.rmtree(gone)
+        _remove(gone)
 
     def watch(self, wake: Callable[[str], None]) -> None:
         """Call `wake(key)`, in a thread of this object, when an attempt may have news, and now for each on disk."""
         if self._watcher is not None:
             self._watcher.close()
         for gone in self._jobs.glob(f"{_FORGOTTEN}*"):
-            shutil.rmtree(gone)
+            _remove(gone)
         self._watcher = Watcher(self._jobs, self._run, wake)
         for folder in sorted(self._jobs.iterdir()):
             if (folder / JOB).exists():
@@ -270,6 +271,17 @@ class ProcessBackend:
             activity=status.activity if status else "Starting",
             metrics=self._reader(key, folder).latest(),
         )
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, if it is there, also where a job took the right to write to what it made."""
+    for path, folders, _ in os.walk(folder):
+        for name in folders:
+            place = Path(path) / name
+            if not place.is_symlink():
+                place.chmod(0o700)
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def _version(python: Path) -> float:
