@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from towpath.cli import demo
 from towpath.cli import main as cli
 from towpath.cli.demo import example, project_folder
 from towpath.cli.run import parse_parameters
@@ -121,3 +122,25 @@ def test_a_folder_with_something_else_is_left_alone(home: Path, capsys: pytest.C
     (home / "full" / "letter.txt").write_text("dear")
     assert ended("demo", "full", "--quick") == 2
     assert "holds no pipeline.py" in capsys.readouterr().err
+
+
+def test_a_demo_whose_packages_are_missing_says_so_before_anything_is_begun(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "PACKAGES", {"bert": ("no_such_package",), "baseline": ()})
+    assert ended("demo", "new") == 1
+    told = capsys.readouterr().err
+    assert "needs no_such_package" in told
+    assert "towpath demo --quick" in told
+    assert not (home / "new").exists()
+
+
+def test_a_file_that_cannot_be_written_is_told_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "/elsewhere/file")
+
+    monkeypatch.setattr(cli, "app", refuse)
+    assert ended("data", "get", "x") == 1
+    assert capsys.readouterr().err == "Error: /elsewhere/file: Permission denied\n"

@@ -24,6 +24,7 @@ from towpath.sdk import (
 )
 from towpath.sdk import executions as executions_module
 from towpath.sdk import hosting as hosting_module
+from towpath.sdk.errors import ServerFault
 from towpath.sdk.logs import log_lines
 from towpath.sdk.registry import split_version
 
@@ -96,6 +97,12 @@ def test_the_environment_names_server_and_token(serve: Serve, told: Any, monkeyp
     assert asked.headers["authorization"] == "Bearer from the environment"
     assert asked.headers["content-type"] == "application/x-amz-json-1.1"
     assert asked.path == "/"
+
+
+def test_an_answer_that_is_no_json_tells_that_this_may_be_another_server(serve: Serve, told: Any) -> None:
+    server = serve(lambda asked: told(body=b"<html>"))
+    with pytest.raises(ServerFault, match="is it a Towpath server"):
+        client_of(server).call("SageMaker.ListPipelines")
 
 
 def test_a_list_goes_on_over_its_pages(serve: Serve, told: Any) -> None:
