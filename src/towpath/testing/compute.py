@@ -216,6 +216,11 @@ class ComputeSuite:
         """
         output = Output(name="result", path="out", bucket="bucket", key="some/prefix")
         manifest = self.run(backend, news, script(_dedent(code), outputs=(output,)))
+        assert manifest.exit_code == 0
+        assert manifest.started_at is not None
+        assert manifest.started_at <= manifest.ended_at
+        assert manifest.peak_memory_bytes is not None
+        assert manifest.peak_memory_bytes > 1_000_000
         assert [(file.output, file.bucket, file.key, file.size) for file in manifest.outputs] == [
             ("result", "bucket", "some/prefix/a.txt", 5),
             ("result", "bucket", "some/prefix/deep/b.txt", 4),

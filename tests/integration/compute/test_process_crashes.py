@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from towpath.compute.process import ProcessBackend
-from towpath.jobs.model import JobSpec, Limits, Output, Phase
+from towpath.jobs.model import JobObservation, JobSpec, Limits, Output, Phase
 from towpath.kernel.errors import InUse, Invalid
 from towpath.runner import tree
 from towpath.testing.compute import PATIENCE_S, STARTED, News, script
@@ -278,17 +278,44 @@ def test_a_killed_spare_runner_is_replaced(backend: ProcessBackend, news: News, 
     assert host_of(tmp_path) == host
 
 
+def spare_of(tmp_path: Path) -> tuple[int, int]:
+    """Return the process ids of the spare runner and of the process that waits with it for a job."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:  # nothing tells of a spare runner, it is nobody's business
+        for pid in tree.children(host_of(tmp_path)):
+            for waiting in tree.children(pid):
+                return pid, waiting
+        os.sched_yield()
+    pytest.fail("there is no spare runner")
+
+
 def test_a_job_runs_although_its_waiting_process_was_killed(
     backend: ProcessBackend, news: News, tmp_path: Path
 ) -> None:
     backend.submit(script("pass"))
     news.until(ended(backend, "job-1"), "it ends")
-    waiting: list[int] = []
-    deadline = time.monotonic() + PATIENCE_S
-    while not waiting and time.monotonic() < deadline:  # nothing tells of a spare runner, it is nobody's business
-        waiting = [below for pid in tree.children(host_of(tmp_path)) for below in tree.children(pid)]
-        os.sched_yield()
-    kill_and_wait(waiting[0])
+    kill_and_wait(spare_of(tmp_path)[1])
     backend.submit(script("print('ran')", key="job-2"))
+    news.until(ended(backend, "job-2"), "it ends")
+    assert [line.text for line in backend.log("job-2").lines] == ["ran"]
+
+
+def test_a_runner_that_dies_before_its_claim_is_noticed_and_the_job_can_be_submitted_again(
+    backend: ProcessBackend, news: News, tmp_path: Path
+) -> None:
+    backend.submit(script("pass"))
+    news.until(ended(backend, "job-1"), "it ends")
+    runner, _ = spare_of(tmp_path)
+    os.kill(runner, signal.SIGSTOP)
+    job = script("print('ran')", key="job-2")
+    backend.submit(job)
+    assert backend.observe("job-2") == JobObservation(phase=Phase.STARTING, pid=runner, activity="Starting")
+    backend.submit(job)
+    assert backend.observe("job-2").pid == runner, "the runner that has the job is left alone"
+    news.until(lambda: news.keys.count("job-2") > 0, "the submission was told")
+    told = news.keys.count("job-2")
+    os.kill(runner, signal.SIGKILL)
+    news.until(lambda: news.keys.count("job-2") > told and backend.observe("job-2").phase is Phase.ABSENT, "its death")
+    backend.submit(job)
     news.until(ended(backend, "job-2"), "it ends")
     assert [line.text for line in backend.log("job-2").lines] == ["ran"]

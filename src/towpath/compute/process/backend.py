@@ -104,9 +104,9 @@ class ProcessBackend:
         if not self._is_recorded(folder):
             folder.mkdir(exist_ok=True)
             self._record(folder, job)
-        self._host.start_runner(folder, job.key, self._settings(job))
+        runner = self._host.start_runner(folder, job.key, self._settings(job))
         if self._watcher is not None:
-            self._watcher.follow(job.key)
+            self._watcher.follow(job.key, runner)
 
     def observe(self, key: str) -> JobObservation:
         """Return how the attempt stands, from what is on disk and from the claim's lock."""
@@ -121,7 +121,7 @@ class ProcessBackend:
             return JobObservation(
                 phase=Phase.FINISHED,
                 started_at=manifest.started_at,
-                activity="Completed",
+                activity="Stopped" if manifest.stopped else "Failed" if manifest.reason else "Completed",
                 metrics=self._reader(key, folder).latest(),
                 manifest=manifest,
             )

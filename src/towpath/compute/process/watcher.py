@@ -32,7 +32,7 @@ class Watcher:
         self._notify = notify
         self._selector = selectors.DefaultSelector()
         self._runners: dict[str, int] = {}  #: process id descriptor by key; only the thread touches it
-        self._asked: deque[str] = deque()
+        self._asked: deque[tuple[str, int | None]] = deque()
         self._closing = False
         self._bell, self._rope = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._socket = _listen(folder)
@@ -41,9 +41,13 @@ class Watcher:
         self._thread = threading.Thread(target=self._watch, name="towpath-compute-watch", daemon=True)
         self._thread.start()
 
-    def follow(self, key: str) -> None:
-        """Tell of this attempt once now, and when its runner ends."""
-        self._asked.append(key)
+    def follow(self, key: str, runner: int | None = None) -> None:
+        """Tell of this attempt once now, and when its runner ends.
+
+        Args:
+            runner: process id of a runner that was started just now and may not have claimed the attempt yet.
+        """
+        self._asked.append((key, runner))
         self._ring()
 
     def close(self) -> None:
@@ -64,7 +68,7 @@ class Watcher:
 
     def _watch(self) -> None:
         while not self._closing:
-            news: dict[str, None] = {}  # in order, each once
+            news: dict[str, int | None] = {}  # in order, each once, with the runner if it was named
             for event, _ in self._selector.select():
                 if event.fileobj is self._socket:
                     self._receive(news)
@@ -72,33 +76,37 @@ class Watcher:
                     with contextlib.suppress(BlockingIOError):
                         os.read(self._bell, 4096)
                     while self._asked:
-                        news[self._asked.popleft()] = None
+                        key, runner = self._asked.popleft()
+                        news[key] = runner
                 else:
                     key = str(event.data)
                     self._selector.unregister(event.fileobj)
                     os.close(self._runners.pop(key))
                     news[key] = None
-            for key in news:
-                self._hold(key)
+            for key, runner in news.items():
+                self._hold(key, runner)
                 self._tell(key)
 
-    def _receive(self, news: dict[str, None]) -> None:
+    def _receive(self, news: dict[str, int | None]) -> None:
         with contextlib.suppress(BlockingIOError):
             while True:
-                news[self._socket.recv(4096).decode("utf-8", "replace")] = None
+                news.setdefault(self._socket.recv(4096).decode("utf-8", "replace"), None)
 
-    def _hold(self, key: str) -> None:
+    def _hold(self, key: str, started: int | None) -> None:
         """Watch the runner of an attempt if it lives and is not watched yet."""
         if key in self._runners:
             return
-        holder = claim.look(self._jobs / key).holder
+        state = claim.look(self._jobs / key)
+        # One that was started just now is watched before it claims: if it dies until then, nothing else would tell.
+        holder = state.holder if state.claimed else started
         if holder is None:
             return
         try:
             descriptor = os.pidfd_open(holder)
         except ProcessLookupError:
             return  # it ended between the two calls, and whoever is told now sees that
-        if claim.look(self._jobs / key).holder != holder:
+        state = claim.look(self._jobs / key)
+        if state.claimed and state.holder != holder:
             os.close(descriptor)  # the number may already belong to another process
             return
         self._runners[key] = descriptor
