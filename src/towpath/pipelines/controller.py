@@ -1,10 +1,13 @@
-"""The controller of pipeline executions: shows `advance` how things stand, and writes what it decides."""
+"""The controller of pipeline executions: shows `Course` how things stand, and writes what it decides."""
 
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import replace as with_documents
 from datetime import datetime
 from typing import Any, cast
+from uuid import uuid4
 
 from msgspec.structs import replace
 
@@ -20,6 +23,7 @@ from towpath.kernel.principals import PLATFORM, Caller
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.pipelines import retry
 from towpath.pipelines.execution import (
+    Course,
     Ended,
     EndStep,
     FinishExecution,
@@ -28,29 +32,64 @@ from towpath.pipelines.execution import (
     StartStep,
     StopStep,
     Unreadable,
-    advance,
     after_failure,
     next_due,
-    wanted_documents,
 )
-from towpath.pipelines.graph import Node, Plan
-from towpath.pipelines.kinds import PIPELINE_EXECUTION
+from towpath.pipelines.graph import Node
+from towpath.pipelines.kinds import PIPELINE_EXECUTION, TURN
 from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
 from towpath.pipelines.plans import execution_variables, plan_of
 from towpath.pipelines.ports import Documents, Shapes, Transaction
+from towpath.pipelines.standing import Standings
 from towpath.pipelines.steps import StepType
 
 EXECUTION_EVENT = "SageMaker Model Building Pipeline Execution Status Change"
 STEP_EVENT = "SageMaker Model Building Pipeline Execution Step Status Change"
 
 
+#: Executions whose standings are kept in memory; of others they are worked out anew from the rows.
+_REMEMBERED = 64
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """An execution's steps, and everything else that decides what comes next."""
 
-    plan: Plan
-    rows: Mapping[str, StepRow]
+    standings: Standings
     situation: Situation
+
+
+class _Memory:
+    """The standings of executions as they were written last, each under the turn that wrote them.
+
+    The turn is a member of the execution's state and is written with the rows. Each decision has a turn that no other
+    one ever has, so what is remembered under the turn that stands in the store is what stands in the store.
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Uid, tuple[str, Standings]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def keep(self, execution: Uid, standings: Standings) -> str:
+        """Remember standings and return the turn under which they are found again."""
+        turn = uuid4().hex
+        with self._lock:
+            self._kept[execution] = turn, standings
+            self._kept.move_to_end(execution)
+            while len(self._kept) > _REMEMBERED:
+                self._kept.popitem(last=False)
+        return turn
+
+    def find(self, resource: Resource) -> Standings | None:
+        """Return the standings of an execution whose rows are as its last turn left them."""
+        with self._lock:
+            turn, standings = self._kept.get(resource.uid, (None, None))
+        return standings if turn is not None and turn == resource.state.get(TURN) else None
+
+    def forget(self, execution: Uid) -> None:
+        """Remember an execution no longer."""
+        with self._lock:
+            self._kept.pop(execution, None)
 
 
 class ExecutionController:
@@ -72,16 +111,21 @@ class ExecutionController:
         self._kinds = kinds
         self._documents = documents
         self._shapes = shapes
+        self._memory = _Memory()
 
     def observe(self, resource: Resource) -> Observation:
         """Read the steps, what became of what they started, and the JSON documents that are about to be needed."""
-        plan = plan_of(resource.spec["PipelineDefinition"])
+        remembered = self._memory.find(resource)
 
-        def look(transaction: KernelTransaction) -> tuple[dict[str, StepRow], dict[str, Ended]]:
-            rows = cast(Transaction, transaction).steps.of(resource.uid)
-            return rows, self._ended(transaction, resource, plan, rows)
+        def look(transaction: KernelTransaction) -> tuple[Standings, dict[str, Ended]]:
+            if remembered is not None:
+                standings = remembered
+            else:
+                plan = plan_of(resource.spec["PipelineDefinition"])
+                standings = Standings(plan, cast(Transaction, transaction).steps.of(resource.uid))
+            return standings, self._ended(transaction, resource, standings)
 
-        rows, ended = self._store.read(look)
+        standings, ended = self._store.read(look)
         parallelism = resource.spec.get("ParallelismConfiguration") or {}
         situation = Situation(
             execution_id=resource.name,
@@ -92,21 +136,22 @@ class ExecutionController:
             max_parallel=parallelism.get("MaxParallelExecutionSteps"),
             shapes=self._shapes,
         )
-        observation = Observation(plan=plan, rows=rows, situation=situation)
-        if _is_over(resource) or not any(node.documents for node in plan.nodes.values()):
-            return observation
-        return self._with_documents(resource, observation)
+        if standings.plan.reads_documents and not _is_over(resource):
+            situation = self._with_documents(resource, standings, situation)
+        return Observation(standings=standings, situation=situation)
 
-    def _with_documents(self, resource: Resource, observation: Observation) -> Observation:
+    def _with_documents(self, resource: Resource, standings: Standings, situation: Situation) -> Situation:
         # A document may show that another one is needed (a condition in the branch that a condition takes).
         found: dict[str, Any] = {}
-        situation = observation.situation
         # What is wanted does not depend on the time, but for steps that are due again: take them as due.
-        at = next_due(observation.rows) or resource.modified_at
-        while wanted := wanted_documents(observation.plan, observation.rows, at, situation):
-            found |= {uri: self._read(uri) for uri in wanted}
+        at = next_due(standings) or resource.modified_at
+        while True:
+            course = Course(standings.copy(), at, situation)
+            course.run()
+            if not course.wanted:
+                return situation
+            found |= {uri: self._read(uri) for uri in course.wanted}
             situation = with_documents(situation, documents=dict(found))
-        return Observation(plan=observation.plan, rows=observation.rows, situation=situation)
 
     def _read(self, uri: str) -> Any:
         try:
@@ -114,14 +159,12 @@ class ExecutionController:
         except Invalid as error:
             return Unreadable(error.message)
 
-    def _ended(
-        self, transaction: KernelTransaction, resource: Resource, plan: Plan, rows: Mapping[str, StepRow]
-    ) -> dict[str, Ended]:
-        running = [row for row in rows.values() if row.resource is not None and not row.status.is_terminal]
-        children = _children(transaction, resource, running, len(rows))
+    def _ended(self, transaction: KernelTransaction, resource: Resource, standings: Standings) -> dict[str, Ended]:
+        running = [row for row in standings.running() if row.resource is not None]
+        children = _children(transaction, resource, running, len(standings.rows))
         ended = {}
         for row in running:
-            step_type = plan.nodes[row.name].type
+            step_type = standings.plan.nodes[row.name].type
             assert step_type is not None, "only steps of known types are started"
             child = children.get(row.resource)
             if child is None or not child.is_live:
@@ -143,13 +186,17 @@ class ExecutionController:
         """Return what to do next: the decisions on the steps as facts, and the end of the execution as its status."""
         if _is_over(resource):
             return kernel.Decision()
-        decided = advance(observation.plan, observation.rows, now, observation.situation)
+        standings = observation.standings.copy()
+        decided = Course(standings, now, observation.situation).run()
+        if not decided:
+            return kernel.Decision(due_at=next_due(standings))
         steps = tuple(decision for decision in decided if not isinstance(decision, FinishExecution))
         finish = next((decision for decision in decided if isinstance(decision, FinishExecution)), None)
-        after = {**observation.rows, **{decision.row.name: decision.row for decision in steps}}
         if finish is None:
-            return kernel.Decision(facts=steps, due_at=next_due(after))
-        state = dict(resource.state)
+            state = {**resource.state, TURN: self._memory.keep(resource.uid, standings)}
+            return kernel.Decision(state=state, facts=steps, due_at=next_due(standings))
+        self._memory.forget(resource.uid)
+        state = {name: value for name, value in resource.state.items() if name != TURN}
         if finish.failure_reason is not None:
             state["FailureReason"] = finish.failure_reason
         detail = {
@@ -231,6 +278,9 @@ class ExecutionController:
 
     def _write(self, transaction: Transaction, resource: Resource, row: StepRow, *, settled: bool) -> None:
         transaction.steps.put(resource.uid, [row])
+        remembered = self._memory.find(resource)
+        if remembered is not None and remembered.rows.get(row.name) != row:
+            remembered.put(row)  # what the decision could not know: what was created, or that it was refused
         if settled:
             transaction.steps.append(resource.uid, [Fact(at=transaction.now, row=row)])
         detail: Document = {"stepName": row.name, "currentStepStatus": row.status.value, "attempt": row.attempt}

@@ -94,19 +94,19 @@ def advance(plan: Plan, steps: Steps, now: datetime, situation: Situation) -> li
     The same arguments give the same decisions. A step whose JSON documents are not among those of the situation waits
     for them; `wanted_documents` tells which they are.
     """
-    return _Course(plan, steps, now, situation).run()
+    return Course(Standings(plan, dict(steps)), now, situation).run()
 
 
 def wanted_documents(plan: Plan, steps: Steps, now: datetime, situation: Situation) -> list[str]:
     """Return the S3 URIs of the JSON documents that steps about to start wait for."""
-    course = _Course(plan, steps, now, situation)
+    course = Course(Standings(plan, dict(steps)), now, situation)
     course.run()
     return list(course.wanted)
 
 
-def next_due(steps: Steps) -> datetime | None:
+def next_due(standings: Standings) -> datetime | None:
     """Return when the next postponed step begins its next attempt."""
-    return min((row.due_at for row in steps.values() if row.due_at is not None), default=None)
+    return min((row.due_at for row in standings.postponed() if row.due_at is not None), default=None)
 
 
 def after_failure(node: Node, row: StepRow, reason: str, exception_type: str | None, now: datetime) -> StepRow:
@@ -143,12 +143,13 @@ class _Yields(Mapping[str, StepYield]):
         return sum(1 for _ in self)
 
 
-class _Course:
-    """One run of decisions, on a copy of the rows that follows what was decided."""
+class Course:
+    """One run of decisions. The standings that it is given follow what it decides, and `wanted` collects the URIs of
+    JSON documents that steps about to start wait for."""
 
-    def __init__(self, plan: Plan, steps: Steps, now: datetime, situation: Situation) -> None:
-        self.plan = plan
-        self.standings = Standings(plan, dict(steps))
+    def __init__(self, standings: Standings, now: datetime, situation: Situation) -> None:
+        self.plan = standings.plan
+        self.standings = standings
         self.rows = self.standings.rows
         self.now = now
         self.situation = situation
@@ -156,6 +157,7 @@ class _Course:
         self.wanted: dict[str, None] = {}
 
     def run(self) -> list[Decision]:
+        """Return what has to be done next."""
         # One fact at a time: a history holds facts in this order, and replaying them one by one must start the same.
         for name, ended in self.situation.ended.items():
             row = self.rows.get(name)
@@ -222,7 +224,7 @@ class _Course:
         return changed
 
     def _has_free_slot(self) -> bool:
-        return self.situation.max_parallel is None or self.standings.running < self.situation.max_parallel
+        return self.situation.max_parallel is None or self.standings.running_count < self.situation.max_parallel
 
     def _begin(self, node: Node, row: StepRow | None) -> None:
         if row is None:

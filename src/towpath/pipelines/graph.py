@@ -88,6 +88,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     followers: dict[str, tuple[str, ...]]  #: step -> the steps that wait for it
     config: dict[str, Expression]
     property_files: dict[tuple[str, str], Callable[[StepYield], str]]  #: -> URI of the file, from the step's yield
+    reads_documents: bool  #: whether any step reads JSON documents
 
 
 def outline(definition: Definition) -> Outline:
@@ -223,6 +224,7 @@ def compile(definition: Definition) -> Plan:
         nodes={node.name: node for node in ordered},
         followers={name: tuple(names) for name, names in followers.items()},
         config=outlined.config,
+        reads_documents=any(node.documents for node in ordered),
         property_files={
             (node.name, file.name): _locator(file) for node in ordered for file in node.step.property_files
         },

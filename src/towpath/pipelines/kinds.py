@@ -10,6 +10,10 @@ from towpath.pipelines.model import ExecutionStatus
 PIPELINE_UID = "pipeline"
 
 
+#: Member of an execution's state that changes with every write of its step rows; never shown.
+TURN = "Turn"
+
+
 def user_context(resource: Resource, principal: str) -> Document:
     """Return SageMaker's UserContext of a principal of ours."""
     return {
@@ -82,7 +86,7 @@ PIPELINE_EXECUTION = Kind(
     describe="DescribePipelineExecution",
     missing=resource_not_found,
     # The definition is large, and has an operation of its own.
-    view=View(computed=_execution_shown, hidden=frozenset({"PipelineDefinition", "Values"})),
+    view=View(computed=_execution_shown, hidden=frozenset({"PipelineDefinition", "Values", TURN})),
     sort_by={"CreationTime": "created_at", "PipelineExecutionArn": "name"},
     indexed=_execution_index,
     controlled=True,

@@ -15,7 +15,7 @@ from towpath.kernel.resource import Document, Resource
 from towpath.pipelines.checks import accept, refuse_unexecuted
 from towpath.pipelines.definition import Definition, Step
 from towpath.pipelines.expressions import as_text
-from towpath.pipelines.kinds import PIPELINE, PIPELINE_EXECUTION, PIPELINE_UID
+from towpath.pipelines.kinds import PIPELINE, PIPELINE_EXECUTION, PIPELINE_UID, TURN
 from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
 from towpath.pipelines.parameters import bind
 from towpath.pipelines.plans import experiment_config, plan_of, variables
@@ -222,7 +222,8 @@ def retry_pipeline_execution(transaction: Transaction, request: Request) -> Docu
     ]
     transaction.steps.put(execution.uid, again)
     transaction.steps.append(execution.uid, [Fact(at=transaction.now, row=row) for row in again])
-    state = {name: value for name, value in execution.state.items() if name != "FailureReason"}
+    # Without its turn, the controller does not take what it remembers of the rows for what they are now.
+    state = {name: value for name, value in execution.state.items() if name not in {"FailureReason", TURN}}
     spec = execution.spec
     if request.input.get("ParallelismConfiguration") is not None:
         spec = {**spec, "ParallelismConfiguration": request.input["ParallelismConfiguration"]}

@@ -44,7 +44,7 @@ class Standings:
         self._of: dict[str, Standing] = {}
         self._ready: set[str] = set()
         self._postponed: set[str] = set()
-        self._running = 0
+        self._running: set[str] = set()
         self._bad: list[str] = []  #: steps that failed or were stopped
         for name in plan.nodes:
             self._take(name)
@@ -60,10 +60,32 @@ class Standings:
                 # What has begun does not depend on others any more.
                 touched.extend(follower for follower in self._plan.followers[name] if follower not in self.rows)
 
+    def copy(self) -> "Standings":
+        """Return standings that change apart from these."""
+        copied = Standings.__new__(Standings)
+        copied.rows = self.rows.copy()
+        copied._plan = self._plan
+        copied._rank = self._rank
+        copied._of = self._of.copy()
+        copied._ready = self._ready.copy()
+        copied._postponed = self._postponed.copy()
+        copied._running = self._running.copy()
+        copied._bad = self._bad.copy()
+        return copied
+
     @property
-    def running(self) -> int:
+    def plan(self) -> Plan:
+        """The plan whose steps these are."""
+        return self._plan
+
+    @property
+    def running_count(self) -> int:
         """How many steps run now."""
-        return self._running
+        return len(self._running)
+
+    def running(self) -> list[StepRow]:
+        """Return the steps that run now, in the order in which they began."""
+        return sorted((self.rows[name] for name in self._running), key=lambda row: row.position)
 
     @property
     def is_quiet(self) -> bool:
@@ -95,9 +117,7 @@ class Standings:
         )
 
     def _forget(self, name: str) -> None:
-        before = self.rows.get(name)
-        if before is not None and before.status in {StepStatus.EXECUTING, StepStatus.STOPPING}:
-            self._running -= 1
+        self._running.discard(name)
         self._ready.discard(name)
         self._postponed.discard(name)
         if name in self._bad:
@@ -115,7 +135,7 @@ class Standings:
             if row.status is StepStatus.STARTING:
                 self._postponed.add(name)
             elif standing is Standing.ACTIVE:
-                self._running += 1
+                self._running.add(name)
             elif standing is not Standing.SUCCEEDED:
                 self._bad.append(name)
         changed = self._of.get(name) is not standing

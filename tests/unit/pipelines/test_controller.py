@@ -18,6 +18,7 @@ from towpath.kernel.resource import Document, Resource
 from towpath.pipelines.controller import EXECUTION_EVENT, STEP_EVENT, ExecutionController
 from towpath.pipelines.definition import Step
 from towpath.pipelines.kinds import KINDS
+from towpath.pipelines.model import StepRow
 from towpath.pipelines.ports import Shapes
 from towpath.pipelines.service import operations
 from towpath.store import SqliteStore, SqlTransaction
@@ -114,7 +115,7 @@ class Platform:
         self.engine = self.new_engine()
 
     def new_engine(self, store: SqliteStore | None = None) -> Engine:
-        controller = ExecutionController(
+        self.controller = controller = ExecutionController(
             store=self.store,
             operations=self.operations,
             kinds=ALL_KINDS,
@@ -358,6 +359,29 @@ def test_another_engine_takes_over_where_the_first_left_off(platform: Platform, 
     platform.engine = platform.new_engine()
     platform.end(arn, "Processing")
     assert platform.statuses(arn)["Train"] == "Executing"
+
+
+def test_what_the_controller_remembers_is_what_was_written(platform: Platform, golden: Golden) -> None:
+    platform.create(golden("v2_bert"))
+    platform.refusals.append(Unavailable("Busy"))
+    arn = platform.start()
+    platform.clock.advance(5)
+    platform.engine.run_until_idle()
+
+    def look(transaction: SqlTransaction) -> tuple[Resource, dict[str, StepRow]]:
+        execution = transaction.resources.by_arn(arn)
+        assert execution is not None
+        return execution, transaction.steps.of(execution.uid)
+
+    for _ in range(20):
+        execution, written = platform.store.read(look)
+        seen = platform.controller.observe(execution)
+        assert seen.standings.rows == written
+        running = [row.name for row in seen.standings.running()]
+        if not running:
+            break
+        platform.end(arn, running[0], ModelArtifacts=MODEL_DATA)
+    assert platform.execution(arn)["PipelineExecutionStatus"] != "Executing"
 
 
 class Crash(BaseException):

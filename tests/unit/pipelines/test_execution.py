@@ -26,6 +26,7 @@ from towpath.pipelines.execution import (
 from towpath.pipelines.graph import Plan, compile
 from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
 from towpath.pipelines.ports import Shapes
+from towpath.pipelines.standing import Standings
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SUCCEEDED, FAILED, STOPPED = StepStatus.SUCCEEDED, StepStatus.FAILED, StepStatus.STOPPED
@@ -90,6 +91,10 @@ class World:
     def running(self) -> list[str]:
         active = {StepStatus.EXECUTING, StepStatus.STOPPING}
         return [name for name, row in self.rows.items() if row.status in active]
+
+    @property
+    def next_due(self) -> datetime | None:
+        return next_due(Standings(self.plan, dict(self.rows)))
 
     @property
     def ending(self) -> tuple[str, str | None] | None:
@@ -214,12 +219,12 @@ def test_a_retryable_failure_is_tried_again_after_growing_delays() -> None:
     world = World(job("A", RetryPolicies=RETRIED))
     world.end("A", FAILED, LOST)
     assert world.rows["A"].status is StepStatus.STARTING
-    assert next_due(world.rows) == START + timedelta(seconds=10)
+    assert world.next_due == START + timedelta(seconds=10)
     world.now = START + timedelta(seconds=10)
     world.advance()
     assert world.starts == [("A", 1), ("A", 2)]
     world.end("A", FAILED, LOST)
-    assert next_due(world.rows) == START + timedelta(seconds=40)
+    assert world.next_due == START + timedelta(seconds=40)
     world.now = START + timedelta(seconds=40)
     world.advance()
     world.end("A", FAILED, LOST)
@@ -393,10 +398,10 @@ class Executions(RuleBasedStateMachine):
         self.world.now += timedelta(seconds=1)
         self.world.end(name, result, reason)
 
-    @precondition(lambda self: next_due(self.world.rows) is not None)
+    @precondition(lambda self: self.world.next_due is not None)
     @rule()
     def time_passes(self) -> None:
-        due = next_due(self.world.rows)
+        due = self.world.next_due
         assert due is not None
         self.world.now = max(self.world.now, due)
         self.world.advance()
