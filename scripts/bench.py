@@ -93,27 +93,30 @@ class Started:
 def started(command: list[str], environment: dict[str, str]) -> Iterator[Started]:
     """Run a server that writes to the descriptor it is given when it is ready; it is ended afterwards."""
     read, write = os.pipe()
-    began = time.perf_counter()
-    process = subprocess.Popen(
-        [each.replace("{fd}", str(write)) for each in command],
-        pass_fds=[write],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
-    os.close(write)
-    try:
-        told = os.read(read, 64)
-        ready_ms = (time.perf_counter() - began) * 1000
-        if not told:
-            raise RuntimeError(f"{command} ended before it was ready")
-        yield Started(pid=process.pid, ready_ms=ready_ms, told=told.decode())
-    finally:
-        os.close(read)
-        process.send_signal(signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(20)
-        process.kill()
+    with tempfile.TemporaryFile() as said:  # shown only when the server does not come up
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            [each.replace("{fd}", str(write)) for each in command],
+            pass_fds=[write],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+        )
+        os.close(write)
+        try:
+            told = os.read(read, 64)
+            ready_ms = (time.perf_counter() - began) * 1000
+            if not told:
+                said.seek(0)
+                raise RuntimeError(f"{' '.join(command)} ended before it was ready:\n{said.read().decode()}")
+            yield Started(pid=process.pid, ready_ms=ready_ms, told=told.decode())
+        finally:
+            os.close(read)
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(20)
+            process.kill()
 
 
 def resident_mb(pid: int) -> float:
@@ -165,7 +168,7 @@ def steps(repeat: int) -> Iterator[Row]:
     """Measure what a step costs that does nothing: a chain of them, each a durable job in its own sandbox."""
     from towpath import Client, Pipeline, Processing
 
-    count = max(10, repeat)
+    count = max(20, 2 * repeat)
     with tempfile.TemporaryDirectory(prefix="towpath-bench-") as scratch:
         home, project = Path(scratch, "home"), Path(scratch, "project")
         project.mkdir()
@@ -184,7 +187,8 @@ def steps(repeat: int) -> Iterator[Row]:
             if len(ended) != count:
                 raise RuntimeError(f"{len(ended)} of {count} steps ended")
             each_ms = (max(ended) - min(begun)).total_seconds() * 1000 / count
-            subprocess.run([sys.executable, "-m", "towpath", "down", "--all", "--home", str(home)], check=False)
+            down = [sys.executable, "-m", "towpath", "down", "--all", "--home", str(home)]
+            subprocess.run(down, check=True, capture_output=True)
     (floor,) = alternate(repeat, python("pass"))
     yield Row(
         what=f"step of a chain of {count} no-op jobs",
