@@ -10,7 +10,7 @@ import msgspec
 
 from towpath.kernel.errors import Invalid, Unsupported
 from towpath.pipelines.argument_checks import argument_faults
-from towpath.pipelines.conditions import Comparison, Condition, Not, Or
+from towpath.pipelines.comparison_checks import comparison_faults
 from towpath.pipelines.definition import Definition, ParameterType, Trigger, read
 from towpath.pipelines.durations import parse_duration
 from towpath.pipelines.expressions import (
@@ -19,10 +19,8 @@ from towpath.pipelines.expressions import (
     ConfigValue,
     CurrentItem,
     ExecutionVariable,
-    Expression,
     IterationOutput,
     IterationOutputs,
-    Literal,
     ParameterValue,
     PropertyFileValue,
     Reference,
@@ -345,51 +343,7 @@ def comparable_values(checked: Checked) -> Findings:
     types = {parameter.name: parameter.type for parameter in checked.outline.definition.parameters}
     for node in checked.outline.nodes:
         for condition in node.conditions:
-            yield from _comparable(condition, types)
-
-
-def _comparable(condition: Condition, types: dict[str, ParameterType]) -> Findings:
-    match condition:
-        case Not(inner):
-            yield from _comparable(inner, types)
-        case Or(inners):
-            for inner in inners:
-                yield from _comparable(inner, types)
-        case Comparison(kind, left, right, place) if kind != "Equals":
-            sides = [_static_type(side, types) for side in (left, right)]
-            for name, side in zip(("LeftValue", "RightValue"), sides, strict=True):
-                if side in {"Boolean", "null", "list", "object"}:
-                    yield member(place, name), f"a {side} has no order; {kind} compares numbers or texts"
-            if {"Number", "Text"} == set(sides):
-                yield place, "LeftValue and RightValue are a number and a text; they cannot be ordered"
-
-
-def _static_type(expression: Expression, types: dict[str, ParameterType]) -> str | None:
-    """Return the type that a value will have, None when that is known only later."""
-    match expression:
-        case ParameterValue(name):
-            known = types.get(name)
-            if known is ParameterType.STRING:
-                return None  # its value may be the text of a number
-            return "Boolean" if known is ParameterType.BOOLEAN else None if known is None else "Number"
-        case Literal(value):
-            match value:
-                case None:
-                    return "null"
-                case bool():
-                    return "Boolean"
-                case int() | float():
-                    return "Number"
-                case str():
-                    try:
-                        float(value)
-                    except ValueError:
-                        return "Text"
-                    return None
-                case _:
-                    return "list" if isinstance(value, list) else "object"
-        case _:
-            return None
+            yield from comparison_faults(condition, types)
 
 
 def required_members(checked: Checked) -> Findings:

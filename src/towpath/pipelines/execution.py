@@ -92,16 +92,9 @@ def advance(plan: Plan, steps: Steps, now: datetime, situation: Situation) -> li
     """Return what has to be done next in an execution whose steps stand like this.
 
     The same arguments give the same decisions. A step whose JSON documents are not among those of the situation waits
-    for them; `wanted_documents` tells which they are.
+    for them; `Course.wanted` tells which they are.
     """
     return Course(Standings(plan, dict(steps)), now, situation).run()
-
-
-def wanted_documents(plan: Plan, steps: Steps, now: datetime, situation: Situation) -> list[str]:
-    """Return the S3 URIs of the JSON documents that steps about to start wait for."""
-    course = Course(Standings(plan, dict(steps)), now, situation)
-    course.run()
-    return list(course.wanted)
 
 
 def next_due(standings: Standings) -> datetime | None:

@@ -19,7 +19,7 @@ from towpath.pipelines.expressions import (
     StepValue,
     StepYield,
 )
-from towpath.pipelines.faults import Fault, InvalidDefinition, Place, item, member
+from towpath.pipelines.faults import Fault, InvalidDefinition, Place, member
 from towpath.pipelines.paths import Key, Member, follow
 from towpath.pipelines.steps import STEP_TYPES, StepType
 
@@ -264,11 +264,3 @@ def _locator(file: PropertyFile) -> Callable[[StepYield], str]:
         return f"{uri.rstrip('/')}/{file.file_path.lstrip('/')}"
 
     return locate
-
-
-def argument_place(step: Step, *path: str | int) -> Place:
-    """Return the place of something in the Arguments of a step."""
-    place = member(step.place, "Arguments")
-    for part in path:
-        place = item(place, part) if isinstance(part, int) else member(place, part)
-    return place

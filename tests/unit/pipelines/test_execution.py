@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from towpath.pipelines.definition import Trigger, parse
 from towpath.pipelines.execution import (
+    Course,
     Decision,
     Ended,
     EndStep,
@@ -21,7 +22,6 @@ from towpath.pipelines.execution import (
     Unreadable,
     advance,
     next_due,
-    wanted_documents,
 )
 from towpath.pipelines.graph import Plan, compile
 from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
@@ -253,7 +253,9 @@ def test_a_document_is_asked_for_before_the_step_that_reads_it_starts() -> None:
     score = {"Std:JsonGet": {"S3Uri": "s3://b/report.json", "Path": "answer"}}
     world = World(condition("If", outcome=score, then=[job("Yes")], otherwise=[]))
     assert world.finished is None
-    assert wanted_documents(world.plan, world.rows, START, Situation(**world.situation)) == ["s3://b/report.json"]
+    course = Course(Standings(world.plan, dict(world.rows)), START, Situation(**world.situation))
+    assert course.run() == []
+    assert list(course.wanted) == ["s3://b/report.json"]
     world.situation["documents"] = {"s3://b/report.json": {"answer": "yes"}}
     world.advance()
     assert world.running == ["Yes"]
