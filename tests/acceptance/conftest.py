@@ -1,5 +1,6 @@
 """Real servers: each started as a user starts it, in a home of its own, and ended with everything it started."""
 
+import json
 import os
 import subprocess
 import sys
@@ -34,10 +35,17 @@ class Machine:
 
     def towpath(self, *arguments: str, code: int = 0, cwd: Path = ROOT) -> str:
         """Run a command, check its exit code, and return what it printed."""
+        return "".join(self._run(arguments, code, cwd))
+
+    def json(self, *arguments: str) -> Any:
+        """Run a command with --json and return what it printed."""
+        return json.loads(self._run((*arguments, "--json"), 0, ROOT)[0])
+
+    def _run(self, arguments: tuple[str, ...], code: int, cwd: Path) -> tuple[str, str]:
         done = self.start(*arguments, cwd=cwd)
         out, error = done.communicate(timeout=300)
         assert done.returncode == code, f"{arguments} ended with {done.returncode}:\n{out}\n{error}"
-        return out + error
+        return out, error
 
     def start(self, *arguments: str, cwd: Path = ROOT, **options: Any) -> subprocess.Popen[str]:
         """Start a command."""
