@@ -4,9 +4,11 @@ import importlib.resources
 import logging
 import os
 import secrets
+import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from towpath.compute.interpreters import own_interpreter, probe
@@ -88,7 +90,6 @@ class Platform:
     backend: ProcessBackend
     engine: Engine
     application: ASGIApp
-    models: ServiceModels
 
     @classmethod
     def open(cls, home: HomeFolder, settings: Settings, *, url: str, clock: Clock | None = None) -> "Platform":
@@ -106,7 +107,7 @@ class Platform:
         swept = objects.sweep(lambda names: store.read(lambda transaction: transaction.objects.known_blobs(names)))
         if swept:
             logging.getLogger(__name__).info("removed %d blobs that an interrupted upload left behind", swept)
-        backend = ProcessBackend(home.jobs, home=home.path, sandbox=settings.sandbox)
+        backend = _backend(home, settings)
         images = image_map(settings)
         surroundings = Surroundings(
             home=store.home,
@@ -124,18 +125,20 @@ class Platform:
             "images": images,
             "surroundings": surroundings,
         }
+        endpoints = EndpointController(
+            store=store,
+            path_of=objects.path,
+            backend=backend,
+            routes=routes,
+            resolve=images.resolve,
+            ping=ping,
+            surroundings=surroundings,
+        )
+        endpoints.restore_routes()
         controllers: list[Controller[Any]] = [
             JobController(PROCESSING, **jobs, check_out=check_out_inputs),
             JobController(TRAINING, **jobs, check_out=check_out_inputs),
-            EndpointController(
-                store=store,
-                path_of=objects.path,
-                backend=backend,
-                routes=routes,
-                resolve=images.resolve,
-                ping=ping,
-                surroundings=surroundings,
-            ),
+            endpoints,
             ExecutionController(
                 store=store,
                 operations=operations,
@@ -151,6 +154,7 @@ class Platform:
             kinds=KINDS,
             threads=settings.engine_threads,
         )
+        invocations = Invocations(routes, store.home)
         gateway = Gateway(
             store=store,
             operations=operations,
@@ -161,13 +165,13 @@ class Platform:
             models=models,
             logs=log_operations(backend),
             s3=S3Service(store, objects, store.home),
-            invocations=Invocations(routes, store.home),
+            invocations=invocations,
+            on_shutdown=(invocations.close,),
         )
-        return cls(store=store, backend=backend, engine=engine, application=application(gateway), models=models)
+        return cls(store=store, backend=backend, engine=engine, application=application(gateway))
 
     def start(self) -> None:
         """Begin to work: adopt what runs, take up what was left."""
-        threading.Thread(target=self.models.preload, args=("sagemaker", "towpath"), daemon=True).start()
         self.engine.start()
         self.backend.watch(lambda key: self.engine.wake(Uid(key.partition("-")[0])))
 
@@ -188,11 +192,17 @@ class Platform:
 
 def stop_everything(home: HomeFolder, settings: Settings) -> list[str]:
     """Stop every job and model server of a home and end its runner host; return what ran. The caller holds its lock."""
-    backend = ProcessBackend(home.jobs, home=home.path, sandbox=settings.sandbox)
+    backend = _backend(home, settings)
     try:
         return _stop_all(backend)
     finally:
         backend.close()
+
+
+def _backend(home: HomeFolder, settings: Settings) -> ProcessBackend:
+    """Return the back end of this host; jobs can read this environment wherever it lies."""
+    needed = (sys.prefix, sys.base_prefix, str(Path(__file__).resolve().parent))
+    return ProcessBackend(home.jobs, home=home.path, sandbox=settings.sandbox, needed=needed)
 
 
 def _stop_all(backend: ProcessBackend) -> list[str]:

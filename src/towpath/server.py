@@ -127,12 +127,11 @@ def run(home: HomeFolder, settings: Settings, *, port: int | None, on_ready: Cal
                 platform.application,
                 http="httptools",
                 loop="uvloop",
-                lifespan="off",
+                lifespan="on",
                 access_log=False,
                 log_config=None,
                 server_header=False,
                 timeout_graceful_shutdown=10,
-                h11_max_incomplete_event_size=None,
             ),
             ready,
         )

@@ -14,6 +14,7 @@ from towpath.kernel.generic import with_sort
 from towpath.kernel.kinds import Kind
 from towpath.kernel.resource import Resource
 from towpath.store import SqlTransaction
+from towpath.store.codec import from_json, to_json
 from towpath.store.work import Lease
 
 R = TypeVar("R")
@@ -95,8 +96,11 @@ class Turns:
 
     def _written(self, transaction: SqlTransaction, current: Resource, decision: Decision) -> Resource:
         changes: dict[str, Any] = {}
-        if decision.state is not None and decision.state != current.state:
-            changes["state"] = decision.state
+        if decision.state is not None:
+            # As it will be read back: a state that only differs by Python's types (tuples, say) is no change.
+            state = from_json(to_json(decision.state))
+            if state != current.state:
+                changes["state"] = state
         if decision.status is not None and decision.status != current.status:
             changes["status"] = decision.status
         if current.observed_generation != current.generation:

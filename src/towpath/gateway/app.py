@@ -54,6 +54,8 @@ async def _live(gateway: Gateway, receive: Receive, send: Send) -> None:
             threading.Thread(target=gateway.models.preload, args=names, daemon=True, name="models").start()
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
+            for close in gateway.on_shutdown:
+                close()
             await send({"type": "lifespan.shutdown.complete"})
             return
 

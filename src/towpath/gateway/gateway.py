@@ -55,6 +55,7 @@ class Gateway:
     s3: S3 | None = None
     invocations: ASGIApp | None = None  #: gets `scope["towpath.caller"]`, a Caller
     limits: Limits = Limits()
+    on_shutdown: tuple[Callable[[], None], ...] = ()  #: called on the event loop when the HTTP server ends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

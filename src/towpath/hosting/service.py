@@ -85,7 +85,7 @@ def _container(asked: ModelSpec, request: Request) -> Container:
             f"Inference pipelines are not supported yet: Containers has {len(containers)} entries. Put the steps "
             "into one handler script, and give one container"
         )
-    raw = request.input.get("PrimaryContainer") or request.input["Containers"][0]
+    raw = request.input["PrimaryContainer"] if asked.primary_container is not None else request.input["Containers"][0]
     if raw.get("Mode", "SingleModel") != "SingleModel":
         raise Unsupported("Multi-model containers are not supported yet; create a model for each of them")
     return containers[0]
