@@ -3,12 +3,20 @@
 import io
 import json
 import tarfile
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from tests.acceptance.conftest import EXAMPLE, Machine, clients, wait_for_execution
+
+from towpath.app import KINDS
+from towpath.gateway import ServiceModels
+from towpath.kernel.generic import document
+from towpath.kernel.ports import Query
+from towpath.kernel.shapes import check, project
+from towpath.store import SqliteStore
 
 pytestmark = pytest.mark.acceptance
 
@@ -200,6 +208,37 @@ def upload(s3: Any, reviews: Path) -> None:
     s3.put_object(Bucket=BUCKET, Key="code/train/sourcedir.tar.gz", Body=code)
 
 
+def missing_members(machine: Machine) -> list[str]:
+    """Return what the API requires and the resources of the home leave empty, in every Describe and List answer."""
+    models = ServiceModels()
+    store = SqliteStore(machine.home.database)
+    found, seen = [], set()
+    try:
+        for kind in KINDS.values():
+            page = store.read(lambda transaction, kind=kind: transaction.resources.query(Query(kind=kind.noun)))  # type: ignore[misc]
+            for resource, operation in product(page.items, filter(None, (kind.describe, kind.listing))):
+                service = "towpath" if kind.noun.startswith("Dataset") else "sagemaker"
+                model: Any = models.operation(service, operation)
+                shape = model.output_shape
+                if operation == kind.listing:
+                    shape = shape.members[kind.list_member].member
+                seen.add(kind.noun)
+                shown = project(document(kind, resource), shape)
+                found += [f"{operation}: {fault}" for fault in check(shown, shape) if "must not be null" in str(fault)]
+    finally:
+        store.close()
+    assert seen >= {
+        "Pipeline",
+        "PipelineExecution",
+        "TrainingJob",
+        "ProcessingJob",
+        "ModelPackage",
+        "Endpoint",
+        "Model",
+    }
+    return found
+
+
 def test_boto3_takes_raw_reviews_to_an_answering_endpoint(machine: Machine, reviews: Path) -> None:
     machine.up()
     aws = clients(machine)
@@ -269,6 +308,7 @@ def test_boto3_takes_raw_reviews_to_an_answering_endpoint(machine: Machine, revi
     )
     assert json.loads(answer["Body"].read())["label"] == "positive"
 
+    assert missing_members(machine) == []
     sagemaker.delete_endpoint(EndpointName="boto3-reviews")
     sagemaker.get_waiter("endpoint_deleted").wait(EndpointName="boto3-reviews", WaiterConfig=soon)
     assert sagemaker.list_endpoints()["Endpoints"] == []

@@ -79,7 +79,12 @@ TRAINING_JOB = Kind(
     delete="DeleteTrainingJob",
     view=View(computed=_training_members, hidden=frozenset({RUN})),
     sort_by=COMMON_SORT,
-    filters=COMMON_FILTERS,
+    filters={
+        **COMMON_FILTERS,
+        # No job here has either, so that a list narrowed by them is empty.
+        "WarmPoolStatusEquals": ("WarmPoolStatus", "="),
+        "TrainingPlanArnEquals": ("TrainingPlanArn", "="),
+    },
     refuse_delete=refuse_running,
     controlled=True,
 )
