@@ -21,7 +21,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     port: int = 7400  #: first port to try; the next free one is taken when it is in use
     account: str = "000000000000"  #: account id of a new home, 12 digits
     region: str = "us-east-1"  #: region of a new home; AWS clients accept only real ones
-    sandbox: Literal["auto", "namespace", "bwrap", "paths"] = "auto"  #: how jobs are isolated: auto, namespace, bwrap or paths
+    sandbox: Literal["auto", "namespace", "bwrap", "paths"] = (
+        "auto"  #: how jobs are isolated: auto, namespace, bwrap or paths
+    )
     engine_threads: int = 4  #: resources that are looked at side by side
     lost_runner_restarts: int = 1  #: new attempts after a runner vanished
     log_level: str = "INFO"  #: of the server's own log

@@ -29,7 +29,7 @@ EXEMPT = {
     r"make (test|check)\b.*": "runs this very test",
     r"make test-text\b.*": "its own part of .ci/run",
     r"make lint\b.*": "its own part of .ci/run",
-    r"make demo": "the full demo needs torch; it is run by make test-text",
+    r"make demo( QUICK=1)?": "sets up an environment: tests/acceptance and tests/text run both in a clone",
     r"make (bench|bench-models|lock|clean|format)\b.*": "for developers: long, or changes the checkout",
     r"python examples/reviews/compare\.py.*": "about ten minutes of training; its parts are tested beside it",
     r"towpath up\b.*": "runs in the foreground until it is interrupted; tests/acceptance starts and interrupts it",

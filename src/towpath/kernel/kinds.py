@@ -1,7 +1,7 @@
 """The table of kinds: what distinguishes one kind of resource from another, as data.
 
-A kind's *view* says how the Describe and List documents come from spec and state. Where names agree, and they mostly do,
-the view is the projection on the operation's output shape; what differs is declared here.
+A kind's *view* says how the Describe and List documents come from spec and state. Where names agree, and they mostly
+do, the view is the projection on the operation's output shape; what differs is declared here.
 
 Documents hold timestamps as epoch seconds (numbers), which is how the JSON protocols of AWS carry them.
 """
