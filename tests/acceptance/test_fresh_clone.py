@@ -5,51 +5,14 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.acceptance.conftest import ROOT, Machine, clean_environment
+from tests.acceptance.conftest import Machine, make
 
 from towpath.home import HomeFolder
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
-
-
-@pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Return a fresh clone of this checkout, uncommitted changes included."""
-    folder = tmp_path_factory.mktemp("clone") / "towpath"
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--modified", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    )
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    yield folder
-    machine = Machine(HomeFolder(folder / ".towpath"))
-    machine.towpath("down", "--all")
-
-
-def make(folder: Path, *arguments: str, **environment: str) -> str:
-    """Run make in the clone and return what it printed."""
-    kept = {name: value for name, value in clean_environment().items() if name not in {"CI", "VIRTUAL_ENV"}}
-    done = subprocess.run(
-        ["make", *arguments],
-        cwd=folder,
-        env={**kept, **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=800,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 def test_one_command_takes_raw_reviews_to_answers_and_again(clone: Path) -> None:

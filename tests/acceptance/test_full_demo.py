@@ -5,15 +5,14 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.acceptance.conftest import Machine, make
 
-from tests.acceptance.conftest import Machine
-from tests.acceptance.test_fresh_clone import clone, make  # noqa: F401 - the fixture
 from towpath.home import HomeFolder
 
 pytestmark = [pytest.mark.text, pytest.mark.timeout(2400)]
 
 
-def test_reviews_become_a_fine_tuned_model_that_answers(clone: Path) -> None:  # noqa: F811 - the fixture
+def test_reviews_become_a_fine_tuned_model_that_answers(clone: Path) -> None:
     told = make(clone, "demo", CI="true")
     measured = re.search(r"^accuracy: (0\.\d+)$", told, re.M)
     assert measured is not None
