@@ -137,7 +137,7 @@ def _list_faults(value: Any, shape: "Shape", path: Path) -> Iterator[Fault]:
     if not isinstance(value, list):
         yield _wrong_type(value, "a list", path)
         return
-    yield from _length_faults(value, shape, path)
+    yield from length_faults(value, shape, path)
     for position, item in enumerate(value):
         yield from _faults(item, shape.member, (*path, position))
 
@@ -146,14 +146,15 @@ def _map_faults(value: Any, shape: "Shape", path: Path) -> Iterator[Fault]:
     if not isinstance(value, dict):
         yield _wrong_type(value, "a map", path)
         return
-    yield from _length_faults(value, shape, path)
+    yield from length_faults(value, shape, path)
     for key, item in value.items():
         for fault in _faults(key, shape.key, path):
             yield Fault(path=path, value=key, constraint=f"Map keys must satisfy constraint: [{fault.constraint}]")
         yield from _faults(item, shape.value, (*path, key))
 
 
-def _length_faults(value: Any, shape: "Shape", path: Path) -> Iterator[Fault]:
+def length_faults(value: Any, shape: "Shape", path: Path = ()) -> Iterator[Fault]:
+    """Yield what is wrong with the length of a text, a list or a map; what it holds is not looked at."""
     least, most = shape.metadata.get("min"), shape.metadata.get("max")
     secret = bool(shape.metadata.get("sensitive"))
     if least is not None and len(value) < least:
@@ -173,7 +174,7 @@ def _string_faults(value: Any, shape: "Shape", path: Path) -> Iterator[Fault]:
         constraint = f"Member must satisfy enum value set: [{', '.join(shape.enum)}]"
         yield Fault(path=path, value=value, secret=secret, constraint=constraint)
         return
-    faults = list(_length_faults(value, shape, path))
+    faults = list(length_faults(value, shape, path))
     yield from faults
     pattern = shape.metadata.get("pattern")
     # Only values of allowed length meet the pattern: that bounds what a hostile value can cost.

@@ -1,6 +1,6 @@
 """Whether the Arguments of a step would make a request that its Create operation takes."""
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Set, Sized
 from typing import TYPE_CHECKING, Any
 
 from towpath.kernel import shapes
@@ -37,13 +37,17 @@ def argument_faults(
             if not isinstance(value, list):
                 yield place, f"expected a list, found {describe(value)}"
                 return
+            yield from _length_faults(value, shape, place)
             for index, inner in enumerate(value):
                 yield from argument_faults(inner, shape.member, item(place, index))
         case "map":
             if not isinstance(value, dict):
                 yield place, f"expected an object, found {describe(value)}"
                 return
+            yield from _length_faults(value, shape, place)
             for name, inner in value.items():
+                for fault in shapes.check(name, shape.key):
+                    yield member(place, name), f"{describe(name)} is not allowed as a name: {fault.constraint}"
                 yield from argument_faults(inner, shape.value, member(place, name))
         case _:
             if isinstance(value, dict | list):
@@ -51,3 +55,8 @@ def argument_faults(
                 return
             for fault in shapes.check(shapes.coerce(value, shape), shape):
                 yield place, f"{describe(value)} is not allowed: {fault.constraint}"
+
+
+def _length_faults(value: Sized, shape: "Shape", place: Place) -> Iterator[tuple[Place, str]]:
+    for fault in shapes.length_faults(value, shape):
+        yield place, f"{len(value)} items are not allowed: {fault.constraint}"

@@ -439,6 +439,38 @@ SPOILT = [
         "Steps[0].Arguments.ProcessingInputs[0].S3Input.S3DataType",
         "the text 'Prefix' is not allowed: Member must satisfy enum value set: [ManifestFile, S3Prefix]",
     ),
+    Spoilt(
+        "arguments",
+        "v2_bert",
+        "Steps/0/Arguments/AppSpecification/ContainerArguments",
+        [],
+        "Steps[0].Arguments.AppSpecification.ContainerArguments",
+        "0 items are not allowed: Member must have length greater than or equal to 1",
+    ),
+    Spoilt(
+        "arguments",
+        "v2_bert",
+        "Steps/1/Arguments/InputDataConfig/0/ChannelName",
+        "my channel",
+        "Steps[1].Arguments.InputDataConfig[0].ChannelName",
+        "the text 'my channel' is not allowed: Member must satisfy regular expression pattern",
+    ),
+    Spoilt(
+        "arguments",
+        "v2_bert",
+        "Steps/0/Arguments/Environment",
+        {"not a name": "1"},
+        "Steps[0].Arguments.Environment['not a name']",
+        "the text 'not a name' is not allowed as a name: Member must satisfy regular expression pattern",
+    ),
+    Spoilt(
+        "arguments",
+        "v2_bert",
+        "Steps/1/Arguments/HyperParameters",
+        {str(number): "1" for number in range(101)},
+        "Steps[1].Arguments.HyperParameters",
+        "101 items are not allowed: Member must have length less than or equal to 100",
+    ),
 ]
 
 
