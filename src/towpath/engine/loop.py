@@ -15,7 +15,7 @@ from towpath.engine.turn import Turns, WritableStore
 from towpath.kernel.clock import Clock
 from towpath.kernel.decisions import Controller
 from towpath.kernel.kinds import Kind
-from towpath.kernel.resource import Uid
+from towpath.kernel.resource import Resource, Uid
 from towpath.store import SqlTransaction
 from towpath.store.work import Lease
 
@@ -49,9 +49,10 @@ class Engine:
         self._turns = Turns(store, clock, controllers, kinds)
         self._owner = uuid4().hex
         self._changed = threading.Condition()
-        self._woken: set[Uid] = set()
-        self._news = True
-        self._busy = 0
+        self._woken: set[Uid] = set()  #: to be scheduled with the next lease
+        self._due: set[Uid] = set()  #: scheduled by commits since they were last looked at
+        self._busy: set[Uid] = set()  #: turns under way
+        self._backlog = True  #: there may be more due than is known here
         self._stopping = False
         self._pool: ThreadPoolExecutor | None = None
         self._dispatcher: threading.Thread | None = None
@@ -92,7 +93,7 @@ class Engine:
             leases = self._lease(1)
             if not leases:
                 return taken
-            self._turns.take(leases[0])
+            self._turns.take(*leases[0])
         raise RuntimeError(f"work was still due after {turns} turns")
 
     def next_due(self) -> datetime | None:
@@ -102,35 +103,33 @@ class Engine:
     def _dispatch(self) -> None:
         while self._wait_for_work():
             with self._changed:
-                free = self._threads - self._busy
-                self._news = False
+                free = self._threads - len(self._busy)
             try:
-                leases = self._lease(free)
+                turns = self._lease(free)
             except Exception:
                 # The store says what is wrong (a full disk); a while later it may be well again.
                 logger.exception("leasing work failed")
                 with self._changed:
+                    self._backlog = True
                     self._changed.wait(1.0)
-                    self._news = True
                 continue
-            for lease in leases:
-                with self._changed:
-                    self._busy += 1
-                assert self._pool is not None
-                self._pool.submit(self._take, lease)
-            if len(leases) == free:
-                with self._changed:
-                    self._news = True  # there may be more than there were free threads
+            with self._changed:
+                self._backlog = len(turns) == free
+                self._busy.update(lease.uid for lease, _ in turns)
+            assert self._pool is not None
+            for lease, resource in turns:
+                self._pool.submit(self._take, lease, resource)
 
     def _wait_for_work(self) -> bool:
         """Wait until something may be due and a thread is free; False when the engine stops."""
         with self._changed:
             while not self._stopping:
-                if self._busy < self._threads and (self._news or self._woken):
-                    return True
-                if self._busy >= self._threads:
+                if len(self._busy) >= self._threads:
                     self._changed.wait()
                     continue
+                # What a running turn is about is looked at when the turn has ended.
+                if self._backlog or not (self._woken | self._due) <= self._busy:
+                    return True
                 due = self.next_due()
                 wait_s = LONGEST_WAIT_S if due is None else (due - self._clock.now()).total_seconds()
                 if wait_s <= 0:
@@ -138,15 +137,20 @@ class Engine:
                 self._changed.wait(min(wait_s, LONGEST_WAIT_S))
             return False
 
-    def _lease(self, limit: int) -> list[Lease]:
+    def _lease(self, limit: int) -> list[tuple[Lease, Resource | None]]:
+        """Take leases on what is due, each with its resource as it stands."""
         with self._changed:
-            woken, self._woken = self._woken, set()
+            woken = self._woken - self._busy
+            self._woken -= woken
+            self._due &= self._busy
 
-        def lease(transaction: SqlTransaction) -> list[Lease]:
+        def lease(transaction: SqlTransaction) -> list[tuple[Lease, Resource | None]]:
             for uid in woken:
                 transaction.work.schedule(uid, transaction.now)
             transaction.work.expire(transaction.now)
-            return transaction.work.lease(self._owner, transaction.now, LEASE_S, limit)
+            leases = transaction.work.lease(self._owner, transaction.now, LEASE_S, limit)
+            transaction.work.scheduled -= {lease.uid for lease in leases}
+            return [(lease, transaction.resources.get(lease.uid)) for lease in leases]
 
         try:
             return self._store.write(lease)
@@ -155,19 +159,18 @@ class Engine:
                 self._woken |= woken
             raise
 
-    def _take(self, lease: Lease) -> None:
+    def _take(self, lease: Lease, resource: Resource | None) -> None:
         try:
-            self._turns.take(lease)
+            self._turns.take(lease, resource)
         except Exception:
             # Giving the lease back failed too (the store is closed or full): it runs out by itself.
             logger.exception("the turn on %s could not be ended", lease.uid)
         finally:
             with self._changed:
-                self._busy -= 1
-                self._news = True
+                self._busy.discard(lease.uid)
                 self._changed.notify_all()
 
-    def _on_commit(self, _: set[Uid]) -> None:
+    def _on_commit(self, scheduled: set[Uid]) -> None:
         with self._changed:
-            self._news = True
+            self._due |= scheduled
             self._changed.notify_all()

@@ -47,10 +47,14 @@ class Turns:
         self._controllers = controllers
         self._kinds = kinds
 
-    def take(self, lease: Lease) -> None:
-        """Make the state of the leased resource follow its spec as far as that goes now, then give the lease back."""
+    def take(self, lease: Lease, resource: Resource | None) -> None:
+        """Make the state of the leased resource follow its spec as far as that goes now, then give the lease back.
+
+        Args:
+            resource: as it stood when the lease was taken; None when there is none of that uid.
+        """
         try:
-            self._follow(lease)
+            self._follow(lease, resource)
         except StaleRevision:
             # Somebody changed the resource, or took the lease, while we decided: the decision is void, look again.
             self._give_back(lease, self._clock.now(), failures=0)
@@ -60,9 +64,8 @@ class Turns:
             logger.exception("reconciling %s failed %d times in a row; next try in %g s", lease.uid, failures, delay)
             self._give_back(lease, self._clock.now() + timedelta(seconds=delay), failures=failures)
 
-    def _follow(self, lease: Lease) -> None:
+    def _follow(self, lease: Lease, resource: Resource | None) -> None:
         for _ in range(ROUNDS):
-            resource = self._store.read(lambda transaction: transaction.resources.get(lease.uid))
             controller = None if resource is None else self._controllers.get(resource.kind)
             if resource is None or controller is None or not resource.is_live:
                 self._store.write(lambda transaction: transaction.work.remove(lease.uid))
@@ -73,6 +76,7 @@ class Turns:
             if not decision.effects:
                 return
             controller.act(written, decision)
+            resource = self._store.read(lambda transaction: transaction.resources.get(lease.uid))
         self._give_back(lease, self._clock.now(), failures=0)
 
     def _commit(self, lease: Lease, controller: Controller[Any], resource: Resource, decision: Decision) -> Resource:

@@ -6,13 +6,18 @@ import os
 import selectors
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
 from towpath.runner import claim, wake
+from towpath.runner.folder import MANIFEST
 
 _log = logging.getLogger(__name__)
+
+#: How long news of progress may wait for more of it; the end of an attempt is told at once.
+PROGRESS_S = 0.05
 
 
 class Watcher:
@@ -31,7 +36,10 @@ class Watcher:
         self._jobs = jobs
         self._notify = notify
         self._selector = selectors.DefaultSelector()
-        self._runners: dict[str, int] = {}  #: process id descriptor by key; only the thread touches it
+        # Only the thread touches these three.
+        self._runners: dict[str, int] = {}  #: process id descriptor by key
+        self._progress: dict[str, float] = {}  #: when to tell of progress, monotonic seconds, by key
+        self._ended: set[str] = set()  #: watched attempts whose end was told; their runner's own end is no news
         self._asked: deque[tuple[str, int | None]] = deque()
         self._closing = False
         self._bell, self._rope = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -42,10 +50,11 @@ class Watcher:
         self._thread.start()
 
     def follow(self, key: str, runner: int | None = None) -> None:
-        """Tell of this attempt once now, and when its runner ends.
+        """Tell of this attempt's news, and when its runner ends.
 
         Args:
-            runner: process id of a runner that was started just now and may not have claimed the attempt yet.
+            runner: process id of a runner that was started just now and may not have claimed the attempt yet; without
+                it, the attempt is told of once now.
         """
         self._asked.append((key, runner))
         self._ring()
@@ -68,49 +77,74 @@ class Watcher:
 
     def _watch(self) -> None:
         while not self._closing:
-            news: dict[str, int | None] = {}  # in order, each once, with the runner if it was named
-            for event, _ in self._selector.select():
+            for event, _ in self._selector.select(self._patience()):
                 if event.fileobj is self._socket:
-                    self._receive(news)
+                    self._receive()
                 elif event.fileobj == self._bell:
                     with contextlib.suppress(BlockingIOError):
                         os.read(self._bell, 4096)
                     while self._asked:
                         key, runner = self._asked.popleft()
-                        news[key] = runner
+                        if not self._hold(key, runner) or runner is None:
+                            self._tell(key)
                 else:
-                    key = str(event.data)
-                    self._selector.unregister(event.fileobj)
-                    os.close(self._runners.pop(key))
-                    news[key] = None
-            for key, runner in news.items():
-                self._hold(key, runner)
-                self._tell(key)
+                    self._bury(str(event.data))
+            self._tell_progress()
 
-    def _receive(self, news: dict[str, int | None]) -> None:
+    def _patience(self) -> float | None:
+        """Return how long to wait for anything new, in seconds."""
+        return max(0.0, min(self._progress.values()) - time.monotonic()) if self._progress else None
+
+    def _receive(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while True:
-                news.setdefault(self._socket.recv(4096).decode("utf-8", "replace"), None)
+                key = self._socket.recv(4096).decode("utf-8", "replace")
+                self._hold(key, None)
+                if (self._jobs / key / MANIFEST).exists():
+                    self._progress.pop(key, None)
+                    if key in self._runners:
+                        self._ended.add(key)
+                    self._tell(key)
+                else:
+                    self._progress.setdefault(key, time.monotonic() + PROGRESS_S)
 
-    def _hold(self, key: str, started: int | None) -> None:
-        """Watch the runner of an attempt if it lives and is not watched yet."""
+    def _bury(self, key: str) -> None:
+        """Note that a runner has ended; that is news unless it had told of the attempt's end before."""
+        descriptor = self._runners.pop(key)
+        self._selector.unregister(descriptor)
+        os.close(descriptor)
+        self._progress.pop(key, None)
+        if key in self._ended:
+            self._ended.remove(key)
+        else:
+            self._tell(key)
+
+    def _tell_progress(self) -> None:
+        now = time.monotonic()
+        for key in [key for key, at in self._progress.items() if at <= now]:
+            del self._progress[key]
+            self._tell(key)
+
+    def _hold(self, key: str, started: int | None) -> bool:
+        """Watch the runner of an attempt if it lives and is not watched yet; return whether it is watched."""
         if key in self._runners:
-            return
+            return True
         state = claim.look(self._jobs / key)
         # One that was started just now is watched before it claims: if it dies until then, nothing else would tell.
         holder = state.holder if state.claimed else started
         if holder is None:
-            return
+            return False
         try:
             descriptor = os.pidfd_open(holder)
         except ProcessLookupError:
-            return  # it ended between the two calls, and whoever is told now sees that
+            return False  # it ended between the two calls, and whoever is told now sees that
         state = claim.look(self._jobs / key)
         if state.claimed and state.holder != holder:
             os.close(descriptor)  # the number may already belong to another process
-            return
+            return False
         self._runners[key] = descriptor
         self._selector.register(descriptor, selectors.EVENT_READ, key)
+        return True
 
     def _tell(self, key: str) -> None:
         try:
