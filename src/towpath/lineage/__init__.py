@@ -19,7 +19,7 @@ from towpath.lineage.model import (
     model_package_graph,
 )
 from towpath.lineage.query import downstream, operations, summary_of, upstream
-from towpath.lineage.record import artifact_at, record
+from towpath.lineage.record import artifact_at, artifact_of, record
 
 __all__ = [
     "Artifact",
@@ -34,6 +34,7 @@ __all__ = [
     "artifact",
     "artifact_at",
     "artifact_graph",
+    "artifact_of",
     "downstream",
     "endpoint_graph",
     "environment_graph",

@@ -153,7 +153,12 @@ class JobFacts(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def id(self) -> str:
         """The node's id."""
-        return f"job:{self.uid}"
+        return job_id(self.uid)
+
+
+def job_id(uid: Uid) -> str:
+    """Return the id of a job's node."""
+    return f"job:{uid}"
 
 
 def environment_graph(environment: EnvironmentFacts) -> Graph:

@@ -3,7 +3,8 @@
 from towpath.kernel.errors import Invalid
 from towpath.kernel.objects import ObjectRef, ObjectRows, parse_s3_uri
 from towpath.kernel.ports import Transaction
-from towpath.lineage.model import Artifact, Graph, artifact
+from towpath.kernel.resource import Uid
+from towpath.lineage.model import Artifact, Association, Graph, artifact, job_id
 
 
 def record(transaction: Transaction, graph: Graph) -> None:
@@ -24,3 +25,11 @@ def artifact_at(rows: ObjectRows, uri: str, *, role: str = "data", name: str = "
     if version is None or version.is_delete_marker:
         return None
     return artifact(version, role=role, name=name)
+
+
+def artifact_of(transaction: Transaction, job: Uid, uri: str) -> Artifact | None:
+    """Return the version of the object at an `s3://` URI that a job wrote, None when it wrote none or it is gone."""
+    bucket, key = parse_s3_uri(uri)
+    made = (job_id(job), Association.PRODUCED.value)
+    versions = (artifact(version) for version in transaction.objects.versions(bucket, key) if version.blob is not None)
+    return next((found for found in versions if made in transaction.lineage.edges_into(found.id)), None)

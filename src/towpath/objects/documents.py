@@ -6,6 +6,8 @@ from typing import Any
 from towpath.kernel.errors import Invalid
 from towpath.kernel.objects import ObjectRef, ObjectStore, ObjectVersion, parse_s3_uri
 from towpath.kernel.ports import Store
+from towpath.kernel.resource import Uid
+from towpath.lineage import artifact_of
 
 LARGEST = 16 * 1024 * 1024  #: bytes; what is read whole is held in memory
 
@@ -14,19 +16,28 @@ class StoredDocuments:
     """Implements `pipelines.ports.Documents`: JSON documents by URI."""
 
     def __init__(self, store: Store, objects: ObjectStore) -> None:
+        self._store = store
         self._texts = StoredTexts(store, objects)
 
-    def read(self, uri: str) -> Any:
-        """Return the JSON document at `uri`, in its latest version.
+    def read(self, uri: str, *, written_by: Uid | None) -> Any:
+        """Return the JSON document at `uri`, in the version that the job `written_by` wrote, or in the latest one.
 
         Raises:
             Invalid: there is no such object, it is too large, or it does not hold JSON.
         """
         bucket, key = parse_s3_uri(uri)
+        version_id = None if written_by is None else self._version_of(uri, written_by)
         try:
-            return json.loads(self._texts.read(bucket, key, None))
+            return json.loads(self._texts.read(bucket, key, version_id))
         except json.JSONDecodeError as error:
             raise Invalid(f"{uri} does not hold JSON: {error}") from error
+
+    def _version_of(self, uri: str, job: Uid) -> str:
+        found = self._store.read(lambda transaction: artifact_of(transaction, job, uri))
+        if found is None:
+            # What lies there now may be the work of another execution, and would decide for this one.
+            raise Invalid(f"There is no object {uri} that the step's own job wrote")
+        return found.version_id
 
 
 class StoredTexts:

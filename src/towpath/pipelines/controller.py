@@ -35,6 +35,7 @@ from towpath.pipelines.execution import (
     after_failure,
     next_due,
 )
+from towpath.pipelines.expressions import DocumentRef
 from towpath.pipelines.graph import Node
 from towpath.pipelines.kinds import PIPELINE_EXECUTION, TURN
 from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
@@ -142,7 +143,7 @@ class ExecutionController:
 
     def _with_documents(self, resource: Resource, standings: Standings, situation: Situation) -> Situation:
         # A document may show that another one is needed (a condition in the branch that a condition takes).
-        found: dict[str, Any] = {}
+        found: dict[DocumentRef, Any] = {}
         # What is wanted does not depend on the time, but for steps that are due again: take them as due.
         at = next_due(standings) or resource.modified_at
         while True:
@@ -150,12 +151,13 @@ class ExecutionController:
             course.run()
             if not course.wanted:
                 return situation
-            found |= {uri: self._read(uri) for uri in course.wanted}
+            found |= {ref: self._read(ref, standings) for ref in course.wanted}
             situation = with_documents(situation, documents=dict(found))
 
-    def _read(self, uri: str) -> Any:
+    def _read(self, ref: DocumentRef, standings: Standings) -> Any:
+        writer = None if ref.step is None else standings.rows[ref.step].resource
         try:
-            return self._documents.read(uri)
+            return self._documents.read(ref.uri, written_by=writer)
         except Invalid as error:
             return Unreadable(error.message)
 

@@ -15,7 +15,15 @@ from towpath.kernel.errors import Invalid
 from towpath.kernel.resource import Document
 from towpath.pipelines import retry
 from towpath.pipelines.conditions import holds
-from towpath.pipelines.expressions import EvaluationError, Scope, StepYield, as_text, evaluate, source_uri
+from towpath.pipelines.expressions import (
+    DocumentRef,
+    EvaluationError,
+    Scope,
+    StepYield,
+    as_text,
+    document_ref,
+    evaluate,
+)
 from towpath.pipelines.graph import Node, Plan
 from towpath.pipelines.model import ExecutionStatus, StepRow, StepStatus
 from towpath.pipelines.ports import NoShapes, Shapes
@@ -82,7 +90,7 @@ class Situation:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)  #: execution variables that do not change
     ended: Mapping[str, Ended] = field(default_factory=dict)  #: step -> what its running attempt ended with
-    documents: Mapping[str, Any] = field(default_factory=dict)  #: S3 URI -> JSON document, or `Unreadable`
+    documents: Mapping[DocumentRef, Any] = field(default_factory=dict)  #: JSON documents, or `Unreadable`
     stopping: bool = False
     max_parallel: int | None = None  #: steps that may run at one time
     shapes: Shapes = field(default_factory=NoShapes)
@@ -137,8 +145,8 @@ class _Yields(Mapping[str, StepYield]):
 
 
 class Course:
-    """One run of decisions. The standings that it is given follow what it decides, and `wanted` collects the URIs of
-    JSON documents that steps about to start wait for."""
+    """One run of decisions. The standings that it is given follow what it decides, and `wanted` collects the JSON
+    documents that steps about to start wait for."""
 
     def __init__(self, standings: Standings, now: datetime, situation: Situation) -> None:
         self.plan = standings.plan
@@ -147,7 +155,7 @@ class Course:
         self.now = now
         self.situation = situation
         self.decisions: list[Decision] = []
-        self.wanted: dict[str, None] = {}
+        self.wanted: dict[DocumentRef, None] = {}
 
     def run(self) -> list[Decision]:
         """Return what has to be done next."""
@@ -303,8 +311,8 @@ class Course:
         config = {section: evaluate(expression, bare) for section, expression in self.plan.config.items()}
         return with_config(bare, config=config)
 
-    def _document(self, uri: str) -> Any:
-        found = self.situation.documents.get(uri, Unreadable(f"{uri} was not read"))
+    def _document(self, ref: DocumentRef) -> Any:
+        found = self.situation.documents.get(ref, Unreadable(f"{ref.uri} was not read"))
         if isinstance(found, Unreadable):
             raise Invalid(found.reason)
         return found
@@ -316,11 +324,11 @@ class Course:
         missing = False
         for get in node.documents:
             try:
-                uri = source_uri(get.source, self._scope(node, row))
+                ref = document_ref(get.source, self._scope(node, row))
             except Invalid:
                 continue  # the step begins, and fails with this very error in its place
-            if uri not in self.situation.documents:
-                self.wanted[uri] = None
+            if ref not in self.situation.documents:
+                self.wanted[ref] = None
                 missing = True
         return not missing
 

@@ -344,8 +344,15 @@ class EvaluationError(Invalid):
         super().__init__(f"{place}: {message}")
 
 
-def _no_document(source: str) -> Any:
-    raise Invalid(f"the document {source} is not at hand")
+class DocumentRef(msgspec.Struct, frozen=True):
+    """A JSON document that an expression reads."""
+
+    uri: str  #: s3://bucket/key
+    step: str | None = None  #: the step whose job wrote the version that is meant; None: the latest version
+
+
+def _no_document(source: DocumentRef) -> Any:
+    raise Invalid(f"the document {source.uri} is not at hand")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -358,7 +365,7 @@ class Scope:
     yields: Mapping[str, StepYield] = field(default_factory=dict)
     property_files: Mapping[tuple[str, str], Callable[[StepYield], str]] = field(default_factory=dict)
     #: (step, property file) -> function from the step's yield to the S3 URI of the file
-    document: Callable[[str], Any] = _no_document  #: JSON document at an S3 URI; raises Invalid when it cannot be read
+    document: Callable[[DocumentRef], Any] = _no_document  #: raises Invalid when it cannot be read
     item: Any = None  #: the current item of a ForEach
     round: Mapping[str, StepYield] = field(default_factory=dict)  #: what the steps of the round at hand yielded
     rounds: Mapping[str, list[dict[str, StepYield]]] = field(default_factory=dict)  #: ForEach step -> its rounds
@@ -392,7 +399,7 @@ def evaluate(expression: Expression, scope: Scope) -> Any:
     try:
         match expression:
             case JsonGet(source, path):
-                return follow(scope.document(source_uri(source, scope)), path)
+                return follow(scope.document(document_ref(source, scope)), path)
             case ParameterValue(name):
                 return _lookup(scope.parameters, name, "parameter")
             case ExecutionVariable(name):
@@ -420,8 +427,8 @@ def evaluate(expression: Expression, scope: Scope) -> Any:
         raise EvaluationError(expression.place, error.message) from error
 
 
-def source_uri(source: Expression, scope: Scope) -> str:
-    """Return the S3 URI of the document that a JsonGet reads.
+def document_ref(source: Expression, scope: Scope) -> DocumentRef:
+    """Return which document a JsonGet reads: a property file as its step wrote it, what lies at an S3 URI as it is now.
 
     Raises:
         Invalid: what the URI depends on is not there, or it gives no text.
@@ -430,11 +437,11 @@ def source_uri(source: Expression, scope: Scope) -> str:
         locate = scope.property_files.get((source.step, source.name))
         if locate is None:
             raise EvaluationError(source.place, f"step {source.step!r} declares no property file {source.name!r}")
-        return locate(_lookup(scope.yields, source.step, "ended step"))
+        return DocumentRef(locate(_lookup(scope.yields, source.step, "ended step")), source.step)
     uri = evaluate(source, scope)
     if not isinstance(uri, str):
         raise Invalid(f"S3Uri is {describe(uri)}; expected a text")
-    return uri
+    return DocumentRef(uri)
 
 
 def _lookup(values: Mapping[str, Any], name: str, noun: str) -> Any:

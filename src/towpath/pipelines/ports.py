@@ -59,9 +59,11 @@ class Transaction(KernelTransaction, Protocol):
 class Documents(Protocol):
     """Reads JSON documents from S3."""
 
-    def read(self, uri: str) -> Any:
+    def read(self, uri: str, *, written_by: Uid | None) -> Any:
         """Return the JSON document at an S3 URI.
 
+        Args:
+            written_by: the job whose version is meant, whatever was written there since; None: the latest version.
         Raises:
             Invalid: there is no such object, or it does not hold JSON; the message says which.
         """

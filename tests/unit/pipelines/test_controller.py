@@ -14,7 +14,7 @@ from towpath.kernel.errors import Conflict, Invalid, NotFound, TowpathError, Una
 from towpath.kernel.kinds import Kind
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.principals import Caller
-from towpath.kernel.resource import Document, Resource
+from towpath.kernel.resource import Document, Resource, Uid
 from towpath.pipelines.controller import EXECUTION_EVENT, STEP_EVENT, ExecutionController
 from towpath.pipelines.definition import Step
 from towpath.pipelines.kinds import KINDS
@@ -71,8 +71,10 @@ class Reports:
 
     def __init__(self) -> None:
         self.documents: dict[str, Any] = {}
+        self.writers: dict[str, Uid | None] = {}  #: whose version was asked for last
 
-    def read(self, uri: str) -> Any:
+    def read(self, uri: str, *, written_by: Uid | None) -> Any:
+        self.writers[uri] = written_by
         if uri not in self.documents:
             raise Invalid(f"There is no object {uri}")
         return self.documents[uri]
@@ -242,6 +244,11 @@ def test_a_report_that_was_not_written_is_named_with_the_place_that_reads_it(
     assert platform.execution(arn)["FailureReason"] == (
         "Step 'Accuracy' failed: Steps[3].Arguments.Conditions[0].LeftValue.Std:JsonGet: There is no object " + REPORT
     )
+
+
+def test_a_property_file_is_read_as_the_job_of_its_step_wrote_it(platform: Platform, golden: Golden) -> None:
+    arn = run_to_the_condition(platform, golden, 0.8)
+    assert platform.reports.writers == {REPORT: platform.child(arn, "Evaluation").uid}
 
 
 def test_what_a_step_yielded_is_frozen_when_it_ends(platform: Platform, golden: Golden) -> None:

@@ -23,6 +23,7 @@ from towpath.pipelines.execution import (
     advance,
     next_due,
 )
+from towpath.pipelines.expressions import DocumentRef
 from towpath.pipelines.graph import Plan, compile
 from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
 from towpath.pipelines.ports import Shapes
@@ -255,15 +256,15 @@ def test_a_document_is_asked_for_before_the_step_that_reads_it_starts() -> None:
     assert world.finished is None
     course = Course(Standings(world.plan, dict(world.rows)), START, Situation(**world.situation))
     assert course.run() == []
-    assert list(course.wanted) == ["s3://b/report.json"]
-    world.situation["documents"] = {"s3://b/report.json": {"answer": "yes"}}
+    assert list(course.wanted) == [DocumentRef("s3://b/report.json")]
+    world.situation["documents"] = {DocumentRef("s3://b/report.json"): {"answer": "yes"}}
     world.advance()
     assert world.running == ["Yes"]
 
 
 def test_a_document_that_cannot_be_read_fails_the_step_that_reads_it() -> None:
     score = {"Std:JsonGet": {"S3Uri": "s3://b/report.json", "Path": "answer"}}
-    unreadable = {"s3://b/report.json": Unreadable("there is no object s3://b/report.json")}
+    unreadable = {DocumentRef("s3://b/report.json"): Unreadable("there is no object s3://b/report.json")}
     world = World(condition("If", outcome=score, then=[], otherwise=[]), documents=unreadable)
     assert world.finished is not None
     assert world.finished.failure_reason == (

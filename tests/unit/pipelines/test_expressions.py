@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from towpath.kernel.errors import Invalid
 from towpath.pipelines.expressions import (
     CurrentItem,
+    DocumentRef,
     EvaluationError,
     IterationOutputs,
     PropertyFileValue,
@@ -125,15 +126,15 @@ SCOPE = Scope(
     config={"PipelineExperimentConfig": {"TrialName": "t"}},
     yields={"P": PROCESSED},
     property_files={("P", "Report"): lambda yielded: "s3://b/report.json"},
-    document=lambda uri: DOCUMENTS[uri],
+    document=lambda ref: DOCUMENTS[ref],
     item={"a": {"b": 5}},
     round={"Body": StepYield(document={"X": 1})},
     rounds={"Each": [{"Body": StepYield(document={"X": 8})}, {"Body": StepYield(document={"X": 9})}]},
     selected={"Each": StepYield(document={"X": 9})},
 )
-DOCUMENTS: dict[str, Any] = {
-    "s3://b/report.json": {"metrics": {"acc": [0.5, 0.7]}},
-    "s3://b/train/results.json": {"Result": {"a": 1}},
+DOCUMENTS: dict[DocumentRef, Any] = {
+    DocumentRef("s3://b/report.json", "P"): {"metrics": {"acc": [0.5, 0.7]}},
+    DocumentRef("s3://b/train/results.json"): {"Result": {"a": 1}},
 }
 
 
