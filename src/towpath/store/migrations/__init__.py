@@ -1,5 +1,6 @@
 """Raises the schema of a store to this release's. Alembic is imported only when there is something to do."""
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -9,6 +10,7 @@ from sqlalchemy import Engine, inspect, text
 from towpath.kernel.errors import Invalid
 
 HEAD = "0001"  #: the newest revision under versions/
+SCRIPTS = Path(__file__).parent  #: the folder of versions/
 
 
 def current(engine: Engine) -> str | None:
@@ -19,35 +21,52 @@ def current(engine: Engine) -> str | None:
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
 
 
-def upgrade(engine: Engine, path: Path) -> None:
-    """Bring the store to HEAD; a file that holds data is copied to `<name>.before-<revision>` first.
+def upgrade(engine: Engine, path: Path, *, head: str = HEAD, scripts: Path = SCRIPTS) -> None:
+    """Bring the store to `head`; a file that holds data is copied to `<name>.before-<revision>` first.
 
+    Args:
+        head: the newest revision under `scripts`; as an argument for the tests of releases that are still to come.
     Raises:
         Invalid: the store's revision is not one that this release knows.
     """
     stands_at = current(engine)
-    if stands_at == HEAD:
+    if stands_at == head:
         return
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
+    # A percent sign in the path would be read as the beginning of a variable.
+    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if stands_at is not None and stands_at not in known:
         raise Invalid(
-            f"The store {path} stands at schema {stands_at}, which this release (schema {HEAD}) does not know: it was "
+            f"The store {path} stands at schema {stands_at}, which this release (schema {head}) does not know: it was "
             "written by a newer release. Use that release, or restore a backup."
         )
     if stands_at is not None:
-        _copy(path, path.with_name(f"{path.name}.before-{HEAD}"))
+        copy(path, path.with_name(f"{path.name}.before-{head}"))
     with engine.connect().execution_options(writes=True) as connection, connection.begin():
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, head)
 
 
-def _copy(path: Path, to: Path) -> None:
-    """Copy a store, its write-ahead log included, to a file of its own."""
-    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(to)) as target:
+def copy(path: Path, to: Path) -> None:
+    """Copy a store as it stands at one moment, also while it is in use, to a file of its own that only its owner reads.
+
+    A copy that was interrupted is begun anew; the file appears under its name when it is whole.
+    """
+    fresh = to.with_name(f"{to.name}.new")
+    fresh.unlink(missing_ok=True)
+    os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(fresh)) as target:
         source.backup(target)
+        # A file of its own: without this mark it would ask for a write-ahead log beside it.
+        target.execute("PRAGMA journal_mode=DELETE")
+    descriptor = os.open(fresh, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    fresh.replace(to)
