@@ -120,7 +120,7 @@ def check_outs_of(
     events = [event for event in transaction.events.of(dataset.uid) if event.type == CHECK_OUT]
     if version is not None:
         events = [event for event in events if event.detail["version"] == version]
-    end = len(events) if token is None else int(token) if token.isascii() and token.isdigit() else -1
+    end = len(events) if token is None else int(token[:10]) if token.isascii() and token.isdigit() else -1
     if not 0 <= end <= len(events):
         raise Invalid(f"NextToken {token!r} is not one that this server gave out")
     start = max(end - limit, 0)

@@ -325,8 +325,8 @@ def list_pipeline_parameters(transaction: Transaction, request: Request) -> Docu
 
 def _page(items: list[Any], asked: Document) -> tuple[list[Any], str | None]:
     token = asked.get("NextToken") or "0"
-    if not token.isdecimal():
-        raise Invalid(f"{token!r} is not a token of an earlier page", code="ValidationException")
+    if not (token.isascii() and token.isdecimal() and len(token) < 10):
+        raise Invalid(f"{token[:40]!r} is not a token of an earlier page", code="ValidationException")
     start, count = int(token), min(int(asked.get("MaxResults") or 100), 100)
     return items[start : start + count], str(start + count) if start + count < len(items) else None
 

@@ -533,6 +533,9 @@ def test_the_parameters_of_an_execution_are_listed_with_their_values(platform: P
     values = {parameter["Name"]: parameter["Value"] for parameter in listed}
     assert values["Epochs"] == "3"
     assert values["MinAccuracy"] == "0.2"
+    for token in ("x", "-1", "²", "9" * 5000):
+        with pytest.raises(Invalid, match="token"):
+            platform.call("ListPipelineParametersForExecution", PipelineExecutionArn=arn, NextToken=token)
 
 
 def test_an_update_leaves_running_executions_alone(platform: Platform, golden: Golden) -> None:

@@ -17,6 +17,7 @@ from towpath.kernel.objects import StoredBlob
 _LINE_LIMIT = 8192  #: bytes; a chunk header or a trailer is far shorter
 _HASH = re.compile("[0-9a-f]{64}")
 _CHUNK_HEADER = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;.*)?")
+_MOST_DIGITS = 19  #: of a length in bytes
 _SMALL_BODY = 4 << 20  #: bytes; 10,000 parts of a multipart upload with their checksums take about 2 MB
 
 
@@ -93,8 +94,7 @@ class VerifiedBody:
         self._sha256 = content_hash if _HASH.fullmatch(content_hash) else None
         self._md5 = _decoded(headers["content-md5"], 16) if "content-md5" in headers else None
         encoded = content_hash.startswith("STREAMING-") or "aws-chunked" in _encodings(headers)
-        length = headers.get("x-amz-decoded-content-length" if encoded else "content-length")
-        self._length = None if length is None or not length.isdigit() else int(length)
+        self._length = _length(headers, "x-amz-decoded-content-length" if encoded else "content-length")
         self._chunked = ChunkedBody(chunks) if encoded else None
         self._chunks: Iterable[bytes] = self._chunked if self._chunked is not None else chunks
         self._declared = {
@@ -193,6 +193,15 @@ def content_encoding(headers: Mapping[str, str]) -> str | None:
 
 def _encodings(headers: Mapping[str, str]) -> list[str]:
     return [name.strip() for name in headers.get("content-encoding", "").split(",") if name.strip()]
+
+
+def _length(headers: Mapping[str, str], name: str) -> int | None:
+    text = headers.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit()) or len(text) > _MOST_DIGITS:
+        raise S3Error("InvalidArgument", f"{name} is {text[:40]!r}; expected a number of bytes.")
+    return int(text)
 
 
 def _decoded(value: str, size: int) -> bytes:

@@ -12,6 +12,7 @@ from towpath.gateway.services.s3.model import S3Error
 from towpath.kernel.objects import ObjectVersion
 
 _RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)", re.ASCII)
+_MOST_DIGITS = 20
 
 
 def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
@@ -25,7 +26,8 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
     found = _RANGE.fullmatch(header.strip()) if header is not None else None
     if found is None or found[1] == found[2] == "":
         return None
-    first, last = found[1], found[2]
+    # Python refuses to read thousands of digits, and no object has a size of more than nineteen.
+    first, last = (digits if len(digits) < _MOST_DIGITS else "9" * _MOST_DIGITS for digits in found.groups())
     if first == "":
         start, end = max(size - int(last), 0), size
     else:
@@ -86,9 +88,9 @@ def _date(value: str | None) -> datetime | None:
         return None
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 def _failed(name: str, value: str, version: ObjectVersion) -> S3Error:

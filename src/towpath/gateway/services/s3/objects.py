@@ -1,6 +1,7 @@
 """Operations on single objects."""
 
 import base64
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -28,6 +29,7 @@ _KEY_LIMIT = 1024  #: bytes
 _METADATA_LIMIT = 2048  #: bytes, names and values together
 _DELETED_AT_MOST = 1000  #: keys of one DeleteObjects
 _META = "x-amz-meta-"
+_HEADER_TEXT = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
 _DEFAULT_TYPE = "binary/octet-stream"
 #: Headers kept with an object and given back with it; among the metadata their names begin with a colon.
 _KEPT_HEADERS = ("cache-control", "content-disposition", "content-encoding", "content-language", "expires")
@@ -176,7 +178,7 @@ def delete_objects(context: Context, request: S3Request) -> S3Response:
     """Carry out DeleteObjects: each key by itself, so that what cannot be deleted keeps nothing else from it."""
     body = small_body(request.body, request.headers)
     document = from_xml(body, root="Delete", lists=frozenset({"Object"}))
-    wanted = [item for item in document.get("Object", []) if isinstance(item, dict) and item.get("Key")]
+    wanted = [item for item in document.get("Object", []) if _names_an_object(item)]
     if not 1 <= len(wanted) <= _DELETED_AT_MOST or len(wanted) != len(document["Object"]):
         raise S3Error("MalformedXML", f"Expected 1 to {_DELETED_AT_MOST} elements Object, each with a Key.")
 
@@ -332,10 +334,22 @@ def _headers_of(version: ObjectVersion) -> dict[str, str]:
     }
 
 
+def _names_an_object(item: object) -> bool:
+    """Return whether an element of DeleteObjects holds a key, and at most a version, as text."""
+    if not isinstance(item, dict):
+        return False
+    key, version_id = item.get("Key"), item.get("VersionId", "")
+    return isinstance(key, str) and bool(key) and isinstance(version_id, str)
+
+
 def _overridden(request: S3Request) -> dict[str, str]:
     """Return the headers that the query asks to answer with instead of the object's own."""
     names = ("content-type", *_KEPT_HEADERS)
     values = {name: request.parameter(f"response-{name}") for name in names}
+    for name, value in values.items():
+        # A line end would let whoever made the link write headers of his own into our answer.
+        if value is not None and not _HEADER_TEXT.fullmatch(value):
+            raise S3Error("InvalidArgument", f"response-{name} is {value[:80]!r}, which no header can hold.")
     return {name: value for name, value in values.items() if value is not None}
 
 

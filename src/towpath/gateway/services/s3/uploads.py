@@ -207,7 +207,7 @@ def _listed_parts(document: dict[str, object]) -> list[tuple[int, str]]:
     listed: list[tuple[int, str]] = []
     for part in parts if isinstance(parts, list) else []:
         number = part.get("PartNumber", "") if isinstance(part, dict) else ""
-        if not (number.isascii() and number.isdigit()) or "ETag" not in part:
+        if not (isinstance(number, str) and number.isascii() and number.isdigit()) or "ETag" not in part:
             raise S3Error("MalformedXML", "Each Part needs a PartNumber and an ETag.")
         listed.append((int(number[:9]), str(part["ETag"]).strip('"')))
     if not listed:
