@@ -30,7 +30,7 @@ from towpath.lineage import (
     EnvironmentFacts,
     Graph,
     JobFacts,
-    artifact_graph,
+    datasets_graph,
     environment_graph,
     job_graph,
     record,
@@ -400,12 +400,12 @@ class JobController:
         transaction.objects.put(version)
 
     def _read(self, transaction: Transaction, resource: Resource, inputs: tuple[PinnedInput, ...]) -> None:
-        """Record which dataset versions a job was given; their files say so in the lineage from then on."""
+        """Record which dataset versions a job was given."""
         given = {item.ref: artifact for pinned in inputs for item, artifact in _artifacts(pinned)}
         uses = self._check_out(transaction, given, principal=resource.created_by, reader=resource.arn)
-        for use in uses:
-            files = (replace(given[ref], dataset=use.name) for ref in use.refs)
-            record(transaction, artifact_graph(files))
+        files = [replace(given[ref], dataset=use.name) for use in uses for ref in use.refs]
+        if files:
+            record(transaction, datasets_graph(resource.uid, files))
 
     def act(self, resource: Resource, decision: Decision) -> None:
         """Start or stop the attempt on the back end, which answers a repeat with what it did before."""

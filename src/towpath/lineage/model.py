@@ -69,7 +69,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     role: str = "data"  #: "data", "code", "model", "checkpoint", "evaluation", …
     name: str = ""  #: of the channel, input or output that it belonged to
-    dataset: str | None = None  #: NAME/VERSION of the dataset version that holds it, when known
+    dataset: str | None = None  #: NAME/VERSION of the dataset version that it was read as, when known
 
     @property
     def uri(self) -> str:
@@ -107,13 +107,9 @@ class CodeFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def id(self) -> str:
-        """The node's id: the same code has the same one."""
-        if self.commit is not None and not self.dirty:
-            return f"code:git:{self.commit}"
-        if self.tree is not None:
-            return f"code:tree:{self.tree}"
-        digests = "\n".join(sorted(entry.rpartition(" ")[2] for entry in self.objects))
-        return f"code:objects:{hashlib.sha256(digests.encode()).hexdigest()}"
+        """The node's id. Jobs share the node only where all that is known of their code is the same: the steps of one
+        commit run different files, and one tree may be part of many commits."""
+        return f"code:{hashlib.sha256(msgspec.json.encode(self)).hexdigest()}"
 
 
 class EnvironmentFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,20 +167,18 @@ def environment_graph(environment: EnvironmentFacts) -> Graph:
     return Graph((Node(environment.id, NodeType.ENVIRONMENT, properties),))
 
 
-def artifact_graph(artifacts: Iterable[Artifact]) -> Graph:
-    """Return the nodes of artifacts, for something that is known of them before anybody used them."""
-    return Graph(tuple(map(_artifact_node, artifacts)))
+def datasets_graph(job: Uid, read: Iterable[Artifact]) -> Graph:
+    """Return what is known when a job is given its inputs: the dataset versions that it reads."""
+    return Graph((Node(job_id(job), NodeType.JOB, {"datasets": _datasets(read)}),))
+
+
+def _datasets(read: Iterable[Artifact]) -> Document:
+    # A file may be part of many versions of a dataset: which one it was read as is a property of the use.
+    return {item.id: item.dataset for item in read if item.dataset is not None}
 
 
 def _artifact_node(item: Artifact) -> Node:
-    properties: Document = {
-        "uri": item.uri,
-        "version_id": item.version_id,
-        "sha256": item.sha256,
-        "size": item.size,
-    }
-    if item.dataset is not None:
-        properties["dataset"] = item.dataset
+    properties = {"uri": item.uri, "version_id": item.version_id, "sha256": item.sha256, "size": item.size}
     return Node(item.id, NodeType.ARTIFACT, properties)
 
 
@@ -216,6 +210,7 @@ def job_graph(
             "started_at": job.started_at,
             "ended_at": job.ended_at,
             "packs_only": job.packs_only or None,
+            "datasets": _datasets(read),
             # What an artifact was to this job is a property of the use, and one artifact has many uses.
             "inputs": {item.id: {"name": item.name, "role": item.role} for item in read},
             "outputs": {item.id: {"name": item.name, "role": item.role} for item in written},

@@ -140,12 +140,12 @@ def _job(found: Found) -> Document:
 
 def _data(rows: LineageRows, job: Found) -> list[Document]:
     """Return the data that a job read, by channel and dataset."""
-    uses = job.properties.get("inputs", {})
+    uses, datasets = job.properties.get("inputs", {}), job.properties.get("datasets", {})
     groups: dict[tuple[str, str], list[Found]] = {}
     for item in _direct(rows, job.id, Association.CONTRIBUTED_TO):
         use = uses.get(item.id, {})
         if use.get("role") == "data":
-            key = (use.get("name", ""), item.properties.get("dataset", ""))
+            key = (use.get("name", ""), datasets.get(item.id, ""))
             groups.setdefault(key, []).append(item)
     return [_together(group, name=name, dataset=dataset) for (name, dataset), group in sorted(groups.items())]
 
@@ -155,13 +155,15 @@ def _source_data(rows: LineageRows, job: Found) -> list[Document]:
     folder. What the job read itself is told as its data."""
     origins = list(upstream(rows, job.id))
     told = set(job.properties.get("inputs", {}))
+    datasets: dict[str, str] = {}
     for node in origins:
         told.update(node.properties.get("outputs", {}))
+        datasets.update(node.properties.get("datasets", {}))
         told.update(item for item, use in node.properties.get("inputs", {}).items() if use.get("role") == "code")
     groups: dict[tuple[str, str], list[Found]] = {}
     for node in origins:
         if node.type == NodeType.ARTIFACT and node.id not in told:
-            dataset = node.properties.get("dataset", "")
+            dataset = datasets.get(node.id, "")
             folder = "" if dataset else node.properties["uri"].rpartition("/")[0]
             groups.setdefault((dataset, folder), []).append(node)
     return [_together(group, dataset=dataset) for (dataset, _), group in sorted(groups.items())]

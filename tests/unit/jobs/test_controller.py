@@ -169,9 +169,10 @@ def test_an_input_that_belongs_to_a_dataset_says_so_in_the_lineage(world: World)
     world.call("CreateTrainingJob", TRAINING)
     world.run()
     complete(world)
-    node = world.store.read(lambda transaction: transaction.lineage.node(f"artifact:{data.uri}#{data.version_id}"))
+    uid = world.resource("TrainingJob", "train").uid
+    node = world.store.read(lambda transaction: transaction.lineage.node(f"job:{uid}"))
     assert node is not None
-    assert node[1]["dataset"] == "reviews/3"
+    assert node[1]["datasets"] == {f"artifact:{data.uri}#{data.version_id}": "reviews/3"}
     assert world.check_outs == [("reviews/3", "ada", world.resource("TrainingJob", "train").arn)]
 
 

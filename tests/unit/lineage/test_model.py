@@ -31,12 +31,12 @@ def test_a_job_leaves_an_edge_for_everything_it_used_and_made() -> None:
     assert set(graph.edges) == {
         Edge(DATA.id, "job:u1", Association.CONTRIBUTED_TO),
         Edge("environment:f", "job:u1", Association.CONTRIBUTED_TO),
-        Edge("code:git:c0ffee", "job:u1", Association.CONTRIBUTED_TO),
+        Edge(code.id, "job:u1", Association.CONTRIBUTED_TO),
         Edge("execution:e1", "job:u1", Association.ASSOCIATED_WITH),
         Edge("job:u1", MODEL.id, Association.PRODUCED),
     }
     nodes = {node.id: node for node in graph.nodes}
-    assert nodes[DATA.id].properties["dataset"] == "reviews/2"
+    assert nodes["job:u1"].properties["datasets"] == {DATA.id: "reviews/2"}
     assert nodes["job:u1"].properties["inputs"] == {DATA.id: {"name": "train", "role": "data"}}
 
 
@@ -46,12 +46,16 @@ def test_every_edge_of_a_job_ends_in_a_node_or_in_its_environment() -> None:
     assert ends - {node.id for node in graph.nodes} == {"environment:f"}
 
 
-def test_code_is_the_commit_only_while_nothing_was_changed_since() -> None:
-    assert CodeFacts(commit="c0ffee", dirty=False, tree="t").id == "code:git:c0ffee"
-    assert CodeFacts(commit="c0ffee", dirty=True, tree="t").id == "code:tree:t"
-    first = CodeFacts(objects=("s3://b/x aa", "s3://b/y bb")).id
-    assert first == CodeFacts(objects=("s3://c/y bb", "s3://c/x aa")).id
-    assert first.startswith("code:objects:")
+def test_code_is_the_same_only_where_all_that_is_known_of_it_is() -> None:
+    code = CodeFacts(commit="c0ffee", dirty=False, tree="t", objects=("s3://b/x aa",))
+    assert code.id == CodeFacts(commit="c0ffee", dirty=False, tree="t", objects=("s3://b/x aa",)).id
+    others = [
+        CodeFacts(commit="c0ffee", dirty=True, tree="t", objects=("s3://b/x aa",)),
+        CodeFacts(commit="decaf0", dirty=False, tree="t", objects=("s3://b/x aa",)),
+        CodeFacts(commit="c0ffee", dirty=False, tree="u", objects=("s3://b/x aa",)),
+        CodeFacts(commit="c0ffee", dirty=False, tree="t", objects=("s3://b/x bb",)),
+    ]
+    assert len({code.id, *(other.id for other in others)}) == 5
 
 
 def test_the_same_packages_are_the_same_environment() -> None:

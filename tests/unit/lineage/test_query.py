@@ -189,6 +189,29 @@ def test_files_that_belong_together_are_told_together(store: SqliteStore) -> Non
     assert told["SourceData"] == [], "what the job read itself is not told again"
 
 
+def test_later_jobs_do_not_change_what_is_told_of_earlier_ones(store: SqliteStore) -> None:
+    """The same commit and the same file of a dataset: what each job ran and read them as stays its own."""
+
+    def trained(name: str, dataset: str) -> Graph:
+        data = Artifact(bucket="b", key="datasets/a.csv", version_id="1", sha256="aa", size=1, dataset=dataset)
+        code = CodeFacts(commit="c0ffee", dirty=False, tree=f"sha256:{name}", objects=(f"s3://b/{name}.py aa",))
+        model = Artifact(bucket="b", key=f"{name}.tar.gz", version_id="1", sha256="bb", size=1)
+        graph = job_graph(job(name, "TrainingJob"), inputs=[data], outputs=[model], environment_id=None, code=code)
+        return graph + model_package_graph(Uid(f"p-{name}"), f"arn:{name}", models=[model])
+
+    def write(transaction: Transaction) -> None:
+        for number, name in enumerate(("first", "second"), 1):
+            record(transaction, trained(name, f"reviews/{number}"))
+            arn = transaction.home.arn("model-package", f"reviews/{number}")
+            transaction.resources.insert(resource(f"p-{name}", "ModelPackage", f"reviews/{number}", arn))
+
+    store.write(write)
+    for number, name in enumerate(("first", "second"), 1):
+        told = asked(store, f"reviews/{number}")
+        assert (told["Code"]["TreeDigest"], told["Code"]["Objects"]) == (f"sha256:{name}", [f"s3://b/{name}.py aa"])
+        assert [item["Dataset"] for item in told["Data"]] == [f"reviews/{number}"]
+
+
 def test_an_unknown_package_is_not_found(store: SqliteStore) -> None:
     with pytest.raises(NotFound, match="GROUP/VERSION"):
         asked(store, "nothing/1")
