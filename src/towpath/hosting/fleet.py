@@ -16,7 +16,8 @@ from towpath.hosting.model import (
 )
 from towpath.hosting.ports import Resolve
 from towpath.jobs.channels import input_files
-from towpath.jobs.contract import Surroundings, allocation, environment
+from towpath.jobs.contract import Surroundings, environment
+from towpath.jobs.instances import allocation
 from towpath.jobs.model import JobSpec, Limits
 from towpath.kernel.errors import TowpathError
 from towpath.kernel.objects import ObjectRef
@@ -71,7 +72,7 @@ def serving_job(
 ) -> JobSpec:
     """Return the job that runs one instance's model server; `paths` tells where the bytes of its inputs lie."""
     variant = fleet.variants[instance.variant]
-    allocated = allocation(variant.instance_type, surroundings.host_cores)
+    allocated = allocation(variant.instance_type, surroundings.host)
     threads = str(allocated.cores)
     return JobSpec(
         key=attempt_key(endpoint.uid, fleet, instance),
@@ -92,7 +93,13 @@ def serving_job(
         folders=("model", "run", "output"),
         inputs=input_files(variant.inputs, paths),
         serves=True,
-        limits=Limits(cores=allocated.cores, network=variant.network, stop_grace_s=STOP_GRACE_S),
+        limits=Limits(
+            cores=allocated.cores,
+            hold_cores=allocated.hold_cores,
+            memory_bytes=allocated.memory_bytes,
+            network=variant.network,
+            stop_grace_s=STOP_GRACE_S,
+        ),
         tags={
             "endpoint": endpoint.name,
             "variant": variant.name,

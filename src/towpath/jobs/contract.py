@@ -7,6 +7,7 @@ import msgspec
 
 from towpath.jobs.channels import PinnedInput, Role
 from towpath.jobs.images import Environment
+from towpath.jobs.instances import Allocation, Host
 from towpath.kernel.arns import Home
 from towpath.kernel.errors import Invalid, Unsupported
 from towpath.kernel.resource import Document
@@ -15,15 +16,6 @@ HOST = "algo-1"  #: the one host of a job, by the name that scripts compare with
 GROUP = "homogeneousCluster"
 TOOLKIT_PATH = "input/config/towpath_toolkit.py"  #: below /opt/ml
 MESSAGE_LENGTH = 1024  #: of FailureReason and ExitMessage in the API
-
-#: Virtual CPUs by the size at the end of an instance type. Source: Amazon EC2 instance types (the general, compute and
-#: memory families agree on these).
-_CORES = {
-    "medium": 2,
-    "large": 2,
-    "xlarge": 4,
-    "metal": 96,
-}
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,28 +26,21 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     toolkit_source: str  #: text of the script-mode launcher, laid out in each job that needs it
     environment: dict[str, str] = msgspec.field(default_factory=dict)  #: for every job, for example AWS_ENDPOINT_URL
     lost_runner_restarts: int = 1  #: new attempts after a runner has vanished
+    host_memory_bytes: int = 1 << 62  #: that jobs may use together
+    host_gpus: int = 0
+    job_limits: str = "auto"  #: see `instances.Host.limits`
+    oversized_jobs: str = "scale"  #: see `instances.Host.oversized`
 
-
-class Allocation(msgspec.Struct, frozen=True):
-    """How many cores a job gets, and what to tell about it."""
-
-    cores: int
-    note: str | None
-
-
-def allocation(instance_type: str, host_cores: int) -> Allocation:
-    """Return the cores for an instance type: those of the real one, at most those of this host, 1 for unknown types."""
-    size = instance_type.rpartition(".")[2]
-    multiple = size.removesuffix("xlarge")
-    if size in _CORES:
-        asked = _CORES[size]
-    elif size.endswith("xlarge") and multiple.isdigit():
-        asked = 4 * int(multiple)
-    else:
-        return Allocation(1, f"{instance_type} is not an instance type known here; the job gets 1 core")
-    if asked > host_cores:
-        return Allocation(host_cores, f"{instance_type} has {asked} cores, this host {host_cores}")
-    return Allocation(asked, None)
+    @property
+    def host(self) -> Host:
+        """What this host gives to jobs."""
+        return Host(
+            cores=self.host_cores,
+            memory_bytes=self.host_memory_bytes,
+            gpus=self.host_gpus,
+            limits=self.job_limits,
+            oversized=self.oversized_jobs,
+        )
 
 
 def notes(image: Environment, allocated: Allocation) -> tuple[str, ...]:

@@ -48,8 +48,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What a job may use."""
 
     max_runtime_s: float | None = None
-    cores: int = 1
-    memory_bytes: int | None = None
+    cores: int = 1  #: that the job is told of
+    hold_cores: bool = False  #: it gets the time of so many cores and no more, where the host can see to it
+    memory_bytes: int | None = None  #: of the whole process tree; going over it ends the job
     network: bool = True
     stop_grace_s: float = 120.0  #: between SIGTERM and SIGKILL, as on SageMaker
 
@@ -122,6 +123,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     peak_memory_bytes: int | None = None
     outputs: tuple[StagedFile, ...] = ()
     sandbox: str = "paths"  #: which isolation was used
+    memory_limit: str | None = None  #: how memory was limited: "cgroup" or "watch"; None without a limit
 
 
 class JobObservation(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from towpath.jobs.channels import PinnedInput, Role, WantedInput, below_root, input_files
 from towpath.jobs.contract import (
     Surroundings,
-    allocation,
     as_json,
     below,
     environment,
@@ -14,6 +13,7 @@ from towpath.jobs.contract import (
     resource_config,
 )
 from towpath.jobs.images import Environment
+from towpath.jobs.instances import allocation
 from towpath.jobs.model import JobSpec, Limits, Output
 from towpath.jobs.requests import ProcessingInput, ProcessingJobRequest
 from towpath.kernel.errors import Invalid, Unsupported
@@ -110,7 +110,7 @@ def job(
     request = view(ProcessingJobRequest, resource.spec)
     check(request)
     cluster = request.processing_resources.cluster_config
-    allocated = allocation(cluster.instance_type, surroundings.host_cores)
+    allocated = allocation(cluster.instance_type, surroundings.host)
     kept = outputs(request)
     return JobSpec(
         key=key,
@@ -135,6 +135,8 @@ def job(
         limits=Limits(
             max_runtime_s=float(request.stopping_condition.max_runtime_in_seconds),
             cores=allocated.cores,
+            hold_cores=allocated.hold_cores,
+            memory_bytes=allocated.memory_bytes,
             network=not request.network_config.enable_network_isolation,
         ),
         tags=dict(tags),

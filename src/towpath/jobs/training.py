@@ -9,7 +9,6 @@ from towpath.jobs.contract import (
     HOST,
     TOOLKIT_PATH,
     Surroundings,
-    allocation,
     as_json,
     below,
     environment,
@@ -18,6 +17,7 @@ from towpath.jobs.contract import (
     resource_config,
 )
 from towpath.jobs.images import Environment
+from towpath.jobs.instances import allocation
 from towpath.jobs.metrics import definitions
 from towpath.jobs.model import JobSpec, Limits, Output, OutputMode
 from towpath.jobs.requests import Channel, TrainingJobRequest
@@ -316,7 +316,7 @@ def job(
     request = view(TrainingJobRequest, resource.spec)
     check(request)
     argv, folder = command(request, image)
-    allocated = allocation(request.resource_config.instance_type, surroundings.host_cores)
+    allocated = allocation(request.resource_config.instance_type, surroundings.host)
     contract = {
         "TRAINING_JOB_NAME": resource.name,
         "TRAINING_JOB_ARN": resource.arn,
@@ -349,6 +349,8 @@ def job(
         limits=Limits(
             max_runtime_s=float(request.stopping_condition.max_runtime_in_seconds),
             cores=allocated.cores,
+            hold_cores=allocated.hold_cores,
+            memory_bytes=allocated.memory_bytes,
             network=not request.enable_network_isolation,
         ),
         tags=dict(tags),

@@ -3,22 +3,8 @@
 import pytest
 
 from towpath.jobs.channels import PinnedInput, PinnedObject, Role
-from towpath.jobs.contract import CodeOrigin, allocation, below, code_origin, shortened
+from towpath.jobs.contract import CodeOrigin, below, code_origin, shortened
 from towpath.kernel.errors import Invalid
-
-
-@pytest.mark.parametrize(
-    ("instance_type", "cores"),
-    [("ml.m5.large", 2), ("ml.m5.xlarge", 4), ("ml.c5.9xlarge", 36), ("ml.t3.medium", 2), ("whatever", 1)],
-)
-def test_an_instance_type_gives_the_cores_of_the_real_one(instance_type: str, cores: int) -> None:
-    assert allocation(instance_type, 64).cores == cores
-
-
-def test_what_is_not_as_asked_for_is_said() -> None:
-    assert allocation("ml.m5.large", 64).note is None
-    assert allocation("ml.c5.9xlarge", 2).note == "ml.c5.9xlarge has 36 cores, this host 2"
-    assert allocation("whatever", 2).note == "whatever is not an instance type known here; the job gets 1 core"
 
 
 def test_a_long_message_keeps_its_beginning_and_its_end() -> None:

@@ -1,0 +1,132 @@
+"""What the instance types of AWS have, and what becomes of one on a host that has less."""
+
+import msgspec
+
+from towpath.kernel.errors import Unsupported
+
+GIB = 1 << 30
+#: What SDKs and examples send when nobody chose a machine.
+DEFAULT_TYPE = "ml.m5.large"
+#: Set aside for a job that nobody chose a machine for; see docs/decisions/0016-admission.md.
+DEFAULT_RESERVE_BYTES = GIB
+
+#: Virtual CPUs by the size at the end of an instance type. Source: Amazon EC2 instance types (the general, compute and
+#: memory families agree on these).
+_CORES = {"medium": 2, "large": 2, "xlarge": 4, "metal": 96}
+#: GiB of memory for each virtual CPU, by how the family's name begins; the longest match counts. Source: as above.
+_GIB_PER_CORE = {"": 4.0, "c": 2.0, "r": 8.0, "x": 16.0, "p2": 15.25, "p3": 7.625, "p4": 12.0, "p5": 10.667}
+_MEDIUM_GIB = 4.0  #: ml.t3.medium; the other sizes of the family are as everybody's
+#: GPUs of the families that have them: those of single sizes, and of all others.
+_GPUS: dict[str, tuple[dict[int, int], int]] = {
+    "p2": ({8: 8, 16: 16}, 1),
+    "p3": ({2: 1, 8: 4, 16: 8, 24: 8}, 1),
+    "p4": ({}, 8),
+    "p5": ({4: 1}, 8),
+    "g4": ({12: 4}, 1),
+    "g5": ({12: 4, 24: 4, 48: 8}, 1),
+    "g6": ({12: 4, 24: 4, 48: 8}, 1),
+}
+
+
+class Capacity(msgspec.Struct, frozen=True, kw_only=True):
+    """Cores, memory and GPUs: of a machine, or what is set aside of one."""
+
+    cores: float = 0.0
+    memory_bytes: int = 0
+    gpus: int = 0
+
+
+class Host(msgspec.Struct, frozen=True, kw_only=True):
+    """What this host gives to jobs, and how strictly."""
+
+    cores: int
+    memory_bytes: int
+    gpus: int = 0
+    limits: str = "auto"  #: which jobs are held to their type: "auto" (those that name one), "on" (all) or "off"
+    oversized: str = "scale"  #: a type that is larger than this host: "scale" it down, or "refuse" it
+
+
+class Allocation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job gets of this host, and what to tell about it."""
+
+    cores: int  #: that the job is told of
+    reserved: Capacity  #: that is set aside for it
+    memory_bytes: int | None = None  #: what it is held to; None: no limit
+    hold_cores: bool = False  #: it gets the time of so many cores at most
+    note: str | None = None
+
+
+def machine(instance_type: str) -> Capacity | None:
+    """Return what an instance type has, None for one that is not known here."""
+    family, _, size = instance_type.removeprefix("ml.").rpartition(".")
+    multiple = size.removesuffix("xlarge")
+    if size in _CORES:
+        cores = _CORES[size]
+    elif size.endswith("xlarge") and multiple.isdigit():
+        cores = 4 * int(multiple)
+    else:
+        return None
+    begins = max((name for name in _GIB_PER_CORE if family.startswith(name)), key=len)
+    gib = _MEDIUM_GIB if size == "medium" else cores * _GIB_PER_CORE[begins]
+    sizes, else_gpus = _GPUS.get(family[:2], ({}, 0))
+    gpus = sizes.get(int(multiple) if multiple.isdigit() else 1, else_gpus)
+    return Capacity(cores=float(cores), memory_bytes=int(gib * GIB), gpus=gpus)
+
+
+def allocation(instance_type: str, host: Host) -> Allocation:
+    """Return what a job on an instance type gets of this host: what the type has, at most what the host has.
+
+    Two virtual CPUs are one core of a processor, so half of them are set aside.
+
+    Raises:
+        Unsupported: the host is smaller, and the setting says that this is no place for the job then.
+    """
+    asked = machine(instance_type)
+    if asked is None:
+        reserved = Capacity(cores=1.0, memory_bytes=_default_memory(host))
+        note = f"{instance_type} is not an instance type known here; the job gets 1 core"
+        return Allocation(cores=1, reserved=reserved, note=note)
+    missing = _missing(instance_type, asked, host)
+    if missing is not None and host.oversized == "refuse":
+        raise Unsupported(
+            f"{missing}. Name a smaller instance type, or set oversized_jobs to 'scale' to run it with what there is"
+        )
+    cores = min(int(asked.cores), host.cores)
+    memory = min(asked.memory_bytes, host.memory_bytes)
+    chosen = instance_type != DEFAULT_TYPE
+    held = host.limits == "on" or (host.limits == "auto" and chosen)
+    return Allocation(
+        cores=cores,
+        reserved=Capacity(
+            cores=min(asked.cores / 2, float(host.cores)),
+            memory_bytes=memory if chosen else _default_memory(host),
+            gpus=min(asked.gpus, host.gpus),
+        ),
+        memory_bytes=memory if held else None,
+        hold_cores=held and cores < host.cores,
+        note=missing,
+    )
+
+
+def _default_memory(host: Host) -> int:
+    return min(DEFAULT_RESERVE_BYTES, host.memory_bytes // max(1, host.cores))
+
+
+def _missing(instance_type: str, asked: Capacity, host: Host) -> str | None:
+    """Return a sentence that says what the host has less of than an instance type."""
+    parts = []
+    if asked.cores > host.cores:
+        parts.append((f"{asked.cores:g} cores", f"{host.cores}"))
+    if asked.memory_bytes > host.memory_bytes:
+        parts.append((f"{gigabytes(asked.memory_bytes)} of memory", gigabytes(host.memory_bytes)))
+    if asked.gpus > host.gpus:
+        parts.append((f"{asked.gpus} GPU{'s' if asked.gpus > 1 else ''}", str(host.gpus or "none")))
+    if not parts:
+        return None
+    has, here = ", ".join(part for part, _ in parts), ", ".join(part for _, part in parts)
+    return f"{instance_type} has {has}, this host {here}"
+
+
+def gigabytes(count: int) -> str:
+    """Return a number of bytes as GiB, for people."""
+    return f"{count / GIB:.3g} GB"
