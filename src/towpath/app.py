@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from towpath.compute.interpreters import own_interpreter, probe
+from towpath.compute.interpreters import WatchedImages
 from towpath.compute.process import ProcessBackend
 from towpath.engine import Engine
 from towpath.gateway import Gateway, KnownPrincipals, ServiceModels, application, log_operations
@@ -26,7 +26,7 @@ from towpath.hosting import operations as hosting_operations
 from towpath.jobs import kinds as job_kinds
 from towpath.jobs.contract import Surroundings
 from towpath.jobs.controller import JobController
-from towpath.jobs.images import ImageMap
+from towpath.jobs.images import Images
 from towpath.jobs.service import Jobs
 from towpath.jobs.strategies import PROCESSING, TRAINING
 from towpath.kernel.arns import Home
@@ -108,7 +108,7 @@ class Platform:
         if swept:
             logging.getLogger(__name__).info("removed %d blobs that an interrupted upload left behind", swept)
         backend = _backend(home, settings)
-        images = image_map(settings)
+        images = WatchedImages(settings.images)
         surroundings = Surroundings(
             home=store.home,
             host_cores=os.cpu_count() or 1,
@@ -219,13 +219,6 @@ def _stop_all(backend: ProcessBackend) -> list[str]:
     return [job.name for job in running]
 
 
-def image_map(settings: Settings) -> ImageMap:
-    """Return which Python environment stands for which image."""
-    return ImageMap(
-        platform=own_interpreter(), mapped={pattern: probe(python) for pattern, python in settings.images.items()}
-    )
-
-
 def configure_logging(settings: Settings) -> None:
     """Write the server's own log to standard error, one line each, with times in UTC."""
     import time
@@ -239,7 +232,7 @@ def configure_logging(settings: Settings) -> None:
 
 
 def _operations(
-    store: SqliteStore, objects: FolderObjects, images: ImageMap, models: ServiceModels
+    store: SqliteStore, objects: FolderObjects, images: Images, models: ServiceModels
 ) -> Mapping[str, Operation]:
     """Return every operation, by name. The engine and the front door share this table."""
     jobs = Jobs(images)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from towpath.jobs.channels import PinnedInput, PinnedObject, pin, sources
 from towpath.jobs.contract import CodeOrigin, Surroundings, code_origin, shortened
-from towpath.jobs.images import Environment, ImageMap
+from towpath.jobs.images import Environment, Images
 from towpath.jobs.kinds import JobStatus, is_terminal
 from towpath.jobs.metrics import final_metrics
 from towpath.jobs.model import JobObservation, JobSpec, Manifest, Phase, StagedFile
@@ -117,7 +117,7 @@ class JobController:
         store: Store,
         objects: ObjectStore,
         backend: ComputeBackend,
-        images: ImageMap,
+        images: Images,
         surroundings: Surroundings,
         check_out: CheckOut = no_datasets,
     ) -> None:

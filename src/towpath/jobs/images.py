@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -77,6 +77,17 @@ def repository(image: str) -> str:
     name = image.partition("@")[0]
     head, slash, tail = name.rpartition("/")
     return head + slash + tail.partition(":")[0]
+
+
+class Images(Protocol):
+    """What stands for image names on this host."""
+
+    def resolve(self, image: str) -> Environment:
+        """Return the environment that runs `image`, as it is now.
+
+        Raises:
+            Invalid: nothing maps it; the message says how to.
+        """
 
 
 @dataclass(frozen=True, slots=True)

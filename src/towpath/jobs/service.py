@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from towpath.jobs import processing, training
-from towpath.jobs.images import ImageMap
+from towpath.jobs.images import Images
 from towpath.jobs.kinds import KINDS, PROCESSING_JOB, TRAINING_JOB, JobStatus
 from towpath.jobs.requests import ProcessingJobRequest, TrainingJobRequest
 from towpath.kernel import generic
@@ -26,7 +26,7 @@ _IMAGE_MEMBERS = {
 class Jobs:
     """What creates and stops processing and training jobs."""
 
-    def __init__(self, images: ImageMap) -> None:
+    def __init__(self, images: Images) -> None:
         self._images = images
 
     def create_processing_job(self, transaction: Transaction, request: Request) -> Document:
