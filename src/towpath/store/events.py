@@ -1,11 +1,15 @@
 """The repository of events: append-only."""
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
 from towpath.kernel.events import Event
 from towpath.kernel.resource import Uid
 from towpath.store.codec import from_epoch, from_json, to_epoch, to_json
+from towpath.store.prepared import Prepared
 from towpath.store.tables import event
+
+_MEMBERS = ("type", "subject", "subject_arn", "principal", "at", "detail")
+_APPEND = Prepared(insert(event).values({name: bindparam(name) for name in _MEMBERS}))
 
 
 class EventTable:
@@ -15,15 +19,14 @@ class EventTable:
         self._connection = connection
 
     def append(self, new: Event) -> None:
-        self._connection.execute(
-            insert(event).values(
-                type=new.type,
-                subject=new.subject,
-                subject_arn=new.subject_arn,
-                principal=new.principal,
-                at=to_epoch(new.at),
-                detail=to_json(new.detail),
-            )
+        _APPEND(
+            self._connection,
+            type=new.type,
+            subject=new.subject,
+            subject_arn=new.subject_arn,
+            principal=new.principal,
+            at=to_epoch(new.at),
+            detail=to_json(new.detail),
         )
 
     def of(self, subject: Uid) -> list[Event]:

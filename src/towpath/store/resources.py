@@ -7,38 +7,65 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, CursorResult, Row, Select, and_, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from towpath.kernel.arns import Home
 from towpath.kernel.errors import Conflict, Invalid, StaleRevision
 from towpath.kernel.ports import Filter, Page, Query
 from towpath.kernel.resource import Resource, Uid
 from towpath.store.codec import from_epoch, from_json, optional_time, to_epoch, to_json
+from towpath.store.prepared import Prepared
 from towpath.store.tables import counter, resource, resource_index, tag
 
 _COLUMNS = {"name", "status", "parent", "created_at", "modified_at"}
 _DOCUMENTS = {"spec", "state", "sort"}
 _TIMES = {"created_at", "modified_at", "deleted_at"}
+_MEMBERS = tuple(column.name for column in resource.c if column.name != "seq")
+#: What a change of a resource may write; the rest is fixed when it is made.
+_MUTABLE = (
+    "spec", "state", "status", "parent", "generation", "observed_generation", "revision", "format", "modified_at",
+    "deleted_at", "sort",
+)  # fmt: skip
+
+_FIND = Prepared(
+    select(resource).where(
+        resource.c.account == bindparam("account"),
+        resource.c.region == bindparam("region"),
+        resource.c.kind == bindparam("kind"),
+        resource.c.name == bindparam("name"),
+        resource.c.deleted_at.is_(None),
+    )
+)
+_GET = Prepared(select(resource).where(resource.c.uid == bindparam("uid")))
+_BY_ARN = Prepared(select(resource).where(resource.c.arn == bindparam("arn"), resource.c.deleted_at.is_(None)))
+_INSERT = Prepared(insert(resource).values({name: bindparam(name) for name in _MEMBERS}))
+_REPLACE = Prepared(
+    update(resource)
+    .where(resource.c.uid == bindparam("of"), resource.c.revision == bindparam("before"))
+    .values({name: bindparam(name) for name in _MUTABLE})
+)
+_UNINDEX = Prepared(delete(resource_index).where(resource_index.c.uid == bindparam("of")))
 
 
 class ResourceTable:
     """Implements `kernel.ports.Resources` in one transaction."""
 
-    def __init__(self, connection: Connection, now: datetime, wake: Callable[[Uid], None]) -> None:
+    def __init__(self, connection: Connection, home: Home, now: datetime, wake: Callable[[Uid], None]) -> None:
         self._connection = connection
+        self._home = home
         self._now = now
         self._wake = wake  # makes the work of a resource due, in this same transaction
 
     def find(self, kind: str, name: str) -> Resource | None:
-        return self._one(
-            select(resource).where(resource.c.kind == kind, resource.c.name == name, resource.c.deleted_at.is_(None))
-        )
+        home = self._home
+        return _one(_FIND(self._connection, account=home.account, region=home.region, kind=kind, name=name))
 
     def get(self, uid: Uid) -> Resource | None:
-        return self._one(select(resource).where(resource.c.uid == uid))
+        return _one(_GET(self._connection, uid=uid))
 
     def by_arn(self, arn: str) -> Resource | None:
-        return self._one(select(resource).where(resource.c.arn == arn, resource.c.deleted_at.is_(None)))
+        return _one(_BY_ARN(self._connection, arn=arn))
 
     def children(self, parent: Uid) -> list[Resource]:
         rows = self._connection.execute(
@@ -78,21 +105,18 @@ class ResourceTable:
 
     def insert(self, new: Resource) -> None:
         try:
-            self._connection.execute(insert(resource).values(**_values(msgspec.structs.asdict(new))))
+            _INSERT(self._connection, **_values(msgspec.structs.asdict(new)))
         except IntegrityError as error:
             raise Conflict(f"{new.kind} {new.name!r} already exists") from error
-        self._index(new)
+        if new.sort:
+            self._index(new)
 
     def replace(self, before: Resource, **changes: Any) -> Resource:
         after = msgspec.structs.replace(
             before, **{"modified_at": self._now, **changes, "revision": before.revision + 1}
         )
-        values = {name: getattr(after, name) for name in {*changes, "modified_at", "revision"}}
-        done = self._connection.execute(
-            update(resource)
-            .where(resource.c.uid == before.uid, resource.c.revision == before.revision)
-            .values(**_values(values))
-        )
+        values = _values({name: getattr(after, name) for name in _MUTABLE})
+        done = _REPLACE(self._connection, of=before.uid, before=before.revision, **values)
         if done.rowcount != 1:
             raise StaleRevision(f"{before.kind} {before.name!r} was changed by another writer")
         if after.sort != before.sort:
@@ -121,12 +145,8 @@ class ResourceTable:
             return 1
         return int(raised)
 
-    def _one(self, statement: Select[Any]) -> Resource | None:
-        row = self._connection.execute(statement).one_or_none()
-        return None if row is None else _resource(row)
-
     def _index(self, item: Resource) -> None:
-        self._connection.execute(delete(resource_index).where(resource_index.c.uid == item.uid))
+        _UNINDEX(self._connection, of=item.uid)
         rows = [
             {
                 "uid": item.uid,
@@ -140,6 +160,11 @@ class ResourceTable:
         ]
         if rows:
             self._connection.execute(insert(resource_index), rows)
+
+
+def _one(found: CursorResult[Any]) -> Resource | None:
+    row = found.one_or_none()
+    return None if row is None else _resource(row)
 
 
 def _filtered(statement: Select[Any], kind: str, condition: Filter) -> Select[Any]:

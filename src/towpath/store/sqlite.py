@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import QueuePool
 
 from towpath.kernel.arns import Home
@@ -108,6 +109,9 @@ class SqliteStore:
 
     def _commit(self, connection: Connection, batch: list[_Item]) -> None:
         """Run a batch in one database transaction; tell each caller how its own part ended after the sync."""
+        if len(batch) == 1:
+            self._commit_alone(connection, *batch[0])
+            return
         ended: list[Callable[[], None]] = []
         scheduled: set[Uid] = set()
         try:
@@ -120,6 +124,21 @@ class SqliteStore:
             return
         for tell in ended:
             tell()
+        self._tell_of(scheduled)
+
+    def _commit_alone(self, connection: Connection, work: Callable[[SqlTransaction], R], future: "Future[R]") -> None:
+        """Run one function in a transaction of its own, which needs no savepoint."""
+        transaction = SqlTransaction(connection, self.home, self.clock.now())
+        try:
+            with connection.begin():
+                result = work(transaction)
+        except Exception as error:  # noqa: BLE001 - it belongs to the caller, who gets it
+            future.set_exception(_as_unavailable(error) if isinstance(error, OperationalError) else error)
+            return
+        future.set_result(result)
+        self._tell_of(transaction.work.scheduled)
+
+    def _tell_of(self, scheduled: set[Uid]) -> None:
         if scheduled:
             for listener in self._listeners:
                 listener(scheduled)
@@ -133,7 +152,7 @@ class SqliteStore:
             with connection.begin_nested():
                 result = work(transaction)
         except Exception as error:  # noqa: BLE001 - it belongs to the caller, who gets it
-            raised = error
+            raised = _as_unavailable(error) if isinstance(error, OperationalError) else error
             return lambda: future.set_exception(raised)
         scheduled |= transaction.work.scheduled
         return lambda: future.set_result(result)

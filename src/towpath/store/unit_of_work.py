@@ -25,7 +25,7 @@ class SqlTransaction:
         self.home = home
         self.now = now
         self.work = WorkTable(connection)
-        self.resources = ResourceTable(connection, now, self._wake)
+        self.resources = ResourceTable(connection, home, now, self._wake)
         self.events = EventTable(connection)
         self.objects = ObjectTable(connection)
         self.lineage = LineageTable(connection)

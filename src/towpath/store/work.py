@@ -3,13 +3,45 @@
 from datetime import datetime, timedelta
 
 import msgspec
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from towpath.kernel.errors import StaleRevision
 from towpath.kernel.resource import Uid
 from towpath.store.codec import from_epoch, to_epoch
+from towpath.store.prepared import Prepared
 from towpath.store.tables import work
+
+_NEVER = 1e11  #: epoch seconds in the year 5138; NULL would not take part in comparisons
+
+_SCHEDULE = Prepared(
+    insert(work)
+    .values(uid=bindparam("uid"), due_at=bindparam("due_at"))
+    .on_conflict_do_update(index_elements=[work.c.uid], set_={"due_at": func.min(work.c.due_at, bindparam("due_at"))})
+)
+_DUE = Prepared(
+    select(work)
+    .where(work.c.due_at <= bindparam("now"), work.c.lease_until.is_(None))
+    .order_by(work.c.due_at)
+    .limit(bindparam("most"))
+)
+#: What is scheduled from the lease on is seen as new when the lease is given back: the due time is hidden meanwhile.
+_TAKE = Prepared(
+    update(work)
+    .where(work.c.uid == bindparam("of"))
+    .values(owner=bindparam("by"), token=bindparam("number"), lease_until=bindparam("until"), due_at=bindparam("never"))
+)
+_TOKEN = Prepared(select(work.c.token).where(work.c.uid == bindparam("of")))
+_GIVE_BACK = Prepared(
+    update(work)
+    .where(work.c.uid == bindparam("of"), work.c.token == bindparam("number"))
+    .values(due_at=func.min(work.c.due_at, bindparam("at")), lease_until=None, owner=None, failures=bindparam("failed"))
+)
+_EXPIRE = Prepared(
+    update(work)
+    .where(work.c.lease_until <= bindparam("now"))
+    .values(due_at=bindparam("at_once"), lease_until=None, owner=None)
+)
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,31 +61,15 @@ class WorkTable:
         self.scheduled: set[Uid] = set()  #: for the engine, told after the commit
 
     def schedule(self, uid: Uid, due_at: datetime) -> None:
-        at = to_epoch(due_at)
-        row = insert(work).values(uid=uid, due_at=at)
-        self._connection.execute(
-            row.on_conflict_do_update(index_elements=[work.c.uid], set_={"due_at": func.min(work.c.due_at, at)})
-        )
+        _SCHEDULE(self._connection, uid=uid, due_at=to_epoch(due_at))
         self.scheduled.add(uid)
 
     def lease(self, owner: str, now: datetime, seconds: float, limit: int) -> list[Lease]:
         """Take up to `limit` items that are due and that nobody holds, longest due first."""
-        at = to_epoch(now)
-        due = self._connection.execute(
-            select(work).where(work.c.due_at <= at, work.c.lease_until.is_(None)).order_by(work.c.due_at).limit(limit)
-        ).all()
+        until = to_epoch(now + timedelta(seconds=seconds))
         leases = []
-        for row in due:
-            self._connection.execute(
-                update(work)
-                .where(work.c.uid == row.uid)
-                .values(
-                    owner=owner,
-                    token=row.token + 1,
-                    lease_until=to_epoch(now + timedelta(seconds=seconds)),
-                    due_at=_NEVER,  # what is scheduled from here on is seen as new when the lease is given back
-                )
-            )
+        for row in _DUE(self._connection, now=to_epoch(now), most=limit).all():
+            _TAKE(self._connection, of=row.uid, by=owner, number=row.token + 1, until=until, never=_NEVER)
             leases.append(
                 Lease(uid=Uid(row.uid), token=row.token + 1, due_at=from_epoch(row.due_at), failures=row.failures)
             )
@@ -68,18 +84,14 @@ class WorkTable:
 
     def confirm(self, lease: Lease) -> None:
         """Make sure that the lease is still ours. Raises StaleRevision when somebody else took over."""
-        token = self._connection.execute(select(work.c.token).where(work.c.uid == lease.uid)).scalar_one_or_none()
+        token = _TOKEN(self._connection, of=lease.uid).scalar_one_or_none()
         if token != lease.token:
             raise StaleRevision(f"the lease {lease.token} on {lease.uid} was taken over")
 
     def give_back(self, lease: Lease, due_at: datetime | None, failures: int = 0) -> None:
         """End a lease; look again at `due_at`, or earlier when something was scheduled meanwhile."""
         at = _NEVER if due_at is None else to_epoch(due_at)
-        self._connection.execute(
-            update(work)
-            .where(work.c.uid == lease.uid, work.c.token == lease.token)
-            .values(due_at=func.min(work.c.due_at, at), lease_until=None, owner=None, failures=failures)
-        )
+        _GIVE_BACK(self._connection, of=lease.uid, number=lease.token, at=at, failed=failures)
 
     def release_all(self) -> int:
         """Make every item due that a lease was held on, for a home whose former process is gone for certain.
@@ -92,10 +104,7 @@ class WorkTable:
 
     def expire(self, now: datetime) -> int:
         """Make items due whose lease ran out."""
-        at = to_epoch(now)
-        return self._connection.execute(
-            update(work).where(work.c.lease_until <= at).values(due_at=0.0, lease_until=None, owner=None)
-        ).rowcount
+        return _EXPIRE(self._connection, now=to_epoch(now), at_once=0.0).rowcount
 
     def remove(self, uid: Uid) -> None:
         """Forget a resource that needs no more looking at."""
@@ -107,6 +116,3 @@ class WorkTable:
         lease = self._connection.execute(select(func.min(work.c.lease_until))).scalar()
         times = [at for at in (due, lease) if at is not None and at < _NEVER]
         return from_epoch(min(times)) if times else None
-
-
-_NEVER = 1e11  #: epoch seconds in the year 5138; NULL would not take part in comparisons
