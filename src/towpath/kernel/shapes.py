@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from functools import cache, lru_cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -165,13 +166,25 @@ def length_faults(value: Any, shape: "Shape", path: Path = ()) -> Iterator[Fault
         yield Fault(path=path, value=value, secret=secret, constraint=constraint)
 
 
+#: More values than this are a wall of text (an instance type has hundreds).
+_VALUES_SHOWN = 12
+
+
+def _some_of(allowed: list[str], value: str) -> str:
+    """Return the allowed values for a message; of very many, those that are most like the one given."""
+    if len(allowed) <= _VALUES_SHOWN:
+        return ", ".join(allowed)
+    nearest = get_close_matches(value, allowed, n=_VALUES_SHOWN, cutoff=0.0)
+    return f"{', '.join(nearest)}, and {len(allowed) - len(nearest)} more"
+
+
 def _string_faults(value: Any, shape: "Shape", path: Path) -> Iterator[Fault]:
     if not isinstance(value, str):
         yield _wrong_type(value, "a string", path)
         return
     secret = bool(shape.metadata.get("sensitive"))
     if shape.enum and value not in shape.enum:
-        constraint = f"Member must satisfy enum value set: [{', '.join(shape.enum)}]"
+        constraint = f"Member must satisfy enum value set: [{_some_of(shape.enum, value)}]"
         yield Fault(path=path, value=value, secret=secret, constraint=constraint)
         return
     faults = list(length_faults(value, shape, path))

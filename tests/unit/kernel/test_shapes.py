@@ -267,3 +267,11 @@ def _model() -> Any:
     if not _MODELS:
         _MODELS.append(ServiceModel(Loader().load_service_model("sagemaker", "service-2"), "sagemaker"))
     return _MODELS[0]
+
+
+def test_of_very_many_allowed_values_the_nearest_are_named() -> None:
+    allowed = [f"ml.m{number}.large" for number in range(40)]
+    kind = {"Kind": {"type": "string", "enum": allowed}}
+    (fault,) = shapes.check({"Kind": "ml.m7.larg"}, structure(kind))
+    assert "ml.m7.large" in fault.constraint
+    assert "and 28 more" in fault.constraint
