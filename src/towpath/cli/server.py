@@ -15,6 +15,8 @@ from towpath.sdk.errors import NoServer
 
 START_S = 60.0  #: how long a background server may take to answer
 STOP_S = 60.0  #: how long a server may take to end
+_READY = b"ready\n"  #: what a server says to whoever started it; else it says why it could not start
+_LONGEST_REASON = 4096  #: bytes; as much is written to a pipe at once
 
 HomeOption = Annotated[
     Path | None,
@@ -56,7 +58,7 @@ def _serve(home: HomeFolder, port: int | None, ready_fd: int | None) -> None:
 
     def on_ready(server: Server) -> None:
         if ready_fd is not None:
-            os.write(ready_fd, b"ready\n")
+            os.write(ready_fd, _READY)
             os.close(ready_fd)
         typer.echo(
             f"Towpath {server.version} answers at {server.url}\n"
@@ -71,6 +73,8 @@ def _serve(home: HomeFolder, port: int | None, ready_fd: int | None) -> None:
         configure_logging(loaded)
         run(home, loaded, port=port, on_ready=on_ready)
     except TowpathError as error:
+        if ready_fd is not None:
+            os.write(ready_fd, str(error).encode())
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(1) from error
 
@@ -106,7 +110,7 @@ def ensure_server(home: HomeFolder, *, port: int | None = None) -> Server:
     """Return the home's running server, started in the background when there was none.
 
     Raises:
-        NoServer: it could not be started; holds the end of its log.
+        NoServer: it could not be started; says why, or holds the end of its log where that is not known.
     """
     server = home.running_server()
     if server is not None:
@@ -122,6 +126,7 @@ def ensure_server(home: HomeFolder, *, port: int | None = None) -> Server:
     command = [sys.executable, "-m", "towpath", "up", "--home", str(home.path), "--ready-fd", str(writer)]
     if port is not None:
         command += ["--port", str(port)]
+    start = log.tell()
     with log:
         process = subprocess.Popen(
             command,
@@ -135,14 +140,16 @@ def ensure_server(home: HomeFolder, *, port: int | None = None) -> Server:
     os.close(writer)
     try:
         answered, _, _ = select.select([reader], [], [], START_S)
-        said = os.read(reader, 64) if answered else b""
+        said = os.read(reader, _LONGEST_REASON) if answered else b""
     finally:
         os.close(reader)
     started = home.running_server()
-    if not said or started is None:
+    if said != _READY or started is None:
         if process.poll() is None:
             process.terminate()
-        raise NoServer(f"The server did not start. The end of {home.server_log}:\n{_tail(home.server_log)}")
+        known = said.decode(errors="replace") if said != _READY else ""
+        why = known or f"The end of {home.server_log}:\n{_tail(home.server_log, start)}"
+        raise NoServer(f"The server did not start. {why}")
     process.returncode = 0  # it is meant to outlive us: no warning that it still runs
     return started
 
@@ -170,9 +177,9 @@ def stop_server(home: HomeFolder) -> bool:
     return True
 
 
-def _tail(path: Path, lines: int = 15) -> str:
-    """Return the last lines of a text file, empty when there is none."""
+def _tail(path: Path, start: int, lines: int = 15) -> str:
+    """Return the last lines of what was written to a text file from a byte on, empty when it is gone."""
     try:
-        return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+        return "\n".join(path.read_bytes()[start:].decode(errors="replace").splitlines()[-lines:])
     except FileNotFoundError:
         return ""

@@ -117,6 +117,17 @@ class Shell:
         return done.stdout if code == 0 else done.stdout + done.stderr
 
 
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    """Return a shell in an empty folder with a home of its own; whatever it started is ended."""
+    home = tmp_path / "home"
+    home.mkdir()
+    shell = Shell(tmp_path, home)
+    yield shell
+    (home / "towpath.toml").unlink(missing_ok=True)  # it may be what a test broke
+    shell("down")
+
+
 @pytest.fixture(scope="module")
 def towpath(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """Return a shell in a project whose server runs, with the dataset that its pipeline reads."""

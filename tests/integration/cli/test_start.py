@@ -1,0 +1,41 @@
+"""A server that cannot be started says why in one sentence, whoever started it."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.integration.cli.conftest import Shell
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_setting_that_is_unknown_is_named(shell: Shell) -> None:
+    (shell.home / "towpath.toml").write_text("porrt = 3\n")
+    (shell.home / "server.log").write_text("a line of an earlier server\n")
+    told = shell("up", "--background", code=3)
+    assert told == (
+        f"Error: The server did not start. {shell.home}/towpath.toml: Object contains unknown field `porrt`; "
+        "see docs/operations.md for the settings\n"
+    )
+
+
+def test_a_port_that_is_taken_is_named(shell: Shell) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        told = shell("up", "--background", "--port", str(port), code=3)
+    assert told.startswith(f"Error: The server did not start. Port {port} on 127.0.0.1 cannot be used")
+    assert told.endswith("Choose another with --port.\n")
+
+
+def test_what_nobody_foresaw_comes_with_the_end_of_the_log_of_this_start_alone(shell: Shell) -> None:
+    (shell.home / "server.log").write_text("a line of an earlier server\n")
+    Path(shell.home, "objects").write_text("a file where a folder belongs")
+    told = shell("up", "--background", code=3)
+    assert told.startswith(f"Error: The server did not start. The end of {shell.home}/server.log:\n")
+    assert "a line of an earlier server" not in told
+    assert "objects" in told
