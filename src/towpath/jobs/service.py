@@ -1,6 +1,6 @@
 """The operations on jobs: create and stop; describe, list and delete are those that all kinds share."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -16,10 +16,12 @@ from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Transaction
 from towpath.kernel.resource import Document
 
-#: Where the arguments of a pipeline step name the image: step type -> path.
-_IMAGE_MEMBERS = {
-    "Processing": ("AppSpecification", "ImageUri"),
-    "Training": ("AlgorithmSpecification", "TrainingImage"),
+#: Where the arguments of a pipeline step name images: step type -> paths; of a list every item is meant. A registered
+#: model may be served elsewhere, so that the images of RegisterModel need not be known here.
+_IMAGE_MEMBERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "Processing": (("AppSpecification", "ImageUri"),),
+    "Training": (("AlgorithmSpecification", "TrainingImage"),),
+    "Model": (("PrimaryContainer", "Image"), ("Containers", "Image")),
 }
 
 
@@ -72,11 +74,21 @@ class Jobs:
         Raises:
             Invalid: nothing maps the image; the message says how to.
         """
-        value: Any = arguments
-        for member in _IMAGE_MEMBERS.get(step_type, ()):
-            value = value.get(member) if isinstance(value, Mapping) else None
+        for path in _IMAGE_MEMBERS.get(step_type, ()):
+            for image in _literals(arguments, path):
+                self._images.resolve(image)
+
+
+def _literals(value: Any, path: tuple[str, ...]) -> Iterator[str]:
+    """Yield the texts at a path; what is an expression has no value yet."""
+    if isinstance(value, list):
+        for entry in value:
+            yield from _literals(entry, path)
+    elif not path:
         if isinstance(value, str):
-            self._images.resolve(value)
+            yield value
+    elif isinstance(value, Mapping):
+        yield from _literals(value.get(path[0]), path[1:])
 
 
 def _typed(kind: type[Any], document: Document) -> Any:

@@ -63,6 +63,8 @@ def test_an_unknown_image_is_refused_when_the_job_is_created(world: World) -> No
     [
         ("Processing", {"AppSpecification": {"ImageUri": "nobody/knows:1"}}),
         ("Training", {"AlgorithmSpecification": {"TrainingImage": "nobody/knows:1"}}),
+        ("Model", {"PrimaryContainer": {"Image": "nobody/knows:1"}}),
+        ("Model", {"Containers": [{"Image": "towpath"}, {"Image": "nobody/knows:1"}]}),
     ],
 )
 def test_a_pipeline_step_with_an_unknown_literal_image_is_refused(
@@ -78,6 +80,8 @@ def test_a_pipeline_step_with_an_unknown_literal_image_is_refused(
         ("Processing", {"AppSpecification": {"ImageUri": {"Get": "Parameters.Image"}}}),
         ("Processing", {"AppSpecification": {"Get": "Parameters.All"}}),
         ("Training", {"AlgorithmSpecification": {"TrainingImage": "towpath"}}),
+        ("Model", {"PrimaryContainer": {"Image": {"Get": "Parameters.Image"}}}),
+        ("RegisterModel", {"InferenceSpecification": {"Containers": [{"Image": "nobody/knows:1"}]}}),
         ("Fail", {"ErrorMessage": "no"}),
     ],
 )
