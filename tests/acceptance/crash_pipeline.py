@@ -1,0 +1,253 @@
+"""A pipeline of short steps that tell a recorder outside the platform when they begin and end."""
+
+import io
+import json
+import socketserver
+import tarfile
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+BUCKET = "crashes"
+GROUP = "crashes"
+PIPELINE = "crashes"
+JOBS = ("Prepare", "Profile", "Train", "Evaluate")
+STEPS = (*JOBS, "Gate", "Register")
+_ROLE = "arn:aws:iam::000000000000:role/anything"
+_IMAGE = "towpath"
+_RESOURCES = {"InstanceType": "ml.t3.medium", "InstanceCount": 1, "VolumeSizeInGB": 1}
+_BASE = "/opt/ml/processing"
+
+#: Each step writes what it read and a line of its own, so that the last output tells the whole way. The recorder
+#: answers each word, so what it has not heard did not happen. The wait makes the step long enough to be hit.
+STEP = """
+import json, os, pathlib, select, socket, sys
+
+step, execution, port = sys.argv[1:]
+ml = pathlib.Path("/opt/ml")
+if step == "Train":
+    job, output = os.environ["TRAINING_JOB_NAME"], ml / "model/weights.txt"
+else:
+    job = json.loads((ml / "config/processingjobconfig.json").read_text())["ProcessingJobName"]
+    output = ml / "processing/output/out" / f"{step}.txt"
+with socket.create_connection(("127.0.0.1", int(port))) as line, line.makefile("rw") as words:
+    def say(word):
+        words.write(f"{word} {execution} {step} {job}\\n")
+        words.flush()
+        assert words.readline() == "heard\\n"
+
+    say("begin")
+    folders = [ml / "input/data/rows", ml / "processing/input/rows"]
+    read = [path.read_text() for folder in folders for path in sorted(folder.glob("*.txt"))]
+    select.select([], [], [], 0.1)
+    output.write_text("".join([*read, f"{execution} {step}\\n"]))
+    if step == "Evaluate":
+        (output.parent / "evaluation.json").write_text('{"accuracy": 0.9}')
+    say("end")
+"""
+
+
+class Recorder:
+    """Appends what steps say to a file, and knows which of them run. It lives in the test, outside the platform."""
+
+    def __init__(self, file: Path, server: socketserver.TCPServer) -> None:
+        self.file = file
+        self.port = int(server.server_address[1])
+        self._lock = threading.Lock()
+        self._running: Counter[str] = Counter()
+
+    def hear(self, line: str) -> None:
+        """Write down a line."""
+        word, _, who = line.partition(" ")
+        with self._lock:
+            with self.file.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+            self._running[who] += {"begin": 1, "end": -1}[word]
+
+    def running(self) -> list[str]:
+        """Return the steps that have begun and not ended."""
+        with self._lock:
+            return list(+self._running)
+
+    def told(self, execution: str) -> list[tuple[str, str, str]]:
+        """Return (word, step, job) of all that the steps of an execution said, as it stands in the file."""
+        lines = (line.split() for line in self.file.read_text(encoding="utf-8").splitlines())
+        return [(word, step, job) for word, of, step, job in lines if of == execution]
+
+
+@contextmanager
+def recording(file: Path) -> Iterator[Recorder]:
+    """Listen on loopback and record what is told there."""
+
+    class Line(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            for line in self.rfile:
+                recorder.hear(line.decode().strip())
+                self.wfile.write(b"heard\n")
+
+    file.touch()
+    socketserver.ThreadingTCPServer.daemon_threads = True
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Line) as server:
+        recorder = Recorder(file, server)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield recorder
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def make_pipeline(aws: dict[str, Any], recorder: Recorder) -> None:
+    """Put the code into a bucket and create the pipeline."""
+    aws["s3"].create_bucket(Bucket=BUCKET)
+    aws["s3"].put_object(Bucket=BUCKET, Key="code/step.py", Body=STEP.encode())
+    aws["sagemaker"].create_pipeline(
+        PipelineName=PIPELINE,
+        PipelineDefinition=json.dumps(definition(recorder.port)),
+        RoleArn=_ROLE,
+        ClientRequestToken="p" * 32,
+    )
+
+
+def expected_objects(execution: str, train_job: str) -> dict[str, str]:
+    """Return the text that lies under each key when an execution has run once; of the model, that of its weights."""
+    prepared = f"{execution} Prepare\n"
+    trained = f"{prepared}{execution} Train\n"
+    return {
+        f"{execution}/Prepare/Prepare.txt": prepared,
+        f"{execution}/Profile/Profile.txt": f"{prepared}{execution} Profile\n",
+        f"{execution}/models/{train_job}/output/model.tar.gz": trained,
+        f"{execution}/Evaluate/Evaluate.txt": f"{prepared}{execution} Evaluate\n",
+        f"{execution}/Evaluate/evaluation.json": '{"accuracy": 0.9}',
+    }
+
+
+def text_of(key: str, body: bytes) -> str:
+    """Return an object's text; of a model archive, that of its weights."""
+    if not key.endswith(".tar.gz"):
+        return body.decode()
+    with tarfile.open(fileobj=io.BytesIO(body)) as archive:
+        weights = archive.extractfile("weights.txt")
+        assert weights is not None
+        return weights.read().decode()
+
+
+def definition(port: int, *, least: float = 0.5, retries: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+    """Return the pipeline's definition.
+
+    Args:
+        port: where the recorder listens.
+        least: accuracy below which the model is refused; the steps reach 0.9.
+        retries: retry policies of the training step.
+    """
+    report = {"PropertyFileName": "report", "OutputName": "out", "FilePath": "evaluation.json"}
+    prepared = {"Get": "Steps.Prepare.ProcessingOutputConfig.Outputs['out'].S3Output.S3Uri"}
+    model = {"Get": "Steps.Train.ModelArtifacts.S3ModelArtifacts"}
+    accuracy = {"Std:JsonGet": {"PropertyFile": {"Get": "Steps.Evaluate.PropertyFiles.report"}, "Path": "accuracy"}}
+    container = {"Image": _IMAGE, "ModelDataUrl": model}
+    register = {
+        "Name": "Register",
+        "Type": "RegisterModel",
+        "Arguments": {
+            "ModelPackageGroupName": GROUP,
+            "ModelApprovalStatus": "PendingManualApproval",
+            "InferenceSpecification": {
+                "Containers": [container],
+                "SupportedContentTypes": ["application/json"],
+                "SupportedResponseMIMETypes": ["application/json"],
+            },
+        },
+    }
+    condition = {"Type": "GreaterThanOrEqualTo", "LeftValue": accuracy, "RightValue": least}
+    refuse = {"Name": "Refuse", "Type": "Fail", "Arguments": {"ErrorMessage": "not good enough"}}
+    evaluate = _processing("Evaluate", port, {"rows": prepared, "model": model})
+    return {
+        "Version": "2020-12-01",
+        "Steps": [
+            _processing("Prepare", port, {}),
+            _processing("Profile", port, {"rows": prepared}),
+            {**_training(port, prepared), **({"RetryPolicies": [*retries]} if retries else {})},
+            {**evaluate, "PropertyFiles": [report]},
+            {
+                "Name": "Gate",
+                "Type": "Condition",
+                "Arguments": {"Conditions": [condition], "IfSteps": [register], "ElseSteps": [refuse]},
+            },
+        ],
+    }
+
+
+def _below_execution(name: str) -> dict[str, Any]:
+    return {"Std:Join": {"On": "/", "Values": [f"s3://{BUCKET}", {"Get": "Execution.PipelineExecutionId"}, name]}}
+
+
+def _arguments(step: str, port: int) -> list[Any]:
+    return [step, {"Get": "Execution.PipelineExecutionId"}, str(port)]
+
+
+def _processing(name: str, port: int, inputs: dict[str, Any]) -> dict[str, Any]:
+    sources = {"code": f"s3://{BUCKET}/code/", **inputs}
+    return {
+        "Name": name,
+        "Type": "Processing",
+        "Arguments": {
+            "RoleArn": _ROLE,
+            "ProcessingResources": {"ClusterConfig": _RESOURCES},
+            "AppSpecification": {
+                "ImageUri": _IMAGE,
+                "ContainerEntrypoint": ["python3", f"{_BASE}/input/code/step.py"],
+                "ContainerArguments": _arguments(name, port),
+            },
+            "ProcessingInputs": [
+                {
+                    "InputName": key,
+                    "S3Input": {
+                        "S3Uri": uri,
+                        "LocalPath": f"{_BASE}/input/{key}",
+                        "S3DataType": "S3Prefix",
+                        "S3InputMode": "File",
+                    },
+                }
+                for key, uri in sources.items()
+            ],
+            "ProcessingOutputConfig": {
+                "Outputs": [
+                    {
+                        "OutputName": "out",
+                        "S3Output": {
+                            "S3Uri": _below_execution(name),
+                            "LocalPath": f"{_BASE}/output/out",
+                            "S3UploadMode": "EndOfJob",
+                        },
+                    }
+                ]
+            },
+        },
+    }
+
+
+def _training(port: int, prepared: dict[str, str]) -> dict[str, Any]:
+    def channel(name: str, uri: object) -> dict[str, Any]:
+        return {"ChannelName": name, "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": uri}}}
+
+    return {
+        "Name": "Train",
+        "Type": "Training",
+        "Arguments": {
+            "RoleArn": _ROLE,
+            "AlgorithmSpecification": {
+                "TrainingImage": _IMAGE,
+                "TrainingInputMode": "File",
+                "ContainerEntrypoint": ["python3", "/opt/ml/input/data/code/step.py"],
+                "ContainerArguments": _arguments("Train", port),
+            },
+            "InputDataConfig": [channel("code", f"s3://{BUCKET}/code/"), channel("rows", prepared)],
+            "OutputDataConfig": {"S3OutputPath": _below_execution("models")},
+            "ResourceConfig": _RESOURCES,
+            "StoppingCondition": {"MaxRuntimeInSeconds": 600},
+        },
+    }
