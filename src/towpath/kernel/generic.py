@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
+from towpath.kernel import formats
 from towpath.kernel.arns import split_arn
 from towpath.kernel.errors import Conflict, Invalid
 from towpath.kernel.events import Event
@@ -51,6 +52,7 @@ def create(
         state=state or {},
         status=status,
         parent=request.parent,
+        format=formats.current(kind.noun),
         created_at=transaction.now,
         created_by=request.caller.principal,
         modified_at=transaction.now,

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from towpath.kernel.arns import Home
 from towpath.kernel.errors import Conflict, Invalid, StaleRevision
+from towpath.kernel.formats import raised
 from towpath.kernel.ports import Filter, Page, Query
 from towpath.kernel.resource import Resource, Uid
 from towpath.store.codec import from_epoch, from_json, optional_time, to_epoch, to_json
@@ -221,7 +222,7 @@ def _values(members: dict[str, Any]) -> dict[str, Any]:
 
 
 def _resource(row: Row[Any]) -> Resource:
-    return Resource(
+    stored = Resource(
         uid=Uid(row.uid),
         account=row.account,
         region=row.region,
@@ -242,3 +243,4 @@ def _resource(row: Row[Any]) -> Resource:
         deleted_at=optional_time(row.deleted_at),
         sort=from_json(row.sort),
     )
+    return raised(stored)

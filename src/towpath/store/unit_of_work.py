@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from towpath.kernel.arns import Home
 from towpath.kernel.resource import Uid
 from towpath.store.events import EventTable
+from towpath.store.housekeeping import HousekeepingTable
 from towpath.store.lineage import LineageTable
 from towpath.store.objects import ObjectTable
 from towpath.store.principals import PrincipalTable
@@ -31,6 +32,7 @@ class SqlTransaction:
         self.lineage = LineageTable(connection)
         self.steps = StepTable(connection)
         self.principals = PrincipalTable(connection)
+        self.housekeeping = HousekeepingTable(connection, self.resources, self.objects)
 
     @contextmanager
     def nested(self) -> Iterator[None]:
