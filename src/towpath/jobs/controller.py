@@ -15,7 +15,7 @@ from towpath.jobs.kinds import JobStatus, is_terminal
 from towpath.jobs.metrics import final_metrics
 from towpath.jobs.model import JobObservation, JobSpec, Manifest, Phase, StagedFile
 from towpath.jobs.ports import ComputeBackend
-from towpath.jobs.state import Run, key_of, run_of, with_members, with_run, with_secondary
+from towpath.jobs.state import Run, attempt_keys, key_of, run_of, with_members, with_run, with_secondary
 from towpath.jobs.strategies import Strategy, secondary_status
 from towpath.kernel.decisions import Decision
 from towpath.kernel.errors import TowpathError
@@ -75,6 +75,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     tags: Mapping[str, str] = msgspec.field(default_factory=dict)
     execution: tuple[Uid, str] | None = None  #: uid and ARN of the pipeline execution that started the job
     problem: str | None = None  #: why the job cannot be started
+    untidy: tuple[str, ...] = ()  #: attempts of an ended job whose working copies are still there
 
 
 class Submit(msgspec.Struct, frozen=True):
@@ -85,6 +86,12 @@ class Submit(msgspec.Struct, frozen=True):
 
 class Stop(msgspec.Struct, frozen=True):
     """Effect: ask the attempt to stop."""
+
+    key: str
+
+
+class Tidy(msgspec.Struct, frozen=True):
+    """Effect: remove what an ended attempt worked on."""
 
     key: str
 
@@ -135,7 +142,8 @@ class JobController:
     def observe(self, resource: Resource) -> Observation:
         """Look at the attempt; where one is still to be started, look up its inputs."""
         if is_terminal(resource.status):
-            return Observation(backend=JobObservation(phase=Phase.ABSENT))
+            untidy = tuple(key for key in attempt_keys(resource) if not self._backend.is_tidy(key))
+            return Observation(backend=JobObservation(phase=Phase.ABSENT), untidy=untidy)
         run = run_of(resource)
         seen = JobObservation(phase=Phase.ABSENT) if run is None else self._backend.observe(run.key)
         if resource.status == JobStatus.STOPPING and run is None:
@@ -172,7 +180,8 @@ class JobController:
     def decide(self, resource: Resource, observation: Observation, now: datetime) -> Decision:
         """Return what to do next with a job."""
         if is_terminal(resource.status):
-            return Decision()
+            # Here after a crash between the commit that ended the job and the tidying that follows it.
+            return Decision(effects=tuple(map(Tidy, observation.untidy)))
         run = run_of(resource)
         stopping = resource.status == JobStatus.STOPPING
         if run is None:
@@ -311,7 +320,9 @@ class JobController:
         if self._strategy.secondary:
             state = with_secondary(state, secondary or status, now, shortened(reason) if reason else None)
         event = self._event(resource, status, now, reason=reason)
-        return Decision(state=state, status=status, events=(event,))
+        # After the commit: by then the outputs have been adopted, and a new attempt is out of the question.
+        tidying = tuple(map(Tidy, attempt_keys(resource)))
+        return Decision(state=state, status=status, events=(event,), effects=tidying)
 
     def _event(self, resource: Resource, status: JobStatus, now: datetime, *, reason: str | None = None) -> Event:
         kind = self._strategy.kind
@@ -408,13 +419,15 @@ class JobController:
             record(transaction, datasets_graph(resource.uid, files))
 
     def act(self, resource: Resource, decision: Decision) -> None:
-        """Start or stop the attempt on the back end, which answers a repeat with what it did before."""
+        """Start, stop or tidy the attempt on the back end, which answers a repeat with what it did before."""
         for effect in decision.effects:
             match effect:
                 case Submit(job=job):
                     self._backend.submit(job)
                 case Stop(key=key):
                     self._backend.stop(key)
+                case Tidy(key=key):
+                    self._backend.tidy(key)
 
 
 def _status(resource: Resource, manifest: Manifest) -> JobStatus:

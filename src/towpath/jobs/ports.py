@@ -33,6 +33,13 @@ class ComputeBackend(Protocol):
     def address(self, key: str) -> str:
         """Return the path of the Unix socket on which a serving job answers HTTP."""
 
+    def tidy(self, key: str) -> None:
+        """Remove what an ended attempt worked on and staged; log, metrics and manifest stay. To be called once its
+        outputs have been adopted; a repeat does nothing."""
+
+    def is_tidy(self, key: str) -> bool:
+        """Return whether there is nothing that `tidy` would remove."""
+
     def forget(self, key: str) -> None:
         """Remove the attempt's folder; the job must have ended and its outputs been adopted."""
 

@@ -30,6 +30,7 @@ from towpath.jobs.model import (
     Phase,
 )
 from towpath.jobs.ports import ComputeBackend
+from towpath.kernel.errors import InUse
 
 #: How long a test waits for something that should take a moment.
 PATIENCE_S = 30.0
@@ -474,6 +475,43 @@ class ComputeSuite:
         backend.forget("job-1")
         assert backend.observe("job-1").phase is Phase.ABSENT
         assert not Path(manifest.outputs[0].path).exists()
+
+    def test_a_tidied_job_keeps_what_it_said_and_how_it_ended(
+        self, open_backend: Callable[[], ComputeBackend], backend: ComputeBackend, news: News
+    ) -> None:
+        code = """
+            import os
+            open("/opt/ml/out/x", "w").write("x")
+            print("loss=0.5")
+            os.makedirs("/opt/ml/closed/inner"); os.chmod("/opt/ml/closed", 0o500)
+        """
+        output = Output(name="o", path="out", bucket="b", key="p")
+        metric = MetricDefinition(name="loss", regex="loss=([0-9.]+)")
+        job = script(_dedent(code), outputs=(output,), folders=("out",), metrics=(metric,))
+        manifest = self.run(backend, news, job)
+        assert Path(manifest.outputs[0].path).exists()
+        assert not backend.is_tidy("job-1")
+        backend.tidy("job-1")
+        backend.tidy("job-1")
+        assert backend.is_tidy("job-1")
+        assert not Path(manifest.outputs[0].path).exists()
+        assert self.text(backend) == ["loss=0.5"]
+        assert [point.value for point in backend.metrics("job-1")] == [0.5]
+        successor = open_backend()
+        assert successor.observe("job-1").manifest == manifest
+        successor.submit(job)
+        assert successor.observe("job-1").phase is Phase.FINISHED, "a tidied attempt does not run again"
+        successor.close()
+
+    def test_what_never_began_is_tidy_and_what_runs_is_not_tidied(self, backend: ComputeBackend, news: News) -> None:
+        assert backend.is_tidy("never")
+        backend.tidy("never")
+        assert backend.observe("never").phase is Phase.ABSENT
+        self.start(backend, news, script(_STUBBORN, limits=Limits(stop_grace_s=0.2), metrics=(STARTED,)))
+        with pytest.raises(InUse):
+            backend.tidy("job-1")
+        backend.stop("job-1", at_once=True)
+        self.finish(backend, news)
 
     # -- serving
 

@@ -36,6 +36,7 @@ class MemoryBackend:
         self.seen: dict[str, JobObservation] = {}
         self.stopped: list[str] = []
         self.forgotten: list[str] = []
+        self.tidied: list[str] = []
 
     def submit(self, job: JobSpec) -> None:
         if job.key not in self.seen:
@@ -57,6 +58,12 @@ class MemoryBackend:
 
     def address(self, key: str) -> str:
         return f"/run/{key}.sock"
+
+    def tidy(self, key: str) -> None:
+        self.tidied.append(key)
+
+    def is_tidy(self, key: str) -> bool:
+        return key in self.tidied
 
     def forget(self, key: str) -> None:
         self.forgotten.append(key)

@@ -60,11 +60,14 @@ class MemoryBackend:
         self.seen: dict[str, JobObservation] = {}
         self.submits: list[str] = []
         self.stops: list[str] = []
+        self.untidy: set[str] = set()  #: attempts whose working copy is still there
+        self.tidied: list[str] = []
 
     def submit(self, job: JobSpec) -> None:
         self.submits.append(job.key)
         if job.key not in self.jobs:
             self.jobs[job.key] = job
+            self.untidy.add(job.key)
             self.seen[job.key] = JobObservation(phase=Phase.STARTING)
 
     def observe(self, key: str) -> JobObservation:
@@ -81,6 +84,13 @@ class MemoryBackend:
 
     def address(self, key: str) -> str:
         return key
+
+    def tidy(self, key: str) -> None:
+        self.tidied.append(key)
+        self.untidy.discard(key)
+
+    def is_tidy(self, key: str) -> bool:
+        return key not in self.untidy
 
     def forget(self, key: str) -> None:
         del self.seen[key]

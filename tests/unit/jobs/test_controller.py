@@ -128,6 +128,24 @@ def test_the_end_publishes_outputs_status_and_times_together(training: World) ->
     assert training.store.read(lambda transaction: transaction.objects.bucket_created_at("models")) is not None
 
 
+def test_what_the_attempts_worked_on_is_removed_once_their_outputs_are_published(training: World) -> None:
+    uid = training.resource("TrainingJob", "train").uid
+    training.move("TrainingJob", "train", JobObservation(phase=Phase.LOST))
+    assert training.backend.tidied == []
+    complete(training)
+    assert training.backend.tidied == [f"{uid}-1", f"{uid}-2"]
+
+
+def test_what_a_crash_kept_from_being_tidied_is_tidied_at_the_next_look(training: World) -> None:
+    complete(training)
+    uid = training.resource("TrainingJob", "train").uid
+    training.backend.untidy.add(f"{uid}-1")  # as if the platform had died between the commit and the tidying
+    training.backend.tidied.clear()
+    training.engine.wake(uid)
+    training.run()
+    assert training.backend.tidied == [f"{uid}-1"]
+
+
 def test_each_change_of_status_is_an_event(training: World) -> None:
     complete(training)
     resource = training.resource("TrainingJob", "train")

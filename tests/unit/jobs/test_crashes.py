@@ -95,6 +95,7 @@ def test_a_crash_at_any_write_changes_nothing_about_the_end(world: World, at: in
 
     assert world.resource("TrainingJob", "train").status == "Completed"
     assert list(world.backend.jobs) == [f"{uid}-1"]
+    assert world.backend.untidy == set()
     versions = world.store.read(lambda transaction: transaction.objects.versions(*MODEL))
     assert [b"".join(world.objects.read(version)) for version in versions] == [b"weights"]
     events = world.store.read(lambda transaction: transaction.events.of(uid))

@@ -24,9 +24,12 @@ from towpath.runner.command import folder_of_python
 from towpath.runner.folder import (
     JOB,
     MANIFEST,
+    ML,
+    STAGING,
     STOP,
     STOP_AT_ONCE,
     STOP_GRACEFULLY,
+    TMP,
     Settings,
     sync_folder,
     write_whole,
@@ -38,6 +41,8 @@ _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _PACKAGE = str(Path(claim.__file__).resolve().parents[1])
 #: Attempts that are being removed; the name is no valid key.
 _FORGOTTEN = ".forgotten-"
+#: What nobody reads once the outputs of an attempt have been adopted.
+_WORKED_ON = (STAGING, ML)
 _jobs = msgspec.json.Decoder(JobSpec)
 _manifests = msgspec.json.Decoder(Manifest)
 
@@ -168,6 +173,25 @@ class ProcessBackend:
     def address(self, key: str) -> str:
         """Return the path of the Unix socket on which a serving job answers HTTP."""
         return address_of(self._folder(key))
+
+    def tidy(self, key: str) -> None:
+        """Remove what an ended attempt worked on and staged; log, metrics and manifest stay. A repeat does nothing.
+
+        Raises:
+            InUse: its runner still lives and has written no manifest.
+        """
+        folder = self._folder(key)
+        holder = claim.look(folder).holder
+        if holder is not None and not (folder / MANIFEST).exists():
+            raise InUse(f"Attempt {key} is still running; stop it first")
+        # A runner removes the job's /tmp itself as its last act; a killed one could not.
+        for name in _WORKED_ON if holder is not None else (*_WORKED_ON, TMP):
+            _remove(folder / name)
+
+    def is_tidy(self, key: str) -> bool:
+        """Return whether there is nothing that `tidy` would remove."""
+        folder = self._folder(key)
+        return not any((folder / name).exists() for name in _WORKED_ON)
 
     def forget(self, key: str) -> None:
         """Remove the attempt's folder; forgetting one that is not there does nothing.
