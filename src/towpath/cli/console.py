@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -47,13 +48,39 @@ def console() -> Console:
 
 
 def say(text: str) -> None:
-    """Print a line of our own words."""
+    """Print a line of our own words, on a terminal broken between words."""
+    _print(text, sys.stdout)
+
+
+def say_as_it_is(text: str) -> None:
+    """Print a line that people may copy, or that is not ours: a command, a line of a log. It is never broken."""
     console().print(escape(text), soft_wrap=True)
 
 
 def note(text: str) -> None:
     """Print a line that is not the command's result, to standard error."""
-    print(text, file=sys.stderr, flush=True)
+    _print(text, sys.stderr)
+
+
+def _print(text: str, stream: TextIO) -> None:
+    if stream.isatty() and os.environ.get("TERM") != "dumb":
+        text = broken(text, Console(file=stream).width)
+    print(text, file=stream, flush=True)
+
+
+def broken(text: str, width: int) -> str:
+    """Return a text whose lines are broken between words, going on at their own indentation.
+
+    A word that is longer than a line stays whole: it is a path or an address, and somebody may copy it.
+    """
+    lines = []
+    for line in text.splitlines():
+        indent = line[: len(line) - len(line.lstrip())]
+        parts = textwrap.wrap(
+            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, tabsize=4
+        )
+        lines += parts or [""]
+    return "\n".join(lines)
 
 
 @contextmanager

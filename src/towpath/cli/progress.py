@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from towpath.cli.console import coloured, console, duration, is_terminal
 from towpath.sdk.client import Client
@@ -17,6 +21,11 @@ from towpath.sdk.expressions import Document
 
 WAITING = "waiting"  #: a step that has not begun
 NOT_RUN = "not run"  #: a step that never will, because the execution has ended
+_WIDEST_COLUMN = 32
+_GAP = 2  #: between two columns
+_LINES_BESIDE_ROWS = 5  #: title, heads, what is left out, and where the next command is typed
+_LOGS_READ = 4  #: running steps whose last printed line is asked for at each look
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +36,7 @@ class Row:
     state: str  #: the API's word, or WAITING or NOT_RUN
     seconds: float | None
     note: str  #: last metric, outcome, reason
+    is_log_line: bool = False  #: the note is what the step's script printed last
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +46,7 @@ class Look:
     names: Sequence[str] = ()  #: of all steps, in the order in which they are shown; others follow
     steps: Sequence[StepRun] = ()
     metrics: Mapping[str, str] = field(default_factory=dict)  #: step name -> its last metric, as text
+    printed: Mapping[str, str] = field(default_factory=dict)  #: name of a running step -> the last line of its log
     described: Document = field(default_factory=dict)
 
     @property
@@ -54,23 +65,41 @@ class Look:
                 shown.append(Row(step=name, state=state, seconds=None, note=""))
             else:
                 told = note_of(step, self.metrics.get(name, ""))
-                shown.append(Row(step=name, state=step.status, seconds=step.seconds(now), note=told))
+                line = "" if told or step.has_ended else self.printed.get(name, "")
+                shown.append(
+                    Row(
+                        step=name,
+                        state=step.status,
+                        seconds=step.seconds(now),
+                        note=told or line,
+                        is_log_line=bool(line),
+                    )
+                )
         return shown
 
 
 def note_of(step: StepRun, metric: str) -> str:
     """Return the few words that say most about a step."""
     if step.failure_reason:
-        return step.failure_reason.strip().splitlines()[0][:160]
+        return most_telling_line(step.failure_reason)
     if step.outcome is not None:
         return f"condition is {step.outcome.lower()}"
     if step.cached_from:
         return "taken over from an earlier execution"
     if step.type == "RegisterModel" and step.arn:
         return "/".join(step.arn.split("/")[-2:])
-    if step.type == "Model" and step.arn:
-        return step.arn.rpartition("/")[2]
     return metric
+
+
+def most_telling_line(reason: str) -> str:
+    """Return in one line why something failed.
+
+    A reason that begins inside a traceback, as that of a script that does not compile, says most in its last line.
+    """
+    lines = [line for line in reason.strip().splitlines() if line.strip()]
+    head = lines[0] if lines else ""
+    cause, colon, rest = head.partition(":   File ")
+    return f"{cause}: {lines[-1].strip()}" if colon and rest and len(lines) > 1 else head
 
 
 def last_metric(client: Client, step: StepRun) -> str:
@@ -97,13 +126,33 @@ def follow(execution: Execution, client: Client, names: Sequence[str], *, quiet:
     if not is_terminal():
         return _watch(execution, client, names, Lines(print_line))
     table = LiveTable(f"{execution.pipeline}/{execution.id}")
-    with Live(table, console=console(), refresh_per_second=5) as live:
-        look = _watch(execution, client, names, table.show)
-        live.refresh()
-    return look
+    live = Live(table, console=console(), refresh_per_second=5)
+    try:
+        # Not `with`: Ctrl-C while it starts would leave it drawing, and the terminal without its cursor.
+        live.start()
+        return _watch(execution, client, names, table.show, reads_logs=True)
+    finally:
+        live.stop()
 
 
-def _watch(execution: Execution, client: Client, names: Sequence[str], show: Callable[[Look], None]) -> Look:
+def last_line(client: Client, step: StepRun) -> str:
+    """Return what the script of a running step printed last, fit to be shown in a line; empty when nothing yet."""
+    if step.job is None or step.has_ended:
+        return ""
+    lines = list(client.logs(step.type, step.job, tail=1))
+    # Progress bars write over themselves, and scripts colour what they print.
+    text = lines[-1].text.rstrip("\r").rpartition("\r")[2] if lines else ""
+    return "".join(character for character in _CONTROL.sub("", text) if character.isprintable()).strip()
+
+
+def _watch(
+    execution: Execution,
+    client: Client,
+    names: Sequence[str],
+    show: Callable[[Look], None],
+    *,
+    reads_logs: bool = False,
+) -> Look:
     metrics: dict[str, str] = {}
     settled: set[str] = set()
     while True:
@@ -115,7 +164,9 @@ def _watch(execution: Execution, client: Client, names: Sequence[str], show: Cal
                 metrics[step.name] = last_metric(client, step)
                 if step.has_ended:
                     settled.add(step.name)
-        look = Look(names=names, steps=steps, metrics=dict(metrics), described=described)
+        running = [step for step in steps if not step.has_ended][:_LOGS_READ] if reads_logs else []
+        printed = {step.name: last_line(client, step) for step in running if not metrics.get(step.name)}
+        look = Look(names=names, steps=steps, metrics=dict(metrics), printed=printed, described=described)
         show(look)
         if look.status in ENDED:
             return look
@@ -144,7 +195,11 @@ class Lines:
 
 
 class LiveTable:
-    """A table that rich draws again and again, its times going on between two looks."""
+    """A table that rich draws again and again, its times going on between two looks.
+
+    Steps, states and times always show whole; the note takes what is left of the line. While more steps than
+    the screen has lines are on their way, those that tell least are only counted.
+    """
 
     def __init__(self, title: str) -> None:
         self._title = title
@@ -154,12 +209,49 @@ class LiveTable:
         """Show this from now on."""
         self._look = look
 
-    def __rich__(self) -> Table:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        rows = self._look.rows(datetime.now(UTC))
+        left_out: list[Row] = []
+        if self._look.status not in ENDED and len(rows) > options.size.height - _LINES_BESIDE_ROWS:
+            rows, left_out = most_telling(rows, max(1, options.size.height - _LINES_BESIDE_ROWS))
+        yield self._table(rows, options.max_width)
+        if left_out:
+            yield Text(f"and {counted(left_out)}", style="dim")
+
+    def _table(self, rows: Sequence[Row], width: int) -> Table:
         table = Table(title=self._title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-        table.add_column("step", header_style="dim", no_wrap=True)
-        table.add_column("state", header_style="dim", no_wrap=True)
-        table.add_column("time", header_style="dim", justify="right", no_wrap=True)
-        table.add_column("", overflow="ellipsis", no_wrap=True)
-        for row in self._look.rows(datetime.now(UTC)):
-            table.add_row(row.step, coloured(row.state), duration(row.seconds), row.note)
+        cells = [(row.step, coloured(row.state), duration(row.seconds), row) for row in rows]
+        for name, justify, widest in (
+            ("step", "left", max((len(row.step) for row in rows), default=0)),
+            ("state", "left", max((len(row.state) for row in rows), default=0)),
+            ("time", "right", max((len(cell[2]) for cell in cells), default=0)),
+        ):
+            column = min(max(len(name), widest), _WIDEST_COLUMN)
+            table.add_column(name, header_style="dim", justify=justify, no_wrap=True, width=column)  # type: ignore[arg-type]
+            width -= column + _GAP
+        table.add_column("", no_wrap=True)
+        for step, state, took, row in cells:
+            note = Text(row.note, style="dim" if row.is_log_line else "")
+            # Cut here: rich would rather make the other columns narrower than this one.
+            note.truncate(max(0, width), overflow="ellipsis")
+            table.add_row(step, state, took, note)
         return table
+
+
+def most_telling(rows: Sequence[Row], count: int) -> tuple[list[Row], list[Row]]:
+    """Return the rows to show where there is room for `count`, in their order, and those left out."""
+    places = {WAITING: 2, NOT_RUN: 3, "Succeeded": 1}
+    # Of those that have ended the last ones, of those that wait the first ones: what is near to what happens now.
+    order = sorted(
+        range(len(rows)),
+        key=lambda at: (place := places.get(rows[at].state, 0), -at if place == 1 else at),
+    )
+    chosen = set(order[:count])
+    shown = [row for at, row in enumerate(rows) if at in chosen]
+    return shown, [row for at, row in enumerate(rows) if at not in chosen]
+
+
+def counted(rows: Sequence[Row]) -> str:
+    """Return how many rows there are in each state."""
+    counts = Counter(row.state for row in rows)
+    return f"{len(rows)} more: " + ", ".join(f"{count} {state}" for state, count in counts.items())

@@ -1,5 +1,6 @@
 """What commands print."""
 
+import io
 import json
 from typing import Any
 
@@ -53,6 +54,25 @@ def test_sizes_are_told_in_units_that_people_use(count: float, text: str) -> Non
 def test_our_words_are_printed_as_they_are_brackets_too(capsys: pytest.CaptureFixture[str]) -> None:
     console.say("reviews/[bold]x[/bold] " + "long " * 60)
     assert capsys.readouterr().out == "reviews/[bold]x[/bold] " + "long " * 60 + "\n"
+
+
+class Screen(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_lines_break_between_words_and_a_path_stays_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen()
+    monkeypatch.setattr("sys.stdout", screen)
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setenv("TERM", "xterm")
+    path = "/a/folder/whose/name/is/longer/than/a/line"
+    console.say(f"The model is good enough for a first try and lies in {path}")
+    assert screen.getvalue().splitlines() == ["The model is good enough for a", "first try and lies in", path]
+    console.say_as_it_is("towpath logs " + "x" * 40)
+    assert screen.getvalue().splitlines()[-1] == "towpath logs " + "x" * 40
 
 
 def test_json_keeps_letters_and_order(capsys: pytest.CaptureFixture[str]) -> None:

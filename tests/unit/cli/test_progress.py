@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from towpath.cli import progress
-from towpath.cli.progress import Lines, LiveTable, Look, Row, follow, last_metric, note_of
+from towpath.cli.progress import Lines, LiveTable, Look, Row, follow, last_line, last_metric, note_of
 from towpath.sdk.executions import Execution, StepRun
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -49,9 +49,12 @@ def test_what_never_began_is_not_run_once_the_execution_has_ended() -> None:
     ("shown", "note"),
     [
         (step("A", "Failed", failure_reason="first line\nsecond line"), "first line"),
+        (
+            step("A", "Failed", failure_reason='ExitCode 1:   File "t.py", line 2\n  def f(:\nSyntaxError: invalid\n'),
+            "ExitCode 1: SyntaxError: invalid",
+        ),
         (step("A", "Succeeded", type="Condition", outcome="True"), "condition is true"),
         (step("A", "Succeeded", type="RegisterModel", arn=f"{ARN}:model-package/reviews/3"), "reviews/3"),
-        (step("A", "Succeeded", type="Model", arn=f"{ARN}:model/pipelines-x"), "pipelines-x"),
         (step("A", "Succeeded", cached_from=f"{ARN}:x"), "taken over from an earlier execution"),
         (step("A", "Executing", type="TrainingJob"), "the metric"),
     ],
@@ -102,6 +105,56 @@ def test_the_live_table_shows_step_state_time_and_metric() -> None:
         ["Train", "Succeeded", "5.0", "s", "loss", "0.5"],
         ["Evaluate", "waiting"],
     ]
+
+
+def drawn(look: Look, *, width: int = 80, height: int = 40) -> list[str]:
+    """Return the lines of the live table on a screen of that size."""
+    table = LiveTable("reviews/abc")
+    table.show(look)
+    shown = Console(width=width, height=height)
+    with shown.capture() as text:
+        shown.print(table)
+    return text.get().splitlines()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_long_note_is_cut_and_leaves_step_state_and_time_whole(width: int) -> None:
+    failed = step("TooInaccurate", "Failed", ended_at=NOW + timedelta(seconds=125), failure_reason="because " * 40)
+    *_, last, waiting = drawn(Look(names=["TooInaccurate", "Register"], steps=[failed]), width=width)
+    assert last.startswith("TooInaccurate  Failed   2 min 05 s  because because")
+    assert last.endswith("…")
+    assert len(last) <= width
+    assert waiting.split() == ["Register", "waiting"]
+
+
+def test_what_a_running_script_printed_last_is_shown_until_it_has_a_metric() -> None:
+    running = [step("Prepare", "Executing"), step("Train", "Executing")]
+    look = Look(steps=running, printed={"Prepare": "row 7", "Train": "row 8"}, metrics={"Train": "loss 0.5"})
+    assert [(row.note, row.is_log_line) for row in look.rows(NOW)] == [("row 7", True), ("loss 0.5", False)]
+
+
+def test_a_printed_line_is_shown_without_what_it_wrote_over_and_without_control_characters(
+    answers: Callable[..., Any],
+) -> None:
+    client = answers(
+        DescribeLogStreams={"logStreams": [{"logStreamName": "p/1"}]},
+        GetLogEvents={"events": [{"timestamp": 1, "message": "10 %\r\x1b[32m20 %\x1b[0m\a\r"}]},
+    )
+    job = {"type": "ProcessingJob", "arn": f"{ARN}:processing-job/p"}
+    assert last_line(client, step("A", "Executing", **job)) == "20 %"
+    assert last_line(client, step("A", "Succeeded", **job)) == ""
+
+
+def test_of_more_steps_than_the_screen_has_lines_those_that_tell_most_are_shown() -> None:
+    names = [f"s{number:03}" for number in range(300)]
+    steps = [step(name, "Succeeded", ended_at=NOW) for name in names[:100]] + [step(names[100], "Executing")]
+    look = Look(names=names, steps=steps, described={"PipelineExecutionStatus": "Executing"})
+    lines = drawn(look, height=15)
+    assert len(lines) < 15
+    assert lines[2].startswith("s091  Succeeded")
+    assert lines[-2].startswith("s100  Executing")
+    assert lines[-1] == "and 290 more: 91 Succeeded, 199 waiting"
+    assert len(drawn(Look(names=names, described={"PipelineExecutionStatus": "Succeeded"}), height=15)) == 302
 
 
 def test_following_ends_with_the_execution_and_asks_a_finished_job_no_more(
