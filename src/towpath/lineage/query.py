@@ -229,7 +229,8 @@ def _approval(transaction: Transaction, package: Resource) -> Document:
     if shown.get("ApprovalDescription"):
         document["ApprovalDescription"] = shown["ApprovalDescription"]
     for event in transaction.events.of(package.uid):
-        if event.type == "UpdateModelPackage" or "Approval" in event.type or "ModelApprovalStatus" in event.detail:
+        # Only what tells of the approval: somebody who changes a package's metadata has not decided about it.
+        if "ModelApprovalStatus" in event.detail:
             document["By"] = event.principal
             document["At"] = event.at.timestamp()
     return document

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -112,8 +112,13 @@ def tell(store: SqliteStore) -> None:
         )
         transaction.resources.insert(resource("n", "Endpoint", "reviews", "arn:n", "InService"))
         transaction.resources.insert(resource("e", "PipelineExecution", "e", "arn:execution"))
+        decided = {"ModelApprovalStatus": "Approved", "PreviousModelApprovalStatus": "PendingManualApproval"}
+        change = "SageMaker Model Package State Change"
+        transaction.events.append(Event(type=change, subject=Uid("p"), principal="grace", at=NOW, detail=decided))
+        renamed = {"members": ["CustomerMetadataProperties"]}
+        later = NOW + timedelta(hours=1)
         transaction.events.append(
-            Event(type="UpdateModelPackage", subject=Uid("p"), principal="grace", at=NOW, detail={})
+            Event(type="UpdateModelPackage", subject=Uid("p"), principal="joan", at=later, detail=renamed)
         )
 
     store.write(write)
