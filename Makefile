@@ -57,7 +57,7 @@ check: lint ## lint and the fast tests: what to run before a commit
 	@$(BIN)/pytest $(ARGS)
 
 bench: $(BASE) ## measure the platform against its floors
-	@$(BIN)/python scripts/bench.py $(ARGS)
+	@$(BIN)/python scripts/bench $(ARGS)
 
 bench-models: $(TEXT) ## accuracy of both demo models over three seeds (about ten minutes)
 	@$(BIN)/python examples/reviews/compare.py --seeds 1 2 3 $(ARGS)

@@ -34,7 +34,7 @@ from towpath.kernel.clock import Clock, SystemClock
 from towpath.kernel.decisions import Controller
 from towpath.kernel.generic import TAG_OPERATIONS
 from towpath.kernel.kinds import Kind
-from towpath.kernel.operations import Operation
+from towpath.kernel.operations import Operation, Operations
 from towpath.kernel.principals import Principal
 from towpath.kernel.resource import Uid
 from towpath.lineage.query import operations as lineage_operations
@@ -89,14 +89,24 @@ class Platform:
     store: SqliteStore
     backend: ProcessBackend
     engine: Engine
+    operations: Operations
     application: ASGIApp
 
     @classmethod
-    def open(cls, home: HomeFolder, settings: Settings, *, url: str, clock: Clock | None = None) -> "Platform":
+    def open(
+        cls,
+        home: HomeFolder,
+        settings: Settings,
+        *,
+        url: str,
+        clock: Clock | None = None,
+        backend: ProcessBackend | None = None,
+    ) -> "Platform":
         """Open the home, making it on first use. The caller holds its lock.
 
         Args:
             url: where clients reach the server.
+            backend: where jobs run, instead of on this host as the settings say.
         Raises:
             Invalid: the store is of a newer release, or a setting cannot be carried out.
         """
@@ -107,7 +117,7 @@ class Platform:
         swept = objects.sweep(lambda names: store.read(lambda transaction: transaction.objects.known_blobs(names)))
         if swept:
             logging.getLogger(__name__).info("removed %d blobs that an interrupted upload left behind", swept)
-        backend = _backend(home, settings)
+        backend = backend or process_backend(home, settings)
         images = WatchedImages(settings.images)
         surroundings = Surroundings(
             home=store.home,
@@ -168,7 +178,7 @@ class Platform:
             invocations=invocations,
             on_shutdown=(invocations.close,),
         )
-        return cls(store=store, backend=backend, engine=engine, application=application(gateway))
+        return cls(store=store, backend=backend, engine=engine, operations=operations, application=application(gateway))
 
     def start(self) -> None:
         """Begin to work: adopt what runs, take up what was left."""
@@ -192,14 +202,14 @@ class Platform:
 
 def stop_everything(home: HomeFolder, settings: Settings) -> list[str]:
     """Stop every job and model server of a home and end its runner host; return what ran. The caller holds its lock."""
-    backend = _backend(home, settings)
+    backend = process_backend(home, settings)
     try:
         return _stop_all(backend)
     finally:
         backend.close()
 
 
-def _backend(home: HomeFolder, settings: Settings) -> ProcessBackend:
+def process_backend(home: HomeFolder, settings: Settings) -> ProcessBackend:
     """Return the back end of this host; jobs can read this environment wherever it lies."""
     needed = (sys.prefix, sys.base_prefix, str(Path(__file__).resolve().parent))
     return ProcessBackend(home.jobs, home=home.path, sandbox=settings.sandbox, needed=needed)

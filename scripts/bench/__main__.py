@@ -1,0 +1,60 @@
+"""Measures the platform against floors of the same machine and the same minute, and prints both.
+
+    python scripts/bench [--only client server steps engine registry invocations] [--repeat 15]
+
+The result is kept in `.bench/last.json`, and the next run shows how each ratio has changed since.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from client_and_server import client, server
+from engine import engine
+from invocations import invocations
+from measuring import Row
+from registry import registry
+from steps import steps
+
+PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
+    "client": client,
+    "server": server,
+    "steps": steps,
+    "engine": engine,
+    "registry": registry,
+    "invocations": invocations,
+}
+LAST = Path(".bench/last.json")
+
+
+def main() -> None:
+    """Print the table of the parts that the command line asks for."""
+    parser = argparse.ArgumentParser(prog="bench", description="Measure the platform against its floors.")
+    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--repeat", type=int, default=15, help="how often short things are measured (default 15)")
+    settings = parser.parse_args()
+    before = json.loads(LAST.read_text()) if LAST.exists() else {}
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {sys.version.split()[0]}\n")
+    print("| what | measured | floor | ratio | since last | target | the floor is |\n|---|---|---|---|---|---|---|")
+    for name in settings.only:
+        for row in PARTS[name](settings.repeat):
+            print(shown(row, before.get(row.what)), flush=True)
+            before[row.what] = row.ratio
+            LAST.parent.mkdir(exist_ok=True)
+            LAST.write_text(json.dumps(before, indent=1))
+
+
+def shown(row: Row, before: float | None) -> str:
+    """Return a row of the table."""
+    measured, floor = (f"{value:,.{1 if value >= 1 else 2}f} {row.unit}" for value in (row.measured, row.floor))
+    since = "" if before is None else f"{(row.ratio / before - 1) * 100:+.0f} %"
+    beside = f" ({row.beside})" if row.beside else ""
+    cells = (row.what, measured + beside, floor, f"{row.ratio:.1f}", since, row.target, row.floor_is)
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""What the engine and the store need for a step, without any process: jobs end at the moment they are started."""
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from measuring import Row, resident_mb, wall_ms
+from sqlalchemy import create_engine, text
+
+from towpath.app import Platform
+from towpath.compute.process import ProcessBackend
+from towpath.home import HomeFolder
+from towpath.jobs.model import JobObservation, JobSpec, Manifest, Phase
+from towpath.kernel.operations import Request
+from towpath.kernel.principals import PLATFORM
+from towpath.kernel.resource import Document
+from towpath.settings import Settings
+
+ROLE = "arn:aws:iam::000000000000:role/bench"
+
+
+class InstantBackend(ProcessBackend):
+    """Runs nothing: every job has ended well as soon as it is submitted."""
+
+    def __init__(self, home: HomeFolder) -> None:
+        super().__init__(home.jobs, home=home.path, sandbox="paths")
+        self.ended: dict[str, JobObservation] = {}
+
+    def submit(self, job: JobSpec) -> None:
+        now = datetime.now(UTC)
+        manifest = Manifest(key=job.key, exit_code=0, reason=None, started_at=now, ended_at=now)
+        self.ended[job.key] = JobObservation(phase=Phase.FINISHED, started_at=now, manifest=manifest)
+
+    def observe(self, key: str) -> JobObservation:
+        return self.ended.get(key, JobObservation(phase=Phase.ABSENT))
+
+    def watch(self, wake: Callable[[str], None]) -> None:
+        """There is nothing to watch."""
+
+
+def definition(count: int) -> str:
+    """Return a chain of processing steps."""
+    cluster = {"InstanceType": "ml.t3.medium", "InstanceCount": 1, "VolumeSizeInGB": 1}
+    arguments = {
+        "RoleArn": ROLE,
+        "ProcessingResources": {"ClusterConfig": cluster},
+        "AppSpecification": {"ImageUri": "towpath", "ContainerEntrypoint": ["python", "-c", "pass"]},
+    }
+    steps = [
+        {
+            "Name": f"s{number}",
+            "Type": "Processing",
+            "Arguments": arguments,
+            **({"DependsOn": [f"s{number - 1}"]} if number else {}),
+        }
+        for number in range(count)
+    ]
+    return json.dumps({"Version": "2020-12-01", "Steps": steps})
+
+
+def commit_ms(folder: Path, count: int = 500) -> float:
+    """Return what SQLite needs for one durable row, in milliseconds, with the settings of the store."""
+    engine = create_engine(f"sqlite:///{folder / 'floor.db'}")
+    with engine.connect() as connection:
+        connection.execute(text("PRAGMA journal_mode=WAL"))
+        connection.execute(text("PRAGMA synchronous=FULL"))
+        connection.execute(text("CREATE TABLE row (id INTEGER PRIMARY KEY, data TEXT)"))
+        connection.commit()
+
+        def insert() -> None:
+            for _ in range(count):
+                connection.execute(text("INSERT INTO row (data) VALUES ('x')"))
+                connection.commit()
+
+        return wall_ms(insert) / count
+
+
+def engine(_: int, *, count: int = 1000) -> Iterator[Row]:
+    """Measure a chain of steps whose jobs end at once."""
+    with tempfile.TemporaryDirectory(prefix="towpath-bench-") as scratch:
+        home = HomeFolder(Path(scratch, "home"))
+        home.path.mkdir()
+        floor = commit_ms(Path(scratch))
+        platform = Platform.open(home, Settings(), url="http://127.0.0.1:0", backend=InstantBackend(home))
+        try:
+            platform.start()
+            each_ms = run(platform, count)
+        finally:
+            platform.close()
+        memory = resident_mb(os.getpid())
+    yield Row(
+        what=f"engine work for a step, chain of {count:,}",
+        measured=each_ms,
+        floor=floor,
+        unit="ms",
+        floor_is="one SQLite commit (WAL, FULL)",
+        target="under 1 ms",
+        beside=f"{memory:.0f} MB",
+    )
+
+
+def run(platform: Platform, count: int) -> float:
+    """Run the chain; return the milliseconds that a step took."""
+
+    def call(name: str, **members: Any) -> Document:
+        operation = platform.operations[name]
+        request = Request(operation=name, input=members, caller=PLATFORM)
+        return platform.store.write(lambda transaction: operation.function(transaction, request))
+
+    call("CreatePipeline", PipelineName="bench", PipelineDefinition=definition(count), RoleArn=ROLE)
+    began = time.perf_counter()
+    arn = call("StartPipelineExecution", PipelineName="bench", ClientRequestToken="x" * 32)["PipelineExecutionArn"]
+    while call("DescribePipelineExecution", PipelineExecutionArn=arn)["PipelineExecutionStatus"] == "Executing":
+        time.sleep(0.05)
+    return (time.perf_counter() - began) * 1000 / count
