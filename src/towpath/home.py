@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shlex
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,11 @@ class HomeFolder:
     """The files of a home."""
 
     path: Path
+
+    @property
+    def option(self) -> str:
+        """What a command typed here needs to mean this home: nothing where it is found anyway."""
+        return "" if find_home().path == self.path else f" --home {shlex.quote(str(self.path))}"
 
     @property
     def lock(self) -> Path:

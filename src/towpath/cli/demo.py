@@ -135,9 +135,9 @@ def _run(project: Path, home: HomeFolder, *, model: str) -> None:
     with _timed(f"Pipeline (Model={model})"):
         pipeline = load_pipeline(project / "pipeline.py")
         execution = client.run(pipeline, {"Model": model}, name=f"demo-{model}")
-        look = follow_or_detach(execution, client, pipeline)
+        look = follow_or_detach(execution, client, pipeline, home)
         if look.status != "Succeeded":
-            report(look, execution, client)
+            report(look, execution, client, home)
             raise typer.Exit(1)
 
     registered = client.model_version(_registered(list(look.steps)))

@@ -18,7 +18,7 @@ def env(as_json: JsonOption = False, home: HomeOption = None) -> None:
     where = folder(home)
     server, credentials = where.running_server(), where.credentials()
     if server is None or credentials is None:
-        raise NoServer(f"no server is running for {where.path}; start one: towpath up --background --home {where.path}")
+        raise NoServer(f"no server is running for {where.path}; start one: towpath up --background{where.option}")
     region = settings.load(where.settings_file).region
     values = {
         "AWS_ENDPOINT_URL": server.url,

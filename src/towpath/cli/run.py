@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from towpath.cli.console import is_terminal, note, say, show_json
+from towpath.cli.console import duration, is_terminal, note, say, say_as_it_is, show_json
 from towpath.cli.loading import load_pipeline
 from towpath.cli.options import HomeOption, JsonOption, folder
-from towpath.cli.progress import Look, follow
+from towpath.cli.progress import Look, follow, most_telling_line
 from towpath.cli.server import ensure_server
 from towpath.home import HomeFolder
 from towpath.sdk.client import Client
@@ -46,15 +47,15 @@ def run(
             show_json({"PipelineExecutionArn": execution.arn})
         else:
             say(f"Started {execution.pipeline}/{execution.id}")
-            say(how_to_go_on(execution))
+            say_as_it_is(how_to_go_on(execution, where))
         return
-    look = follow_or_detach(execution, client, pipeline, quiet=as_json)
+    look = follow_or_detach(execution, client, pipeline, where, quiet=as_json)
     if as_json:
         show_json(
             {**look.described, "PipelineExecutionSteps": [_shown(step) for step in look.steps]},
         )
     else:
-        report(look, execution, client)
+        report(look, execution, client, where)
     if look.status != "Succeeded":
         raise typer.Exit(1)
 
@@ -76,42 +77,95 @@ def client_with_server(home: HomeFolder) -> Client:
 
     if not os.environ.get("TOWPATH_ENDPOINT") and home.running_server() is None:
         server = ensure_server(home)
-        note(f"Started a server at {server.url} (home {server.home}). End it with: towpath down --home {server.home}")
+        note(f"Started a server at {server.url} (home {server.home}).\nEnd it with: towpath down{home.option}")
     return Client(home=home.path)
 
 
-def follow_or_detach(execution: Execution, client: Client, pipeline: Pipeline, *, quiet: bool = False) -> Look:
+def follow_or_detach(
+    execution: Execution, client: Client, pipeline: Pipeline, home: HomeFolder, *, quiet: bool = False
+) -> Look:
     """Follow an execution to its end; on Ctrl-C say how to go on and leave."""
     if not quiet and not is_terminal():
         say(f"{execution.pipeline}/{execution.id}")
     try:
         return follow(execution, client, [step.name for step in pipeline.all_steps()], quiet=quiet)
     except KeyboardInterrupt:
-        note(f"\nDetached; {execution.pipeline}/{execution.id} goes on.\n{how_to_go_on(execution)}")
+        note(f"\nDetached; {execution.pipeline}/{execution.id} goes on.\n{how_to_go_on(execution, home)}")
         raise typer.Exit(0) from None
 
 
-def how_to_go_on(execution: Execution) -> str:
+def how_to_go_on(execution: Execution, home: HomeFolder) -> str:
     """Return how an execution is followed and stopped."""
     name = f"{execution.pipeline}/{execution.id}"
-    return f"Follow it: towpath logs {name} --follow\nStop it:   towpath stop {name}"
+    return f"Follow it: towpath logs {name} --follow{home.option}\nStop it:   towpath stop {name}{home.option}"
 
 
-def report(look: Look, execution: Execution, client: Client) -> None:
-    """Print how an execution ended; of a failed one the step, the reason and the end of its log."""
+def report(look: Look, execution: Execution, client: Client, home: HomeFolder) -> None:
+    """Print how an execution ended: what it registered, or which step failed, why, and the end of its log."""
+    name = f"{execution.pipeline}/{execution.id}"
     if look.status == "Succeeded":
-        say(f"{execution.pipeline}/{execution.id} Succeeded")
-        return
-    failed = [step for step in look.steps if step.status == "Failed"]
-    say(f"{execution.pipeline}/{execution.id} {look.status}: {failure_text(look.described, list(look.steps))}")
-    for step in failed:
-        if step.job is None:
-            continue
-        lines = list(client.logs(step.type, step.job, tail=LOG_LINES))[-LOG_LINES:]
-        if lines:
-            say(f"\nThe last lines of {step.name} (towpath logs {execution.pipeline}/{execution.id}/{step.name}):")
-            for line in lines:
-                say(f"  {line.text}")
+        say(f"{name} Succeeded{_took(look)}")
+        for step in look.steps:
+            if step.type == "RegisterModel" and step.arn:
+                say(registered(client, step.arn, home))
+    else:
+        say(f"{name} {look.status}: {why_failed(look)}")
+        for step in look.steps:
+            if step.status == "Failed" and step.job is not None:
+                _end_of_log(step, name, client, home)
+    for step in look.steps:
+        for line in unmatched_metrics(client, step):
+            note(line)
+
+
+def registered(client: Client, arn: str, home: HomeFolder) -> str:
+    """Return what became of a model version, and what to do with it next."""
+    version = client.model_version(arn)
+    told = f"Registered {version.name}, {version.approval}."
+    if version.approval == "PendingManualApproval":
+        told += f" Decide on it: towpath approve {version.name} --note WHY{home.option}"
+    if version.approval == "Approved":
+        told += f" Put it to work: towpath deploy {version.name}{home.option}"
+    return told
+
+
+def why_failed(look: Look) -> str:
+    """Return why an execution did not succeed; in a line for each step whose log is shown as well."""
+    steps = [
+        replace(each, failure_reason=most_telling_line(each.failure_reason))
+        if each.job and each.failure_reason
+        else each
+        for each in look.steps
+    ]
+    return failure_text(look.described, steps)
+
+
+def _end_of_log(step: StepRun, execution: str, client: Client, home: HomeFolder) -> None:
+    assert step.job is not None
+    lines = list(client.logs(step.type, step.job, tail=LOG_LINES))[-LOG_LINES:]
+    if lines:
+        say(f"\nThe last lines of {step.name} (all: towpath logs {execution}/{step.name}{home.option}):")
+        for line in lines:
+            say_as_it_is(f"  {line.text}")
+
+
+def unmatched_metrics(client: Client, step: StepRun) -> list[str]:
+    """Return a warning for each metric of a training job whose pattern matched nothing that the job printed."""
+    if step.type != "TrainingJob" or step.job is None or step.status != "Succeeded":
+        return []
+    described = client.call("SageMaker.DescribeTrainingJob", {"TrainingJobName": step.job})
+    wanted = described["AlgorithmSpecification"].get("MetricDefinitions") or []
+    seen = {metric["MetricName"] for metric in described.get("FinalMetricDataList") or []}
+    return [
+        f"Warning: {step.name} has no metric {each['Name']!r}: nothing it printed matches {each['Regex']}"
+        for each in wanted
+        if each["Name"] not in seen
+    ]
+
+
+def _took(look: Look) -> str:
+    begun, ended = look.described.get("CreationTime"), look.described.get("LastModifiedTime")
+    return f" in {duration(float(ended) - float(begun))}" if begun is not None and ended is not None else ""
 
 
 def _shown(step: StepRun) -> dict[str, object]:

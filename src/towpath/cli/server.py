@@ -44,7 +44,7 @@ def up(
     where = folder(home)
     if background:
         server = ensure_server(where, port=port)
-        typer.echo(f"Towpath answers at {server.url} (home {server.home}). End it with: towpath down")
+        typer.echo(f"Towpath answers at {server.url} (home {server.home}).\nEnd it with: towpath down{where.option}")
         return
     _serve(where, port, ready_fd)
 
@@ -64,7 +64,7 @@ def _serve(home: HomeFolder, port: int | None, ready_fd: int | None) -> None:
             f"Towpath {server.version} answers at {server.url}\n"
             f"  home         {server.home}\n"
             f"  credentials  {home.credentials_file}\n"
-            f'  AWS clients  eval "$(towpath env)"\n'
+            f'  AWS clients  eval "$(towpath env{home.option})"\n'
             "Press Ctrl-C to stop; jobs and endpoints go on and are adopted at the next start."
         )
 

@@ -262,7 +262,7 @@ def _address(home: HomeFolder) -> str:
         server = home.running_server()
         if server is not None:
             return server.url
-    raise NoServer(f"no server is running for {home.path}; start one: towpath up --background --home {home.path}")
+    raise NoServer(f"no server is running for {home.path}; start one: towpath up --background{home.option}")
 
 
 def _credentials(home: HomeFolder) -> Credentials:

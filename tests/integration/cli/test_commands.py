@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 def registered(towpath: Shell) -> str:
     """Return the version that a run of the pipeline registered."""
     told = towpath("run", "pipeline.py", "--name", "first")
-    assert told.splitlines()[-1].endswith("Succeeded")
+    assert re.search(r"^words/\w+ Succeeded in [0-9.]+ s$", told, re.M)
+    assert "Decide on it: towpath approve words/1 --note WHY" in told
     arn: str = json.loads(towpath("describe", "words/1", "--json"))["ModelPackageArn"]
     return arn.rpartition("model-package/")[2]
 

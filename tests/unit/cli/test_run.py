@@ -1,0 +1,98 @@
+"""What `towpath run` says at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from towpath.cli.progress import Look
+from towpath.cli.run import report, unmatched_metrics
+from towpath.home import HomeFolder
+from towpath.sdk.executions import Execution, StepRun
+
+ARN = "arn:aws:sagemaker:us-east-1:000000000000"
+TRAINED = {
+    "AlgorithmSpecification": {
+        "MetricDefinitions": [{"Name": "loss", "Regex": "loss=(.*)"}, {"Name": "f1", "Regex": "F1=(.*)"}]
+    },
+    "FinalMetricDataList": [{"MetricName": "loss", "Value": 0.5}],
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HomeFolder:
+    monkeypatch.setenv("TOWPATH_HOME", str(tmp_path))
+    return HomeFolder(tmp_path)
+
+
+def step(name: str, status: str, **members: Any) -> StepRun:
+    return StepRun(**{"name": name, "type": "TrainingJob", "arn": f"{ARN}:training-job/t", "status": status, **members})
+
+
+@pytest.mark.parametrize(
+    ("approval", "next_command"),
+    [
+        ("PendingManualApproval", "towpath approve reviews/3 --note WHY"),
+        ("Approved", "towpath deploy reviews/3"),
+        ("Rejected", "Registered reviews/3, Rejected."),
+    ],
+)
+def test_a_success_names_what_was_registered_and_what_to_do_with_it(
+    answers: Callable[..., Any],
+    home: HomeFolder,
+    capsys: pytest.CaptureFixture[str],
+    approval: str,
+    next_command: str,
+) -> None:
+    client = answers(
+        DescribeModelPackageGroup={"ModelPackageGroupArn": f"{ARN}:model-package-group/reviews"},
+        DescribeModelPackage={
+            "ModelPackageGroupName": "reviews",
+            "ModelPackageVersion": 3,
+            "ModelPackageArn": f"{ARN}:model-package/reviews/3",
+            "ModelApprovalStatus": approval,
+        },
+    )
+    look = Look(
+        steps=[step("Register", "Succeeded", type="RegisterModel", arn=f"{ARN}:model-package/reviews/3")],
+        described={"PipelineExecutionStatus": "Succeeded", "CreationTime": 10.0, "LastModifiedTime": 13.5},
+    )
+    report(look, Execution(client, f"{ARN}:pipeline/reviews/execution/abc"), client, home)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "reviews/abc Succeeded in 3.5 s"
+    assert second.endswith(next_command)
+
+
+def test_of_a_failed_job_the_cause_is_told_once_and_its_log_beside_it(
+    answers: Callable[..., Any], home: HomeFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = answers(
+        DescribeLogStreams={"logStreams": [{"logStreamName": "t/1"}]},
+        GetLogEvents=lambda request: (
+            {} if request["startFromHead"] else {"events": [{"timestamp": 1, "message": "ValueError: no good"}]}
+        ),
+    )
+    reason = 'ExitCode 1: ValueError: no good (train.py line 4)\n  File "/opt/ml/code/train.py", line 4\n    raise'
+    look = Look(
+        steps=[step("Train", "Failed", failure_reason=reason)],
+        described={"PipelineExecutionStatus": "Failed"},
+    )
+    report(look, Execution(client, f"{ARN}:pipeline/reviews/execution/abc"), client, home)
+    assert capsys.readouterr().out.splitlines() == [
+        "reviews/abc Failed: step Train failed: ExitCode 1: ValueError: no good (train.py line 4)",
+        "",
+        "The last lines of Train (all: towpath logs reviews/abc/Train):",
+        "  ValueError: no good",
+    ]
+
+
+def test_a_metric_whose_pattern_matched_nothing_is_told(answers: Callable[..., Any]) -> None:
+    client = answers(DescribeTrainingJob=TRAINED)
+    assert unmatched_metrics(client, step("Train", "Succeeded")) == [
+        "Warning: Train has no metric 'f1': nothing it printed matches F1=(.*)"
+    ]
+    assert unmatched_metrics(client, step("Train", "Failed")) == []
+    assert unmatched_metrics(client, step("Prepare", "Succeeded", type="ProcessingJob")) == []
