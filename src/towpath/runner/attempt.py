@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from towpath.runner import claim, failure, layout, outputs, process, syscalls, tree, wake
+from towpath.runner import claim, failure, groups, layout, outputs, process, syscalls, tree, wake
 from towpath.runner.command import command_of
 from towpath.runner.folder import (
     JOB,
@@ -34,6 +34,7 @@ from towpath.runner.job_log import JobLog
 
 _ACTIVITIES = {"training": "Training", "processing": "Processing", "serving": "Loading"}
 _MEMORY_EVERY_S = 2.0
+_WATCH_EVERY_S = 0.1  #: where nobody but us keeps the job to its memory
 _METRICS_EVERY_S = 0.25
 
 
@@ -52,7 +53,9 @@ def wait_and_run(orders: int) -> None:
             return  # the host has ended; with this runner the waiting process ends as well
         received += chunk
     request = json.loads(received)
-    settings = Settings(**{**request["settings"], "needed": tuple(request["settings"]["needed"])})
+    # A host outlives the server that started it: a newer one may know of settings that this one does not.
+    told = {name: value for name, value in request["settings"].items() if name in Settings._fields}
+    settings = Settings(**{**told, "needed": tuple(told["needed"])})
     run(Path(request["attempt"]), settings, waiting)
 
 
@@ -84,6 +87,9 @@ class _Attempt:
         self.started_at: str | None = None
         self.download_s = 0.0
         self.peak_bytes = 0
+        self.group: groups.Group | None = None  #: where the kernel holds the job to its limits
+        self.watched_bytes: int | None = None  #: limit of memory that we hold it to ourselves
+        self.over_memory = False  #: it went over its limit and was killed for it
         self.phase = "running"
 
     def run(self) -> None:
@@ -105,6 +111,8 @@ class _Attempt:
             with contextlib.suppress(OSError):  # a full disk may be the very reason, and the manifest still fits
                 self.log.say(reason)
         tree.end_all()  # nothing may write to the outputs any more, and nothing outlives the job
+        if self.group is not None:
+            self.group.remove()
         self._finish(reason, staged)
 
     def _work(self) -> str | None:
@@ -121,6 +129,7 @@ class _Attempt:
             layout.lay_out(self.job, self.ml, self._check_stop, command.rewrite)
             self.download_s = round(time.monotonic() - begun, 3)
             self._check_stop()
+            self._limit(started)
             process.start(started, self.job, command, self.folder, self.settings)
         except _Stopped:
             return "Stopped on request before the job's process was started"
@@ -133,11 +142,32 @@ class _Attempt:
         ended = process.wait(started)
         self.exit_code = ended.exit_code
         self.peak_bytes = max(self.peak_bytes, ended.peak_bytes)
+        if self.group is not None and self.group.kills():
+            self.over_memory = True
+            self.peak_bytes = max(self.peak_bytes, self.group.peak_bytes())
         survivors = tree.end_all()
         if survivors:
             self.log.say(f"processes that could not be killed: {survivors}")
         self._drain(started.output)
         return self._reason()
+
+    def _limit(self, started: process.Process) -> None:
+        """Have the job held to its memory and cores: by the kernel where it lets us, its memory else by ourselves."""
+        limits = self.job.get("limits", {})
+        memory = limits.get("memory_bytes")
+        cores = limits.get("cores") if limits.get("hold_cores") else None
+        if memory is None and cores is None:
+            return
+        if self.settings.groups:
+            group = groups.make(self.job["key"], memory_bytes=memory, cores=cores)
+            try:
+                group.add(started.pid)
+            except OSError:  # a group may be made where a process may not be moved to
+                group.remove()
+            else:
+                self.group = group
+        if self.group is None or "memory" not in self.group.folders:
+            self.watched_bytes = memory
 
     def _check_stop(self) -> None:
         """Raise if the attempt is to stop; called while nothing runs yet."""
@@ -154,7 +184,8 @@ class _Attempt:
         max_runtime = limits.get("max_runtime_s")
         out_of_time_at = now + max_runtime if max_runtime is not None else None
         kill_at: float | None = None
-        measure_at = now + _MEMORY_EVERY_S
+        measure_every_s = _MEMORY_EVERY_S if self.watched_bytes is None else _WATCH_EVERY_S
+        measure_at = now + measure_every_s
         metrics_at: float | None = None
         poll = select.poll()
         for descriptor in (started.pidfd, started.output, self.signals, started.ready):
@@ -188,8 +219,8 @@ class _Attempt:
                 self._kill(started)
                 kill_at = float("inf")
             if now >= measure_at:
-                measure_at = now + _MEMORY_EVERY_S
-                self.peak_bytes = max(self.peak_bytes, tree.resident_bytes(tree.descendants(os.getpid())))
+                self._measure(started)
+                measure_at = time.monotonic() + measure_every_s
             due = self.log.due_at()
             if due is not None and now >= due:
                 self.log.flush()
@@ -199,6 +230,17 @@ class _Attempt:
                 metrics_at = None
                 self.log.has_new_metrics = False
                 wake.tell(self.settings.wake, self.job["key"])
+
+    def _measure(self, started: process.Process) -> None:
+        """Look how much memory the job uses, and end it where that is too much and nobody else does."""
+        job = tree.descendants(os.getpid())
+        used = tree.resident_bytes(job)
+        if self.watched_bytes is not None and used > self.watched_bytes:
+            used = tree.proportional_bytes(job)  # forked workers share most of what they have
+            if used > self.watched_bytes and not self.over_memory:
+                self.over_memory = True
+                self._kill(started)
+        self.peak_bytes = max(self.peak_bytes, used)
 
     def _on_signal(self, started: process.Process) -> None:
         """Look why a signal came, or whether a request to stop lies there."""
@@ -258,6 +300,10 @@ class _Attempt:
     def _reason(self) -> str | None:
         assert self.exit_code is not None
         limits = self.job.get("limits", {})
+        if self.over_memory and self.exit_code != 0:
+            return failure.over_memory(limits["memory_bytes"], self.peak_bytes, list(self.log.tail))
+        if self.over_memory:
+            self.log.say("the kernel killed a process of the job because its memory was used up; the job went on")
         if self.timed_out:
             grace = f" and was killed {limits.get('stop_grace_s', 120.0):g} s after SIGTERM" if self.killed else ""
             return f"The job ran longer than its limit of {limits['max_runtime_s']:g} s{grace}"
@@ -301,10 +347,16 @@ class _Attempt:
             "peak_memory_bytes": self.peak_bytes or None,
             "outputs": staged,
             "sandbox": self.settings.sandbox,
+            "memory_limit": self._memory_limit(),
         }
         write_whole(self.folder / MANIFEST, json.dumps(manifest).encode(), durable=True)
         wake.tell(self.settings.wake, self.job["key"])
         shutil.rmtree(self.folder / TMP, ignore_errors=True)  # a leftover goes with the folder when it is forgotten
+
+    def _memory_limit(self) -> str | None:
+        if self.group is not None and "memory" in self.group.folders:
+            return "cgroup"
+        return None if self.watched_bytes is None else "watch"
 
     def _tell_status(self, activity: str) -> None:
         status = {"phase": self.phase, "activity": activity, "started_at": self.started_at}

@@ -58,6 +58,20 @@ def exit_reason(exit_code: int, tail: Sequence[str]) -> str:
     return shortened(f"{words}: " + "\n".join(last)) if last else f"{words}, and nothing was printed"
 
 
+def over_memory(limit_bytes: int, peak_bytes: int, tail: Sequence[str]) -> str:
+    """Return why a job was ended that needed more memory than it may use."""
+    words = (
+        f"Killed: the job needed more memory than its limit of {_size(limit_bytes)}; it used {_size(peak_bytes)} "
+        "at most. Name an instance type with more memory."
+    )
+    last = [line for line in tail if line.strip()][-3:]
+    return shortened("\n".join([words, *last]))
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.3g} GB" if count >= 2**30 else f"{count / 2**20:.0f} MB"
+
+
 def _by_signal(number: int, words: str, tail: Sequence[str]) -> str:
     if number == signal.SIGKILL:
         words += "; unless somebody killed it, the host ran out of memory"

@@ -33,6 +33,7 @@ class Settings(NamedTuple):
     bwrap: str  #: path of the program, for "bwrap"
     needed: tuple[str, ...]  #: what must stay readable even below /tmp or the home; without links, outer before inner
     python_folder: str  #: where `python` and `python3` both are the job's interpreter; empty if there is no such folder
+    groups: bool = True  #: let the kernel hold jobs to their limits where it can, by control groups
 
 
 class StagedDocument(TypedDict):
@@ -61,6 +62,7 @@ class ManifestDocument(TypedDict):
     peak_memory_bytes: int | None
     outputs: list[StagedDocument]
     sandbox: str
+    memory_limit: str | None
 
 
 def moment(at: float) -> str:

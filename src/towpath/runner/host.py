@@ -17,7 +17,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from towpath.runner import attempt, probe, syscalls, tree, wake
+from towpath.runner import attempt, groups, probe, syscalls, tree, wake
 from towpath.runner.folder import MANIFEST, write_all
 
 LOCK = "host.lock"
@@ -228,12 +228,15 @@ class _Host:
                 self._note_end(pid, status)
 
     def _note_end(self, pid: int, status: int) -> None:
+        gone = [key for key, runner in self.runners.items() if runner.pid == pid]
         self.runners = {key: runner for key, runner in self.runners.items() if runner.pid != pid}
         if self._spare is not None and self._spare.pid == pid:
             os.close(self._spare.orders)
             self._spare = None
         if status != 0:  # killed, so it could not end its descendants
             self._end_orphans()
+            for key in gone:
+                groups.remove(key)
 
     def _end_spare(self) -> None:
         """End the spare runner and whatever else is left, so that nothing remains when the host has gone."""

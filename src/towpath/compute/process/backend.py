@@ -55,7 +55,13 @@ class ProcessBackend:
     """
 
     def __init__(
-        self, jobs: Path, *, home: Path, sandbox: SandboxMode = "auto", needed: Iterable[str] | None = None
+        self,
+        jobs: Path,
+        *,
+        home: Path,
+        sandbox: SandboxMode = "auto",
+        needed: Iterable[str] | None = None,
+        groups: bool = True,
     ) -> None:
         """
         Args:
@@ -64,12 +70,14 @@ class ProcessBackend:
             sandbox: kind of isolation, see `self_test`.
             needed: folders that jobs must be able to read although they lie below /tmp or the home; by default those of
                 this interpreter. Those of a job's own interpreter are always added.
+            groups: let the kernel hold jobs to their limits where it can; else runners watch their memory.
         """
         self.capabilities = Capabilities(serving=True, isolation=sandbox)
         self._jobs = jobs.absolute()
         self._home = home.resolve()
         self._run = self._home / "run"
         self._wanted = sandbox
+        self._groups = groups
         self._needed = tuple((sys.prefix, sys.base_prefix, _PACKAGE) if needed is None else needed)
         # Private: a job's environment may hold what is not for other users of the host.
         self._jobs.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -280,6 +288,7 @@ class ProcessBackend:
             bwrap=tested.bwrap,
             needed=needed,
             python_folder=python_folder,
+            groups=self._groups,
         )
 
     def _reader(self, key: str, folder: Path) -> MetricsReader:
