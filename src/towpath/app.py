@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from towpath.compute.interpreters import WatchedImages
 from towpath.compute.process import ProcessBackend
+from towpath.compute.process.leftovers import AttemptFolders, LayerFolders
 from towpath.engine import Engine
 from towpath.gateway import Gateway, KnownPrincipals, ServiceModels, application, log_operations
 from towpath.gateway.gateway import ASGIApp
@@ -23,6 +24,8 @@ from towpath.home import Credentials, HomeFolder
 from towpath.hosting import EndpointController, Routes
 from towpath.hosting import kinds as hosting_kinds
 from towpath.hosting import operations as hosting_operations
+from towpath.housekeeping import Collector, Outcome, Retention
+from towpath.housekeeping import operations as housekeeping_operations
 from towpath.jobs import kinds as job_kinds
 from towpath.jobs.contract import Surroundings
 from towpath.jobs.controller import JobController
@@ -126,7 +129,8 @@ class Platform:
             lost_runner_restarts=settings.lost_runner_restarts,
         )
         models = ServiceModels()
-        operations = _operations(store, objects, images, models)
+        collector = _collector(home, settings, store, objects, backend, clock)
+        operations = _operations(store, objects, images, models, collector)
         routes = Routes(drained=lambda uid: engine.wake(uid))
         jobs: dict[str, Any] = {
             "store": store,
@@ -209,6 +213,48 @@ def stop_everything(home: HomeFolder, settings: Settings) -> list[str]:
         backend.close()
 
 
+def collect_garbage(home: HomeFolder, settings: Settings, *, dry_run: bool) -> Outcome:
+    """Remove what nothing needs any more from a home that no server runs on, or tell what would go.
+
+    The caller holds its lock.
+    """
+    clock = SystemClock()
+    store = SqliteStore(home.database, clock=clock)
+    backend = process_backend(home, settings)
+    try:
+        collector = _collector(home, settings, store, FolderObjects(home.objects), backend, clock)
+        return collector.dry_run() if dry_run else collector.collect(principal=ADMINISTRATOR)
+    finally:
+        backend.close()
+        store.close()
+
+
+def _collector(
+    home: HomeFolder,
+    settings: Settings,
+    store: SqliteStore,
+    objects: FolderObjects,
+    backend: ProcessBackend,
+    clock: Clock,
+) -> Collector:
+    return Collector(
+        store=store,
+        blobs=objects,
+        attempts=AttemptFolders(home.jobs, backend),
+        layers=LayerFolders(home.layers),
+        retention=Retention(
+            attempts_days=settings.keep_attempts_days,
+            logs_days=settings.keep_logs_days,
+            versions_days=settings.keep_versions_days,
+            deleted_days=settings.keep_deleted_days,
+            layers_days=settings.keep_layers_days,
+            uploads_days=settings.keep_uploads_days,
+            limit_gb=settings.keep_limit_gb,
+        ),
+        clock=clock,
+    )
+
+
 def process_backend(home: HomeFolder, settings: Settings) -> ProcessBackend:
     """Return the back end of this host; jobs can read this environment wherever it lies."""
     needed = (sys.prefix, sys.base_prefix, str(Path(__file__).resolve().parent))
@@ -242,7 +288,7 @@ def configure_logging(settings: Settings) -> None:
 
 
 def _operations(
-    store: SqliteStore, objects: FolderObjects, images: Images, models: ServiceModels
+    store: SqliteStore, objects: FolderObjects, images: Images, models: ServiceModels, collector: Collector
 ) -> Mapping[str, Operation]:
     """Return every operation, by name. The engine and the front door share this table."""
     jobs = Jobs(images)
@@ -253,6 +299,7 @@ def _operations(
         *hosting_operations(images.resolve),
         *dataset_operations(),
         *lineage_operations(),
+        *housekeeping_operations(KINDS, collector),
         *pipeline_operations(
             definitions=StoredTexts(store, objects),
             check_arguments=lambda step: jobs.check_step_arguments(step.type, step.arguments),

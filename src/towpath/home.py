@@ -77,6 +77,10 @@ class HomeFolder:
         return self.path / "jobs"
 
     @property
+    def layers(self) -> Path:
+        return self.path / "layers"
+
+    @property
     def server_log(self) -> Path:
         return self.path / "server.log"
 

@@ -13,6 +13,8 @@ import msgspec
 
 from towpath.kernel.errors import Invalid
 
+LONGEST_KEPT = 36_500  #: days, and GB: beyond that nobody means a number
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of one home."""
@@ -27,6 +29,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     engine_threads: int = 4  #: resources that are looked at side by side
     lost_runner_restarts: int = 1  #: new attempts after a runner vanished
     log_level: str = "INFO"  #: of the server's own log
+    keep_attempts_days: float = 7.0  #: what an ended attempt worked on, where that is still there
+    keep_logs_days: float = 90.0  #: the folder of an ended attempt, with its log
+    keep_versions_days: float = 30.0  #: replaced object versions that nothing refers to
+    keep_deleted_days: float = 30.0  #: deleted resources; so long `towpath undelete` brings them back
+    keep_layers_days: float = 30.0  #: environment layers that nothing uses
+    keep_uploads_days: float = 7.0  #: multipart uploads that were never completed
+    keep_limit_gb: float = 0.0  #: of attempts' files, old versions and layers together; 0: no limit
     images: dict[str, str] = {}  #: image name or pattern (with *) -> Python interpreter that stands for it
 
 
@@ -62,3 +71,6 @@ def _check(settings: Settings, file: Path) -> None:
         raise Invalid(f"{file}: account is {settings.account!r}; expected 12 digits")
     if not 0 <= settings.port <= 65535:
         raise Invalid(f"{file}: port is {settings.port}; expected 0 to 65535 (0 takes any free one)")
+    for name in Settings.__struct_fields__:
+        if name.startswith("keep_") and not 0 <= getattr(settings, name) <= LONGEST_KEPT:
+            raise Invalid(f"{file}: {name} is {getattr(settings, name):g}; expected 0 to {LONGEST_KEPT}")

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import towpath
-from towpath.cli import data, demo, environment, following, hosting, listing, registry, run, server
+from towpath.cli import data, demo, environment, following, hosting, housekeeping, listing, registry, run, server
 from towpath.kernel.errors import Invalid, TowpathError
 from towpath.sdk.errors import ClientError, DefinitionError, NoServer
 
@@ -55,6 +55,9 @@ for command in (
     registry.lineage,
     environment.env,
     following.stop,
+    housekeeping.delete,
+    housekeeping.undelete,
+    housekeeping.gc,
     demo.demo,
 ):
     app.command()(command)

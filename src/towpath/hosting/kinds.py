@@ -1,8 +1,9 @@
 """The kinds of hosting: models, endpoint configs and endpoints."""
 
 from towpath.hosting.model import EndpointSpec, EndpointState, EndpointStatus, Fleet, Stage, VariantPlan
-from towpath.kernel.errors import NotFound
+from towpath.kernel.errors import Conflict, NotFound
 from towpath.kernel.kinds import COMMON_FILTERS, COMMON_SORT, Kind, View
+from towpath.kernel.ports import Transaction
 from towpath.kernel.resource import Document, Resource, view
 
 _SORT = {name: COMMON_SORT[name] for name in ("Name", "CreationTime")}
@@ -100,6 +101,15 @@ def _shown(endpoint: Resource) -> Document:
     return document
 
 
+def _refuse_without_config(transaction: Transaction, endpoint: Resource) -> None:
+    name = view(EndpointSpec, endpoint.spec).endpoint_config_name
+    if transaction.resources.find(ENDPOINT_CONFIG.noun, name) is None:
+        raise Conflict(
+            f"The endpoint {endpoint.name!r} cannot start without its configuration {name!r}, which is deleted too; "
+            "undelete that first"
+        )
+
+
 ENDPOINT = Kind(
     noun="Endpoint",
     arn_type="endpoint",
@@ -119,6 +129,8 @@ ENDPOINT = Kind(
     },
     controlled=True,
     deleting_status=EndpointStatus.DELETING.value,
+    refuse_undelete=_refuse_without_config,
+    undeleted_status=EndpointStatus.CREATING.value,
 )
 
 KINDS = (MODEL, ENDPOINT_CONFIG, ENDPOINT)

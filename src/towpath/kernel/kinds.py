@@ -58,6 +58,8 @@ class Kind:
     filters: Mapping[str, tuple[str, str]] = field(default_factory=dict)  #: request member -> (member, operator)
     indexed: Callable[[Resource], dict[str, str | float | None]] | None = None  #: kept in `Resource.sort`
     refuse_delete: Callable[[Transaction, Resource], None] | None = None  #: raises InUse or Conflict
+    refuse_undelete: Callable[[Transaction, Resource], None] | None = None  #: raises Conflict: it could not live again
+    undeleted_status: str | None = None  #: status in which a controller begins anew with one that was undeleted
     controlled: bool = (
         False  #: has a controller: creating it makes work, deleting it asks the controller to take it down
     )

@@ -1,6 +1,6 @@
 """The kinds of the model registry."""
 
-from towpath.kernel.errors import InUse, NotFound
+from towpath.kernel.errors import Conflict, InUse, NotFound
 from towpath.kernel.kinds import COMMON_FILTERS, COMMON_SORT, Kind, View
 from towpath.kernel.ports import Filter, Query, Transaction
 from towpath.kernel.resource import Document, Resource
@@ -25,6 +25,20 @@ def _refuse_with_versions(transaction: Transaction, group: Resource) -> None:
             f"Model Package Group cannot be deleted because it still has versions, for example "
             f"{versions.items[0].name} ({group.arn}); delete them first with DeleteModelPackage",
             code="ConflictException",
+        )
+
+
+def _refuse_without_group(transaction: Transaction, package: Resource) -> None:
+    name = package.state.get("ModelPackageGroupName")
+    if name is None:
+        return
+    group = transaction.resources.find("ModelPackageGroup", name)
+    if group is None:
+        raise Conflict(f"{package.name} belongs to the group {name!r}, which is deleted too; undelete the group first")
+    if package.deleted_at is not None and group.created_at > package.deleted_at:
+        # The counter of the new group gives the same numbers again.
+        raise Conflict(
+            f"{package.name} belongs to a group {name!r} that was deleted; the group of that name today is another one"
         )
 
 
@@ -72,6 +86,7 @@ MODEL_PACKAGE = Kind(
         "ModelPackageType": ("type", "="),
     },
     indexed=indexed,
+    refuse_undelete=_refuse_without_group,
 )
 
 KINDS = (MODEL_PACKAGE_GROUP, MODEL_PACKAGE)
