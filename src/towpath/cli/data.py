@@ -144,7 +144,7 @@ def check_outs(
 def _for(check_out: Document) -> str:
     """Return what read the data, or why it was taken."""
     reader = str(check_out.get("Reader") or "")
-    return reader.rpartition(":")[2] or str(check_out.get("Purpose") or "")
+    return reader.rpartition("/")[2] or str(check_out.get("Purpose") or "")
 
 
 @app.command()

@@ -18,19 +18,21 @@ from towpath.sdk.logs import LogLine
 
 
 def logs(
-    name: Annotated[str, typer.Argument(help="A job, PIPELINE/EXECUTION, PIPELINE/EXECUTION/STEP, or an endpoint.")],
+    name: Annotated[str, typer.Argument(help="PIPELINE[/EXECUTION[/STEP]], an endpoint, or a job.")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job or execution has ended.")] = False,
     tail: Annotated[int | None, typer.Option("--tail", "-n", min=1, help="Only the last so many lines.")] = None,
     timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="Show when each line was written.")] = False,
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Print the log of a job, of the jobs of an execution, or of an endpoint.
+    """Print the log of an execution, a step, an endpoint or a job.
+
+    PIPELINE alone means its newest execution, as PIPELINE/latest does; PIPELINE/latest/STEP is a step of that.
 
     Example: towpath logs reviews/4k2j9s8d7f6g/Train --follow
     """
     client = connect(home)
-    target = find(client, name, kinds=(*JOBS, "PipelineExecution", "Endpoint"))
+    target = find(client, name, kinds=(*JOBS, "PipelineExecution", "Endpoint", "Pipeline"))
 
     def show(line: LogLine, step: str) -> None:
         if as_json:
@@ -41,8 +43,10 @@ def logs(
         print(" ".join([*words, line.text]), flush=follow)
 
     try:
-        if target.kind == "PipelineExecution":
-            execution = client.execution(target.described["PipelineExecutionArn"])
+        if target.kind in {"PipelineExecution", "Pipeline"}:
+            execution = client.execution(
+                f"{target.name}/latest" if target.kind == "Pipeline" else target.described["PipelineExecutionArn"]
+            )
             _execution_logs(client, execution, show, follow=follow, tail=tail)
             return
         for line in client.logs(target.kind, target.name, follow=follow, tail=tail):

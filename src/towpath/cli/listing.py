@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Annotated
 
 import typer
 
 from towpath.cli.console import duration, say, show_document, show_json, show_table, when
-from towpath.cli.naming import find
+from towpath.cli.naming import find, steps_of_jobs
 from towpath.cli.options import HomeOption, JsonOption, connect
 from towpath.sdk.client import Client
+from towpath.sdk.errors import NotFound
 from towpath.sdk.expressions import Document
 
 RECENT = 10  #: executions and jobs shown without --all
@@ -44,22 +46,52 @@ def ps(
                 f"{each['PipelineName']}/{each['PipelineExecutionArn'].rpartition('/')[2]}",
                 each["PipelineExecutionStatus"],
                 when(each.get("StartTime")),
-                each.get("PipelineExecutionDisplayName") or "",
+                _given_name(each),
             )
             for each in found["Executions"]
         ]
         show_table(("execution", "state", "started", "name"), rows)
     if found["Jobs"]:
         say("")
-        rows = [(each["Name"], each["Status"], when(each.get("CreationTime")), _took(each)) for each in found["Jobs"]]
+        steps = steps_of_jobs(client, (each["PipelineExecutionArn"] for each in found["Executions"]))
+        rows = [
+            (steps.get(each["Arn"], each["Name"]), each["Status"], when(each.get("CreationTime")), _took(each))
+            for each in found["Jobs"]
+        ]
         show_table(("job", "state", "started", "time"), rows)
     if found["Endpoints"]:
         say("")
         rows = [
-            (each["EndpointName"], each["EndpointStatus"], when(each.get("LastModifiedTime")), "")
+            (
+                each["EndpointName"],
+                each["EndpointStatus"],
+                when(each.get("LastModifiedTime")),
+                ", ".join(served(client, each["EndpointName"])),
+            )
             for each in found["Endpoints"]
         ]
-        show_table(("endpoint", "state", "changed", ""), rows)
+        show_table(("endpoint", "state", "changed", "serves"), rows)
+
+
+def served(client: Client, endpoint: str) -> list[str]:
+    """Return what is behind an endpoint: GROUP/VERSION, or the name of a model that is no model version."""
+    try:
+        config = client.call("SageMaker.DescribeEndpoint", {"EndpointName": endpoint})["EndpointConfigName"]
+        variants = client.call("SageMaker.DescribeEndpointConfig", {"EndpointConfigName": config})["ProductionVariants"]
+        models = [client.call("SageMaker.DescribeModel", {"ModelName": each["ModelName"]}) for each in variants]
+    except NotFound:  # deleted since it was listed; endpoints outlive their configs and models
+        return []
+    packages = [str((model.get("PrimaryContainer") or {}).get("ModelPackageName") or "") for model in models]
+    return [
+        package.rpartition("model-package/")[2] or str(model["ModelName"])
+        for package, model in zip(packages, models, strict=True)
+    ]
+
+
+def _given_name(execution: Document) -> str:
+    """Return the name that somebody gave to an execution; the platform's own, of a number, say nothing."""
+    name = str(execution.get("PipelineExecutionDisplayName") or "")
+    return "" if re.fullmatch(r"execution-\d+", name) else name
 
 
 def executions(client: Client) -> list[Document]:

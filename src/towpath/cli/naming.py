@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from towpath.sdk.client import Client
 from towpath.sdk.errors import DefinitionError, NotFound, RequestFailed
@@ -39,6 +40,19 @@ WORDS = {
 #: A bare name is looked for in this order.
 NOUNS = ("TrainingJob", "ProcessingJob", "Endpoint", "Pipeline", "ModelPackageGroup", "Model", "EndpointConfig")
 JOBS = ("TrainingJob", "ProcessingJob")
+#: Noun of the API -> what errors call it.
+NOUN_WORDS = {
+    "TrainingJob": "job",
+    "ProcessingJob": "job",
+    "Endpoint": "endpoint",
+    "EndpointConfig": "endpoint config",
+    "Model": "model",
+    "Pipeline": "pipeline",
+    "PipelineExecution": "execution",
+    "ModelPackageGroup": "model group",
+    "ModelPackage": "model version",
+    "Dataset": "dataset",
+}
 
 
 def find(client: Client, name: str, *, kinds: Sequence[str] | None = None) -> Target:
@@ -68,14 +82,51 @@ def find(client: Client, name: str, *, kinds: Sequence[str] | None = None) -> Ta
             continue
         if kinds is None or found.kind in kinds:
             return found
-    wanted = " or ".join(kinds) if kinds else "nothing"
-    what = f"no {wanted} is called {name!r}" if kinds else f"nothing is called {name!r}"
-    raise NotFound(
-        "ResourceNotFound",
-        f"{what}; expected a name from `towpath ps --all`, PIPELINE/EXECUTION, PIPELINE/EXECUTION/STEP, GROUP/VERSION, "
-        f"or KIND/NAME with KIND one of {', '.join(WORDS)}, execution, dataset",
-        status=404,
-    )
+    raise NotFound("ResourceNotFound", _nothing(client, name, kinds), status=404)
+
+
+def _nothing(client: Client, name: str, kinds: Sequence[str] | None) -> str:
+    """Return what to tell of a name that nothing has, or nothing of the kinds that will do."""
+    if kinds is None:
+        return (
+            f"nothing is called {name!r}{_did_you_mean(client, name)}; expected GROUP/VERSION, PIPELINE/EXECUTION, "
+            f"PIPELINE/EXECUTION/STEP, a name that `towpath ps --all` lists, or KIND/NAME with KIND one of "
+            f"{', '.join(WORDS)}, execution, dataset"
+        )
+    words = [NOUN_WORDS[kind] for kind in kinds if kind not in {"ProcessingJob", "Pipeline"}]
+    wanted = ", ".join(words[:-1]) + (" or " if words[1:] else "") + words[-1]
+    try:
+        other = find(client, name)
+    except NotFound:
+        return f"no {wanted} is called {name!r}{_did_you_mean(client, name)}; `towpath ps --all` lists what there is"
+    return f"{name!r} is {_one(NOUN_WORDS[other.kind])}; expected the name of {_one(wanted)}, see `towpath ps --all`"
+
+
+def _one(word: str) -> str:
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
+
+
+def _did_you_mean(client: Client, name: str) -> str:
+    """Return a question about the name that is most like `name`, empty where none is."""
+    known = [str(each["EndpointName"]) for each in client.pages("SageMaker.ListEndpoints", "Endpoints")]
+    for pipeline in client.pages("SageMaker.ListPipelines", "PipelineSummaries"):
+        known.append(str(pipeline["PipelineName"]))
+    for group in client.pages("SageMaker.ListModelPackageGroups", "ModelPackageGroupSummaryList"):
+        known.append(str(group["ModelPackageGroupName"]))
+    begin, slash, rest = name.partition("/")
+    alike = [each for each in get_close_matches(begin, dict.fromkeys(known), n=1) if each != begin]
+    return f" (did you mean {alike[0] + slash + rest!r}?)" if alike else ""
+
+
+def steps_of_jobs(client: Client, executions: Iterable[str]) -> dict[str, str]:
+    """Return for each job of executions, given as ARNs, `PIPELINE/EXECUTION/STEP` by the job's ARN."""
+    found = {}
+    for arn in executions:
+        execution = client.execution(arn)
+        for step in execution.steps():
+            if step.job is not None and step.arn is not None:
+                found[step.arn] = f"{execution.pipeline}/{execution.id}/{step.name}"
+    return found
 
 
 def _readings(name: str) -> list[tuple[str, Callable[[Client], Target]]]:

@@ -156,6 +156,8 @@ class Client:
     def execution(self, arn_or_id: str) -> Execution:
         """Return the execution with that ARN, or with `PIPELINE/ID`, or with that id alone.
 
+        `PIPELINE/latest` is the newest one; a name that an execution was given will do for its id.
+
         Raises:
             NotFound: there is none.
         """
@@ -168,10 +170,13 @@ class Client:
             else [shown["PipelineName"] for shown in self.pages("SageMaker.ListPipelines", "PipelineSummaries")]
         )
         for each in pipelines:
-            request = {"PipelineName": each}
+            request = {"PipelineName": each, "SortBy": "CreationTime", "SortOrder": "Descending"}
             for shown in self.pages("SageMaker.ListPipelineExecutions", "PipelineExecutionSummaries", request):
                 arn = str(shown["PipelineExecutionArn"])
-                if arn.rpartition("/")[2] == wanted or shown.get("PipelineExecutionDisplayName") == wanted:
+                if (
+                    wanted in {arn.rpartition("/")[2], "latest" if pipeline else None}
+                    or shown.get("PipelineExecutionDisplayName") == wanted
+                ):
                     return Execution(self, arn)
         raise NotFound("ResourceNotFound", f"there is no pipeline execution {arn_or_id!r}", status=400)
 

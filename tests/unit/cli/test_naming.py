@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from towpath.cli.naming import find
+from towpath.cli.naming import find, steps_of_jobs
 from towpath.sdk import NotFound
 
 ARN = "arn:aws:sagemaker:us-east-1:000000000000"
@@ -62,6 +62,8 @@ TABLE = {
         ("reviews/3", "ModelPackage", "reviews/3"),
         ("reviews/abc", "PipelineExecution", "reviews/abc"),
         ("abc", "PipelineExecution", "reviews/abc"),
+        ("execution/reviews/latest", "PipelineExecution", "reviews/abc"),
+        ("reviews/latest/Train", "TrainingJob", "t-1"),
         ("execution/abc", "PipelineExecution", "reviews/abc"),
         ("reviews/abc/Train", "TrainingJob", "t-1"),
         ("abc/Train", "TrainingJob", "t-1"),
@@ -78,13 +80,37 @@ def test_a_name_stands_for_the_likeliest_thing(answers: Callable[..., Any], name
 
 def test_only_kinds_that_will_do_are_found(answers: Callable[..., Any]) -> None:
     assert find(answers(**TABLE), "reviews", kinds=["Pipeline"]).kind == "Pipeline"
-    with pytest.raises(NotFound, match="no TrainingJob or ProcessingJob is called 'reviews'"):
+    with pytest.raises(NotFound, match="'reviews' is an endpoint; expected the name of a job, see `towpath ps --all`"):
         find(answers(**TABLE), "reviews", kinds=["TrainingJob", "ProcessingJob"])
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("nothing", "no job, execution or endpoint is called 'nothing'; `towpath ps --all` lists what there is"),
+        ("reviws/abc", "no job, execution or endpoint is called 'reviws/abc' (did you mean 'reviews/abc'?); `towpath"),
+    ],
+)
+def test_of_an_unknown_name_one_that_is_like_it_is_told(answers: Callable[..., Any], name: str, told: str) -> None:
+    lists = {
+        "ListEndpoints": {"Endpoints": [{"EndpointName": "shop"}]},
+        "ListModelPackageGroups": {"ModelPackageGroupSummaryList": [{"ModelPackageGroupName": "reviews"}]},
+    }
+    kinds = ["TrainingJob", "ProcessingJob", "PipelineExecution", "Endpoint"]
+    with pytest.raises(NotFound) as raised:
+        find(answers(**TABLE, **lists), name, kinds=kinds)
+    assert raised.value.message.startswith(told)
+
+
+def test_jobs_are_known_by_their_step(answers: Callable[..., Any]) -> None:
+    found = steps_of_jobs(answers(**TABLE), [f"{ARN}:pipeline/reviews/execution/abc"])
+    assert found == {f"{ARN}:training-job/t-1": "reviews/abc/Train"}
 
 
 @pytest.mark.parametrize(
     "name", ["nothing", "reviews/9", "reviews/xyz", "reviews/abc/Gate", "reviews/abc/None", "a/b/c/d"]
 )
 def test_what_nothing_is_called_is_told_with_the_forms_that_names_have(answers: Callable[..., Any], name: str) -> None:
+    nothing: Any = {"ListEndpoints": {}, "ListModelPackageGroups": {}}
     with pytest.raises(NotFound, match=r"nothing is called .*PIPELINE/EXECUTION/STEP"):
-        find(answers(**TABLE), name)
+        find(answers(**TABLE, **nothing), name)
