@@ -11,13 +11,12 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import uuid4
 
-from towpath.engine.turn import Turns, WritableStore
+from towpath.engine.turn import Turn, Turns, WritableStore
 from towpath.kernel.clock import Clock
 from towpath.kernel.decisions import Controller
 from towpath.kernel.kinds import Kind
-from towpath.kernel.resource import Resource, Uid
+from towpath.kernel.resource import Uid
 from towpath.store import SqlTransaction
-from towpath.store.work import Lease
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +45,7 @@ class Engine:
         self._store = store
         self._clock = clock
         self._threads = threads
-        self._turns = Turns(store, clock, controllers, kinds)
+        self._turns = Turns(store, clock, controllers, kinds, follow_up=self._follow_up)
         self._owner = uuid4().hex
         self._changed = threading.Condition()
         self._woken: set[Uid] = set()  #: to be scheduled with the next lease
@@ -89,11 +88,13 @@ class Engine:
         Raises:
             RuntimeError: work was still due after `turns` turns.
         """
+        turn: Turn | None = None
         for taken in range(turns):
-            leases = self._lease(1)
-            if not leases:
+            if turn is None:
+                turn = next(iter(self._lease(1)), None)
+            if turn is None:
                 return taken
-            self._turns.take(*leases[0])
+            turn = self._turns.take(turn)
         raise RuntimeError(f"work was still due after {turns} turns")
 
     def next_due(self) -> datetime | None:
@@ -115,10 +116,10 @@ class Engine:
                 continue
             with self._changed:
                 self._backlog = len(turns) == free
-                self._busy.update(lease.uid for lease, _ in turns)
+                self._busy.update(turn.lease.uid for turn in turns)
             assert self._pool is not None
-            for lease, resource in turns:
-                self._pool.submit(self._take, lease, resource)
+            for turn in turns:
+                self._pool.submit(self._take, turn)
 
     def _wait_for_work(self) -> bool:
         """Wait until something may be due and a thread is free; False when the engine stops."""
@@ -137,20 +138,20 @@ class Engine:
                 self._changed.wait(min(wait_s, LONGEST_WAIT_S))
             return False
 
-    def _lease(self, limit: int) -> list[tuple[Lease, Resource | None]]:
+    def _lease(self, limit: int) -> list[Turn]:
         """Take leases on what is due, each with its resource as it stands."""
         with self._changed:
             woken = self._woken - self._busy
             self._woken -= woken
             self._due &= self._busy
 
-        def lease(transaction: SqlTransaction) -> list[tuple[Lease, Resource | None]]:
+        def lease(transaction: SqlTransaction) -> list[Turn]:
             for uid in woken:
                 transaction.work.schedule(uid, transaction.now)
             transaction.work.expire(transaction.now)
             leases = transaction.work.lease(self._owner, transaction.now, LEASE_S, limit)
             transaction.work.scheduled -= {lease.uid for lease in leases}
-            return [(lease, transaction.resources.get(lease.uid)) for lease in leases]
+            return [Turn(lease, transaction.resources.get(lease.uid)) for lease in leases]
 
         try:
             return self._store.write(lease)
@@ -159,16 +160,35 @@ class Engine:
                 self._woken |= woken
             raise
 
-    def _take(self, lease: Lease, resource: Resource | None) -> None:
-        try:
-            self._turns.take(lease, resource)
-        except Exception:
-            # Giving the lease back failed too (the store is closed or full): it runs out by itself.
-            logger.exception("the turn on %s could not be ended", lease.uid)
-        finally:
-            with self._changed:
-                self._busy.discard(lease.uid)
-                self._changed.notify_all()
+    def _follow_up(self, transaction: SqlTransaction) -> Turn | None:
+        """Take the lease on one of the things that a turn made due, so that its thread goes on with that at once.
+
+        It saves a wait and a transaction for each link of a chain. While others wait for a thread it is not done.
+        """
+        if self._backlog or self._stopping:
+            return None
+        for uid in sorted(transaction.work.scheduled):
+            lease = transaction.work.lease_one(uid, self._owner, transaction.now, LEASE_S)
+            if lease is not None:
+                transaction.work.scheduled.discard(uid)
+                return Turn(lease, transaction.resources.get(uid))
+        return None
+
+    def _take(self, turn: Turn) -> None:
+        following: Turn | None = turn
+        while following is not None:
+            turn, following = following, None
+            try:
+                following = self._turns.take(turn)
+            except Exception:
+                # Giving the lease back failed too (the store is closed or full): it runs out by itself.
+                logger.exception("the turn on %s could not be ended", turn.lease.uid)
+            finally:
+                with self._changed:
+                    self._busy.discard(turn.lease.uid)
+                    if following is not None:
+                        self._busy.add(following.lease.uid)
+                    self._changed.notify_all()
 
     def _on_commit(self, scheduled: set[Uid]) -> None:
         with self._changed:

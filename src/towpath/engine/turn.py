@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from msgspec.structs import replace
 
@@ -32,6 +32,13 @@ class WritableStore(Protocol):
     def write(self, work: Callable[[SqlTransaction], R]) -> R: ...
 
 
+class Turn(NamedTuple):
+    """A lease and the resource as it stood when the lease was taken; None when there is none of that uid."""
+
+    lease: Lease
+    resource: Resource | None
+
+
 class Turns:
     """Takes turns on resources by their kind's controller."""
 
@@ -41,20 +48,28 @@ class Turns:
         clock: Clock,
         controllers: Mapping[str, Controller[Any]],
         kinds: Mapping[str, Kind],
+        *,
+        follow_up: Callable[[SqlTransaction], Turn | None],
     ) -> None:
+        """
+        Args:
+            follow_up: takes, in the transaction that ends a turn, the lease on something that the turn made due.
+        """
         self._store = store
         self._clock = clock
         self._controllers = controllers
         self._kinds = kinds
+        self._follow_up = follow_up
 
-    def take(self, lease: Lease, resource: Resource | None) -> None:
-        """Make the state of the leased resource follow its spec as far as that goes now, then give the lease back.
+    def take(self, turn: Turn) -> Turn | None:
+        """Make the state of the leased resource follow its spec as far as that goes now, and give the lease back.
 
-        Args:
-            resource: as it stood when the lease was taken; None when there is none of that uid.
+        Returns:
+            The turn to take next, when there was one to go on with.
         """
+        lease = turn.lease
         try:
-            self._follow(lease, resource)
+            return self._follow(lease, turn.resource)
         except StaleRevision:
             # Somebody changed the resource, or took the lease, while we decided: the decision is void, look again.
             self._give_back(lease, self._clock.now(), failures=0)
@@ -63,38 +78,44 @@ class Turns:
             delay = RETRY_S[min(failures, len(RETRY_S)) - 1]
             logger.exception("reconciling %s failed %d times in a row; next try in %g s", lease.uid, failures, delay)
             self._give_back(lease, self._clock.now() + timedelta(seconds=delay), failures=failures)
+        return None
 
-    def _follow(self, lease: Lease, resource: Resource | None) -> None:
+    def _follow(self, lease: Lease, resource: Resource | None) -> Turn | None:
         for _ in range(ROUNDS):
             controller = None if resource is None else self._controllers.get(resource.kind)
             if resource is None or controller is None or not resource.is_live:
                 self._store.write(lambda transaction: transaction.work.remove(lease.uid))
-                return
+                return None
             observation = controller.observe(resource)
             decision = controller.decide(resource, observation, self._clock.now())
-            written = self._commit(lease, controller, resource, decision)
+            # What is written is what the next round decides about; a change by anybody else makes its commit fail.
+            resource, following = self._commit(lease, controller, resource, decision)
             if not decision.effects:
-                return
-            controller.act(written, decision)
-            resource = self._store.read(lambda transaction: transaction.resources.get(lease.uid))
+                return following
+            controller.act(resource, decision)
         self._give_back(lease, self._clock.now(), failures=0)
+        return None
 
-    def _commit(self, lease: Lease, controller: Controller[Any], resource: Resource, decision: Decision) -> Resource:
+    def _commit(
+        self, lease: Lease, controller: Controller[Any], resource: Resource, decision: Decision
+    ) -> tuple[Resource, Turn | None]:
         """Write a decision, all of it or nothing; give the lease back with it when nothing is left to act on."""
 
-        def commit(transaction: SqlTransaction) -> Resource:
+        def commit(transaction: SqlTransaction) -> tuple[Resource, Turn | None]:
             transaction.work.confirm(lease)
-            current = transaction.resources.get(resource.uid)
-            if current is None or current.revision != resource.revision:
-                raise StaleRevision(f"{resource.kind} {resource.name!r} was changed while it was decided about")
-            written = self._written(transaction, current, decision)
+            written = self._written(transaction, resource, decision)
+            if written is resource and (decision.events or decision.facts):
+                _check_unchanged(transaction, resource)
             for event in decision.events:
                 transaction.events.append(event)
             if decision.facts:
                 controller.apply(transaction, written, decision)
-            if not decision.effects:
-                transaction.work.give_back(lease, decision.due_at)
-            return written
+                # What `apply` writes may be the resource itself.
+                written = transaction.resources.get(resource.uid) or written
+            if decision.effects:
+                return written, None
+            transaction.work.give_back(lease, decision.due_at)
+            return written, self._follow_up(transaction)
 
         return self._store.write(commit)
 
@@ -120,3 +141,10 @@ class Turns:
 
     def _give_back(self, lease: Lease, due_at: datetime, *, failures: int) -> None:
         self._store.write(lambda transaction: transaction.work.give_back(lease, due_at, failures))
+
+
+def _check_unchanged(transaction: SqlTransaction, resource: Resource) -> None:
+    """Raise StaleRevision when the resource is not what was decided about; a write of it would find that out itself."""
+    current = transaction.resources.get(resource.uid)
+    if current is None or current.revision != resource.revision:
+        raise StaleRevision(f"{resource.kind} {resource.name!r} was changed while it was decided about")

@@ -1,9 +1,10 @@
 """The repository of work items and their leases."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from towpath.kernel.errors import StaleRevision
@@ -24,6 +25,9 @@ _DUE = Prepared(
     .where(work.c.due_at <= bindparam("now"), work.c.lease_until.is_(None))
     .order_by(work.c.due_at)
     .limit(bindparam("most"))
+)
+_ONE_DUE = Prepared(
+    select(work).where(work.c.uid == bindparam("of"), work.c.due_at <= bindparam("now"), work.c.lease_until.is_(None))
 )
 #: What is scheduled from the lease on is seen as new when the lease is given back: the due time is hidden meanwhile.
 _TAKE = Prepared(
@@ -67,13 +71,17 @@ class WorkTable:
     def lease(self, owner: str, now: datetime, seconds: float, limit: int) -> list[Lease]:
         """Take up to `limit` items that are due and that nobody holds, longest due first."""
         until = to_epoch(now + timedelta(seconds=seconds))
-        leases = []
-        for row in _DUE(self._connection, now=to_epoch(now), most=limit).all():
-            _TAKE(self._connection, of=row.uid, by=owner, number=row.token + 1, until=until, never=_NEVER)
-            leases.append(
-                Lease(uid=Uid(row.uid), token=row.token + 1, due_at=from_epoch(row.due_at), failures=row.failures)
-            )
-        return leases
+        due = _DUE(self._connection, now=to_epoch(now), most=limit).all()
+        return [self._take(row, owner, until) for row in due]
+
+    def lease_one(self, uid: Uid, owner: str, now: datetime, seconds: float) -> Lease | None:
+        """Take one item if it is due and nobody holds it."""
+        row = _ONE_DUE(self._connection, of=uid, now=to_epoch(now)).one_or_none()
+        return None if row is None else self._take(row, owner, to_epoch(now + timedelta(seconds=seconds)))
+
+    def _take(self, row: Row[Any], owner: str, until: float) -> Lease:
+        _TAKE(self._connection, of=row.uid, by=owner, number=row.token + 1, until=until, never=_NEVER)
+        return Lease(uid=Uid(row.uid), token=row.token + 1, due_at=from_epoch(row.due_at), failures=row.failures)
 
     def renew(self, lease: Lease, until: datetime) -> bool:
         """Extend a lease that is still held; False when somebody else took over."""
