@@ -99,7 +99,10 @@ def lineage_lines(document: Document) -> list[str]:
         why = f": {approval['ApprovalDescription']}" if approval.get("ApprovalDescription") else ""
         lines.append(("approval", f"{approval['ModelApprovalStatus']}{by}{_at(approval.get('At'))}{why}"))
     for endpoint in document.get("Endpoints") or []:
-        lines.append(("serves", f"endpoint {endpoint['EndpointName']} ({endpoint['EndpointStatus']})"))
+        shown = f"endpoint {endpoint['EndpointName']} ({endpoint['EndpointStatus']})"
+        if not endpoint["Serving"] and endpoint["EndpointStatus"] != "Deleted":
+            shown += ", which has another version now"
+        lines.append(("serves" if endpoint["Serving"] else "served", shown))
     execution = document.get("PipelineExecution")
     if execution:
         arn = execution["PipelineExecutionArn"].split("/")

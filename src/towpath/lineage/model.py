@@ -271,8 +271,10 @@ def model_graph(
 
 
 def endpoint_graph(uid: Uid, arn: str, *, name: str, models: Iterable[Uid], config: str = "") -> Graph:
-    """Return what an endpoint that serves these models adds. Models that it served before keep their edges."""
+    """Return what an endpoint that serves these models adds. Models that it served before keep their edges; which it
+    serves now is a property of its node."""
     endpoint_id = f"endpoint:{uid}"
-    properties = _present({"arn": arn, "name": name, "config": config})
-    edges = tuple(Edge(f"model:{model}", endpoint_id, Association.CONTRIBUTED_TO) for model in models)
+    served = [f"model:{model}" for model in models]
+    properties = _present({"arn": arn, "name": name, "config": config, "serves": served})
+    edges = tuple(Edge(model, endpoint_id, Association.CONTRIBUTED_TO) for model in served)
     return Graph((Node(endpoint_id, NodeType.ENDPOINT, properties),), edges)

@@ -206,9 +206,11 @@ def _evaluations(rows: LineageRows, package_id: str) -> list[Document]:
 
 
 def _endpoints(transaction: Transaction, package_id: str) -> list[Document]:
-    """Return the endpoints that a package was ever deployed on, with how each stands now."""
+    """Return the endpoints that a package was ever deployed on, with how each stands and whether it serves it now."""
     found = []
-    for node in downstream(transaction.lineage, package_id):
+    below = list(downstream(transaction.lineage, package_id))
+    models = {node.id for node in below if node.type == NodeType.MODEL}
+    for node in below:
         if node.type != NodeType.ENDPOINT:
             continue
         endpoint = transaction.resources.get(Uid(node.id.partition(":")[2]))
@@ -218,6 +220,7 @@ def _endpoints(transaction: Transaction, package_id: str) -> list[Document]:
                 "EndpointName": node.properties.get("name", ""),
                 "EndpointArn": node.properties.get("arn", ""),
                 "EndpointStatus": endpoint.status if endpoint is not None and live else "Deleted",
+                "Serving": live and not models.isdisjoint(node.properties.get("serves", ())),
             }
         )
     return found

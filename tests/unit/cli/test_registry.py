@@ -30,7 +30,7 @@ def test_every_part_of_the_story_has_its_line() -> None:
             "Environment": {"PythonVersion": "3.11.7", "Fingerprint": "x", "Packages": {"numpy": "2"}},
             "Evaluations": [artifact("s3://b/evaluation.json", Job="evaluate-1")],
             "Approval": {"ModelApprovalStatus": "Approved", "By": "admin", "ApprovalDescription": "good"},
-            "Endpoints": [{"EndpointName": "reviews", "EndpointStatus": "InService"}],
+            "Endpoints": [{"EndpointName": "reviews", "EndpointStatus": "InService", "Serving": True}],
             "PipelineExecution": {"PipelineExecutionArn": "arn:aws:sagemaker:r:a:pipeline/reviews/execution/abc"},
         }
     )
@@ -52,6 +52,17 @@ def test_every_part_of_the_story_has_its_line() -> None:
     ):
         assert part in text
     assert "sagemaker_program" not in text
+
+
+def test_an_endpoint_that_serves_another_version_by_now_is_told_in_the_past() -> None:
+    endpoints = [
+        {"EndpointName": "reviews", "EndpointStatus": "InService", "Serving": False},
+        {"EndpointName": "old", "EndpointStatus": "Deleted", "Serving": False},
+    ]
+    assert lineage_lines({"Endpoints": endpoints}) == [
+        "  served       endpoint reviews (InService), which has another version now",
+        "  served       endpoint old (Deleted)",
+    ]
 
 
 def test_parts_that_nobody_recorded_have_no_line() -> None:

@@ -133,7 +133,9 @@ def asked(store: SqliteStore, name: str) -> Document:
 def test_the_summary_tells_the_whole_story(store: SqliteStore) -> None:
     tell(store)
     told = asked(store, "reviews/1")
-    assert told["Endpoints"] == [{"EndpointName": "reviews", "EndpointArn": "arn:n", "EndpointStatus": "InService"}]
+    assert told["Endpoints"] == [
+        {"EndpointName": "reviews", "EndpointArn": "arn:n", "EndpointStatus": "InService", "Serving": True}
+    ]
     assert [(item["S3Uri"], item["Sha256"]) for item in told["Models"]] == [("s3://b/packed.tar.gz", "a6")]
     assert told["TrainingJob"]["Name"] == "train"
     assert told["TrainingJob"]["Parameters"] == {"epochs": 1}
@@ -192,6 +194,25 @@ def test_files_that_belong_together_are_told_together(store: SqliteStore) -> Non
     assert start["Sha256"] == hashlib.sha256(b"a.json  w/a.json\nb.bin  w/b.bin\n").hexdigest()
     assert [item["S3Uri"] for item in start["Files"]] == ["s3://b/w/a.json", "s3://b/w/b.bin"]
     assert told["SourceData"] == [], "what the job read itself is not told again"
+
+
+def test_an_endpoint_that_serves_another_version_by_now_is_told_so(store: SqliteStore) -> None:
+    tell(store)
+    later = model_package_graph(Uid("p2"), "arn:p2", models=[PACKED])
+    later += model_graph(Uid("m2"), "arn:m2", name="reviews-2", packages=[Uid("p2")])
+    later += endpoint_graph(Uid("n"), "arn:n", name="reviews", models=[Uid("m2")])
+
+    def write(transaction: Transaction) -> None:
+        record(transaction, later)
+        arn = transaction.home.arn("model-package", "reviews/2")
+        transaction.resources.insert(resource("p2", "ModelPackage", "reviews/2", arn))
+
+    store.write(write)
+    told = [asked(store, f"reviews/{number}")["Endpoints"] for number in (1, 2)]
+    assert [[(item["EndpointName"], item["Serving"]) for item in each] for each in told] == [
+        [("reviews", False)],
+        [("reviews", True)],
+    ]
 
 
 def test_later_jobs_do_not_change_what_is_told_of_earlier_ones(store: SqliteStore) -> None:
