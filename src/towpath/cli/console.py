@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -108,23 +109,47 @@ def coloured(word: str) -> Text:
     return Text(word, style=COLOURS.get(word, ""))
 
 
-def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> None:
-    """Print rows: a table on a terminal, else aligned columns, one line a row and nothing cut off."""
+def show_facts(facts: Iterable[tuple[str, str]]) -> None:
+    """Print what is known of something, a name and a text each; texts go on below themselves."""
+    table = Table.grid(padding=(0, 2))
+    rows = list(facts)
+    width = max((len(name) for name, _ in rows), default=0)
+    for name, text in rows:
+        if is_terminal():
+            table.add_row("", Text(name.ljust(width), style="dim"), Text(text))
+        else:
+            print(f"  {name.ljust(width)}  {text}")
+    if is_terminal():
+        console().print(table)
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", indent: int = 0) -> None:
+    """Print rows: a table on a terminal, else aligned columns, one line a row and nothing cut off.
+
+    Columns of sizes and times are aligned at their right.
+    """
     filled = [[str(cell) for cell in row] for row in rows]
     if is_terminal():
         table = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
         for column in columns:
-            table.add_column(column, header_style="dim", overflow="fold")
+            right = column in {"size", "time", "files"}
+            table.add_column(
+                column,
+                header_style="dim",
+                overflow="fold",
+                justify="right" if right else "left",
+                no_wrap=right or column == "sha256",
+            )
         for row in filled:
             table.add_row(*(coloured(cell) for cell in row))
-        console().print(table)
+        console().print(Padding(table, (0, 0, 0, indent)))
         return
     if title:
         print(title)
     lines = [[column.upper() for column in columns], *filled]
     widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
     for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        print(" " * indent + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 def show_document(document: Any, *, indent: int = 0) -> None:

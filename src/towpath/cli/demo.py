@@ -23,7 +23,7 @@ from towpath.cli.console import busy, duration, heading, say
 from towpath.cli.data import put_line
 from towpath.cli.loading import load_pipeline
 from towpath.cli.options import HomeOption
-from towpath.cli.registry import decided_by, lineage_lines
+from towpath.cli.registry import decided_by, show_lineage, steps_in
 from towpath.cli.run import client_with_server, follow_or_detach, report
 from towpath.home import FOLDER, HomeFolder, find_home
 from towpath.sdk.client import Client
@@ -164,8 +164,8 @@ def _run(project: Path, home: HomeFolder, *, model: str) -> None:
             say(f"  {answer.text.strip()}")
 
     heading(f"Where {registered.name} comes from")
-    for line in lineage_lines(lineage(client, registered)):
-        say(line)
+    story = lineage(client, registered)
+    show_lineage(story, steps_in(client, story))
     say(f"\nFrom raw reviews to answers in {duration(time.monotonic() - began)}.")
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
-from towpath.cli.console import say, show_json, size, when
+from towpath.cli.console import duration, say, show_facts, show_json, show_table, size, when
+from towpath.cli.naming import steps_of_jobs
 from towpath.cli.options import EXAMPLE_VERSION, HomeOption, JsonOption, connect
+from towpath.sdk.client import Client
+from towpath.sdk.errors import NotFound
 from towpath.sdk.expressions import Document
 from towpath.sdk.registry import ModelVersion
 from towpath.sdk.registry import lineage as lineage_of
@@ -53,6 +58,8 @@ def decided_by(described: Document) -> str:
 def lineage(version: VersionArgument, as_json: JsonOption = False, home: HomeOption = None) -> None:
     """Show where a model version comes from: data, code, parameters, environment, metrics, approval, endpoints.
 
+    With --json each file is there with its whole address, digest and version id.
+
     Example: towpath lineage reviews/3
     """
     client = connect(home)
@@ -62,64 +69,94 @@ def lineage(version: VersionArgument, as_json: JsonOption = False, home: HomeOpt
         show_json(document)
         return
     say(found.name)
-    for line in lineage_lines(document):
-        say(line)
+    show_lineage(document, steps_in(client, document))
 
 
-def lineage_lines(document: Document) -> list[str]:
-    """Return the story of a model version in lines for people, each beginning with what it tells about."""
-    lines: list[tuple[str, str]] = []
-    for model in document.get("Models") or []:
-        lines.append(("model", _artifact(model)))
-    training = document.get("TrainingJob")
-    if training:
-        lines.append(("trained by", f"{training['Name']}{_at(training.get('EndTime'))}"))
-        if training.get("Parameters"):
-            given = sorted(training["Parameters"].items())
-            told = [f"{name} {value}" for name, value in given if not name.startswith("sagemaker_")]
-            lines.append(("parameters", ", ".join(told)))
-        if training.get("Metrics"):
-            told = [f"{name} {_number(value)}" for name, value in sorted(training["Metrics"].items())]
-            lines.append(("metrics", ", ".join(told)))
-    for data in document.get("Data") or []:
-        lines.append(("read", _artifact(data)))
-    for data in document.get("SourceData") or []:
-        lines.append(("from", _artifact(data)))
-    lines += [("code", text) for text in _code(document.get("Code") or {})]
-    environment = document.get("Environment")
-    if environment:
-        packages = environment.get("Packages") or []
-        count = f", {len(packages)} packages" if packages else ""
-        lines.append(("environment", f"Python {environment['PythonVersion']}{count}"))
-    for report in document.get("Evaluations") or []:
-        lines.append(("evaluated", f"{_artifact(report)}{' by ' + report['Job'] if report.get('Job') else ''}"))
+def steps_in(client: Client, document: Document) -> dict[str, str]:
+    """Return `PIPELINE/EXECUTION/STEP` by job ARN for the execution that made a version; empty when it is gone."""
+    execution = document.get("PipelineExecution")
+    try:
+        return steps_of_jobs(client, [execution["PipelineExecutionArn"]]) if execution else {}
+    except NotFound:
+        return {}
+
+
+def show_lineage(document: Document, steps: Mapping[str, str]) -> None:
+    """Print the story of a model version: what is known of it, then the files of which it was made.
+
+    Args:
+        steps: as `steps_in` returns them.
+    """
+    show_facts(facts(document, steps))
+    rows = files(document)
+    if rows:
+        say("")
+        show_table(("", "file", "size", "sha256"), rows, indent=2)
+
+
+def facts(document: Document, steps: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return what is told of a model version, each with what it tells about."""
+    told: list[tuple[str, str]] = []
     approval = document.get("Approval") or {}
     if approval.get("ModelApprovalStatus"):
         by = f" by {approval['By']}" if approval.get("By") else ""
         why = f": {approval['ApprovalDescription']}" if approval.get("ApprovalDescription") else ""
-        lines.append(("approval", f"{approval['ModelApprovalStatus']}{by}{_at(approval.get('At'))}{why}"))
+        told.append(("approval", f"{approval['ModelApprovalStatus']}{by}{_at(approval.get('At'))}{why}"))
     for endpoint in document.get("Endpoints") or []:
-        shown = f"endpoint {endpoint['EndpointName']} ({endpoint['EndpointStatus']})"
-        if not endpoint["Serving"] and endpoint["EndpointStatus"] != "Deleted":
-            shown += ", which has another version now"
-        lines.append(("serves" if endpoint["Serving"] else "served", shown))
+        verb = "served" if endpoint["EndpointStatus"] == "Deleted" else "serves"
+        told.append((verb, f"endpoint {endpoint['EndpointName']} ({endpoint['EndpointStatus']})"))
+    training = document.get("TrainingJob")
+    if training:
+        job = steps.get(training.get("Arn", ""), training["Name"])
+        told.append(("trained by", f"{job}{_at(training.get('EndTime'))}{_took(training)}"))
+        if training.get("Parameters"):
+            given = sorted(training["Parameters"].items())
+            shown = [f"{name} {value}" for name, value in given if not name.startswith("sagemaker_")]
+            told.append(("parameters", ", ".join(shown)))
+        if training.get("Metrics"):
+            shown = [f"{name} {_number(value)}" for name, value in sorted(training["Metrics"].items())]
+            told.append(("metrics", ", ".join(shown)))
     execution = document.get("PipelineExecution")
     if execution:
         arn = execution["PipelineExecutionArn"].split("/")
-        lines.append(("execution", f"{arn[1]}/{arn[-1]}" if len(arn) > 2 else arn[-1]))
-    return [f"  {what.ljust(12)} {text}" for what, text in lines]
+        told.append(("execution", f"{arn[1]}/{arn[-1]}" if len(arn) > 2 else arn[-1]))
+    told += [("code", text) for text in _code(document.get("Code") or {})]
+    environment = document.get("Environment")
+    if environment:
+        packages = environment.get("Packages") or []
+        count = f", {len(packages)} packages" if packages else ""
+        told.append(("environment", f"Python {environment['PythonVersion']}{count}"))
+    return told
 
 
-def _artifact(artifact: Document) -> str:
-    named = f"{artifact['Name']}: " if artifact.get("Name") else ""
+def files(document: Document) -> list[tuple[str, str, str, str]]:
+    """Return the files of the story: what each is to the model, where it lies, its size, the head of its digest."""
+    arn = (document.get("PipelineExecution") or {}).get("PipelineExecutionArn", "")
+    inside = f"/{arn.rpartition('/')[2]}/" if arn else ""
+    told = [("model", each) for each in document.get("Models") or []]
+    told += [(f"read {each.get('Name') or ''}".strip(), each) for each in document.get("Data") or []]
+    told += [("made from", each) for each in document.get("SourceData") or []]
+    told += [("evaluation", each) for each in document.get("Evaluations") or []]
+    return [(what, _where(each, inside), size(each["Size"]), str(each["Sha256"])[:12]) for what, each in told]
+
+
+def _where(artifact: Document, inside: str) -> str:
+    """Return where a file lies, as short as it can be told: in a dataset's version, or in the execution's folder."""
     where = str(artifact["S3Uri"])
     if artifact.get("Dataset"):
         # Its files lie below datasets/NAME/: what comes after that is enough to know them by.
         name = str(artifact["Dataset"])
-        inside = where.rpartition(f"datasets/{name.partition('/')[0]}/")[2]
-        where = f"dataset {name}" + (f", {inside}" if inside else "")
-    count = f"{artifact['FileCount']} files, " if artifact.get("FileCount", 1) > 1 else ""
-    return f"{named}{where}, {count}{size(artifact['Size'])}, sha256 {artifact['Sha256'][:12]}"
+        rest = where.rpartition(f"datasets/{name.partition('/')[0]}/")[2]
+        where = f"dataset {name}" + (f", {rest}" if rest else "")
+    elif inside and inside in where:
+        where = re.sub(r"/pipelines-[^/]+/output/", "/", where.partition(inside)[2])
+    count = f", {artifact['FileCount']} files" if artifact.get("FileCount", 1) > 1 else ""
+    return f"{where}{count}"
+
+
+def _took(job: Document) -> str:
+    begun, ended = job.get("StartTime"), job.get("EndTime")
+    return f", in {duration(ended - begun)}" if begun and ended else ""
 
 
 def _code(code: Document) -> list[str]:
@@ -129,7 +166,7 @@ def _code(code: Document) -> list[str]:
         where = f" of {code['Repository']}" if code.get("Repository") else ""
         lines.append(f"commit {code['Commit'][:12]}{where}{changed}")
     if code.get("TreeDigest"):
-        lines.append(f"tree {str(code['TreeDigest']).removeprefix('sha256:')[:12]}")
+        lines.append(f"scripts with sha256 {str(code['TreeDigest']).removeprefix('sha256:')[:12]}")
     return lines
 
 

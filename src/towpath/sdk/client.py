@@ -173,10 +173,8 @@ class Client:
             request = {"PipelineName": each, "SortBy": "CreationTime", "SortOrder": "Descending"}
             for shown in self.pages("SageMaker.ListPipelineExecutions", "PipelineExecutionSummaries", request):
                 arn = str(shown["PipelineExecutionArn"])
-                if (
-                    wanted in {arn.rpartition("/")[2], "latest" if pipeline else None}
-                    or shown.get("PipelineExecutionDisplayName") == wanted
-                ):
+                names = {arn.rpartition("/")[2], shown.get("PipelineExecutionDisplayName")}
+                if wanted in names or (pipeline and wanted == "latest"):
                     return Execution(self, arn)
         raise NotFound("ResourceNotFound", f"there is no pipeline execution {arn_or_id!r}", status=400)
 
