@@ -5,7 +5,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from towpath.pipelines.expressions import EvaluationError, Expression, Scope, evaluate
+from towpath.pipelines.evaluation import EvaluationError, Scope, evaluate
+from towpath.pipelines.expressions import Expression
 from towpath.pipelines.expressions import parse as parse_expression
 from towpath.pipelines.faults import Fault, Place, item, member
 from towpath.pipelines.paths import describe

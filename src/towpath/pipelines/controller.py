@@ -22,6 +22,7 @@ from towpath.kernel.ports import Transaction as KernelTransaction
 from towpath.kernel.principals import PLATFORM, Caller
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.pipelines import retry
+from towpath.pipelines.evaluation import DocumentRef
 from towpath.pipelines.execution import (
     Course,
     Ended,
@@ -35,7 +36,6 @@ from towpath.pipelines.execution import (
     after_failure,
     next_due,
 )
-from towpath.pipelines.expressions import DocumentRef
 from towpath.pipelines.graph import Node
 from towpath.pipelines.kinds import PIPELINE_EXECUTION, TURN
 from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus

@@ -15,15 +15,7 @@ from towpath.kernel.errors import Invalid
 from towpath.kernel.resource import Document
 from towpath.pipelines import retry
 from towpath.pipelines.conditions import holds
-from towpath.pipelines.expressions import (
-    DocumentRef,
-    EvaluationError,
-    Scope,
-    StepYield,
-    as_text,
-    document_ref,
-    evaluate,
-)
+from towpath.pipelines.evaluation import DocumentRef, EvaluationError, Scope, StepYield, as_text, document_ref, evaluate
 from towpath.pipelines.graph import Node, Plan
 from towpath.pipelines.model import ExecutionStatus, StepRow, StepStatus
 from towpath.pipelines.ports import NoShapes, Shapes

@@ -9,6 +9,7 @@ from towpath.kernel.errors import Invalid
 from towpath.pipelines import conditions, expressions
 from towpath.pipelines.conditions import Condition
 from towpath.pipelines.definition import Definition, PropertyFile, Step, Trigger
+from towpath.pipelines.evaluation import StepYield
 from towpath.pipelines.expressions import (
     Expression,
     IterationOutputs,
@@ -17,7 +18,6 @@ from towpath.pipelines.expressions import (
     Reference,
     Selected,
     StepValue,
-    StepYield,
 )
 from towpath.pipelines.faults import Fault, InvalidDefinition, Place, member
 from towpath.pipelines.paths import Key, Member, follow

@@ -6,7 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from towpath.kernel.resource import Document, Uid
-from towpath.pipelines.expressions import StepYield
+from towpath.pipelines.evaluation import StepYield
 
 
 class StepStatus(StrEnum):

@@ -6,7 +6,7 @@ from typing import Any
 
 from towpath.kernel.resource import Document, Resource
 from towpath.pipelines.definition import parse
-from towpath.pipelines.expressions import Scope, evaluate
+from towpath.pipelines.evaluation import Scope, evaluate
 from towpath.pipelines.graph import Plan, compile
 
 

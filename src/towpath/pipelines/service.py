@@ -14,7 +14,7 @@ from towpath.kernel.ports import Filter
 from towpath.kernel.resource import Document, Resource
 from towpath.pipelines.checks import accept, refuse_unexecuted
 from towpath.pipelines.definition import Definition, Step
-from towpath.pipelines.expressions import as_text
+from towpath.pipelines.evaluation import as_text
 from towpath.pipelines.kinds import PIPELINE, PIPELINE_EXECUTION, PIPELINE_UID, TURN
 from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
 from towpath.pipelines.parameters import bind

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from towpath.pipelines.conditions import holds, parse
-from towpath.pipelines.expressions import EvaluationError, Scope
+from towpath.pipelines.evaluation import EvaluationError, Scope
 from towpath.pipelines.faults import Fault
 
 NUMBERS = st.integers() | st.floats(allow_nan=False)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from towpath.pipelines.definition import Trigger, parse
+from towpath.pipelines.evaluation import DocumentRef
 from towpath.pipelines.execution import (
     Course,
     Decision,
@@ -23,7 +24,6 @@ from towpath.pipelines.execution import (
     advance,
     next_due,
 )
-from towpath.pipelines.expressions import DocumentRef
 from towpath.pipelines.graph import Plan, compile
 from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
 from towpath.pipelines.ports import Shapes

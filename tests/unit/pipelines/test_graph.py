@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from towpath.pipelines.definition import Trigger, parse
-from towpath.pipelines.expressions import StepYield
+from towpath.pipelines.evaluation import StepYield
 from towpath.pipelines.faults import InvalidDefinition
 from towpath.pipelines.graph import Guard, compile
 
