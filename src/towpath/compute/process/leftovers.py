@@ -1,5 +1,6 @@
 """What attempts and environment layers left on this host, as house-keeping sees it, and how it is removed."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -41,7 +42,7 @@ class AttemptFolders:
     def all(self) -> list[Attempt]:
         """Return every attempt that has a folder."""
         keys = sorted(entry.name for entry in os.scandir(self._jobs) if entry.is_dir() and entry.name[0] != ".")
-        return [self._attempt(key) for key in keys]
+        return [attempt for key in keys if (attempt := self._attempt(key)) is not None]
 
     def trim(self, key: str) -> None:
         """Remove everything of an ended attempt but its log, metrics and manifest."""
@@ -51,15 +52,20 @@ class AttemptFolders:
     def forget(self, key: str) -> None:
         """Remove all of an ended attempt; one that runs after all is left alone."""
         if self._backend.observe(key).phase in {*_ENDED, Phase.ABSENT}:
-            self._backend.forget(key)
+            with contextlib.suppress(FileNotFoundError):  # its controller may be removing it too
+                self._backend.forget(key)
 
-    def _attempt(self, key: str) -> Attempt:
+    def _attempt(self, key: str) -> Attempt | None:
+        """Return what an attempt left, None when its controller removed it while we looked."""
         folder = self._jobs / key
         if self._backend.observe(key).phase not in {*_ENDED, Phase.ABSENT}:
             return Attempt(key=key, ended_at=None, text=_text(folder / JOB))
+        ended_at = _last_written(folder)
+        if ended_at is None:
+            return None
         return Attempt(
             key=key,
-            ended_at=_last_written(folder),
+            ended_at=ended_at,
             files_bytes=sum(_bytes(folder / name) for name in _WORKED_ON),
             log_bytes=sum(_bytes(folder / name) for name in _TOLD),
             text=_text(folder / JOB),
@@ -94,10 +100,12 @@ class LayerFolders:
         shutil.rmtree(gone)
 
 
-def _last_written(folder: Path) -> datetime:
-    """Return when an attempt ended, or as near as its files tell."""
-    places = (folder / MANIFEST, folder / LOG, folder / JOB, folder)
-    return _at(next(place.stat().st_mtime for place in places if place.exists()))
+def _last_written(folder: Path) -> datetime | None:
+    """Return when an attempt ended, or as near as its files tell; None when there is no folder."""
+    for place in (folder / MANIFEST, folder / LOG, folder / JOB, folder):
+        with contextlib.suppress(FileNotFoundError):
+            return _at(place.stat().st_mtime)
+    return None
 
 
 def _at(seconds: float) -> datetime:
