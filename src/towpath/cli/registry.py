@@ -103,8 +103,10 @@ def facts(document: Document, steps: Mapping[str, str]) -> list[tuple[str, str]]
         why = f": {approval['ApprovalDescription']}" if approval.get("ApprovalDescription") else ""
         told.append(("approval", f"{approval['ModelApprovalStatus']}{by}{_at(approval.get('At'))}{why}"))
     for endpoint in document.get("Endpoints") or []:
-        verb = "served" if endpoint["EndpointStatus"] == "Deleted" else "serves"
-        told.append((verb, f"endpoint {endpoint['EndpointName']} ({endpoint['EndpointStatus']})"))
+        text = f"endpoint {endpoint['EndpointName']} ({endpoint['EndpointStatus']})"
+        if not endpoint["Serving"] and endpoint["EndpointStatus"] != "Deleted":
+            text += ", which has another version now"
+        told.append(("serves" if endpoint["Serving"] else "served", text))
     training = document.get("TrainingJob")
     if training:
         job = steps.get(training.get("Arn", ""), training["Name"])

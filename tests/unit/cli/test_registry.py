@@ -33,7 +33,7 @@ STORY = {
     "Environment": {"PythonVersion": "3.11.7", "Fingerprint": "x", "Packages": {"numpy": "2"}},
     "Evaluations": [artifact("s3://b/reviews/abc/Evaluate/evaluation.json", Job="evaluate-1")],
     "Approval": {"ModelApprovalStatus": "Approved", "By": "admin", "ApprovalDescription": "good"},
-    "Endpoints": [{"EndpointName": "reviews", "EndpointStatus": "InService"}],
+    "Endpoints": [{"EndpointName": "reviews", "EndpointStatus": "InService", "Serving": True}],
     "PipelineExecution": {"PipelineExecutionArn": EXECUTION},
 }
 
@@ -58,6 +58,17 @@ def test_every_part_of_the_story_is_told() -> None:
     ):
         assert part in text
     assert "sagemaker_program" not in text
+
+
+def test_an_endpoint_that_serves_another_version_by_now_is_told_in_the_past() -> None:
+    endpoints = [
+        {"EndpointName": "reviews", "EndpointStatus": "InService", "Serving": False},
+        {"EndpointName": "old", "EndpointStatus": "Deleted", "Serving": False},
+    ]
+    assert facts({"Endpoints": endpoints}, {}) == [
+        ("served", "endpoint reviews (InService), which has another version now"),
+        ("served", "endpoint old (Deleted)"),
+    ]
 
 
 def test_a_training_job_of_no_step_is_told_by_its_name() -> None:
