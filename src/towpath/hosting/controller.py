@@ -1,6 +1,6 @@
 """The endpoint controller: looks at fleets and routes, and carries out what `endpoint.decide` says."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import msgspec
@@ -22,11 +22,14 @@ from towpath.hosting.model import (
 )
 from towpath.hosting.ports import Ping, Resolve
 from towpath.hosting.routing import Routes
+from towpath.jobs.admission import Demand
 from towpath.jobs.channels import sources
 from towpath.jobs.contract import Surroundings, shortened
+from towpath.jobs.instances import Capacity, allocation, reserved
 from towpath.jobs.model import JobObservation, Phase
-from towpath.jobs.ports import ComputeBackend
+from towpath.jobs.ports import Admission, AlwaysAdmitted, ComputeBackend
 from towpath.kernel.decisions import Decision
+from towpath.kernel.errors import Unsupported
 from towpath.kernel.events import Event
 from towpath.kernel.objects import ObjectVersion
 from towpath.kernel.ports import Query, Store, Transaction
@@ -59,6 +62,7 @@ class EndpointController:
         resolve: Resolve,
         ping: Ping,
         surroundings: Surroundings,
+        admission: Admission | None = None,
     ) -> None:
         """`path_of` tells where the bytes of an object version lie on the runner's host."""
         self._store = store
@@ -68,6 +72,7 @@ class EndpointController:
         self._resolve = resolve
         self._ping = ping
         self._surroundings = surroundings
+        self._admission = admission or AlwaysAdmitted()
 
     def observe(self, resource: Resource) -> Observation:
         """Look at the endpoint's attempts, its routes, and, for a new generation, at what it is to serve."""
@@ -128,6 +133,7 @@ class EndpointController:
                     self._backend.stop(key)
                 case Forget(key):
                     self._backend.forget(key)
+                    self._admission.release(key)
 
     def restore_routes(self) -> int:
         """Fill the routes from the store before the front door opens, so that endpoints that kept running answer at
@@ -143,6 +149,7 @@ class EndpointController:
                     continue
                 keys = rules.attempts_of(resource.uid, standing.state)
                 attempts = {key: self._seen(key, pings=False) for key in keys}
+                self._count(resource, standing.state, attempts)
                 self._routes.replace(resource.name, rules.entry(standing, attempts))
                 count += 1
             token = page.token
@@ -158,17 +165,40 @@ class EndpointController:
                 return PlanFailed(f"The endpoint configuration {name!r} has been deleted")
             return fleets.plan(config, lambda model: transaction.resources.find(MODEL.noun, model), self._resolve)
 
-        return self._store.read(read)
+        try:
+            found = self._store.read(read)
+            for variant in found.variants if isinstance(found, FleetPlan) else ():
+                allocation(variant.instance_type, self._surroundings.host)
+        except Unsupported as error:  # a type larger than this host, which a setting refuses
+            return PlanFailed(error.message)
+        return found
 
     def _seen(self, key: str, *, pings: bool) -> Seen:
         found = self._backend.observe(key)
         if found.phase is Phase.READY:
             address = self._backend.address(key)
             return Seen(phase=found.phase, address=address, answers=pings and self._ping(address))
+        if found.phase in {Phase.FINISHED, Phase.LOST}:
+            self._admission.release(key)
         stopped = found.manifest is not None and found.manifest.stopped
         return Seen(phase=found.phase, reason=_reason(found), stopped=stopped)
 
+    def _count(self, resource: Resource, state: EndpointState, attempts: Mapping[str, Seen]) -> None:
+        """Count the model servers that outlived the last process of the platform."""
+        for fleet in state.fleets:
+            for instance in fleet.instances:
+                key = attempt_key(resource.uid, fleet, instance)
+                if key in attempts and attempts[key].phase in {Phase.STARTING, Phase.RUNNING, Phase.READY}:
+                    self._hold(resource, key, fleet.variants[instance.variant].instance_type)
+
+    def _hold(self, resource: Resource, key: str, instance_type: str) -> None:
+        """Count a model server: its memory and GPUs. Its cores are shared, since most of the time it uses none."""
+        share = reserved(instance_type, self._surroundings.host)
+        wants = Capacity(memory_bytes=share.memory_bytes, gpus=share.gpus)
+        self._admission.hold(Demand(key=key, name=f"endpoint {resource.name}", wants=wants, serves=True))
+
     def _submit(self, resource: Resource, effect: Submit) -> None:
+        self._hold(resource, effect.key, effect.fleet.variants[effect.instance.variant].instance_type)
         inputs = effect.fleet.variants[effect.instance.variant].inputs
         found = self._store.read(lambda transaction: sources(inputs, transaction.objects, self._path_of))
         self._backend.submit(

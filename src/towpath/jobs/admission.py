@@ -107,6 +107,13 @@ class Ledger:
             self._waiting.pop(demand.key, None)
             self._held[demand.key] = demand
 
+    def restore(self, held: Iterable[Demand], waiting: Iterable[Demand]) -> None:
+        """Begin as the last process left it: with what runs still, and with those who wait; wakes whose turn it is."""
+        with self._lock:
+            self._held.update((demand.key, demand) for demand in held)
+            self._waiting.update((demand.key, demand) for demand in waiting)
+            self._admit()
+
     def release(self, key: str) -> None:
         """Give back what was held, or leave the queue; wakes those whose turn it is then."""
         with self._lock:

@@ -8,20 +8,22 @@ from typing import Protocol
 import msgspec
 from msgspec.structs import replace
 
+from towpath.jobs.admission import Demand
 from towpath.jobs.channels import PinnedInput, PinnedObject, pin, sources
 from towpath.jobs.contract import CodeOrigin, Surroundings, code_origin, shortened
 from towpath.jobs.images import Environment, Images
-from towpath.jobs.kinds import JobStatus, is_terminal
+from towpath.jobs.instances import allocation, reserved
+from towpath.jobs.kinds import WAITING, JobStatus, is_terminal
 from towpath.jobs.metrics import final_metrics
 from towpath.jobs.model import JobObservation, JobSpec, Manifest, Phase, StagedFile
-from towpath.jobs.ports import ComputeBackend
-from towpath.jobs.state import Run, attempt_keys, key_of, run_of, with_members, with_run, with_secondary
+from towpath.jobs.ports import Admission, AlwaysAdmitted, ComputeBackend
+from towpath.jobs.state import Run, attempt_keys, key_of, run_of, with_members, with_run, with_secondary, with_waiting
 from towpath.jobs.strategies import Strategy, secondary_status
 from towpath.kernel.decisions import Decision
 from towpath.kernel.errors import TowpathError
 from towpath.kernel.events import Event
 from towpath.kernel.objects import ObjectRef, ObjectStore, ObjectVersion, StoredBlob
-from towpath.kernel.ports import Store, Transaction
+from towpath.kernel.ports import Filter, Query, Store, Transaction
 from towpath.kernel.principals import PLATFORM
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.lineage import (
@@ -75,6 +77,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     tags: Mapping[str, str] = msgspec.field(default_factory=dict)
     execution: tuple[Uid, str] | None = None  #: uid and ARN of the pipeline execution that started the job
     problem: str | None = None  #: why the job cannot be started
+    waits: str | None = None  #: what of the host it has to wait for before it may start
     untidy: tuple[str, ...] = ()  #: attempts of an ended job whose working copies are still there
 
 
@@ -86,6 +89,12 @@ class Submit(msgspec.Struct, frozen=True):
 
 class Stop(msgspec.Struct, frozen=True):
     """Effect: ask the attempt to stop."""
+
+    key: str
+
+
+class Release(msgspec.Struct, frozen=True):
+    """Effect: give back what the job held of the host, or its place in the queue."""
 
     key: str
 
@@ -127,6 +136,7 @@ class JobController:
         images: Images,
         surroundings: Surroundings,
         check_out: CheckOut = no_datasets,
+        admission: Admission | None = None,
     ) -> None:
         self.kind = strategy.kind.noun
         self._strategy = strategy
@@ -136,6 +146,7 @@ class JobController:
         self._images = images
         self._surroundings = surroundings
         self._check_out = check_out
+        self._admission = admission or AlwaysAdmitted()
 
     # observing
 
@@ -148,7 +159,48 @@ class JobController:
         seen = JobObservation(phase=Phase.ABSENT) if run is None else self._backend.observe(run.key)
         if resource.status == JobStatus.STOPPING and run is None:
             return Observation(backend=seen)
-        return self._store.read(lambda transaction: self._look(transaction, resource, run, seen))
+        if seen.phase is Phase.FINISHED:
+            self._admission.release(resource.uid)  # its processes have ended: the next may start while we publish
+        observation = self._store.read(lambda transaction: self._look(transaction, resource, run, seen))
+        if run is not None or observation.problem is not None:
+            return observation
+        try:
+            allocation(self._strategy.instance_type(resource.spec), self._surroundings.host)
+        except TowpathError as error:
+            return replace(observation, problem=error.message)
+        return replace(observation, waits=self._admission.ask(self._demand(resource)))
+
+    def standing(self) -> tuple[list[Demand], list[Demand]]:
+        """Return what the running jobs of this kind hold of the host, and what the waiting ones want."""
+        held: list[Demand] = []
+        waiting: list[Demand] = []
+        for status in (JobStatus.IN_PROGRESS, JobStatus.STOPPING):
+            for resource in self._with_status(status):
+                demand = self._demand(resource)
+                if run_of(resource) is not None:
+                    held.append(demand)
+                elif WAITING in resource.state and status == JobStatus.IN_PROGRESS:
+                    waiting.append(demand)
+        return held, waiting
+
+    def _with_status(self, status: JobStatus) -> Iterator[Resource]:
+        token = None
+        while True:
+            asked = Query(kind=self.kind, filters=(Filter("status", "=", status.value),), token=token)
+            page = self._store.read(lambda transaction, asked=asked: transaction.resources.query(asked))  # type: ignore[misc]
+            yield from page.items
+            token = page.token
+            if token is None:
+                return
+
+    def _demand(self, resource: Resource) -> Demand:
+        instance_type = self._strategy.instance_type(resource.spec)
+        return Demand(
+            key=resource.uid,
+            name=resource.name,
+            wants=reserved(instance_type, self._surroundings.host),
+            since=resource.created_at.timestamp(),
+        )
 
     def _look(self, transaction: Transaction, resource: Resource, run: Run | None, seen: JobObservation) -> Observation:
         parent = None if resource.parent is None else transaction.resources.get(resource.parent)
@@ -187,6 +239,8 @@ class JobController:
         if run is None:
             if stopping:
                 return self._ended(resource, JobStatus.STOPPED, now, reason="Stopped before it started")
+            if observation.waits is not None:
+                return self._waiting(resource, observation.waits, now)
             return self._begun(resource, observation, now, attempt=1)
         seen = observation.backend
         if seen.phase is Phase.FINISHED and seen.manifest is not None:
@@ -203,6 +257,13 @@ class JobController:
                 return self._ended(resource, JobStatus.STOPPED, now, reason="Stopped before it started")
             return self._begun(resource, observation, now, attempt=run.attempt)
         return self._followed(resource, run, seen, now)
+
+    def _waiting(self, resource: Resource, sentence: str, now: datetime) -> Decision:
+        """Say what the job waits for; whoever gives it back wakes the job."""
+        state = with_waiting(resource.state, sentence)
+        if self._strategy.secondary:
+            state = with_secondary(state, "Pending", now, sentence)
+        return Decision(state=state)
 
     def _begun(self, resource: Resource, observation: Observation, now: datetime, *, attempt: int) -> Decision:
         """Record which attempt is started on which inputs, then have it started. Deciding it again changes nothing."""
@@ -233,9 +294,11 @@ class JobController:
             code=code_origin(observation.tags, observation.inputs),
         )
         again = run_of(resource) == run
-        state = resource.state
+        state = with_waiting(resource.state, None)
         if self._strategy.secondary and attempt > 1:
             state = with_secondary(state, "Restarting", now)
+        elif state.get("SecondaryStatus") == "Pending":
+            state = with_secondary(state, "Starting", now)
         first = not again and attempt == 1
         recorded = () if again else (Record(environment_graph(_environment_facts(environment))),)
         return Decision(
@@ -316,13 +379,13 @@ class JobController:
             members["FailureReason"] = shortened(reason)
             if self._strategy.exit_message:
                 members["ExitMessage"] = shortened(reason)
-        state = with_members(resource.state, members)
+        state = with_members(with_waiting(resource.state, None), members)
         if self._strategy.secondary:
             state = with_secondary(state, secondary or status, now, shortened(reason) if reason else None)
         event = self._event(resource, status, now, reason=reason)
         # After the commit: by then the outputs have been adopted, and a new attempt is out of the question.
         tidying = tuple(map(Tidy, attempt_keys(resource)))
-        return Decision(state=state, status=status, events=(event,), effects=tidying)
+        return Decision(state=state, status=status, events=(event,), effects=(Release(resource.uid), *tidying))
 
     def _event(self, resource: Resource, status: JobStatus, now: datetime, *, reason: str | None = None) -> Event:
         kind = self._strategy.kind
@@ -426,6 +489,8 @@ class JobController:
                     self._backend.submit(job)
                 case Stop(key=key):
                     self._backend.stop(key)
+                case Release(key=key):
+                    self._admission.release(key)
                 case Tidy(key=key):
                     self._backend.tidy(key)
 

@@ -108,6 +108,11 @@ def allocation(instance_type: str, host: Host) -> Allocation:
     )
 
 
+def reserved(instance_type: str, host: Host) -> Capacity:
+    """Return what is set aside for something on an instance type that runs, whatever the settings refuse by now."""
+    return allocation(instance_type, msgspec.structs.replace(host, oversized="scale")).reserved
+
+
 def _default_memory(host: Host) -> int:
     return min(DEFAULT_RESERVE_BYTES, host.memory_bytes // max(1, host.cores))
 

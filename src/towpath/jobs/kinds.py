@@ -10,6 +10,7 @@ from towpath.kernel.ports import Transaction
 from towpath.kernel.resource import Document, Resource, view
 
 RUN = "Run"  #: member of the state that holds the platform's own record of the attempts; never shown
+WAITING = "WaitingFor"  #: member of the state of a job that waits for room on the host: a sentence that says for what
 
 
 class JobStatus(StrEnum):
@@ -50,6 +51,12 @@ def _training_members(resource: Resource) -> Document:
     return members
 
 
+def _processing_members(resource: Resource) -> Document:
+    # The one text of a processing job that its list shows too; a training job has its transitions for that.
+    waiting = resource.state.get(WAITING)
+    return {} if waiting is None or is_terminal(resource.status) else {"ExitMessage": waiting}
+
+
 PROCESSING_JOB = Kind(
     noun="ProcessingJob",
     arn_type="processing-job",
@@ -60,7 +67,7 @@ PROCESSING_JOB = Kind(
     listing="ListProcessingJobs",
     list_member="ProcessingJobSummaries",
     delete="DeleteProcessingJob",
-    view=View(hidden=frozenset({RUN})),
+    view=View(computed=_processing_members, hidden=frozenset({RUN, WAITING})),
     sort_by=COMMON_SORT,
     filters=COMMON_FILTERS,
     refuse_delete=refuse_running,
@@ -77,7 +84,7 @@ TRAINING_JOB = Kind(
     listing="ListTrainingJobs",
     list_member="TrainingJobSummaries",
     delete="DeleteTrainingJob",
-    view=View(computed=_training_members, hidden=frozenset({RUN})),
+    view=View(computed=_training_members, hidden=frozenset({RUN, WAITING})),
     sort_by=COMMON_SORT,
     filters={
         **COMMON_FILTERS,

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from towpath.jobs.admission import Demand
 from towpath.jobs.model import Capabilities, JobObservation, JobSpec, LogPage, MetricPoint
 
 
@@ -49,3 +50,33 @@ class ComputeBackend(Protocol):
 
     def close(self) -> None:
         """Stop watching; jobs go on."""
+
+
+class Admission(Protocol):
+    """Says who may start on this host now. What it knows is lost with the process; `hold` and `ask` tell it again.
+
+    Whoever waits is woken when its turn comes, and may start then even if it asks a second time.
+    """
+
+    def ask(self, demand: Demand) -> str | None:
+        """Return None when the job may start, which holds what it wants; else what it waits for, having queued it."""
+
+    def hold(self, demand: Demand) -> None:
+        """Count what runs already, or what starts without waiting."""
+
+    def release(self, key: str) -> None:
+        """Give back what is held under a key, or leave the queue; a repeat does nothing."""
+
+
+class AlwaysAdmitted:
+    """Implements `Admission` for a host without limits."""
+
+    def ask(self, demand: Demand) -> str | None:
+        """Return None: there is room."""
+        return None
+
+    def hold(self, demand: Demand) -> None:
+        """Count nothing."""
+
+    def release(self, key: str) -> None:
+        """Give nothing back."""

@@ -7,7 +7,7 @@ import msgspec
 
 from towpath.jobs.channels import PinnedInput
 from towpath.jobs.contract import CodeOrigin
-from towpath.jobs.kinds import RUN
+from towpath.jobs.kinds import RUN, WAITING
 from towpath.kernel.resource import Document, Resource, Uid
 
 _MESSAGES = {
@@ -63,6 +63,12 @@ def attempt_keys(resource: Resource) -> list[str]:
 def with_run(state: Document, run: Run) -> Document:
     """Return the state with another record of the attempt."""
     return {**state, RUN: msgspec.to_builtins(run)}
+
+
+def with_waiting(state: Document, sentence: str | None) -> Document:
+    """Return the state of a job that waits for room on the host, or of one that does not any more."""
+    kept = {name: value for name, value in state.items() if name != WAITING}
+    return kept if sentence is None else {**kept, WAITING: sentence}
 
 
 def with_secondary(state: Document, status: str, now: datetime, message: str | None = None) -> Document:

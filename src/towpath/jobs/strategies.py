@@ -45,6 +45,7 @@ class Strategy:
     secondary: bool  #: has a SecondaryStatus and its transitions
     roles: Mapping[str, str]  #: output name -> what the lineage calls what comes of it, "data" when not named
     image: Callable[[Document], str]
+    instance_type: Callable[[Document], str]
     wanted_inputs: Callable[[Document], tuple[WantedInput, ...]]
     job: Translation
     parameters: Callable[[Document], dict[str, Any]]  #: what the lineage keeps of the request
@@ -69,6 +70,7 @@ PROCESSING = Strategy(
     secondary=False,
     roles={},
     image=lambda spec: _processing(spec).app_specification.image_uri,
+    instance_type=lambda spec: _processing(spec).processing_resources.cluster_config.instance_type,
     wanted_inputs=lambda spec: processing.wanted_inputs(_processing(spec)),
     job=processing.job,
     parameters=lambda spec: {"arguments": list(_processing(spec).app_specification.container_arguments)},
@@ -85,6 +87,7 @@ TRAINING = Strategy(
     secondary=True,
     roles={"model": "model", "checkpoints": "checkpoint"},
     image=lambda spec: _training(spec).algorithm_specification.training_image or "",
+    instance_type=lambda spec: _training(spec).resource_config.instance_type,
     wanted_inputs=lambda spec: training.wanted_inputs(_training(spec)),
     job=training.job,
     parameters=lambda spec: dict(training.hyperparameters(_training(spec))[0]),

@@ -21,6 +21,7 @@ from towpath.jobs import (
     Jobs,
     Surroundings,
 )
+from towpath.jobs.admission import Ledger
 from towpath.jobs.model import (
     Capabilities,
     JobObservation,
@@ -158,6 +159,8 @@ class World:
         self.datasets: dict[ObjectRef, str] = {}
         self.check_outs: list[tuple[str, str, str]] = []  #: dataset, who, what
         self.controllers: dict[str, JobController] = {}
+        self.surroundings = SURROUNDINGS
+        self.admission: Ledger | None = None
         self.engine = self.new_engine()
 
     def new_engine(self, store: Any = None) -> Engine:
@@ -170,8 +173,9 @@ class World:
                 objects=self.objects,
                 backend=self.backend,
                 images=self.images,
-                surroundings=SURROUNDINGS,
+                surroundings=self.surroundings,
                 check_out=self.check_out,
+                admission=self.admission,
             )
             for strategy in STRATEGIES
         ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from towpath.jobs.model import JobObservation, MetricPoint, Phase
 from towpath.kernel.resource import Document, Uid
 from towpath.lineage import upstream
-from towpath.store import SqliteStore, SqlTransaction
+from towpath.testing.crashes import Crash, CrashingStore
 
 if TYPE_CHECKING:
     from tests.unit.jobs.conftest import World
@@ -30,34 +29,6 @@ TRAINING: Document = {
     "RoleArn": "arn:aws:iam::000000000000:role/any",
 }
 MODEL = ("models", "train/output/model.tar.gz")
-
-
-class Crash(BaseException):
-    """The process dies here."""
-
-
-class CrashingStore:
-    """A store whose process dies before or after the nth write."""
-
-    def __init__(self, store: SqliteStore, at: int, *, after: bool) -> None:
-        self._store = store
-        self._left = at
-        self._after = after
-
-    def on_commit(self, listener: Callable[[set[Uid]], None]) -> None:
-        self._store.on_commit(listener)
-
-    def read(self, work: Callable[[SqlTransaction], R]) -> R:
-        return self._store.read(work)
-
-    def write(self, work: Callable[[SqlTransaction], R]) -> R:
-        self._left -= 1
-        if self._left == 0 and not self._after:
-            raise Crash
-        result = self._store.write(work)
-        if self._left == 0:
-            raise Crash
-        return result
 
 
 def live(world: World, uid: Uid, sights: list[JobObservation]) -> None:
