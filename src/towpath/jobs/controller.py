@@ -38,6 +38,7 @@ from towpath.lineage import (
     record,
 )
 
+MANY_FILES = 64  #: more than these outputs are taken in before the transaction that publishes them
 STOP_REPEAT_S = 10.0  #: a stop whose effect is not seen is asked for again after this time
 
 
@@ -115,6 +116,12 @@ class Read(msgspec.Struct, frozen=True):
     """Fact: the job is given these inputs."""
 
     inputs: tuple[PinnedInput, ...]
+
+
+class Adopt(msgspec.Struct, frozen=True):
+    """Effect: take staged files in among the blobs, before the transaction that makes them visible."""
+
+    files: tuple[tuple[str, StoredBlob], ...]  #: path of the staged file, and the blob that it becomes
 
 
 class Publish(msgspec.Struct, frozen=True):
@@ -340,6 +347,10 @@ class JobController:
         versions = tuple(
             (_version(run.key, index, staged, resource, now), staged) for index, staged in enumerate(manifest.outputs)
         )
+        if len(versions) > MANY_FILES and not run.adopted:
+            # In the transaction itself they would hold up everybody else's writes for seconds.
+            files = tuple((staged.path, _blob_of(version)) for version, staged in versions)
+            return Decision(state=with_run(resource.state, replace(run, adopted=True)), effects=(Adopt(files),))
         graph = self._graph(resource, run, seen, manifest, status, versions, observation)
         reason = None
         if status is JobStatus.FAILED:
@@ -458,20 +469,18 @@ class JobController:
         for fact in decision.facts:
             match fact:
                 case Publish(versions=versions):
-                    for version, path in versions:
-                        self._publish(transaction, version, path)
+                    self._publish(transaction, versions)
                 case Record(graph=graph):
                     record(transaction, graph)
                 case Read(inputs=inputs):
                     self._read(transaction, resource, inputs)
 
-    def _publish(self, transaction: Transaction, version: ObjectVersion, path: str) -> None:
-        assert version.blob is not None
-        transaction.objects.create_bucket(version.bucket, transaction.now)
-        # The name of the blob follows from the attempt, so a repeat after a crash finds the file already moved.
-        blob = StoredBlob(blob=version.blob, size=version.size, sha256=version.sha256, etag=version.etag)
-        self._objects.adopt(path, blob)
-        transaction.objects.put(version)
+    def _publish(self, transaction: Transaction, versions: tuple[tuple[ObjectVersion, str], ...]) -> None:
+        for bucket in {version.bucket for version, _ in versions}:
+            transaction.objects.create_bucket(bucket, transaction.now)
+        # The names of the blobs follow from the attempt, so a repeat after a crash finds the files already moved.
+        self._objects.adopt_all([(path, _blob_of(version)) for version, path in versions])
+        transaction.objects.put_all([version for version, _ in versions])
 
     def _read(self, transaction: Transaction, resource: Resource, inputs: tuple[PinnedInput, ...]) -> None:
         """Record which dataset versions a job was given."""
@@ -487,6 +496,8 @@ class JobController:
             match effect:
                 case Submit(job=job):
                     self._backend.submit(job)
+                case Adopt(files=files):
+                    self._objects.adopt_all(files)
                 case Stop(key=key):
                     self._backend.stop(key)
                 case Release(key=key):
@@ -530,6 +541,11 @@ def _version(key: str, index: int, staged: StagedFile, resource: Resource, now: 
         created_at=now,
         created_by=resource.created_by,
     )
+
+
+def _blob_of(version: ObjectVersion) -> StoredBlob:
+    assert version.blob is not None
+    return StoredBlob(blob=version.blob, size=version.size, sha256=version.sha256, etag=version.etag)
 
 
 def _artifacts(pinned: PinnedInput) -> Iterator[tuple[PinnedObject, Artifact]]:

@@ -1,6 +1,6 @@
 """Objects, their versions and digests, and the port through which the rest of the platform reads and writes them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import IO, Protocol
 
@@ -122,6 +122,9 @@ class ObjectRows(Protocol):
     def put(self, version: ObjectVersion) -> None:
         """Make `version` the latest of its key."""
 
+    def put_all(self, versions: Sequence[ObjectVersion]) -> None:
+        """Make each of these the latest of its key, in their order: as `put`, at a fraction of its cost for many."""
+
     def get(self, ref: ObjectRef) -> ObjectVersion | None:
         """Return the version named, or the latest; None when absent. Delete markers are returned as such."""
 
@@ -156,6 +159,9 @@ class ObjectStore(Protocol):
 
     def adopt(self, path: str, blob: StoredBlob) -> None:
         """Move a synced file of the same file system in as the blob `blob.blob`; done already counts as done."""
+
+    def adopt_all(self, files: Sequence[tuple[str, StoredBlob]]) -> None:
+        """Move many (path, blob) in as `adopt` does, durable when all are."""
 
     def new_blob_name(self) -> str:
         """Return a blob name that was never used."""

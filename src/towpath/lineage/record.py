@@ -9,10 +9,10 @@ from towpath.lineage.model import Artifact, Association, Graph, artifact, job_id
 
 def record(transaction: Transaction, graph: Graph) -> None:
     """Add a graph's nodes and edges; what is there already is merged, so a repeat changes nothing."""
-    for node in graph.nodes:
-        transaction.lineage.put_node(node.id, node.type.value, node.properties, transaction.now)
-    for edge in graph.edges:
-        transaction.lineage.put_edge(edge.source, edge.destination, edge.association.value, transaction.now)
+    nodes = [(node.id, node.type.value, node.properties) for node in graph.nodes]
+    transaction.lineage.put_nodes(nodes, transaction.now)
+    edges = [(edge.source, edge.destination, edge.association.value) for edge in graph.edges]
+    transaction.lineage.put_edges(edges, transaction.now)
 
 
 def artifact_at(rows: ObjectRows, uri: str, *, role: str = "data", name: str = "") -> Artifact | None:

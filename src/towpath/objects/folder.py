@@ -11,7 +11,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
@@ -66,27 +66,41 @@ class FolderObjects:
     def adopt(self, path: str, blob: StoredBlob) -> None:
         """Take a synced file of the same file system in as the blob `blob.blob`; done already counts as done.
 
+        Raises:
+            NotFound: there is neither the file nor the blob.
+        """
+        self.adopt_all([(path, blob)])
+
+    def adopt_all(self, files: Sequence[tuple[str, StoredBlob]]) -> None:
+        """Take many (path, blob) in as `adopt` does. The folders that they come to lie in are synced once each.
+
         The file is linked rather than moved where the file system can do that: if the process dies before the row is
         written, the sweeper may remove the blob, and the adoption can still be repeated from `path`.
 
         Raises:
             NotFound: there is neither the file nor the blob.
         """
+        changed = {target.parent for path, blob in files if (target := self._adopt(path, blob)) is not None}
+        for folder in sorted(changed):
+            _sync_folder(folder)
+
+    def _adopt(self, path: str, blob: StoredBlob) -> Path | None:
+        """Give a file its place among the blobs; return that, or None where it had it already."""
         target = self._folder_of(blob.blob) / blob.blob
         try:
             os.link(path, target)
         except FileExistsError:
-            return
+            return None
         except FileNotFoundError as error:
             if target.exists():
-                return
+                return None
             raise NotFound(f"There is no file {path} to take in, and no blob {blob.blob}.") from error
         except OSError as error:
             if error.errno not in _CANNOT_LINK:
                 raise
             Path(path).rename(target)
         target.chmod(0o444)
-        _sync_folder(target.parent)
+        return target
 
     def new_blob_name(self) -> str:
         """Return a blob name that was never used."""

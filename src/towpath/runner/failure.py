@@ -26,6 +26,11 @@ def shortened(text: str) -> str:
     return text[:head] + mark + text[-(LONGEST_REASON - head - len(mark)) :]
 
 
+def cut(text: str, longest: int) -> str:
+    """Return a text of at most so many characters, with its end left out and that shown."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
 def failure_reason(told: str, exit_code: int, tail: Sequence[str]) -> str:
     """Return why a process that ended by itself failed: what it wrote into its failure file, else what its log tells.
 

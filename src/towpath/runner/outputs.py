@@ -9,10 +9,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from towpath.runner import failure, syscalls
 from towpath.runner.folder import OPT_ML, StagedDocument, sync_folder, write_all
 
 CHUNK = 1 << 20
+LONGEST_KEY = 1024  #: bytes of UTF-8, as S3 has it
+SYNCED_SINGLY = 100  #: files of an attempt; those behind them are synced all together
 _MOST_LINKS = 40  # as the kernel
+
+
+class StagingFailed(Exception):
+    """An output cannot be kept; the message is the job's failure reason."""
 
 
 class Found(NamedTuple):
@@ -42,9 +49,13 @@ class _Digests:
     def flush(self) -> None:
         """Nothing waits here: each write goes to the file."""
 
-    def sync_and_close(self) -> tuple[str, str]:
-        os.fsync(self._descriptor)
-        os.close(self._descriptor)
+    def close(self, *, sync: bool) -> tuple[str, str]:
+        """Close the file, with its bytes on the disk if `sync`; return SHA-256 and MD5."""
+        try:
+            if sync:
+                os.fsync(self._descriptor)
+        finally:
+            os.close(self._descriptor)
         return self._sha256.hexdigest(), self._md5.hexdigest()
 
 
@@ -54,6 +65,8 @@ def stage(outputs: list[dict[str, Any]], ml: Path, staging: Path, warn: Callable
     Args:
         outputs: the Output documents to publish.
         warn: receives a sentence for everything that was left out.
+    Raises:
+        StagingFailed: an output cannot be kept as it is; the message is the job's failure reason.
     """
     staged: list[StagedDocument] = []
     if not outputs:
@@ -67,22 +80,30 @@ def stage(outputs: list[dict[str, Any]], ml: Path, staging: Path, warn: Callable
         if output["mode"] == "files":
             for item in found:
                 if not item.folder:
+                    key = f"{output['key'].rstrip('/')}/{item.name}".lstrip("/")
+                    if len(key.encode()) > LONGEST_KEY:
+                        raise StagingFailed(
+                            f"output {output['name']}: the file {failure.cut(item.name, 80)!r} would get a key of "
+                            f"{len(key.encode())} bytes; S3 takes at most {LONGEST_KEY}"
+                        )
                     place = staging / str(len(staged))
                     digests = _Digests(place)
                     _copy(item.real, digests)
-                    key = f"{output['key'].rstrip('/')}/{item.name}".lstrip("/")
-                    staged.append(_document(output, key, place, digests))
+                    # Many files are synced together, which takes seconds where one by one takes minutes.
+                    staged.append(_document(output, key, place, digests, sync=len(staged) < SYNCED_SINGLY))
         elif found or output["mode"] != "archive-unless-empty":
             place = staging / str(len(staged))
             digests = _Digests(place)
             _pack(found, digests)
-            staged.append(_document(output, output["key"], place, digests))
+            staged.append(_document(output, output["key"], place, digests, sync=True))
+    if len(staged) > SYNCED_SINGLY:
+        syscalls.sync_file_system(staging)
     sync_folder(staging)
     return staged
 
 
-def _document(output: dict[str, Any], key: str, place: Path, digests: _Digests) -> StagedDocument:
-    sha256, md5 = digests.sync_and_close()
+def _document(output: dict[str, Any], key: str, place: Path, digests: _Digests, *, sync: bool) -> StagedDocument:
+    sha256, md5 = digests.close(sync=sync)
     return {
         "output": output["name"],
         "bucket": output["bucket"],
@@ -134,6 +155,11 @@ def _walk(ml: Path, folder: Path, output: str, warn: Callable[[str], None]) -> I
             if not _is_text(entry.name):
                 warn(f"output {output}: a file whose name is not UTF-8 was left out: {os.fsencode(label)!r}")
                 continue
+            if len(label.encode()) > LONGEST_KEY:
+                raise StagingFailed(
+                    f"output {output}: {failure.cut(label, 80)!r} lies too deep: its name has {len(label.encode())} "
+                    f"bytes, and at most {LONGEST_KEY} can be kept"
+                )
             place: Path | None = real / entry.name
             if entry.is_symlink():
                 place = resolve_inside(ml, str((real / entry.name).relative_to(ml)))

@@ -1,10 +1,10 @@
 """The repository of buckets and object versions. Keys are ordered by their bytes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, insert, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, select, update
 
 from towpath.kernel.objects import ObjectRef, ObjectVersion, UploadRows
 from towpath.store.codec import from_epoch, from_json, to_epoch, to_json
@@ -13,6 +13,15 @@ from towpath.store.tables import object_version, upload_part
 from towpath.store.uploads import UploadTable
 
 _NAMES_A_STATEMENT = 500  #: bound variables; older SQLite takes 999
+_NO_LONGER_LATEST = (
+    update(object_version)
+    .where(
+        object_version.c.bucket == bindparam("of_bucket"),
+        object_version.c.key == bindparam("of_key"),
+        object_version.c.is_latest,
+    )
+    .values(is_latest=False)
+)
 _LAST = "\U0010ffff"  #: sorts behind every other character
 
 
@@ -44,32 +53,22 @@ class ObjectTable:
         return [(row.name, from_epoch(row.created_at)) for row in rows]
 
     def put(self, version: ObjectVersion) -> None:
-        self._connection.execute(
-            update(object_version)
-            .where(
-                object_version.c.bucket == version.bucket,
-                object_version.c.key == version.key,
-                object_version.c.is_latest,
-            )
-            .values(is_latest=False)
-        )
-        self._connection.execute(
-            insert(object_version).values(
-                bucket=version.bucket,
-                key=version.key,
-                version_id=version.version_id,
-                size=version.size,
-                sha256=version.sha256,
-                etag=version.etag,
-                blob=version.blob,
-                content_type=version.content_type,
-                metadata=to_json(version.metadata),
-                created_at=to_epoch(version.created_at),
-                created_by=version.created_by,
-                is_latest=True,
-                is_delete_marker=version.is_delete_marker,
-            )
-        )
+        self.put_all([version])
+
+    def put_all(self, versions: Sequence[ObjectVersion]) -> None:
+        waiting = list(versions)
+        while waiting:
+            # Of one key, each version has to be put down before the next one can be the latest.
+            together = {(version.bucket, version.key): version for version in reversed(waiting)}
+            chosen = {id(version) for version in together.values()}
+            self._put_different([version for version in waiting if id(version) in chosen])
+            waiting = [version for version in waiting if id(version) not in chosen]
+
+    def _put_different(self, versions: list[ObjectVersion]) -> None:
+        """Put versions of different keys; one statement for all is several times as fast."""
+        keys = [{"of_bucket": version.bucket, "of_key": version.key} for version in versions]
+        self._connection.execute(_NO_LONGER_LATEST, keys)
+        self._connection.execute(insert(object_version), [_row_of(version) for version in versions])
 
     def get(self, ref: ObjectRef) -> ObjectVersion | None:
         which = object_version.c.is_latest if ref.version_id is None else object_version.c.version_id == ref.version_id
@@ -161,6 +160,25 @@ def _behind(prefix: str) -> str | None:
     if 0xD800 <= following <= 0xDFFF:
         following = 0xE000  # surrogates are not characters and have no UTF-8 form
     return kept[:-1] + chr(following)
+
+
+def _row_of(version: ObjectVersion) -> dict[str, Any]:
+    """Return the columns of a version that becomes the latest."""
+    return {
+        "bucket": version.bucket,
+        "key": version.key,
+        "version_id": version.version_id,
+        "size": version.size,
+        "sha256": version.sha256,
+        "etag": version.etag,
+        "blob": version.blob,
+        "content_type": version.content_type,
+        "metadata": to_json(version.metadata),
+        "created_at": to_epoch(version.created_at),
+        "created_by": version.created_by,
+        "is_latest": True,
+        "is_delete_marker": version.is_delete_marker,
+    }
 
 
 def _version(row: Row[Any]) -> ObjectVersion:

@@ -73,6 +73,23 @@ class ObjectRowsConformance:
 
         store.write(work)
 
+    def test_many_put_together_stand_as_if_put_one_by_one(self, store: Store) -> None:
+        def work(transaction: Transaction) -> None:
+            rows = transaction.objects
+            rows.put(version("k", "v1"))
+            many = [version(f"n{number}", "v1") for number in range(2000)]
+            rows.put_all([version("k", "v2"), *many, version("k", "v3"), version("k", "v4", marker=True)])
+            rows.put_all([])
+            assert [(item.version_id, item.is_latest) for item in rows.versions("bucket", "k")] == [
+                ("v4", True),
+                ("v3", False),
+                ("v2", False),
+                ("v1", False),
+            ]
+            assert len(rows.listing("bucket", "n", limit=5000)) == 2000
+
+        store.write(work)
+
     def test_the_history_goes_by_key_and_the_newest_first(self, store: Store) -> None:
         def work(transaction: Transaction) -> None:
             rows = transaction.objects

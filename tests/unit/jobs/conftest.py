@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -119,6 +119,10 @@ class MemoryObjects:
     def adopt(self, path: str, blob: StoredBlob) -> None:
         if blob.blob not in self.blobs:
             self.blobs[blob.blob] = self.staged.pop(path)
+
+    def adopt_all(self, files: Sequence[tuple[str, StoredBlob]]) -> None:
+        for path, blob in files:
+            self.adopt(path, blob)
 
     def new_blob_name(self) -> str:
         return f"blob-{len(self.blobs)}"

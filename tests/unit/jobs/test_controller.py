@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,7 @@ import pytest
 from towpath.jobs import attempt_keys, run_of, uid_of
 from towpath.jobs.model import JobObservation, MetricPoint, Phase
 from towpath.kernel.errors import StaleRevision
-from towpath.kernel.objects import ObjectRef
+from towpath.kernel.objects import ObjectRef, StoredBlob
 from towpath.kernel.ports import Transaction
 from towpath.kernel.resource import Document, Resource
 from towpath.lineage import upstream
@@ -343,6 +345,34 @@ def test_a_death_between_adoption_and_commit_is_harmless(training: World) -> Non
     )
     assert version is not None
     assert b"".join(training.objects.read(version)) == b"weights"
+
+
+@pytest.mark.parametrize("dies_first", [False, True])
+def test_very_many_outputs_are_taken_in_before_the_transaction_that_shows_them(
+    training: World, monkeypatch: pytest.MonkeyPatch, dies_first: bool
+) -> None:
+    files = [training.stage("data", f"s3://b/out/{number}", b"%d" % number) for number in range(200)]
+    adopted: list[tuple[int, str]] = []
+    writer = training.store.write(lambda _: threading.current_thread().name)
+    whole = training.objects.adopt_all
+    dies = [OSError("died")] if dies_first else []
+
+    def watched(files: Sequence[tuple[str, StoredBlob]]) -> None:
+        if dies:
+            raise dies.pop()
+        adopted.append((len(files), threading.current_thread().name))
+        whole(files)
+
+    monkeypatch.setattr(training.objects, "adopt_all", watched)
+    training.move("TrainingJob", "train", training.finished(*files))
+    training.clock.advance(60.0)
+    training.run()
+    assert described(training)["TrainingJobStatus"] == "Completed"
+    listed = training.store.read(lambda transaction: transaction.objects.listing("b", "out/"))
+    assert len(listed) == 200
+    assert adopted[-1] == (200, writer), "the transaction makes sure that all are there"
+    if not dies_first:
+        assert adopted[0] == (200, "MainThread"), "which has nothing left to do, and holds nobody up"
 
 
 def test_deciding_twice_on_the_same_sight_gives_the_same(training: World) -> None:

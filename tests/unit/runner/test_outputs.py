@@ -1,12 +1,14 @@
 import hashlib
 import os
+import socket
 import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from towpath.runner.outputs import resolve_inside, stage
+from towpath.runner.outputs import StagingFailed, resolve_inside, stage
+from towpath.runner.removal import remove_tree
 
 
 @pytest.fixture
@@ -94,3 +96,64 @@ def test_the_output_folder_itself_may_not_be_a_link_out(ml: Path, tmp_path: Path
 def test_links_are_followed_as_the_job_sees_them(ml: Path, target: str, inside: str | None) -> None:
     (ml / "link").symlink_to(target)
     assert resolve_inside(ml, "link") == (None if inside is None else ml / inside)
+
+
+def nested(folder: Path, depth: int, name: str) -> None:
+    """Make folders in folders, deeper than a path can say, with a file at the bottom."""
+    folder.mkdir(parents=True, exist_ok=True)
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir(name, dir_fd=here)
+        inner = os.open(name, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(os.open("bottom", os.O_WRONLY | os.O_CREAT, dir_fd=here))
+    os.close(here)
+
+
+@pytest.mark.parametrize("mode", ["files", "archive"])
+def test_folders_nested_deeper_than_a_key_can_tell_fail_with_their_name(ml: Path, tmp_path: Path, mode: str) -> None:
+    nested(ml / "out", 3000, "d")
+    with pytest.raises(StagingFailed, match=r"output o: 'd/d/d/.*…' lies too deep"):
+        stage([output(mode=mode)], ml, tmp_path / "s", quiet)
+    remove_tree(ml)
+
+
+def test_a_key_longer_than_s3_takes_fails_with_its_length(ml: Path, tmp_path: Path) -> None:
+    nested(ml / "out", 4, "ä" * 120)
+    with pytest.raises(StagingFailed, match="a key of 1071 bytes; S3 takes at most 1024"):
+        stage([output(key="k" * 100)], ml, tmp_path / "s", quiet)
+
+
+def test_files_with_odd_names_keep_them(ml: Path, tmp_path: Path) -> None:
+    (ml / "out").mkdir()
+    names = ["a\nb", " ", "..x", "%2e", "é\u202e", "x" * 255, "\x01", "a\\b"]
+    for name in names:
+        (ml / "out" / name).write_text(name)
+    staged = stage([output(key="")], ml, tmp_path / "s", quiet)
+    assert sorted(item["key"] for item in staged) == sorted(names)
+    assert all(Path(item["path"]).read_text() == item["key"] for item in staged)
+
+
+def test_pipes_sockets_and_devices_are_left_out_and_said_so(ml: Path, tmp_path: Path) -> None:
+    (ml / "out").mkdir()
+    os.mkfifo(ml / "out/pipe")
+    here = Path.cwd()
+    with socket.socket(socket.AF_UNIX) as listener:
+        os.chdir(ml / "out")  # the address of a socket is short
+        listener.bind("socket")
+        os.chdir(here)
+    said: list[str] = []
+    assert stage([output()], ml, tmp_path / "s", said.append) == []
+    assert len(said) == 2
+    assert all("neither file nor folder" in sentence for sentence in said)
+
+
+@pytest.mark.slow
+def test_very_many_files_are_staged_within_seconds(ml: Path, tmp_path: Path) -> None:
+    (ml / "out").mkdir()
+    for number in range(3000):
+        (ml / f"out/{number}").write_text(str(number))
+    staged = stage([output()], ml, tmp_path / "s", quiet)
+    assert len(staged) == 3000
+    assert all(Path(item["path"]).read_text() == item["key"].removeprefix("prefix/") for item in staged)

@@ -265,3 +265,26 @@ def test_a_store_of_a_newer_release_is_refused_unharmed(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(Invalid, match="newer release"):
         SqliteStore(path)
+
+
+def test_many_lineage_nodes_and_edges_stand_as_if_put_one_by_one(store: SqliteStore) -> None:
+    nodes: list[tuple[str, str, Document]] = [(f"n{number}", "Artifact", {"size": number}) for number in range(1500)]
+    again: list[tuple[str, str, Document]] = [
+        ("n7", "Artifact", {"role": "data"}),
+        ("new", "Job", {}),
+        ("new", "Job", {"a": 1}),
+    ]
+
+    def work(transaction: SqlTransaction) -> None:
+        transaction.lineage.put_nodes(nodes, transaction.now)
+        transaction.lineage.put_nodes([*again, *nodes], transaction.now)
+        transaction.lineage.put_nodes([], transaction.now)
+        edges = [("new", f"n{number}", "Produced") for number in range(1500)]
+        transaction.lineage.put_edges([*edges, *edges], transaction.now)
+        transaction.lineage.put_edges([], transaction.now)
+        assert transaction.lineage.node("n7") == ("Artifact", {"size": 7, "role": "data"})
+        assert transaction.lineage.node("new") == ("Job", {"a": 1})
+        assert len(transaction.lineage.edges_out_of("new")) == 1500
+        assert transaction.lineage.edges_into("n7") == [("new", "Produced")]
+
+    store.write(work)
