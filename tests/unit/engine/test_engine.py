@@ -1,9 +1,9 @@
 """The engine carries out decisions once each, looks again when the world changes, and survives faults at any write."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
@@ -17,9 +17,8 @@ from towpath.kernel.operations import Request
 from towpath.kernel.ports import Transaction
 from towpath.kernel.principals import PLATFORM
 from towpath.kernel.resource import Resource, Uid
-from towpath.store import SqliteStore, SqlTransaction
-
-R = TypeVar("R")
+from towpath.store import SqliteStore
+from towpath.testing.crashes import Crash, CrashingStore
 
 LAMP = Kind(
     noun="Lamp",
@@ -125,34 +124,6 @@ def test_a_resource_goes_through_its_life_on_virtual_time(store: SqliteStore, cl
     assert engine.next_due() is None
     events = store.read(lambda transaction: transaction.events.of(uid))
     assert [event.type for event in events] == ["CreateLamp", "Lamp On"]
-
-
-class Crash(BaseException):
-    """The process dies here."""
-
-
-class CrashingStore:
-    """A store whose process dies before or after the nth write."""
-
-    def __init__(self, store: SqliteStore, at: int, *, after: bool) -> None:
-        self._store = store
-        self._left = at
-        self._after = after
-
-    def on_commit(self, listener: Callable[[set[Uid]], None]) -> None:
-        self._store.on_commit(listener)
-
-    def read(self, work: Callable[[SqlTransaction], R]) -> R:
-        return self._store.read(work)
-
-    def write(self, work: Callable[[SqlTransaction], R]) -> R:
-        self._left -= 1
-        if self._left == 0 and not self._after:
-            raise Crash
-        result = self._store.write(work)
-        if self._left == 0:
-            raise Crash
-        return result
 
 
 @pytest.mark.parametrize("after", [False, True])

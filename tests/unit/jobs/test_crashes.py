@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,7 +14,6 @@ from towpath.testing.crashes import Crash, CrashingStore
 if TYPE_CHECKING:
     from tests.unit.jobs.conftest import World
 
-R = TypeVar("R")
 TRAINING: Document = {
     "TrainingJobName": "train",
     "AlgorithmSpecification": {

@@ -22,6 +22,7 @@ from towpath.pipelines.model import StepRow
 from towpath.pipelines.ports import Shapes
 from towpath.pipelines.service import operations
 from towpath.store import SqliteStore, SqlTransaction
+from towpath.testing.crashes import Crash, CrashingStore
 
 Golden = Callable[[str], Any]
 ANN = Caller("ann", "request-1")
@@ -389,30 +390,6 @@ def test_what_the_controller_remembers_is_what_was_written(platform: Platform, g
             break
         platform.end(arn, running[0], ModelArtifacts=MODEL_DATA)
     assert platform.execution(arn)["PipelineExecutionStatus"] != "Executing"
-
-
-class Crash(BaseException):
-    """The process dies here."""
-
-
-class CrashingStore:
-    """A store whose process dies before or after the nth write."""
-
-    def __init__(self, store: SqliteStore, at: int, *, after: bool) -> None:
-        self._store = store
-        self._left = at
-        self._after = after
-        self.read = store.read
-        self.on_commit = store.on_commit
-
-    def write(self, work: Callable[[SqlTransaction], Any]) -> Any:
-        self._left -= 1
-        if self._left == 0 and not self._after:
-            raise Crash
-        result = self._store.write(work)
-        if self._left == 0:
-            raise Crash
-        return result
 
 
 def end_of_life(platform: Platform, arn: str) -> list[tuple[str, str, int]]:
