@@ -95,7 +95,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     live: frozenset[Uid] = frozenset()  #: resources that are not deleted
     tombstones: tuple[Tombstone, ...] = ()
     versions: tuple[OldVersion, ...] = ()
-    references: dict[Uid, frozenset[VersionKey]] = {}  #: by resource: those of `versions` that its documents name
+    references: dict[
+        Uid, frozenset[VersionKey]
+    ] = {}  #: by resource: those of `versions` and `nodes` that its documents name
     nodes: tuple[Node, ...] = ()
     edges: tuple[tuple[str, str], ...] = ()  #: (source, destination)
     uploads: tuple[OpenUpload, ...] = ()

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from towpath.housekeeping.model import Facts, Item, Retention, VersionKey, What
+from towpath.housekeeping.model import Facts, Item, Node, Retention, VersionKey, What
 from towpath.kernel.resource import Uid
 
 _ARTIFACT = "Artifact"
@@ -125,11 +125,8 @@ def _lineage(
 ) -> Iterator[_Unneeded]:
     """Yield the nodes that no kept resource came from, led to or names: they tell nobody's story any more."""
     told = graph.around(kept)
-    ids = {_artifact_id(ref) for ref in named}
-    for references in facts.references.values():
-        ids.update(map(_artifact_id, references))
     for node in facts.nodes:
-        if node.id in told or node.id in ids:
+        if node.id in told or version_of(node) in named:
             continue
         item = Item(
             what=What.LINEAGE,
@@ -207,8 +204,13 @@ def _named_by(facts: Facts, kept: set[Uid]) -> set[VersionKey]:
     return named
 
 
-def _artifact_id(ref: VersionKey) -> str:
-    return f"artifact:s3://{ref.bucket}/{ref.key}#{ref.version_id}"
+def version_of(node: Node) -> VersionKey | None:
+    """Return the object version that a node of the lineage stands for, None where it stands for something else."""
+    if node.type != _ARTIFACT:
+        return None
+    uri, _, version_id = node.id.removeprefix("artifact:s3://").rpartition("#")
+    bucket, _, key = uri.partition("/")
+    return VersionKey(bucket, key, version_id)
 
 
 class _Graph:
@@ -216,7 +218,7 @@ class _Graph:
 
     def __init__(self, facts: Facts) -> None:
         self._types = {node.id: node.type for node in facts.nodes}
-        self._versions = {_artifact_id(version.ref): version.ref for version in facts.versions}
+        self._versions = {node.id: ref for node in facts.nodes if (ref := version_of(node)) is not None}
         self._sources: dict[str, list[str]] = defaultdict(list)
         self._destinations: dict[str, list[str]] = defaultdict(list)
         for source, destination in facts.edges:

@@ -10,7 +10,7 @@ import msgspec
 from towpath.hosting.endpoint import attempts_of
 from towpath.hosting.kinds import state_of as endpoint_state
 from towpath.housekeeping.model import Attempt, Facts, Item, Retention, VersionKey, What
-from towpath.housekeeping.plan import plan
+from towpath.housekeeping.plan import plan, version_of
 from towpath.housekeeping.ports import Attempts, Blobs, Layers, Store, Transaction
 from towpath.jobs.kinds import is_terminal
 from towpath.kernel.clock import Clock
@@ -86,13 +86,14 @@ class Collector:
 
         def read(transaction: Transaction) -> tuple[Facts, dict[Uid, int]]:
             rows = transaction.housekeeping
-            versions = tuple(rows.old_versions())
+            versions, nodes = tuple(rows.old_versions()), tuple(rows.nodes())
+            told_of = (ref for node in nodes if (ref := version_of(node)) is not None)
             facts = Facts(
                 live=rows.live(),
                 tombstones=tuple(rows.tombstones()),
                 versions=versions,
-                references=rows.references(frozenset(version.ref for version in versions)),
-                nodes=tuple(rows.nodes()),
+                references=rows.references(frozenset((*(version.ref for version in versions), *told_of))),
+                nodes=nodes,
                 edges=tuple(rows.edges()),
                 uploads=tuple(rows.open_uploads()),
                 attempts=attempts,
