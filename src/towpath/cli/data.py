@@ -20,8 +20,8 @@ app = typer.Typer(
 
 @app.command()
 def put(
-    name: Annotated[str, typer.Argument(help="Name of the dataset.")],
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders that make up the version.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the dataset.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders that make up the version.")],
     description: Annotated[str | None, typer.Option(help="What is in it, or new in it.")] = None,
     as_json: JsonOption = False,
     home: HomeOption = None,
@@ -54,7 +54,7 @@ def put_line(version: DatasetVersion) -> str:
 @app.command()
 def get(
     name: Annotated[str, typer.Argument(metavar="NAME[/VERSION]", help="The newest version, or that one.")],
-    folder: Annotated[Path, typer.Argument(help="Where to write it.")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where to write it.")] = Path(),
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
@@ -95,7 +95,7 @@ def ls(as_json: JsonOption = False, home: HomeOption = None) -> None:
 
 @app.command()
 def versions(
-    name: Annotated[str, typer.Argument(help="Name of the dataset.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the dataset.")],
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
@@ -123,11 +123,11 @@ def versions(
 
 @app.command("check-outs")
 def check_outs(
-    name: Annotated[str, typer.Argument(help="Name of the dataset.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the dataset.")],
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """List who took which version of a dataset, and when, newest first.
+    """List who took which version of a dataset, newest first.
 
     Example: towpath data check-outs reviews
     """
@@ -154,7 +154,9 @@ def diff(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Show what was added, removed and changed between two versions of a dataset.
+    """Show how two versions of a dataset differ.
+
+    Told are the files that were added, removed and changed.
 
     Example: towpath data diff reviews/1 reviews/2
     """

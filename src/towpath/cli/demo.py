@@ -48,7 +48,9 @@ def demo(
     ] = None,
     home: HomeOption = None,
 ) -> None:
-    """Turn 23,486 real reviews into a registered, approved, deployed model that answers over HTTP.
+    """Turn 23,486 real reviews into a model that answers over HTTP.
+
+    On the way it is registered, approved and deployed.
 
     Example: towpath demo my-reviews --quick
     """

@@ -18,7 +18,7 @@ from towpath.sdk.logs import LogLine
 
 
 def logs(
-    name: Annotated[str, typer.Argument(help="PIPELINE[/EXECUTION[/STEP]], an endpoint, or a job.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="PIPELINE[/EXECUTION[/STEP]], an endpoint, or a job.")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job or execution has ended.")] = False,
     tail: Annotated[int | None, typer.Option("--tail", "-n", min=1, help="Only the last so many lines.")] = None,
     timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="Show when each line was written.")] = False,
@@ -80,7 +80,9 @@ def _execution_logs(
 
 
 def stop(
-    name: Annotated[str, typer.Argument(help="PIPELINE/EXECUTION, a job, PIPELINE/EXECUTION/STEP, or an endpoint.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="PIPELINE/EXECUTION, a job, PIPELINE/EXECUTION/STEP, or an endpoint.")
+    ],
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from towpath.cli.console import busy, is_terminal, say, show_json
+from towpath.cli.console import busy, is_terminal, say, say_as_it_is, show_json
 from towpath.cli.options import EXAMPLE_VERSION, HomeOption, JsonOption, connect
-from towpath.sdk.errors import DefinitionError
+from towpath.sdk.errors import DefinitionError, NotFound, RequestFailed
 
 
 def deploy(
@@ -22,7 +22,9 @@ def deploy(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Put an approved model version behind an endpoint; an existing endpoint is switched without a gap.
+    """Put an approved model version behind an endpoint.
+
+    An existing endpoint is switched without a gap.
 
     Example: towpath deploy reviews/3 --endpoint reviews
     """
@@ -40,11 +42,11 @@ def deploy(
         )
         return
     say(f"Endpoint {done.endpoint} is {done.status} with {done.version.name}")
-    say(f"Try it: towpath invoke {done.endpoint} --json '…'   (or --text, --file)")
+    say_as_it_is(f"Try it: towpath invoke {done.endpoint} --json '…'   (or --text, --file)")
 
 
 def invoke(
-    endpoint: Annotated[str, typer.Argument(help="Name of the endpoint.")],
+    endpoint: Annotated[str, typer.Argument(metavar="ENDPOINT", help="Its name, see `towpath ps`.")],
     json_text: Annotated[str | None, typer.Option("--json", "-j", metavar="JSON", help="JSON to send.")] = None,
     text: Annotated[str | None, typer.Option("--text", metavar="TEXT", help="Plain text to send.")] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="File to send.")] = None,
@@ -52,12 +54,22 @@ def invoke(
     accept: Annotated[str, typer.Option("--accept", help="Content type of the answer.")] = "application/json",
     home: HomeOption = None,
 ) -> None:
-    """Ask the model behind an endpoint and print its answer. What to send may come from standard input.
+    """Ask the model behind an endpoint and print its answer.
+
+    What to send may come from standard input.
 
     Example: towpath invoke reviews --json '{"text": "Love this dress!"}'
     """
     body, kind = _body(json_text, text, file)
-    answer = connect(home).invoke(endpoint, body, content_type=content_type or kind, accept=accept)
+    client = connect(home)
+    try:
+        answer = client.invoke(endpoint, body, content_type=content_type or kind, accept=accept)
+    except RequestFailed as refused:
+        known = [str(each["EndpointName"]) for each in client.pages("SageMaker.ListEndpoints", "Endpoints")]
+        if endpoint in known:
+            raise
+        there = f"there are {', '.join(known)}" if known else "make one: towpath deploy GROUP/VERSION"
+        raise NotFound(refused.code, f"there is no endpoint {endpoint!r}; {there}", status=refused.status) from refused
     if is_terminal() and answer.content_type.startswith("application/json"):
         show_json(answer.json())
         return

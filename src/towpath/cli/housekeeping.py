@@ -34,7 +34,9 @@ def gc(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Remove what nothing needs any more and what was kept for as long as the settings say.
+    """Remove what nothing needs any more.
+
+    What was deleted, logs and old versions are kept for as long as the settings say.
 
     Example: towpath gc --dry-run
     """
@@ -85,7 +87,9 @@ def delete(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Delete a job, an endpoint, a config, a model, a pipeline, a model version or an empty group.
+    """Delete something; `towpath undelete` brings it back for a while.
+
+    That is a job, an endpoint, a config, a model, a pipeline, a model version or an empty group.
 
     Example: towpath delete reviews/2 --yes
     """
@@ -126,7 +130,7 @@ def undelete(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Bring back what was deleted, while it is kept; without a name, list what can come back.
+    """Bring back what was deleted, or list what can come back.
 
     Example: towpath undelete reviews/2
     """

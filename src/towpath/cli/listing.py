@@ -137,7 +137,10 @@ def _took(job: Document) -> str:
 
 def describe(
     name: Annotated[
-        str, typer.Argument(help="KIND/NAME, PIPELINE/EXECUTION[/STEP], GROUP/VERSION, dataset/NAME, or a plain name.")
+        str,
+        typer.Argument(
+            metavar="NAME", help="KIND/NAME, PIPELINE/EXECUTION[/STEP], GROUP/VERSION, dataset/NAME, or a plain name."
+        ),
     ],
     as_json: JsonOption = False,
     home: HomeOption = None,

@@ -9,6 +9,7 @@ import typer
 
 import towpath
 from towpath.cli import data, demo, environment, following, hosting, housekeeping, listing, registry, run, server
+from towpath.cli.console import note
 from towpath.kernel.errors import Invalid, TowpathError
 from towpath.sdk.errors import ClientError, DefinitionError, NoServer
 
@@ -86,5 +87,5 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 
 def _fail(error: Exception | str, code: int) -> NoReturn:
-    print(f"Error: {error}", file=sys.stderr)
+    note(f"Error: {error}")
     sys.exit(code)

@@ -93,7 +93,7 @@ def _nothing(client: Client, name: str, kinds: Sequence[str] | None) -> str:
             f"PIPELINE/EXECUTION/STEP, a name that `towpath ps --all` lists, or KIND/NAME with KIND one of "
             f"{', '.join(WORDS)}, execution, dataset"
         )
-    words = [NOUN_WORDS[kind] for kind in kinds if kind not in {"ProcessingJob", "Pipeline"}]
+    words = list(dict.fromkeys(NOUN_WORDS[kind] for kind in kinds))
     wanted = ", ".join(words[:-1]) + (" or " if words[1:] else "") + words[-1]
     try:
         other = find(client, name)

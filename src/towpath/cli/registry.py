@@ -56,8 +56,9 @@ def decided_by(described: Document) -> str:
 
 
 def lineage(version: VersionArgument, as_json: JsonOption = False, home: HomeOption = None) -> None:
-    """Show where a model version comes from: data, code, parameters, environment, metrics, approval, endpoints.
+    """Show where a model version comes from, and who approved it.
 
+    Told are data, code, parameters, environment, metrics, approval and endpoints.
     With --json each file is there with its whole address, digest and version id.
 
     Example: towpath lineage reviews/3

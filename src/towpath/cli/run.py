@@ -22,7 +22,9 @@ LOG_LINES = 12  #: of a failed step's log
 
 
 def run(
-    file: Annotated[Path, typer.Argument(help="Python file with a module-level `pipeline`, or its folder.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="It has a module-level `pipeline`; or its folder.")
+    ],
     parameters: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Set a parameter; repeatable.")
     ] = None,
@@ -31,9 +33,10 @@ def run(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Run the pipeline of a file and follow it; a server is started when none runs.
+    """Run the pipeline of a file and follow it to its end.
 
-    Ctrl-C detaches: the execution goes on. Exit code 0 when it succeeded, 1 when it did not.
+    A server is started when none runs. Ctrl-C detaches: the execution goes on. Exit code 0 when it succeeded, 1
+    when it did not.
 
     Example: towpath run pipeline.py -p MinAccuracy=0.7 -p Model=baseline
     """

@@ -37,7 +37,9 @@ def up(
     background: Annotated[bool, typer.Option("--background", "-b", help="Start it and return.")] = False,
     ready_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Run the server in the foreground until Ctrl-C; jobs and endpoints outlive it.
+    """Run the server in the foreground until Ctrl-C.
+
+    Jobs and endpoints outlive it; the next server takes them over.
 
     Example: towpath up --home ~/towpath --port 7400
     """

@@ -36,6 +36,18 @@ def test_each_command_helps_with_an_example(command: str, capsys: pytest.Capture
     assert f"Example: {'eval' if command == 'env' else f'towpath {command}'}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("of", [[], ["data"]])
+def test_help_tells_each_command_in_a_line_of_80_columns(
+    of: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert ended(*of, "--help") == 0
+    told = capsys.readouterr().out.partition("Commands:")[2].partition("Exit codes")[0]
+    lines = [line for line in told.splitlines() if line.strip()]
+    assert len(lines) >= 6
+    assert [line for line in lines if not line.endswith(".") or line.endswith("...")] == []
+
+
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended("--version") == 0
     assert capsys.readouterr().out.startswith("towpath 0.")
