@@ -2,7 +2,6 @@
 
 import importlib.resources
 import logging
-import os
 import secrets
 import sys
 import threading
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from towpath.compute.interpreters import WatchedImages
 from towpath.compute.process import ProcessBackend
+from towpath.compute.process.capacity import capacity_of, host_capacity
 from towpath.compute.process.leftovers import AttemptFolders, LayerFolders
 from towpath.engine import Engine
 from towpath.gateway import Gateway, KnownPrincipals, ServiceModels, application, log_operations
@@ -27,6 +27,7 @@ from towpath.hosting import operations as hosting_operations
 from towpath.housekeeping import Collector, Outcome, Retention
 from towpath.housekeeping import operations as housekeeping_operations
 from towpath.jobs import kinds as job_kinds
+from towpath.jobs.admission import Ledger
 from towpath.jobs.contract import Surroundings
 from towpath.jobs.controller import JobController
 from towpath.jobs.images import Images
@@ -122,9 +123,14 @@ class Platform:
             logging.getLogger(__name__).info("removed %d blobs that an interrupted upload left behind", swept)
         backend = backend or process_backend(home, settings)
         images = WatchedImages(settings.images)
+        capacity = capacity_of(settings.cores, settings.memory_gb)
         surroundings = Surroundings(
             home=store.home,
-            host_cores=os.cpu_count() or 1,
+            host_cores=settings.cores or int(host_capacity().cores),
+            host_memory_bytes=capacity.memory_bytes,
+            host_gpus=capacity.gpus,
+            job_limits=settings.job_limits,
+            oversized_jobs=settings.oversized_jobs,
             toolkit_source=importlib.resources.files("towpath.runner").joinpath("toolkit.py").read_text("utf-8"),
             lost_runner_restarts=settings.lost_runner_restarts,
         )
@@ -132,12 +138,14 @@ class Platform:
         collector = _collector(home, settings, store, objects, backend, clock)
         operations = _operations(store, objects, images, models, collector)
         routes = Routes(drained=lambda uid: engine.wake(uid))
+        queue = Ledger(capacity, wake=lambda uid: engine.wake(uid))
         jobs: dict[str, Any] = {
             "store": store,
             "objects": objects,
             "backend": backend,
             "images": images,
             "surroundings": surroundings,
+            "admission": queue,
         }
         endpoints = EndpointController(
             store=store,
@@ -147,11 +155,14 @@ class Platform:
             resolve=images.resolve,
             ping=ping,
             surroundings=surroundings,
+            admission=queue,
         )
         endpoints.restore_routes()
+        job_controllers = [
+            JobController(strategy, **jobs, check_out=check_out_inputs) for strategy in (PROCESSING, TRAINING)
+        ]
         controllers: list[Controller[Any]] = [
-            JobController(PROCESSING, **jobs, check_out=check_out_inputs),
-            JobController(TRAINING, **jobs, check_out=check_out_inputs),
+            *job_controllers,
             endpoints,
             ExecutionController(
                 store=store,
@@ -167,6 +178,11 @@ class Platform:
             clock=clock,
             kinds=KINDS,
             threads=settings.engine_threads,
+        )
+        standing = [controller.standing() for controller in job_controllers]
+        queue.restore(
+            [demand for held, _ in standing for demand in held],
+            [demand for _, waiting in standing for demand in waiting],
         )
         invocations = Invocations(routes, store.home)
         gateway = Gateway(

@@ -26,6 +26,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sandbox: Literal["auto", "namespace", "bwrap", "paths"] = (
         "auto"  #: how jobs are isolated: auto, namespace, bwrap or paths
     )
+    cores: int = 0  #: of this host that jobs may reserve together; 0: all, at least two
+    memory_gb: float = 0.0  #: of this host that jobs and model servers may reserve together; 0: all
+    job_limits: Literal["auto", "on", "off"] = (
+        "auto"  #: who is held to the memory and cores of their instance type: those that chose one, all, none
+    )
+    oversized_jobs: Literal["scale", "refuse"] = "scale"  #: an instance type larger than this host
     engine_threads: int = 4  #: resources that are looked at side by side
     lost_runner_restarts: int = 1  #: new attempts after a runner vanished
     log_level: str = "INFO"  #: of the server's own log
@@ -69,6 +75,8 @@ def _check(settings: Settings, file: Path) -> None:
         raise Invalid(f"{file}: host is {settings.host!r}, but only loopback is served: 127.0.0.1, ::1 or localhost")
     if not (len(settings.account) == 12 and settings.account.isdigit()):
         raise Invalid(f"{file}: account is {settings.account!r}; expected 12 digits")
+    if settings.cores < 0 or settings.memory_gb < 0:
+        raise Invalid(f"{file}: cores and memory_gb are what jobs may use of this host; expected 0 (all of it) or more")
     if not 0 <= settings.port <= 65535:
         raise Invalid(f"{file}: port is {settings.port}; expected 0 to 65535 (0 takes any free one)")
     for name in Settings.__struct_fields__:
