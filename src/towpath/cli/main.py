@@ -49,6 +49,7 @@ for command in (
     listing.ps,
     following.logs,
     listing.describe,
+    registry.models,
     registry.approve,
     registry.reject,
     hosting.deploy,

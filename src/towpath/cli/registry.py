@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import islice
 from typing import Annotated
 
 import typer
@@ -17,6 +18,7 @@ from towpath.sdk.expressions import Document
 from towpath.sdk.registry import ModelVersion
 from towpath.sdk.registry import lineage as lineage_of
 
+RECENT = 10  #: versions of each group shown without --all
 VersionArgument = Annotated[str, typer.Argument(metavar="GROUP/VERSION", help=EXAMPLE_VERSION)]
 NoteOption = Annotated[str | None, typer.Option("--note", "-m", help="Why; kept with the version.")]
 
@@ -53,6 +55,46 @@ def decided_by(described: Document) -> str:
     by = (described.get("LastModifiedBy") or {}).get("UserProfileName")
     note = described.get("ApprovalDescription")
     return (f", by {by}" if by else "") + (f": {note}" if note else "")
+
+
+def models(
+    group: Annotated[str | None, typer.Argument(metavar="[GROUP]", help="Only this group's versions.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", "-a", help=f"Not only the last {RECENT} versions of each group.")
+    ] = False,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """List model versions and how they were decided on, newest first.
+
+    Example: towpath models reviews
+    """
+    client = connect(home)
+    groups = client.pages("SageMaker.ListModelPackageGroups", "ModelPackageGroupSummaryList")
+    names = [str(each["ModelPackageGroupName"]) for each in groups] if group is None else [group]
+    found: list[Document] = []
+    for name in names:
+        request = {"ModelPackageGroupName": name, "SortBy": "CreationTime", "SortOrder": "Descending"}
+        versions = client.pages("SageMaker.ListModelPackages", "ModelPackageSummaryList", request)
+        found += versions if everything else islice(versions, RECENT)
+    if as_json:
+        show_json(found)
+        return
+    if not found:
+        say("No model has been registered yet. A pipeline's Register step does that.")
+        return
+    show_table(
+        ("version", "approval", "made", ""),
+        [
+            (
+                f"{each['ModelPackageGroupName']}/{each['ModelPackageVersion']}",
+                str(each["ModelApprovalStatus"]),
+                when(each.get("CreationTime")),
+                str(each.get("ModelPackageDescription") or ""),
+            )
+            for each in found
+        ],
+    )
 
 
 def lineage(version: VersionArgument, as_json: JsonOption = False, home: HomeOption = None) -> None:

@@ -22,9 +22,7 @@ LOG_LINES = 12  #: of a failed step's log
 
 
 def run(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="It has a module-level `pipeline`; or its folder.")
-    ],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="It has a module-level `pipeline`; or its folder.")],
     parameters: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Set a parameter; repeatable.")
     ] = None,

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from uuid import uuid4
 
 from towpath.home import Credentials, HomeFolder, find_home
 from towpath.sdk.dataset_versions import DatasetVersions
+from towpath.sdk.datasets import dataset, datasets_read
 from towpath.sdk.errors import Conflict, DefinitionError, Denied, NoServer, NotFound, ServerFault
 from towpath.sdk.executions import Execution
 from towpath.sdk.expressions import Document
@@ -133,10 +135,37 @@ class Client:
         Args:
             parameters: values by parameter name; those left out take their defaults.
             name: shown for the execution in lists.
+        Raises:
+            NotFound: a dataset that a step reads is not there.
         """
         values = _values(pipeline.parameters, parameters or {}, pipeline.name)
+        self._refuse_missing_datasets(pipeline)
         self.upsert(pipeline)
         return self.start(pipeline.name, values, name=name)
+
+    def _refuse_missing_datasets(self, pipeline: Pipeline) -> None:
+        """Say now what a step would fail for later: a dataset that nobody put yet, or whose name is mistyped."""
+        for name in datasets_read(pipeline.definition()):
+            try:
+                self.call("Towpath.DescribeDataset", {"DatasetName": name})
+            except NotFound as missing:
+                if self._has_objects(dataset(name).uri):  # put there with S3 alone, which makes no version
+                    continue
+                there = [str(each["DatasetName"]) for each in self.datasets.names()]
+                like = get_close_matches(name, there, n=1)
+                meant = f" (did you mean {like[0]!r}?)" if like else ""
+                raise NotFound(
+                    missing.code,
+                    f"pipeline {pipeline.name} reads the dataset {name!r}, which is not there{meant}; "
+                    f"put it: towpath data put {name} FILE",
+                    status=missing.status,
+                ) from missing
+
+    def _has_objects(self, uri: str) -> bool:
+        try:
+            return next(self.lake.objects(uri), None) is not None
+        except NotFound:  # not even the bucket
+            return False
 
     def start(
         self, pipeline: str, parameters: Mapping[str, Any] | None = None, *, name: str | None = None

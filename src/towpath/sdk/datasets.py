@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from towpath.sdk.errors import DefinitionError
 
@@ -30,6 +33,25 @@ class Dataset:
     def uri(self) -> str:
         """The S3 URI of the dataset's folder."""
         return f"s3://{BUCKET}/{self.prefix}"
+
+
+def datasets_read(definition: Any) -> list[str]:
+    """Return the names of the datasets that the steps of a definition document read."""
+    found: dict[str, None] = {}
+    waiting = [definition]
+    while waiting:
+        part = waiting.pop(0)
+        if isinstance(part, Mapping):
+            waiting += part.values()
+            for member in ("S3Input", "S3DataSource"):
+                found |= dict.fromkeys(_names_in(json.dumps(part.get(member))))
+        elif isinstance(part, list):
+            waiting += part
+    return list(found)
+
+
+def _names_in(text: str) -> list[str]:
+    return re.findall(re.escape(f"s3://{BUCKET}/datasets/") + r"([^/\"]+)/", text)
 
 
 def dataset(name: str) -> Dataset:

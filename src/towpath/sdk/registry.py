@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from towpath.sdk.errors import DefinitionError, NotFound
@@ -10,6 +11,9 @@ from towpath.sdk.expressions import Document
 
 if TYPE_CHECKING:
     from towpath.sdk.client import Client
+
+
+_GROUPS_TOLD = 20  #: names that an error lists
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +66,10 @@ def find_version(client: Client, name: str, *, approved: bool = False) -> ModelV
         }
         if approved:
             request["ModelApprovalStatus"] = "Approved"
-        shown = client.call("SageMaker.ListModelPackages", request)["ModelPackageSummaryList"]
+        try:
+            shown = client.call("SageMaker.ListModelPackages", request)["ModelPackageSummaryList"]
+        except NotFound as missing:
+            raise _no_group(client, group, missing) from missing
         if not shown:
             raise NotFound(
                 "ValidationException",
@@ -71,9 +78,27 @@ def find_version(client: Client, name: str, *, approved: bool = False) -> ModelV
             )
         arn = str(shown[0]["ModelPackageArn"])
     else:
-        owner = client.call("SageMaker.DescribeModelPackageGroup", {"ModelPackageGroupName": group})
+        try:
+            owner = client.call("SageMaker.DescribeModelPackageGroup", {"ModelPackageGroupName": group})
+        except NotFound as missing:
+            raise _no_group(client, group, missing) from missing
         arn = f"{str(owner['ModelPackageGroupArn']).replace(':model-package-group/', ':model-package/', 1)}/{version}"
-    return _version(client.call("SageMaker.DescribeModelPackage", {"ModelPackageName": arn}))
+    try:
+        return _version(client.call("SageMaker.DescribeModelPackage", {"ModelPackageName": arn}))
+    except NotFound as missing:
+        raise NotFound(
+            missing.code,
+            f"model group {group!r} has no version {version}; towpath models {group} lists those it has",
+            status=missing.status,
+        ) from missing
+
+
+def _no_group(client: Client, group: str, missing: NotFound) -> NotFound:
+    """Return the error that tells which groups there are."""
+    listed = client.pages("SageMaker.ListModelPackageGroups", "ModelPackageGroupSummaryList")
+    names = [str(each["ModelPackageGroupName"]) for each in islice(listed, _GROUPS_TOLD)]
+    there = f"there are {', '.join(names)}" if names else "a pipeline's Register step makes one"
+    return NotFound(missing.code, f"there is no model group {group!r}; {there}", status=missing.status)
 
 
 def decide(client: Client, name: str, approval: str, *, note: str | None) -> ModelVersion:

@@ -11,8 +11,8 @@ from towpath.cli.demo import example, project_folder
 from towpath.cli.run import parse_parameters
 
 COMMANDS = [
-    "up", "down", "run", "ps", "logs", "describe", "approve", "reject", "deploy", "invoke", "lineage", "env", "stop",
-    "demo", "data put", "data get", "data ls", "data versions", "data check-outs", "data diff",
+    "up", "down", "run", "ps", "logs", "describe", "models", "approve", "reject", "deploy", "invoke", "lineage", "env",
+    "stop", "demo", "data put", "data get", "data ls", "data versions", "data check-outs", "data diff",
 ]  # fmt: skip
 
 

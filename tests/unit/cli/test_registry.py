@@ -1,7 +1,11 @@
 """The story of a model version, told in lines."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
+from towpath.cli import registry
 from towpath.cli.registry import decided_by, facts, files, show_lineage
 
 DIGEST = "ab12cd34ef56" + "0" * 52
@@ -104,6 +108,28 @@ def test_the_story_is_readable_on_a_screen(
     assert max(map(len, lines)) <= width
     assert all(line.startswith("  ") for line in lines if line), "what goes on in the next line stays in its column"
     assert any(line.split() == ["model", "Train/model.tar.gz", "2.4", "MB", "ab12cd34ef56"] for line in lines)
+
+
+def test_versions_are_listed_by_group_newest_first(
+    answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def versions(request: Any) -> Any:
+        group = request["ModelPackageGroupName"]
+        return {
+            "ModelPackageSummaryList": [
+                {"ModelPackageGroupName": group, "ModelPackageVersion": number, "ModelApprovalStatus": "Approved"}
+                for number in range(12, 0, -1)
+            ]
+        }
+
+    groups = {"ModelPackageGroupSummaryList": [{"ModelPackageGroupName": "a"}, {"ModelPackageGroupName": "b"}]}
+    client = answers(ListModelPackageGroups=groups, ListModelPackages=versions)
+    monkeypatch.setattr(registry, "connect", lambda home: client)
+    registry.models()
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert listed == [f"{group}/{number}" for group in "ab" for number in range(12, 2, -1)]
+    registry.models(group="b", everything=True)
+    assert len(capsys.readouterr().out.splitlines()) == 13
 
 
 def test_a_decision_is_told_with_who_and_why_as_far_as_they_are_known() -> None:

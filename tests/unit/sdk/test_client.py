@@ -116,16 +116,55 @@ def test_a_run_creates_the_pipeline_and_starts_it_with_values_as_text(
     serve: Serve, told: Any, pipeline: Pipeline
 ) -> None:
     server = serve(
-        Api(told, CreatePipeline={"PipelineArn": "arn"}, StartPipelineExecution={"PipelineExecutionArn": EXECUTION})
+        Api(
+            told,
+            DescribeDataset={},
+            CreatePipeline={"PipelineArn": "arn"},
+            StartPipelineExecution={"PipelineExecutionArn": EXECUTION},
+        )
     )
     execution = client_of(server).run(pipeline, {"MinAccuracy": 0.7}, name="mine")
     assert (execution.pipeline, execution.id) == ("reviews", "abc123")
-    assert server.operations == ["CreatePipeline", "StartPipelineExecution"]
-    created, started = (asked.document for asked in server.asked if asked.operation)
+    *looks, create, start = (asked for asked in server.asked if asked.operation)
+    assert {asked.operation for asked in looks} == {"Towpath.DescribeDataset"}
+    assert (create.operation, start.operation) == ("SageMaker.CreatePipeline", "SageMaker.StartPipelineExecution")
+    created, started = create.document, start.document
     assert json.loads(created["PipelineDefinition"]) == pipeline.definition()
     assert started["PipelineParameters"] == [{"Name": "MinAccuracy", "Value": "0.7"}]
     assert started["PipelineExecutionDisplayName"] == "mine"
     assert len(started["ClientRequestToken"]) >= 32
+
+
+MISSING = ("ResourceNotFound", "Dataset 'reviews' does not exist.")
+
+
+@pytest.mark.parametrize(("there", "meant"), [("revews", r" \(did you mean 'revews'\?\)"), ("wines", "")])
+def test_a_dataset_that_is_not_there_is_told_before_anything_is_sent(
+    serve: Serve, told: Any, pipeline: Pipeline, there: str, meant: str
+) -> None:
+    nothing = told(body=b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
+    api = Api(told, DescribeDataset=MISSING, ListDatasets={"Datasets": [{"DatasetName": there}]})
+    server = serve(lambda asked: api(asked) if asked.operation else nothing)
+    expected = rf"reads the dataset 'reviews', which is not there{meant}; put it: towpath data put reviews FILE"
+    with pytest.raises(NotFound, match=expected):
+        client_of(server).run(pipeline)
+    assert {asked.method for asked in server.asked} == {"POST", "GET"}
+    assert "CreatePipeline" not in server.operations
+
+
+def test_objects_that_were_put_without_making_a_version_will_do_for_a_dataset(
+    serve: Serve, told: Any, pipeline: Pipeline
+) -> None:
+    entry = b"<Contents><Key>datasets/reviews/a.csv</Key><Size>1</Size><ETag>x</ETag></Contents>"
+    some = told(body=b"<ListBucketResult>" + entry + b"<IsTruncated>false</IsTruncated></ListBucketResult>")
+    api = Api(
+        told,
+        DescribeDataset=MISSING,
+        CreatePipeline={"PipelineArn": "arn"},
+        StartPipelineExecution={"PipelineExecutionArn": EXECUTION},
+    )
+    server = serve(lambda asked: some if not asked.operation and asked.method == "GET" else api(asked))
+    assert client_of(server).run(pipeline).id == "abc123"
 
 
 def test_code_that_is_there_already_is_not_sent_again(serve: Serve, told: Any, pipeline: Pipeline) -> None:
@@ -240,6 +279,27 @@ def package(approval: str) -> dict[str, Any]:
 
 
 GROUP = {"ModelPackageGroupArn": f"{PACKAGE}-group/reviews"}
+
+
+def test_a_group_or_version_that_is_not_there_is_told_with_what_is(serve: Serve, told: Any) -> None:
+    groups = {"ModelPackageGroupSummaryList": [{"ModelPackageGroupName": "reviews"}, {"ModelPackageGroupName": "wine"}]}
+    missing = ("ValidationException", "ModelPackageGroup nix does not exist.")
+    server = serve(
+        Api(
+            told,
+            ListModelPackages=missing,
+            DescribeModelPackageGroup=missing,
+            ListModelPackageGroups=[groups, groups, {}],
+        )
+    )
+    for name in ("nix", "nix/3"):
+        with pytest.raises(NotFound, match="there is no model group 'nix'; there are reviews, wine"):
+            client_of(server).model_version(name)
+    with pytest.raises(NotFound, match="a pipeline's Register step makes one"):
+        client_of(server).model_version("nix")
+    server = serve(Api(told, DescribeModelPackageGroup=GROUP, DescribeModelPackage=missing))
+    with pytest.raises(NotFound, match="model group 'reviews' has no version 9; towpath models reviews lists"):
+        client_of(server).model_version("reviews/9")
 
 
 def test_an_approval_carries_its_note_and_returns_the_version_as_it_stands_then(serve: Serve, told: Any) -> None:
