@@ -8,7 +8,19 @@ from typing import Annotated, NoReturn
 import typer
 
 import towpath
-from towpath.cli import data, demo, environment, following, hosting, housekeeping, listing, registry, run, server
+from towpath.cli import (
+    data,
+    demo,
+    doctor,
+    environment,
+    following,
+    hosting,
+    housekeeping,
+    listing,
+    registry,
+    run,
+    server,
+)
 from towpath.cli.console import note
 from towpath.kernel.errors import Invalid, TowpathError
 from towpath.sdk.errors import ClientError, DefinitionError, NoServer
@@ -56,6 +68,7 @@ for command in (
     hosting.invoke,
     registry.lineage,
     environment.env,
+    doctor.doctor,
     following.stop,
     housekeeping.delete,
     housekeeping.undelete,

@@ -116,10 +116,10 @@ def try_out() -> Trial:
             return Trial((), f"no control group can be made ({'tried ' + tried if tried else 'the kernel has none'})")
         _use_up(group)
         works = [name for name in group.folders if name != "memory" or group.kills()]
-        version, folder = next(iter(group.folders.values()))
         if "memory" in group.folders and "memory" not in works:
-            return Trial(tuple(works), f"{folder} let a process use twice its memory")
-        return Trial(tuple(works), f"control groups, version {version}, below {folder.parent}")
+            return Trial(tuple(works), f"{group.folders['memory'][1]} let a process use twice its memory")
+        places = dict.fromkeys(f"{folder.parent} (version {version})" for version, folder in group.folders.values())
+        return Trial(tuple(works), f"control groups below {' and '.join(places)}")
     finally:
         group.remove()
 

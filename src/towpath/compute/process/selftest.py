@@ -82,6 +82,11 @@ def self_test(home: Path, wanted: SandboxMode = "auto") -> SelfTest:
     )
 
 
+def try_all(home: Path) -> list[Trial]:
+    """Return how each kind of sandbox does on this host, best first."""
+    return [trial for mode in _TRIALS for trial in _try([mode], home)]
+
+
 def _try(modes: list[str], home: Path) -> list[Trial]:
     package = Path(next(iter(towpath.runner.__path__))).parent
     bwrap = shutil.which("bwrap") or ""

@@ -1,0 +1,73 @@
+"""`towpath doctor` tries what this host can do and says what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def doctor(home: Path, *arguments: str, **environment: str) -> tuple[int, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TOWPATH_")}
+    command = [sys.executable, "-m", "towpath", "doctor", "--home", str(home), *arguments]
+    done = subprocess.run(command, env=kept | environment, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def found(home: Path, **environment: str) -> dict[str, tuple[str, str]]:
+    _, told = doctor(home, "--json", **environment)
+    return {check["Name"]: (check["State"], check["Detail"]) for check in json.loads(told)["Checks"]}
+
+
+def test_a_fresh_home_is_in_order_and_is_not_made(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    code, told = doctor(home)
+    assert code == 0, told
+    assert "which the first start makes" in told
+    assert not home.exists()
+    home.mkdir()
+    assert "none runs; start one with: towpath up" in doctor(home)[1]
+
+
+def test_every_kind_of_sandbox_is_tried_and_the_chosen_one_named(tmp_path: Path) -> None:
+    checks = found(tmp_path / "home")
+    sandboxes = {name: detail for name, (_, detail) in checks.items() if name.startswith("sandbox: ")}
+    assert list(sandboxes) == [
+        "sandbox: namespaces",
+        "sandbox: namespaces without user namespaces",
+        "sandbox: bubblewrap",
+    ]
+    assert sum(detail.endswith("jobs get this one") for detail in sandboxes.values()) + ("sandbox" in checks) == 1
+
+
+def test_the_mechanism_of_limits_is_named(tmp_path: Path) -> None:
+    _, detail = found(tmp_path / "home")["limits"]
+    assert detail.startswith(("memory by the kernel", "memory by watching the process tree"))
+
+
+def test_what_jobs_may_use_follows_the_settings(tmp_path: Path) -> None:
+    _, detail = found(tmp_path / "home", TOWPATH_CORES="3", TOWPATH_MEMORY_GB="1.5")["capacity"]
+    assert detail.startswith("3 cores, 1.5 GB of memory, ")
+
+
+def test_a_broken_setting_is_wrong_and_ends_with_1(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "towpath.toml").write_text("colour = 'blue'\n")
+    code, told = doctor(home)
+    assert code == 1
+    assert "colour" in told
+    assert found(home)["settings"][0] == "wrong"
+
+
+def test_a_file_in_the_place_of_the_home_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("")
+    code, told = doctor(tmp_path / "home")
+    assert code == 1
+    assert "is not a folder" in told
