@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from typing import Annotated
@@ -94,6 +95,39 @@ def _given_name(execution: Document) -> str:
     return "" if re.fullmatch(r"execution-\d+", name) else name
 
 
+def _for_people(document: Document) -> Document:
+    """Return a description with the definition of a pipeline in short: its parameters and the steps it begins with."""
+    if "PipelineDefinition" not in document:
+        return document
+    definition = json.loads(document["PipelineDefinition"])
+    parameters = {
+        each["Name"]: f"{each['Type']}, {each['DefaultValue']}"
+        if "DefaultValue" in each
+        else f"{each['Type']}, required"
+        for each in definition.get("Parameters") or []
+    }
+    shown = {"Parameters": parameters, "Steps": _steps(definition.get("Steps") or [])}
+    name = "PipelineDefinition"
+    return {
+        (f"{key} (whole with --json)" if key == name else key): (shown if key == name else value)
+        for key, value in document.items()
+    }
+
+
+def _steps(steps: list[Document]) -> Document:
+    """Return the types of steps by their names, those inside conditions below them."""
+    shown: Document = {}
+    for step in steps:
+        arguments = step.get("Arguments") or {}
+        branches = {
+            word: _steps(arguments[member])
+            for word, member in (("then", "IfSteps"), ("otherwise", "ElseSteps"))
+            if arguments.get(member)
+        }
+        shown[step["Name"]] = branches or step["Type"]
+    return shown
+
+
 def executions(client: Client) -> list[Document]:
     """Return the executions of all pipelines, newest first, each with its PipelineName."""
     found = []
@@ -160,4 +194,4 @@ def describe(
         show_json(document)
     else:
         say(f"{target.kind} {target.name}")
-        show_document(document)
+        show_document(_for_people(document))

@@ -20,7 +20,7 @@ def registered(towpath: Shell) -> str:
     """Return the version that a run of the pipeline registered."""
     told = towpath("run", "pipeline.py", "--name", "first")
     assert re.search(r"^words/\w+ Succeeded in [0-9.]+ s$", told, re.M)
-    assert "Decide on it: towpath approve words/1 --note WHY" in told
+    assert re.search(r"Decide on it: towpath approve words/\d+ --note WHY", told)
     arn: str = json.loads(towpath("describe", "words/1", "--json"))["ModelPackageArn"]
     return arn.rpartition("model-package/")[2]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -68,3 +69,37 @@ def test_jobs_are_listed_by_their_step_and_endpoints_with_what_they_serve(
 
 def test_an_endpoint_that_is_gone_serves_nothing(answers: Callable[..., Any]) -> None:
     assert served(answers(), "shop") == []
+
+
+def test_a_pipeline_is_described_by_its_parameters_and_steps(
+    answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    definition = {
+        "Parameters": [{"Name": "Rows", "Type": "Integer", "DefaultValue": 3000}, {"Name": "Who", "Type": "String"}],
+        "Steps": [
+            {"Name": "Train", "Type": "Training", "Arguments": {}},
+            {
+                "Name": "Gate",
+                "Type": "Condition",
+                "Arguments": {"IfSteps": [{"Name": "Register", "Type": "RegisterModel"}], "ElseSteps": []},
+            },
+        ],
+    }
+    client = answers(DescribePipeline={"PipelineName": "reviews", "PipelineDefinition": json.dumps(definition)})
+    monkeypatch.setattr(listing, "connect", lambda home: client)
+    listing.describe("pipeline/reviews")
+    assert capsys.readouterr().out.splitlines() == [
+        "Pipeline reviews",
+        "PipelineName  reviews",
+        "PipelineDefinition (whole with --json):",
+        "  Parameters:",
+        "    Rows  Integer, 3000",
+        "    Who   String, required",
+        "  Steps:",
+        "    Train  Training",
+        "    Gate:",
+        "      then:",
+        "        Register  RegisterModel",
+    ]
+    listing.describe("pipeline/reviews", as_json=True)
+    assert json.loads(json.loads(capsys.readouterr().out)["PipelineDefinition"]) == definition
