@@ -92,6 +92,7 @@ def serving_job(
         python=variant.python,
         folders=("model", "run", "output"),
         inputs=input_files(variant.inputs, paths),
+        requirements=_requirements(variant.environment),
         serves=True,
         limits=Limits(
             cores=allocated.cores,
@@ -107,3 +108,14 @@ def serving_job(
             **({"note": allocated.note} if allocated.note else {}),
         },
     )
+
+
+def _requirements(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return where the requirements file of a serving script may lie: where the model server looks for the script."""
+    submitted = environment.get("SAGEMAKER_SUBMIT_DIRECTORY") or ""
+    if submitted.startswith("s3://"):
+        return ("code/requirements.txt",)
+    local = submitted.removeprefix("file://").rstrip("/")
+    if local.startswith("/opt/ml/"):
+        return (f"{local.removeprefix('/opt/ml/')}/requirements.txt",)
+    return () if local else ("model/code/requirements.txt",)

@@ -1,11 +1,11 @@
 """What every job finds around it, whatever its kind: configuration files, environment variables, cores, provenance."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from towpath.jobs.channels import PinnedInput, Role
+from towpath.jobs.channels import PinnedInput, Role, WantedInput
 from towpath.jobs.images import Environment
 from towpath.jobs.instances import Allocation, Host
 from towpath.kernel.arns import Home
@@ -61,6 +61,11 @@ def resource_config(instance_type: str) -> Document:
         "instance_groups": [{"instance_group_name": GROUP, "instance_type": instance_type, "hosts": [HOST]}],
         "network_interface_name": "lo",
     }
+
+
+def requirements_beside(inputs: Iterable[WantedInput]) -> tuple[str, ...]:
+    """Return where the requirements files of a job's code would lie, below /opt/ml."""
+    return tuple(f"{item.path}/requirements.txt" for item in inputs if item.role is Role.CODE)
 
 
 def refuse_several_hosts(count: int) -> None:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from towpath.jobs.admission import Demand
 from towpath.jobs.channels import PinnedInput, PinnedObject, pin, sources
 from towpath.jobs.contract import CodeOrigin, Surroundings, code_origin, shortened
-from towpath.jobs.images import Environment, Images
+from towpath.jobs.images import Environment, Images, Interpreter, fingerprint
 from towpath.jobs.instances import allocation, reserved
 from towpath.jobs.kinds import WAITING, JobStatus, is_terminal
 from towpath.jobs.metrics import final_metrics
@@ -427,6 +427,7 @@ class JobController:
         observation: Observation,
     ) -> Graph:
         uid, arn = observation.execution or (None, "")
+        layered = _layered(run, manifest)
         facts = JobFacts(
             uid=resource.uid,
             arn=resource.arn,
@@ -440,10 +441,12 @@ class JobController:
             started_at=_epoch(manifest.started_at),
             ended_at=manifest.ended_at.timestamp(),
             packs_only=self._strategy.packs_only(resource.spec),
+            added_packages={} if manifest.layer is None else manifest.layer.packages,
             execution=uid,
             execution_arn=arn,
         )
-        return job_graph(
+        known = Graph() if layered is None else environment_graph(layered)
+        return known + job_graph(
             facts,
             inputs=[artifact for pinned in run.inputs for _, artifact in _artifacts(pinned)],
             outputs=[
@@ -458,7 +461,7 @@ class JobController:
                 )
                 for version, staged in versions
             ],
-            environment_id=f"environment:{run.environment}",
+            environment_id=f"environment:{run.environment}" if layered is None else layered.id,
             code=None if run.code is None else _code_facts(run.code),
         )
 
@@ -571,6 +574,21 @@ def _environment_facts(environment: Environment) -> EnvironmentFacts:
         python_version=environment.python_version,
         fingerprint=environment.fingerprint,
         packages=environment.packages,
+    )
+
+
+def _layered(run: Run, manifest: Manifest) -> EnvironmentFacts | None:
+    """Return the environment with the packages that the job's requirements added, None where they added none."""
+    layer = manifest.layer
+    if layer is None or not layer.packages:
+        return None
+    held = Interpreter(python=run.python, version=layer.python_version, packages={**layer.base, **layer.packages})
+    return EnvironmentFacts(
+        image=run.image,
+        description="with what requirements.txt asked for",
+        python_version=held.version,
+        fingerprint=fingerprint(held),
+        packages=held.packages,
     )
 
 

@@ -71,6 +71,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[InputFile, ...] = ()
     outputs: tuple[Output, ...] = ()
     metrics: tuple[MetricDefinition, ...] = ()
+    requirements: tuple[str, ...] = ()  #: below /opt/ml; what those that are there ask for is added to the environment
     failure_file: str | None = None  #: below /opt/ml; its text explains a failure (output/failure, output/message)
     serves: bool = False  #: runs until stopped; writes a byte to the descriptor in TOWPATH_READY_FD when it can answer
     limits: Limits = Limits()
@@ -109,6 +110,15 @@ class MetricPoint(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
 
 
+class Layer(msgspec.Struct, frozen=True, kw_only=True):
+    """Packages that were added to a job's environment, because its requirements asked for them."""
+
+    hash: str
+    python_version: str
+    base: dict[str, str]  #: what the environment held by itself: name -> version
+    packages: dict[str, str]  #: what was added; empty where everything was there
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """How an attempt ended. Written last, atomically, to `<attempt>/manifest.json`."""
 
@@ -123,6 +133,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     peak_memory_bytes: int | None = None
     outputs: tuple[StagedFile, ...] = ()
     sandbox: str = "paths"  #: which isolation was used
+    layer: Layer | None = None  #: None where no requirements were asked for
     memory_limit: str | None = None  #: how memory was limited: "cgroup" or "watch"; None without a limit
 
 
@@ -158,3 +169,4 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     serving: bool = False
     isolation: str = "none"
     gpus: bool = False
+    layers: bool = False  #: makes layers of requirements files

@@ -10,6 +10,7 @@ from towpath.jobs.contract import (
     environment,
     notes,
     refuse_several_hosts,
+    requirements_beside,
     resource_config,
 )
 from towpath.jobs.images import Environment
@@ -131,6 +132,7 @@ def job(
         folders=("output", *(item.path for item in kept), *(item.path for item in wanted_inputs(request))),
         inputs=input_files(inputs, paths),
         outputs=kept,
+        requirements=requirements_beside(wanted_inputs(request)),
         failure_file="output/message",
         limits=Limits(
             max_runtime_s=float(request.stopping_condition.max_runtime_in_seconds),

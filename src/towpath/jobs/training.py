@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from towpath.jobs.channels import PinnedInput, Role, WantedInput, below_root, input_files
+from towpath.jobs.channels import ROOT, PinnedInput, Role, WantedInput, below_root, input_files
 from towpath.jobs.contract import (
     HOST,
     TOOLKIT_PATH,
@@ -14,6 +14,7 @@ from towpath.jobs.contract import (
     environment,
     notes,
     refuse_several_hosts,
+    requirements_beside,
     resource_config,
 )
 from towpath.jobs.images import Environment
@@ -297,6 +298,17 @@ def _variable(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
+def requirements(request: TrainingJobRequest, folder: str) -> tuple[str, ...]:
+    """Return where requirements files may lie, below /opt/ml: beside the program of script mode, else with the code.
+
+    A shell script installs what it needs itself, as in the training toolkit.
+    """
+    program, _ = script(request)
+    if program is None:
+        return requirements_beside(wanted_inputs(request))
+    return (f"{folder.removeprefix(ROOT + '/')}/requirements.txt",) if program.endswith(".py") else ()
+
+
 def is_repack(request: TrainingJobRequest) -> bool:
     """Return whether the job only packs code into a model, as the SageMaker SDKs have it done before registering."""
     return {"inference_script", "model_archive"} <= request.hyper_parameters.keys()
@@ -345,6 +357,7 @@ def job(
         inputs=input_files(inputs, paths),
         outputs=kept,
         metrics=definitions(request.algorithm_specification.metric_definitions),
+        requirements=requirements(request, folder),
         failure_file="output/failure",
         limits=Limits(
             max_runtime_s=float(request.stopping_condition.max_runtime_in_seconds),

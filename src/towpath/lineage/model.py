@@ -143,6 +143,7 @@ class JobFacts(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float | None = None  #: epoch seconds
     ended_at: float | None = None
     packs_only: bool = False  #: only packed code into a model that another job trained
+    added_packages: Mapping[str, str] = msgspec.field(default_factory=dict)  #: by its requirements to its environment
     execution: Uid | None = None
     execution_arn: str = ""
 
@@ -210,6 +211,7 @@ def job_graph(
             "started_at": job.started_at,
             "ended_at": job.ended_at,
             "packs_only": job.packs_only or None,
+            "added_packages": dict(sorted(job.added_packages.items())),
             "datasets": _datasets(read),
             # What an artifact was to this job is a property of the use, and one artifact has many uses.
             "inputs": {item.id: {"name": item.name, "role": item.role} for item in read},

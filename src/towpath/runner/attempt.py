@@ -11,8 +11,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from towpath.runner import claim, failure, groups, layout, outputs, process, syscalls, tree, wake
-from towpath.runner.command import command_of
+from towpath.runner import claim, failure, groups, layers, layout, outputs, process, syscalls, tree, wake
+from towpath.runner.command import Command, command_of
 from towpath.runner.folder import (
     JOB,
     MANIFEST,
@@ -31,6 +31,7 @@ from towpath.runner.folder import (
     write_whole,
 )
 from towpath.runner.job_log import JobLog
+from towpath.runner.requirements import Refused
 
 _ACTIVITIES = {"training": "Training", "processing": "Processing", "serving": "Loading"}
 _MEMORY_EVERY_S = 2.0
@@ -90,6 +91,7 @@ class _Attempt:
         self.group: groups.Group | None = None  #: where the kernel holds the job to its limits
         self.watched_bytes: int | None = None  #: limit of memory that we hold it to ourselves
         self.over_memory = False  #: it went over its limit and was killed for it
+        self.layer: layers.Layer | None = None  #: packages that were added to the environment
         self.phase = "running"
 
     def run(self) -> None:
@@ -127,13 +129,14 @@ class _Attempt:
                 self._tell_status("Downloading")
             begun = time.monotonic()
             layout.lay_out(self.job, self.ml, self._check_stop, command.rewrite)
+            command = self._add_layer(command)
             self.download_s = round(time.monotonic() - begun, 3)
             self._check_stop()
             self._limit(started)
             process.start(started, self.job, command, self.folder, self.settings)
         except _Stopped:
             return "Stopped on request before the job's process was started"
-        except (layout.LayoutFailed, process.NotStarted) as error:
+        except (layout.LayoutFailed, Refused, process.NotStarted) as error:
             self.log.say(str(error))
             return failure.shortened(str(error))
         self.started_at = moment(time.time())
@@ -168,6 +171,22 @@ class _Attempt:
                 self.group = group
         if self.group is None or "memory" not in self.group.folders:
             self.watched_bytes = memory
+
+    def _add_layer(self, command: Command) -> Command:
+        """Return the command with the packages on its path that the job's requirements ask for."""
+        if not self.job.get("requirements"):
+            return command
+        self._tell_status("Downloading")
+        self.layer = layers.prepare(
+            self.job,
+            self.ml,
+            self.settings,
+            signals=self.signals,
+            checkpoint=self._check_stop,
+            say=self.log.say,
+        )
+        self.settings = layers.shown_with(self.settings, self.layer)
+        return layers.added_to(command, self.layer)
 
     def _check_stop(self) -> None:
         """Raise if the attempt is to stop; called while nothing runs yet."""
@@ -348,6 +367,7 @@ class _Attempt:
             "outputs": staged,
             "sandbox": self.settings.sandbox,
             "memory_limit": self._memory_limit(),
+            "layer": None if self.layer is None else self.layer._asdict(),
         }
         write_whole(self.folder / MANIFEST, json.dumps(manifest).encode(), durable=True)
         wake.tell(self.settings.wake, self.job["key"])

@@ -34,6 +34,9 @@ class Settings(NamedTuple):
     needed: tuple[str, ...]  #: what must stay readable even below /tmp or the home; without links, outer before inner
     python_folder: str  #: where `python` and `python3` both are the job's interpreter; empty if there is no such folder
     groups: bool = True  #: let the kernel hold jobs to their limits where it can, by control groups
+    layers: str = ""  #: folder of the layers; empty where none are made
+    uv: tuple[str, ...] = ()  #: the command that makes them
+    uv_environment: tuple[tuple[str, str], ...] = ()  #: its variables: where packages come from
 
 
 class StagedDocument(TypedDict):
@@ -63,6 +66,7 @@ class ManifestDocument(TypedDict):
     outputs: list[StagedDocument]
     sandbox: str
     memory_limit: str | None
+    layer: dict[str, Any] | None
 
 
 def moment(at: float) -> str:

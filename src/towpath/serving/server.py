@@ -59,12 +59,13 @@ def load_handlers(base: Path, environment: Mapping[str, str]) -> Handlers:
     """Return the model below `base` and its handlers, by the environment variables of the SageMaker contract."""
     program = environment.get("SAGEMAKER_PROGRAM") or "inference.py"
     code = code_folder(base, environment.get("SAGEMAKER_SUBMIT_DIRECTORY") or "")
-    refuse_unmet_requirements(code / "requirements.txt")
+    if "TOWPATH_LAYER" not in environment:  # else the platform has added what was missing
+        refuse_unmet_requirements(code / "requirements.txt")
     return load(load_script(code, program), base / "model")
 
 
 def refuse_unmet_requirements(requirements: Path) -> None:
-    """Hold a serving script to its requirements.txt as a training script is: nothing installs packages.
+    """Hold a serving script to its requirements.txt where the platform made no layer of it.
 
     Raises:
         ScriptError: the environment does not hold what the file asks for.

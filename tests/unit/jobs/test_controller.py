@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from towpath.jobs import attempt_keys, run_of, uid_of
-from towpath.jobs.model import JobObservation, MetricPoint, Phase
+from towpath.jobs.model import JobObservation, Layer, MetricPoint, Phase
 from towpath.kernel.errors import StaleRevision
 from towpath.kernel.objects import ObjectRef, StoredBlob
 from towpath.kernel.ports import Transaction
@@ -180,6 +180,18 @@ def test_lineage_knows_data_code_environment_parameters_and_model(training: Worl
     assert uris == {"s3://b/data/reviews.csv", "s3://b/code/train.py"}
     roles = {use["name"]: use["role"] for use in found[0].properties["inputs"].values()}
     assert roles == {"train": "data", "code": "code"}
+
+
+def test_packages_that_requirements_added_show_in_the_lineage_of_their_job(training: World) -> None:
+    layer = Layer(hash="f" * 64, python_version="3.11.7", base={"numpy": "2.4.0"}, packages={"humanize": "4.9.0"})
+    training.move("TrainingJob", "train", training.finished(layer=layer))
+    uid = training.resource("TrainingJob", "train").uid
+    node = training.store.read(lambda transaction: transaction.lineage.node(f"job:{uid}"))
+    assert node is not None
+    assert node[1]["added_packages"] == {"humanize": "4.9.0"}
+    found = training.store.read(lambda transaction: list(upstream(transaction.lineage, f"job:{uid}")))
+    environments = [node.properties for node in found if node.type == "Environment"]
+    assert [environment["packages"] for environment in environments] == [{"humanize": "4.9.0", "numpy": "2.4.0"}]
 
 
 def test_an_input_that_belongs_to_a_dataset_says_so_in_the_lineage(world: World) -> None:

@@ -103,6 +103,12 @@ def test_code_is_told_from_data_by_what_the_entrypoint_names(golden: Document) -
     assert {item.name: item.role for item in wanted} == {"raw": Role.DATA, "scripts": Role.CODE}
 
 
+def test_requirements_are_looked_for_with_the_code_alone(world: World, golden: Document) -> None:
+    world.put(f"s3://{BUCKET}/raw/reviews.csv", b"data")
+    world.put(CODE, b"print()")
+    assert started(world, golden).requirements == ("processing/input/code/requirements.txt",)
+
+
 def test_what_the_application_manages_itself_is_left_alone(golden: Document) -> None:
     for item in (*golden["ProcessingInputs"], *golden["ProcessingOutputConfig"]["Outputs"]):
         item["AppManaged"] = True

@@ -11,7 +11,16 @@ import pytest
 from towpath.jobs import ImageMap, Interpreter
 from towpath.jobs.model import JobSpec, MetricDefinition, OutputMode
 from towpath.jobs.requests import TrainingJobRequest
-from towpath.jobs.training import arguments, check, command, decoded, is_repack, outputs, script_environment
+from towpath.jobs.training import (
+    arguments,
+    check,
+    command,
+    decoded,
+    is_repack,
+    outputs,
+    requirements,
+    script_environment,
+)
 from towpath.kernel.errors import Invalid, Unsupported
 from towpath.kernel.resource import Document, view
 
@@ -49,6 +58,17 @@ def started(world: World, document: Document) -> JobSpec:
     world.run()
     assert len(world.backend.jobs) == 1, world.resource("TrainingJob", "train-1").state
     return next(iter(world.backend.jobs.values()))
+
+
+def test_requirements_are_looked_for_beside_the_program_or_with_the_code(
+    world: World, script_mode: Document, drivers: Document
+) -> None:
+    request = view(TrainingJobRequest, script_mode)
+    assert requirements(request, "/opt/ml/code") == ("code/requirements.txt",)
+    assert requirements(request, "/opt/ml/input/data/code") == ("input/data/code/requirements.txt",)
+    shell = {**script_mode, "HyperParameters": {**script_mode["HyperParameters"], "sagemaker_program": "train.sh"}}
+    assert requirements(view(TrainingJobRequest, shell), "/opt/ml/code") == ()
+    assert "input/data/code/requirements.txt" in requirements(view(TrainingJobRequest, drivers), "/opt/ml")
 
 
 def test_script_mode_runs_the_program_of_the_source_archive(world: World, script_mode: Document) -> None:

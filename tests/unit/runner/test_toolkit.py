@@ -88,6 +88,15 @@ def test_a_missing_program_is_told_with_what_is_there(folder: Path) -> None:
     )
 
 
+def test_requirements_that_the_platform_made_a_layer_of_are_not_judged_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requirements(folder, "no-such-package-anywhere\n")
+    assert toolkit.refusal(Path("train.py")) is not None
+    monkeypatch.setenv("TOWPATH_LAYER", "f" * 64)
+    assert toolkit.refusal(Path("train.py")) is None
+
+
 def test_a_shell_program_installs_what_it_needs_itself(folder: Path) -> None:
     requirements(folder, "no-such-package-anywhere\n")
     (folder / "run.sh").write_text("", encoding="utf-8")

@@ -41,6 +41,8 @@ _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _PACKAGE = str(Path(claim.__file__).resolve().parents[1])
 #: Attempts that are being removed; the name is no valid key.
 _FORGOTTEN = ".forgotten-"
+#: Variables that tell uv where packages come from and how to reach them.
+_CONCERNS_UV = re.compile(r"PATH|HOME|LANG|TMPDIR|NETRC|SSL_\w+|UV_\w+|XDG_\w+|(?i:\w+_proxy)")
 #: What nobody reads once the outputs of an attempt have been adopted.
 _WORKED_ON = (STAGING, ML)
 _jobs = msgspec.json.Decoder(JobSpec)
@@ -72,7 +74,7 @@ class ProcessBackend:
                 this interpreter. Those of a job's own interpreter are always added.
             groups: let the kernel hold jobs to their limits where it can; else runners watch their memory.
         """
-        self.capabilities = Capabilities(serving=True, isolation=sandbox)
+        self.capabilities = Capabilities(serving=True, isolation=sandbox, layers=True)
         self._jobs = jobs.absolute()
         self._home = home.resolve()
         self._run = self._home / "run"
@@ -289,6 +291,9 @@ class ProcessBackend:
             needed=needed,
             python_folder=python_folder,
             groups=self._groups,
+            layers=str(self._home / "layers"),
+            uv=(sys.executable, "-m", "uv"),
+            uv_environment=tuple(item for item in os.environ.items() if _CONCERNS_UV.fullmatch(item[0])),
         )
 
     def _reader(self, key: str, folder: Path) -> MetricsReader:
