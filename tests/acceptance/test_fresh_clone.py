@@ -30,7 +30,7 @@ def test_one_command_takes_raw_reviews_to_answers_and_again(clone: Path) -> None
     assert "reviews" in machine.towpath("ps"), "the server and its endpoint go on"
     second = make(clone, "demo", "QUICK=1", CI="true")
     assert "installing" not in second, "set-up is done once"
-    assert "reviews updated, is InService with reviews/2" in second
+    assert "reviews is InService, now with reviews/2" in second
     assert machine.processes() == [], "with CI=true nothing is left running"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import typer
 
 import towpath
 from towpath.cli import server
-from towpath.cli.console import busy, duration, heading, say
+from towpath.cli.console import busy, duration, heading, say, say_as_it_is
 from towpath.cli.data import put_line
 from towpath.cli.loading import load_pipeline
 from towpath.cli.options import HomeOption
@@ -35,6 +36,7 @@ from towpath.sdk.registry import ModelVersion, lineage
 EXAMPLE = "reviews"
 #: What the jobs of the example import, by model.
 PACKAGES = {"baseline": ("sklearn", "polars"), "bert": ("torch", "transformers", "sklearn", "polars")}
+_WORTH_TELLING_S = 1.0  #: what took less is told without its time
 _LEFT_OUT = shutil.ignore_patterns(FOLDER, ".data", "__pycache__", "*.pyc", ".pytest_cache", ".mypy_cache")
 
 
@@ -125,8 +127,10 @@ def _home(given: Path | None, project: Path) -> HomeFolder:
 def _run(project: Path, home: HomeFolder, *, model: str) -> None:
     began = time.monotonic()
     heading("Server")
+    running = home.running_server()
     client = client_with_server(home)
-    say(f"{client.endpoint}, home {home.path}")
+    if running is not None:
+        say(f"{client.endpoint} (home {home.path})")
 
     with _timed("Data into the lake"):
         for name, folder in fetched(project, model):
@@ -176,7 +180,9 @@ def _timed(title: str) -> Iterator[None]:
     heading(title)
     began = time.monotonic()
     yield
-    say(f"({duration(time.monotonic() - began)})")
+    took_s = time.monotonic() - began
+    if took_s >= _WORTH_TELLING_S:
+        say(f"({duration(took_s)})")
 
 
 def fetched(project: Path, model: str) -> list[tuple[str, Path]]:
@@ -224,22 +230,41 @@ def measured(client: Client, version: ModelVersion) -> dict[str, Any]:
 
 
 def _deployed(deployment: Deployment) -> str:
-    what = "updated, is" if deployment.updated else "is"
-    return f"{deployment.endpoint} {what} {deployment.status} with {deployment.version.name}"
+    now = ", now" if deployment.updated else ""
+    return f"{deployment.endpoint} is {deployment.status}{now} with {deployment.version.name}"
 
 
 def _what_next(project: Path, home: HomeFolder) -> None:
     heading("What to try next")
+    for line in what_next(project, home, has_command=shutil.which("towpath") is not None):
+        say_as_it_is(f"  {line}")
+    say(f"\nThe endpoint goes on answering. Stop everything with: towpath down --all{home.option}")
+
+
+def what_next(project: Path, home: HomeFolder, *, has_command: bool) -> list[str]:
+    """Return what can be typed after the demo, in the folder that it was typed in.
+
+    Args:
+        has_command: whether `towpath` is found there.
+    """
+    lines = []
+    if not has_command:
+        activate = os.path.relpath(Path(sys.prefix, "bin", "activate"))
+        lines.append(f". {shlex.quote(activate)}")
     pipeline = project / "pipeline.py"
     if find_home().path != home.path:
         if find_home(project).path == home.path:
-            say(f"cd {project}")
+            lines.append(f"cd {shlex.quote(str(project))}")
             pipeline = Path("pipeline.py")
         else:
-            say(f"export TOWPATH_HOME={home.path}")
-    say("towpath ps")
-    say(f'towpath invoke {EXAMPLE} --json \'{{"text": "Soft, warm and well made."}}\'')
-    say(f"towpath lineage {EXAMPLE}")
-    say(f"towpath run {pipeline} -p Model=baseline -p MinAccuracy=0.99     # is refused, with the measured value")
-    say('eval "$(towpath env)"                                            # then boto3 talks to this server')
-    say("\nThe endpoint goes on answering. Stop everything with: towpath down --all")
+            lines.append(f"export TOWPATH_HOME={shlex.quote(str(home.path))}")
+    return [
+        *lines,
+        "towpath ps",
+        f'towpath invoke {EXAMPLE} --json \'{{"text": "Soft, warm and well made."}}\'',
+        f"towpath lineage {EXAMPLE}",
+        f"towpath run {shlex.quote(str(pipeline))} -p Model=baseline -p MinAccuracy=0.99",
+        "    # is refused, with the measured value",
+        'eval "$(towpath env)"',
+        "    # lets boto3 talk to this server",
+    ]

@@ -9,6 +9,7 @@ from towpath.cli import demo
 from towpath.cli import main as cli
 from towpath.cli.demo import example, project_folder
 from towpath.cli.run import parse_parameters
+from towpath.home import HomeFolder
 
 COMMANDS = [
     "up", "down", "run", "ps", "logs", "describe", "models", "approve", "reject", "deploy", "invoke", "lineage", "env",
@@ -134,6 +135,20 @@ def test_a_folder_with_something_else_is_left_alone(home: Path, capsys: pytest.C
     (home / "full" / "letter.txt").write_text("dear")
     assert ended("demo", "full", "--quick") == 2
     assert "holds no pipeline.py" in capsys.readouterr().err
+
+
+def test_what_to_try_after_the_demo_can_be_typed_as_it_is(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TOWPATH_HOME")
+    project = home / "my reviews"
+    project.mkdir()
+    (project / "pipeline.py").touch()
+    lines = demo.what_next(Path("my reviews"), HomeFolder(project / ".towpath"), has_command=True)
+    assert lines[0] == "cd 'my reviews'"
+    assert "towpath run pipeline.py -p Model=baseline -p MinAccuracy=0.99" in lines
+    assert max(map(len, lines)) < 78
+    lines = demo.what_next(Path("my reviews"), HomeFolder(home / "else where"), has_command=False)
+    assert lines[0].endswith("/bin/activate")
+    assert lines[1] == f"export TOWPATH_HOME='{home / 'else where'}'"
 
 
 def test_a_demo_whose_packages_are_missing_says_so_before_anything_is_begun(
