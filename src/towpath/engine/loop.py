@@ -21,7 +21,8 @@ from towpath.store import SqlTransaction
 logger = logging.getLogger(__name__)
 
 LEASE_S = 60.0  #: longer than any turn takes; a turn that hangs is taken over after it
-LONGEST_WAIT_S = 3600.0
+LONGEST_WAIT_S = 60.0  #: then the clock is read again, which somebody may have set
+SMALLEST_STEP_BACK_S = 1.0
 
 
 class NotifyingStore(WritableStore, Protocol):
@@ -51,6 +52,7 @@ class Engine:
         self._woken: set[Uid] = set()  #: to be scheduled with the next lease
         self._due: set[Uid] = set()  #: scheduled by commits since they were last looked at
         self._busy: set[Uid] = set()  #: turns under way
+        self._latest = clock.now()  #: the time when leases were last taken
         self._backlog = True  #: there may be more due than is known here
         self._stopping = False
         self._pool: ThreadPoolExecutor | None = None
@@ -59,7 +61,8 @@ class Engine:
 
     def start(self) -> None:
         """Take over what a former process left, and begin to work."""
-        self._store.write(lambda transaction: transaction.work.release_all())
+        # Times that were set before the clock was put back may lie far ahead: looking too early does no harm.
+        self._store.write(lambda transaction: transaction.work.release_all(then=transaction.now))
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="engine")
         self._dispatcher = threading.Thread(target=self._dispatch, name="engine-dispatch", daemon=True)
         self._dispatcher.start()
@@ -102,10 +105,12 @@ class Engine:
         return self._store.read(lambda transaction: transaction.work.next_due())
 
     def _dispatch(self) -> None:
-        while self._wait_for_work():
-            with self._changed:
-                free = self._threads - len(self._busy)
+        while True:
             try:
+                if not self._wait_for_work():
+                    return
+                with self._changed:
+                    free = self._threads - len(self._busy)
                 turns = self._lease(free)
             except Exception:
                 # The store says what is wrong (a full disk); a while later it may be well again.
@@ -128,6 +133,8 @@ class Engine:
                 if len(self._busy) >= self._threads:
                     self._changed.wait()
                     continue
+                if self._clock_went_back_s(self._clock.now()) > 0:
+                    return True
                 # What a running turn is about is looked at when the turn has ended.
                 if self._backlog or not (self._woken | self._due) <= self._busy:
                     return True
@@ -146,11 +153,16 @@ class Engine:
             self._due &= self._busy
 
         def lease(transaction: SqlTransaction) -> list[Turn]:
+            back_s = self._clock_went_back_s(transaction.now)
+            if back_s > 0:
+                logger.warning("the clock went back by %.0f s; what waits for a time waits on by the new one", back_s)
+                transaction.work.move_times(-back_s)
             for uid in woken:
                 transaction.work.schedule(uid, transaction.now)
             transaction.work.expire(transaction.now)
             leases = transaction.work.lease(self._owner, transaction.now, LEASE_S, limit)
             transaction.work.scheduled -= {lease.uid for lease in leases}
+            self._latest = transaction.now
             return [Turn(lease, transaction.resources.get(lease.uid)) for lease in leases]
 
         try:
@@ -159,6 +171,11 @@ class Engine:
             with self._changed:
                 self._woken |= woken
             raise
+
+    def _clock_went_back_s(self, now: datetime) -> float:
+        """Return by how much the clock was put back since it was last read, 0 for corrections that do not matter."""
+        back_s = (self._latest - now).total_seconds()
+        return back_s if back_s > SMALLEST_STEP_BACK_S else 0.0
 
     def _follow_up(self, transaction: SqlTransaction) -> Turn | None:
         """Take the lease on one of the things that a turn made due, so that its thread goes on with that at once.

@@ -257,7 +257,8 @@ class _Turn:
                 instance = self._next_attempt(instance, seen)
                 key, seen = self._look(fleet, instance)
             if seen.phase is Phase.ABSENT:
-                if instance.submitted_at <= self.now:
+                wait_s = (instance.submitted_at - self.now).total_seconds()
+                if not 0 < wait_s <= LONGEST_BACKOFF_S:  # nobody waits longer, unless the clock was put back
                     self._submit(fleet, instance)
                 else:
                     self.due.append(instance.submitted_at)
@@ -292,7 +293,8 @@ class _Turn:
         if keys & self.routed:
             return fleet  # the effect that takes it out of the routes is part of this very decision
         until = fleet.drain_until or self.now
-        if self.now < until and any(self.seen.in_flight.get(key) for key in keys):
+        left_s = (until - self.now).total_seconds()  # more than DRAIN_S when the clock was put back
+        if 0 < left_s <= DRAIN_S and any(self.seen.in_flight.get(key) for key in keys):
             self.due.append(until)
             return fleet
         return self._wind_down(replace(fleet, stage=Stage.STOPPING))

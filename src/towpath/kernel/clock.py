@@ -31,6 +31,10 @@ class VirtualClock:
     def now(self) -> datetime:
         return self._now
 
+    def set(self, now: datetime) -> None:
+        """Put the clock to a time, earlier ones too, as an operator or a time server does with a real one."""
+        self._now = now
+
     def advance(self, seconds: float) -> datetime:
         """Move the clock forward by `seconds` and return the new time."""
         if seconds < 0:

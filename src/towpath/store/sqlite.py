@@ -151,7 +151,11 @@ class SqliteStore:
         try:
             with connection.begin_nested():
                 result = work(transaction)
-        except Exception as error:  # noqa: BLE001 - it belongs to the caller, who gets it
+        except Exception as error:
+            if not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
+                # SQLite itself has undone the whole transaction, as it may where the disk is full. The rest of the
+                # batch must not run outside of one. Source: SQLite documentation, "Transaction", section 2.1.
+                raise
             raised = _as_unavailable(error) if isinstance(error, OperationalError) else error
             return lambda: future.set_exception(raised)
         scheduled |= transaction.work.scheduled

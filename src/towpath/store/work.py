@@ -101,14 +101,30 @@ class WorkTable:
         at = _NEVER if due_at is None else to_epoch(due_at)
         _GIVE_BACK(self._connection, of=lease.uid, number=lease.token, at=at, failed=failures)
 
-    def release_all(self) -> int:
+    def release_all(self, *, then: datetime | None = None) -> int:
         """Make every item due that a lease was held on, for a home whose former process is gone for certain.
 
         A lease taken hides the due time, so an item whose holder died is due at once.
+
+        Args:
+            then: if given, also let nothing wait beyond this time.
         """
+        if then is not None:
+            at = to_epoch(then)
+            waits = (work.c.due_at > at) & (work.c.due_at < _NEVER)
+            self._connection.execute(update(work).where(waits).values(due_at=at))
         return self._connection.execute(
             update(work).where(work.c.lease_until.is_not(None)).values(due_at=0.0, lease_until=None, owner=None)
         ).rowcount
+
+    def move_times(self, seconds: float) -> None:
+        """Move every due time and the end of every lease, after somebody has set the clock."""
+        self._connection.execute(
+            update(work).where(work.c.due_at < _NEVER).values(due_at=func.max(work.c.due_at + seconds, 0.0))
+        )
+        self._connection.execute(
+            update(work).where(work.c.lease_until.is_not(None)).values(lease_until=work.c.lease_until + seconds)
+        )
 
     def expire(self, now: datetime) -> int:
         """Make items due whose lease ran out."""

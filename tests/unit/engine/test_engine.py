@@ -1,9 +1,10 @@
 """The engine carries out decisions once each, looks again when the world changes, and survives faults at any write."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -17,8 +18,10 @@ from towpath.kernel.operations import Request
 from towpath.kernel.ports import Transaction
 from towpath.kernel.principals import PLATFORM
 from towpath.kernel.resource import Resource, Uid
-from towpath.store import SqliteStore
+from towpath.store import SqliteStore, SqlTransaction
 from towpath.testing.crashes import Crash, CrashingStore
+
+R = TypeVar("R")
 
 LAMP = Kind(
     noun="Lamp",
@@ -206,3 +209,69 @@ def test_threads_carry_many_resources_to_their_end(tmp_path: Path) -> None:
     assert sorted(world.switched) == sorted(uids)
     assert {status(store, uid) for uid in uids} == {"Burnt"}
     store.close()
+
+
+def test_what_waits_for_a_time_still_comes_when_the_clock_is_put_back(store: SqliteStore, clock: VirtualClock) -> None:
+    world = World()
+    engine = Engine(store, {"Lamp": LampController(world)}, clock=clock, kinds={"Lamp": LAMP})
+    waiting = make(store, "a")
+    engine.run_until_idle()
+    due = engine.next_due()
+    assert due == clock.now() + timedelta(seconds=10)
+    fresh = make(store, "b")  # due at once, by the clock as it was
+    clock.set(clock.now() - timedelta(hours=3))
+    engine.run_until_idle()
+    assert status(store, fresh) == "Burning"
+    assert status(store, waiting) == "Burning"
+    assert engine.next_due() == clock.now() + timedelta(seconds=10)
+
+
+def test_a_start_after_the_clock_was_put_back_looks_at_what_waits(store: SqliteStore, clock: VirtualClock) -> None:
+    world = World()
+    uid = make(store, "a")
+    clock.set(clock.now() - timedelta(days=1))
+    engine = Engine(store, {"Lamp": LampController(world)}, clock=clock, kinds={"Lamp": LAMP})
+    assert engine.run_until_idle() == 0, "nothing tells a new engine how late it was"
+    engine.start()
+    engine.stop()
+    engine.run_until_idle()
+    assert status(store, uid) == "Burning"
+
+
+def test_a_failing_read_does_not_end_the_engine(store: SqliteStore, clock: VirtualClock) -> None:
+    """A full disk can fail reads too: SQLite may have to make a file to read from."""
+    done, failed = threading.Event(), threading.Event()
+
+    class Failing:
+        def __init__(self) -> None:
+            self.fails = False
+
+        def read(self, work: Callable[[SqlTransaction], R]) -> R:
+            if self.fails and threading.current_thread().name == "engine-dispatch":
+                self.fails = False
+                failed.set()
+                raise OSError("no space left on device")
+            return store.read(work)
+
+        def write(self, work: Callable[[SqlTransaction], R]) -> R:
+            return store.write(work)
+
+        def on_commit(self, listener: Callable[[set[Uid]], None]) -> None:
+            store.on_commit(listener)
+
+    class Switching(World):
+        def switch(self, key: str) -> None:
+            super().switch(key)
+            done.set()
+
+    failing = Failing()
+    engine = Engine(failing, {"Lamp": LampController(Switching())}, clock=clock, kinds={"Lamp": LAMP})
+    engine.start()
+    try:
+        failing.fails = True
+        engine.wake(Uid("nobody"))  # ends the wait, and the next look at the time of the next work fails
+        assert failed.wait(30)
+        make(store, "a")
+        assert done.wait(30)
+    finally:
+        engine.stop()

@@ -1,7 +1,9 @@
 """The store keeps what was committed, undoes what failed, and never gives a number or a lease twice."""
 
+import sqlite3
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -9,10 +11,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import OperationalError
 
 from towpath.kernel import generic
 from towpath.kernel.clock import VirtualClock
-from towpath.kernel.errors import Conflict, Invalid, StaleRevision
+from towpath.kernel.errors import Conflict, Invalid, StaleRevision, Unavailable
 from towpath.kernel.kinds import COMMON_FILTERS, COMMON_SORT, Kind
 from towpath.kernel.operations import Request
 from towpath.kernel.ports import Filter, Query
@@ -288,3 +291,32 @@ def test_many_lineage_nodes_and_edges_stand_as_if_put_one_by_one(store: SqliteSt
         assert transaction.lineage.edges_into("n7") == [("new", "Produced")]
 
     store.write(work)
+
+
+def test_nothing_of_a_batch_is_kept_once_sqlite_has_undone_its_transaction(store: SqliteStore) -> None:
+    """Where the disk is full, SQLite may undo the whole transaction, and not only the statement that found it full."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold(_: SqlTransaction) -> None:
+        begun.set()
+        assert go_on.wait(30)
+
+    def put(name: str, transaction: SqlTransaction) -> bool:
+        return transaction.objects.create_bucket(name, transaction.now)
+
+    def fill(transaction: SqlTransaction) -> None:
+        transaction.connection.connection.dbapi_connection.execute("ROLLBACK")  # type: ignore[union-attr]
+        raise OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+
+    with ThreadPoolExecutor() as threads:
+        threads.submit(store.write, hold)
+        assert begun.wait(30)
+        batch = []
+        for work in (partial(put, "before"), fill, partial(put, "after")):
+            batch.append(threads.submit(store.write, work))
+            while store._queue.qsize() < len(batch):
+                pass  # so that they come in this order
+        go_on.set()
+        assert all(isinstance(done.exception(), Unavailable) for done in batch)
+    assert store.read(lambda transaction: transaction.objects.buckets()) == []
+    assert store.write(partial(put, "later"))
