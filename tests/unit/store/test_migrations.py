@@ -121,6 +121,14 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(path: Path, next_rele
     assert (schema(path), buckets(path)) == (before, rows)
 
 
+def test_a_file_that_is_no_database_is_refused_by_name_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "towpath.db"
+    path.write_bytes(b"not a database at all" * 1000)
+    with pytest.raises(Invalid, match=r"towpath\.db cannot be read: file is not a database.*restore a backup"):
+        SqliteStore(path)
+    assert path.read_bytes() == b"not a database at all" * 1000
+
+
 def test_a_store_of_the_next_release_is_refused_and_left_as_it_is(path: Path, next_release: Path) -> None:
     raise_to_next(path, next_release)
     before = path.read_bytes()

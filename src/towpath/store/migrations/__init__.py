@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy import Engine, inspect, text
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from towpath.kernel.errors import Invalid
 
@@ -27,9 +28,17 @@ def upgrade(engine: Engine, path: Path, *, head: str = HEAD, scripts: Path = SCR
     Args:
         head: the newest revision under `scripts`; as an argument for the tests of releases that are still to come.
     Raises:
-        Invalid: the store's revision is not one that this release knows.
+        Invalid: the store's revision is not one that this release knows, or the file is no database.
     """
-    stands_at = current(engine)
+    try:
+        stands_at = current(engine)
+    except OperationalError:
+        raise  # locked, or a disk that does not answer: the file itself may be well
+    except DatabaseError as error:
+        raise Invalid(
+            f"The store {path} cannot be read: {error.orig}. It was damaged, or it is another program's file. "
+            "Move it away and restore a backup."
+        ) from error
     if stands_at == head:
         return
     from alembic import command
