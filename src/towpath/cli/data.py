@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
-from towpath.cli.console import note, say, show_json, show_table, size, when
-from towpath.cli.options import HomeOption, JsonOption, connect
+from towpath.cli.console import busy, note, say, show_json, show_table, size, when
+from towpath.cli.options import HomeOption, JsonOption, connect, folder
+from towpath.cli.run import client_with_server
 from towpath.sdk.dataset_versions import DatasetVersion, split_dataset
+from towpath.sdk.datasets import dataset
 from towpath.sdk.errors import DefinitionError
 from towpath.sdk.expressions import Document
 
@@ -26,11 +28,19 @@ def put(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Make files and folders the newest version of a dataset. The same content keeps its number.
+    """Make files and folders the newest version of a dataset.
+
+    The same content keeps its number. A server is started when none runs.
 
     Example: towpath data put reviews reviews.parquet
     """
-    version = connect(home).datasets.put(name, paths, description=description)
+    dataset(name)  # a name that none can have is refused before anything is started
+    for path in paths:
+        if not path.exists():
+            raise DefinitionError(f"there is no file or folder {str(path)!r}")
+    client = client_with_server(folder(home))
+    with busy(f"Putting {name} into the lake"):
+        version = client.datasets.put(name, paths, description=description)
     if as_json:
         show_json(
             {

@@ -35,7 +35,9 @@ class Check:
 
 
 def doctor(as_json: JsonOption = False, home: HomeOption = None) -> None:
-    """Try what this host can do for jobs, and look whether the home is in order; exits 1 where something is wrong.
+    """Try what this host can do, and whether the home is in order.
+
+    Exits 1 where something is wrong.
 
     Example: towpath doctor
     """

@@ -39,3 +39,12 @@ def test_what_nobody_foresaw_comes_with_the_end_of_the_log_of_this_start_alone(s
     assert told.startswith(f"Error: The server did not start. The end of {shell.home}/server.log:\n")
     assert "a line of an earlier server" not in told
     assert "objects" in told
+
+
+def test_the_first_dataset_starts_a_server_and_what_cannot_be_put_does_not(shell: Shell) -> None:
+    (shell.folder / "words.txt").write_text("ant bee cow")
+    assert "there is no file or folder 'nothing.txt'" in shell("data", "put", "words", "nothing.txt", code=2)
+    assert "is not a dataset name" in shell("data", "put", "my words", "words.txt", code=2)
+    assert not (shell.home / "server.json").exists()
+    assert shell("data", "put", "words", "words.txt") == "words/1: 1 file, 11 B\n"
+    assert "words" in shell("data", "ls")
