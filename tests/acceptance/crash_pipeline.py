@@ -56,20 +56,44 @@ class Recorder:
     def __init__(self, file: Path, server: socketserver.TCPServer) -> None:
         self.file = file
         self.port = int(server.server_address[1])
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._running: Counter[str] = Counter()
+        self._held: set[str] = set()
 
     def hear(self, line: str) -> None:
-        """Write down a line."""
+        """Write down a line, and return when the step may go on."""
         word, _, who = line.partition(" ")
-        with self._lock:
+        with self._changed:
             with self.file.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
             self._running[who] += {"begin": 1, "end": -1}[word]
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: who.split()[1] not in self._held, timeout=60)
+
+    def hold(self, step: str) -> None:
+        """Let no attempt of this step get further than its first word."""
+        with self._changed:
+            self._held.add(step)
+
+    def release(self, step: str) -> None:
+        """Let it go on."""
+        with self._changed:
+            self._held.discard(step)
+            self._changed.notify_all()
+
+    def until_begun(self, step: str, times: int = 1) -> None:
+        """Wait until so many attempts of a step have begun."""
+
+        def begun() -> bool:
+            lines = self.file.read_text(encoding="utf-8").splitlines()
+            return sum(line.split()[0::2] == ["begin", step] for line in lines) >= times
+
+        with self._changed:
+            assert self._changed.wait_for(begun, timeout=60), f"{step} has not begun {times} times"
 
     def running(self) -> list[str]:
         """Return the steps that have begun and not ended."""
-        with self._lock:
+        with self._changed:
             return list(+self._running)
 
     def told(self, execution: str) -> list[tuple[str, str, str]]:

@@ -112,13 +112,13 @@ def story(machine: Machine, tmp_path: Path) -> Iterator[Story]:
         yield story
 
 
-def deploy(story: Story) -> None:
-    """Put an endpoint into service that answers with its process id."""
+def deploy(story: Story, handler: str = HANDLER, *, wait: bool = True) -> None:
+    """Put an endpoint into service, by default one that answers with its process id."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w:gz") as tar:
         member = tarfile.TarInfo("code/inference.py")
-        member.size = len(HANDLER.encode())
-        tar.addfile(member, io.BytesIO(HANDLER.encode()))
+        member.size = len(handler.encode())
+        tar.addfile(member, io.BytesIO(handler.encode()))
     story.aws["s3"].put_object(Bucket=BUCKET, Key="served/model.tar.gz", Body=stream.getvalue())
     sagemaker = story.aws["sagemaker"]
     container = {"Image": "towpath", "ModelDataUrl": f"s3://{BUCKET}/served/model.tar.gz"}
@@ -133,10 +133,16 @@ def deploy(story: Story) -> None:
     }
     sagemaker.create_endpoint_config(EndpointConfigName=ENDPOINT, ProductionVariants=[variant])
     sagemaker.create_endpoint(EndpointName=ENDPOINT, EndpointConfigName=ENDPOINT)
-    sagemaker.get_waiter("endpoint_in_service").wait(
-        EndpointName=ENDPOINT, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    if wait:
+        until_in_service(story)
+        story.model_server = story.ask_endpoint()
+
+
+def until_in_service(story: Story, *, within_s: int = 60) -> None:
+    """Wait until the endpoint is in service."""
+    story.aws["sagemaker"].get_waiter("endpoint_in_service").wait(
+        EndpointName=ENDPOINT, WaiterConfig={"Delay": 1, "MaxAttempts": within_s}
     )
-    story.model_server = story.ask_endpoint()
 
 
 def kill_and_wait(pid: int) -> None:

@@ -42,6 +42,7 @@ class Watcher:
         self._ended: set[str] = set()  #: watched attempts whose end was told; their runner's own end is no news
         self._asked: deque[tuple[str, int | None]] = deque()
         self._closing = False
+        self._room = _room()  #: messages that the socket keeps while nobody reads them
         self._bell, self._rope = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._socket = _listen(folder)
         self._selector.register(self._socket, selectors.EVENT_READ)
@@ -96,9 +97,11 @@ class Watcher:
         return max(0.0, min(self._progress.values()) - time.monotonic()) if self._progress else None
 
     def _receive(self) -> None:
+        received = 0
         with contextlib.suppress(BlockingIOError):
             while True:
                 key = self._socket.recv(4096).decode("utf-8", "replace")
+                received += 1
                 self._hold(key, None)
                 if (self._jobs / key / MANIFEST).exists():
                     self._progress.pop(key, None)
@@ -107,6 +110,10 @@ class Watcher:
                     self._tell(key)
                 else:
                     self._progress.setdefault(key, time.monotonic() + PROGRESS_S)
+        if received >= self._room:
+            # This process slept, and runners that found no room have given up: any of them may have had news.
+            for key in self._runners:
+                self._progress.setdefault(key, time.monotonic() + PROGRESS_S)
 
     def _bury(self, key: str) -> None:
         """Note that a runner has ended; that is news unless it had told of the attempt's end before."""
@@ -151,6 +158,14 @@ class Watcher:
             self._notify(key)
         except Exception:  # noqa: BLE001 - the listener's fault must not leave all other attempts unwatched
             _log.exception("the listener for attempt %s failed", key)
+
+
+def _room() -> int:
+    """Return how many messages fit into the queue of a datagram socket that is made now.
+
+    Source: Linux kernel documentation, networking/ip-sysctl, "max_dgram_qlen".
+    """
+    return int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text())
 
 
 def _listen(folder: Path) -> socket.socket:
