@@ -1,0 +1,43 @@
+"""How the command begins."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+import towpath
+
+INTERRUPTED = """
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, *rest):
+        if name == "towpath.cli.main":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+sys.argv = ["towpath", "--version"]
+from towpath.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("set_before", "code", "printed"),
+    [
+        ("", -signal.SIGINT, ""),
+        ("import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)", 0, f"towpath {towpath.__version__}\n"),
+    ],
+)
+def test_ctrl_c_while_the_command_loads_ends_it_without_a_traceback(set_before: str, code: int, printed: str) -> None:
+    done = subprocess.run([sys.executable, "-c", f"{set_before}\n{INTERRUPTED}"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (code, printed, "")
+
+
+def test_a_command_that_has_begun_gets_ctrl_c_as_an_exception(monkeypatch: pytest.MonkeyPatch) -> None:
+    from towpath import __main__
+    from towpath.cli import main as cli
+
+    found = []
+    monkeypatch.setattr(cli, "main", lambda: found.append(signal.getsignal(signal.SIGINT)))
+    __main__.main()
+    assert found == [signal.default_int_handler]
