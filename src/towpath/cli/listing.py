@@ -55,11 +55,17 @@ def ps(
     if found["Jobs"]:
         say("")
         steps = steps_of_jobs(client, (each["PipelineExecutionArn"] for each in found["Executions"]))
-        rows = [
-            (steps.get(each["Arn"], each["Name"]), each["Status"], when(each.get("CreationTime")), _took(each))
+        lines = [
+            (
+                steps.get(each["Arn"], each["Name"]),
+                each["Status"],
+                when(each.get("CreationTime")),
+                _took(each),
+                each["WaitingFor"] or "",
+            )
             for each in found["Jobs"]
         ]
-        show_table(("job", "state", "started", "time"), rows)
+        show_table(("job", "state", "started", "time", ""), lines)
     if found["Endpoints"]:
         say("")
         rows = [
@@ -151,9 +157,24 @@ def jobs(client: Client) -> list[Document]:
                     "Status": shown[f"{kind}Status"],
                     "CreationTime": shown.get("CreationTime"),
                     "EndTime": shown.get(f"{kind.removesuffix('Job')}EndTime"),
+                    "WaitingFor": _waiting_for(client, kind, shown),
                 }
             )
     return sorted(found, key=lambda each: float(each.get("CreationTime") or 0), reverse=True)
+
+
+def _waiting_for(client: Client, kind: str, shown: Document) -> str | None:
+    """Return what of the host a job waits for, None where it does not."""
+    if shown[f"{kind}Status"] not in _RUNNING:
+        return None
+    if kind == "ProcessingJob":
+        said: str | None = shown.get("ExitMessage")
+        return said
+    if shown.get("SecondaryStatus") != "Pending":
+        return None
+    described = client.call("SageMaker.DescribeTrainingJob", {"TrainingJobName": shown["TrainingJobName"]})
+    last: Document = described["SecondaryStatusTransitions"][-1]
+    return str(last["StatusMessage"]) if last["Status"] == "Pending" else None
 
 
 def _chosen(found: list[Document], status: str, at: str, *, everything: bool) -> list[Document]:

@@ -82,6 +82,8 @@ def note_of(step: StepRun, metric: str) -> str:
     """Return the few words that say most about a step."""
     if step.failure_reason:
         return most_telling_line(step.failure_reason)
+    if step.waiting_for is not None:
+        return step.waiting_for
     if step.outcome is not None:
         return f"condition is {step.outcome.lower()}"
     if step.cached_from:

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
+from towpath.jobs.kinds import WAITING
 from towpath.kernel import generic
 from towpath.kernel.errors import Conflict, Invalid, Unsupported
 from towpath.kernel.operations import Operation, Request
@@ -292,11 +293,20 @@ def list_pipeline_execution_steps(transaction: Transaction, request: Request) ->
         rows.reverse()
     page, token = _page(rows, request.input)
     plan = plan_of(execution.spec["PipelineDefinition"])
-    answer: Document = {"PipelineExecutionSteps": [_step_document(row, plan.nodes[row.name].step) for row in page]}
+    shown = [_step_document(row, plan.nodes[row.name].step, _waiting_for(transaction, row)) for row in page]
+    answer: Document = {"PipelineExecutionSteps": shown}
     return answer if token is None else {**answer, "NextToken": token}
 
 
-def _step_document(row: StepRow, step: Step) -> Document:
+def _waiting_for(transaction: Transaction, row: StepRow) -> str | None:
+    """Return what the job of a step waits for before it may start, None where it does not wait."""
+    if row.status is not StepStatus.EXECUTING or row.resource is None:
+        return None
+    job = transaction.resources.get(row.resource)
+    return None if job is None else job.state.get(WAITING)
+
+
+def _step_document(row: StepRow, step: Step, waiting_for: str | None) -> Document:
     shown: Document = {
         "StepName": row.name,
         "StepStatus": row.status.value,
@@ -309,6 +319,10 @@ def _step_document(row: StepRow, step: Step) -> Document:
     for name, at in (("StartTime", row.started_at), ("EndTime", row.ended_at)):
         if at is not None:
             shown[name] = at.timestamp()
+    if waiting_for is not None:
+        shown["StepStatus"] = StepStatus.STARTING.value
+        # The only text of a step that has not failed; that of the definition comes back when the job starts.
+        shown["StepDescription"] = "\n".join(filter(None, [waiting_for, step.description]))
     if row.failure_reason is not None and row.status is not StepStatus.SUCCEEDED:
         shown["FailureReason"] = row.failure_reason[:_LONGEST_REASON]
     return shown

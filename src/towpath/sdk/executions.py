@@ -33,6 +33,7 @@ class StepRun:
     arn: str | None = None  #: of what the step started or made
     outcome: str | None = None  #: of a condition: "True" or "False"
     attempts: int = 0
+    waiting_for: str | None = None  #: what the host has too little of now for its job to start
     cached_from: str | None = None  #: ARN of the execution whose result was taken over
 
     @property
@@ -55,6 +56,8 @@ class StepRun:
 def step_run(shown: Document) -> StepRun:
     """Return a step from an entry of ListPipelineExecutionSteps."""
     metadata: Document = shown.get("Metadata") or {}
+    told = (shown.get("StepDescription") or "").partition("\n")[0]
+    waits = shown.get("StepStatus") == "Starting" and told.startswith("Waiting for ")
     nothing: tuple[str, Document] = ("", {})
     type_, facts = next(iter(metadata.items()), nothing)
     return StepRun(
@@ -67,6 +70,7 @@ def step_run(shown: Document) -> StepRun:
         arn=facts.get("Arn"),
         outcome=facts.get("Outcome"),
         attempts=int(shown.get("AttemptCount") or 0),
+        waiting_for=told if waits else None,
         cached_from=(shown.get("CacheHitResult") or {}).get("SourcePipelineExecutionArn"),
     )
 

@@ -55,6 +55,7 @@ def test_what_never_began_is_not_run_once_the_execution_has_ended() -> None:
         ),
         (step("A", "Succeeded", type="Condition", outcome="True"), "condition is true"),
         (step("A", "Succeeded", type="RegisterModel", arn=f"{ARN}:model-package/reviews/3"), "reviews/3"),
+        (step("A", "Starting", waiting_for="Waiting for 1 core"), "Waiting for 1 core"),
         (step("A", "Succeeded", cached_from=f"{ARN}:x"), "taken over from an earlier execution"),
         (step("A", "Executing", type="TrainingJob"), "the metric"),
     ],

@@ -1,0 +1,54 @@
+"""What the command line shows of a job that waits for room on the host."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.integration.cli.conftest import Shell
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+PIPELINE = """
+from towpath import Pipeline, Processing, Training
+
+pipeline = Pipeline("queue", steps=[
+    Processing("First", script="first.py"),
+    Training("Second", script="second.py", instance_type="ml.m5.xlarge", depends_on=[]),
+])
+"""
+
+
+def test_a_step_that_waits_says_for_what_and_runs_when_the_other_has_ended(shell: Shell) -> None:
+    (shell.home / "towpath.toml").write_text('sandbox = "paths"\ncores = 1\n')
+    gate = shell.folder / "gate"
+    os.mkfifo(gate)
+    (shell.folder / "pipeline.py").write_text(PIPELINE)
+    (shell.folder / "first.py").write_text(f"open({str(gate)!r}).readline()\n")
+    (shell.folder / "second.py").write_text("print('second')\n")
+    opened = os.open(gate, os.O_RDWR)
+    argv, folder, variables = shell.argv("run", "pipeline.py"), shell.folder, shell.environment
+    with subprocess.Popen(argv, cwd=folder, env=variables, stdout=subprocess.PIPE, text=True) as run:
+        try:
+            assert run.stdout is not None
+            said = next((line for line in run.stdout if "Waiting for" in line), "nothing of it")
+            assert "Waiting for 1 core" in said
+            assert "in use by pipelines-" in said
+            jobs = json.loads(shell("ps", "--json"))["Jobs"]
+            assert [bool(job["WaitingFor"]) for job in jobs].count(True) == 1
+            assert "Waiting for 1 core" in shell("ps")
+            execution = json.loads(shell("ps", "--json"))["Executions"][0]["PipelineExecutionArn"].rpartition("/")[2]
+            steps = json.loads(shell("describe", f"queue/{execution}", "--json"))["PipelineExecutionSteps"]
+            assert {step["StepStatus"] for step in steps} == {"Executing", "Starting"}
+        finally:
+            os.write(opened, b"go\n")
+            rest, _ = run.communicate(timeout=60)
+            os.close(opened)
+            shell("down", "--all")
+    assert run.returncode == 0, rest
+    assert "Second  Succeeded" in rest
