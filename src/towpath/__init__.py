@@ -4,12 +4,17 @@ What a pipeline's author needs is here: `from towpath import Pipeline, Processin
 `towpath.sdk` when they are first used, so that importing the package alone costs nothing.
 """
 
+from __future__ import annotations
+
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False  # as typing's, which takes a while to load
+
 if TYPE_CHECKING:
+    from typing import Any
+
     from towpath.sdk import (
         Client,
         ClientError,

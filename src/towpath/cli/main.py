@@ -26,6 +26,7 @@ from towpath.kernel.errors import Invalid, TowpathError
 from towpath.sdk.errors import ClientError, DefinitionError, NoServer
 
 DONE, FAILED, USAGE, NO_SERVER = 0, 1, 2, 3  #: the exit codes
+INTERRUPTED = 130  #: what shells expect after Ctrl-C
 
 app = typer.Typer(
     name="towpath",
@@ -89,6 +90,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         _fail(error, USAGE)
     except (ClientError, TowpathError) as error:
         _fail(error, FAILED)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # Whoever read our output has seen enough, as in `towpath ps | head`.
         sys.stderr.close()

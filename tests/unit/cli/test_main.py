@@ -171,3 +171,14 @@ def test_a_file_that_cannot_be_written_is_told_in_a_line(
     monkeypatch.setattr(cli, "app", refuse)
     assert ended("data", "get", "x") == 1
     assert capsys.readouterr().err == "Error: /elsewhere/file: Permission denied\n"
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "app", interrupted)
+    assert ended("ps") == 130
+    assert capsys.readouterr() == ("", "")
