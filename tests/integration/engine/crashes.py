@@ -39,6 +39,7 @@ from towpath.jobs.strategies import PROCESSING, TRAINING
 from towpath.kernel.arns import Home
 from towpath.kernel.clock import VirtualClock
 from towpath.kernel.decisions import Controller
+from towpath.kernel.errors import StaleRevision
 from towpath.kernel.objects import ObjectVersion
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Query
@@ -50,6 +51,7 @@ from towpath.pipelines.controller import ExecutionController
 from towpath.pipelines.service import operations as pipeline_operations
 from towpath.registry import operations as registry_operations
 from towpath.store import SqliteStore, SqlTransaction
+from towpath.testing.crashes import Crash
 
 R = TypeVar("R")
 ADA = Caller("ada", "request-1")
@@ -62,11 +64,8 @@ IS_LOST = "is lost"  #: its runner vanishes
 _COMPLETES = "completes"
 _IS_STOPPED = "is stopped"
 _LIVE = {Phase.STARTING, Phase.RUNNING}
-_TIMES = ("_at", "Time", "TimeInSeconds")
-
-
-class Crash(BaseException):
-    """The process dies here. Not an Exception: nothing in the platform may catch it."""
+#: Members that tell when something happened, or what was seen on the way.
+_TIMES = ("_at", "Time", "TimeInSeconds", "Timestamp", "SecondaryStatusTransitions")
 
 
 class _Undone(Exception):
@@ -106,6 +105,29 @@ class DyingStore:
         except _Undone:
             raise Crash from None
         raise AssertionError("the transaction was undone")
+
+
+class SleepingStore:
+    """A store whose process is stopped before one of its commits, and goes on with that very commit afterwards."""
+
+    def __init__(self, store: SqliteStore, *, at: int, meanwhile: Callable[[], None]) -> None:
+        self.refused = 0  #: commits that lost because somebody else had taken over
+        self._store = store
+        self._left = at
+        self._meanwhile = meanwhile
+        self.read = store.read
+        self.on_commit = store.on_commit
+
+    def write(self, work: Callable[[SqlTransaction], R]) -> R:
+        """Commit, after having slept if this is the moment."""
+        self._left -= 1
+        if self._left == 0:
+            self._meanwhile()
+        try:
+            return self._store.write(work)
+        except StaleRevision:
+            self.refused += 1
+            raise
 
 
 class Backend:
@@ -289,6 +311,14 @@ class World:
         """Start a platform as the server does: sweep, take over leases, look at every attempt on the back end."""
         objects = FolderObjects(self.folder / "objects")
         objects.sweep(lambda names: store.read(lambda transaction: transaction.objects.known_blobs(names)))
+        store.write(lambda transaction: transaction.work.release_all())
+        engine = self.engine(store, objects)
+        for key in self.backend.jobs:
+            engine.wake(Uid(key.partition("-")[0]))
+        return engine
+
+    def engine(self, store: Any, objects: FolderObjects) -> Engine:
+        """Return an engine that works on the home, beside others perhaps."""
         jobs: dict[str, Any] = {
             "store": store,
             "objects": objects,
@@ -307,13 +337,7 @@ class World:
                 shapes=SHAPES,
             ),
         ]
-        store.write(lambda transaction: transaction.work.release_all())
-        engine = Engine(
-            store, {controller.kind: controller for controller in controllers}, clock=self.clock, kinds=KINDS
-        )
-        for key in self.backend.jobs:
-            engine.wake(Uid(key.partition("-")[0]))
-        return engine
+        return Engine(store, {controller.kind: controller for controller in controllers}, clock=self.clock, kinds=KINDS)
 
     def live(self, engine: Engine, *, meddle: Callable[[], None] = lambda: None) -> None:
         """Let time pass until nothing happens any more.

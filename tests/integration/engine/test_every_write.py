@@ -2,13 +2,17 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.acceptance.crash_pipeline import definition
-from tests.integration.engine.crashes import IS_LOST, RUNS_ON, Crash, DyingStore, World, begin, read_home, ways
+from tests.integration.engine.crashes import IS_LOST, RUNS_ON, DyingStore, SleepingStore, World, begin, read_home, ways
+
+from towpath.engine.loop import LEASE_S
+from towpath.objects.folder import FolderObjects
+from towpath.testing.crashes import Crash
 
 pytestmark = pytest.mark.slow
 
@@ -140,3 +144,33 @@ def test_a_crash_at_any_commit_changes_nothing_about_the_end(tmp_path: Path, nam
             assert crashed.home[table] == rows, f"{table}, {where}"
         crashes += 1
     assert crashes > 10
+
+
+def test_an_engine_that_slept_longer_than_its_lease_loses_what_it_had_decided(tmp_path: Path) -> None:
+    """Stopped before any of its commits, while another engine on the same store takes everything to its end."""
+    case = CASES["the condition does not hold and the execution is failed"]
+    begin(tmp_path / "begun", definition(1, least=case.least))
+    shutil.copytree(tmp_path / "begun", tmp_path / "quiet")
+    quiet = end_of(tmp_path / "quiet", replace(case, is_stopped=True, departs_in_round=-1))
+    refused = 0
+    for at in range(1, quiet.commits):
+        shutil.copytree(tmp_path / "begun", tmp_path / "slept")
+        world = World(tmp_path / "slept", {})
+        objects = FolderObjects(tmp_path / "slept" / "objects")
+
+        def work_instead(world: World = world, objects: FolderObjects = objects) -> None:
+            world.clock.advance(LEASE_S + 1)
+            world.live(world.engine(world.store, objects))
+
+        sleeper = SleepingStore(world.store, at=at, meanwhile=work_instead)
+        world.live(world.engine(sleeper, objects))
+        assert world.completed() == case.completed, f"slept before commit {at}"
+        world.close()
+        slept = read_home(tmp_path / "slept", in_order=False)
+        for table, rows in quiet.home.items():
+            assert slept[table] == rows, f"{table}, slept before commit {at}"
+        assert sleeper.refused <= 1
+        refused += sleeper.refused
+        shutil.rmtree(tmp_path / "slept")
+    # Each turn has a commit that decides; the other commits take leases or give them back, which does no harm.
+    assert refused > 15
