@@ -69,6 +69,13 @@ def start(process: Process, job: dict[str, Any], command: Command, attempt: Path
     Raises:
         NotStarted: the sandbox or the program refused; nothing runs.
     """
+    network = job.get("limits", {}).get("network", True)
+    if not network and settings.sandbox == "paths":
+        _dismiss(process)
+        raise NotStarted(
+            "The job asked for network isolation (EnableNetworkIsolation), and without a sandbox its network cannot be "
+            "taken away: `towpath doctor` tells what keeps a sandbox from working here"
+        )
     if sandbox.is_below(command.cwd_on_host, str(attempt / ML)):
         Path(command.cwd_on_host).mkdir(parents=True, exist_ok=True)
     view = sandbox.View(
@@ -76,7 +83,7 @@ def start(process: Process, job: dict[str, Any], command: Command, attempt: Path
         tmp=str(attempt / TMP),
         masked=settings.home,
         needed=settings.needed,
-        network=job.get("limits", {}).get("network", True),
+        network=network,
         user_namespace=settings.user_namespace,
     )
     orders = {
@@ -100,6 +107,13 @@ def start(process: Process, job: dict[str, Any], command: Command, attempt: Path
     if message:
         os.waitpid(process.pid, 0)
         raise NotStarted(message.decode())
+
+
+def _dismiss(process: Process) -> None:
+    """End a process that waits for orders, by giving it none."""
+    os.close(process.orders)
+    os.close(process.trouble)
+    os.waitpid(process.pid, 0)
 
 
 def has_ended(process: Process) -> bool:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import stat
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from towpath.compute.process import ProcessBackend, SandboxMode, self_test
 from towpath.jobs.model import Limits, Phase
 from towpath.kernel.errors import Unavailable, Unsupported
+from towpath.runner import tree
 from towpath.testing.compute import STARTED, News, script
 
 pytestmark = pytest.mark.slow
@@ -42,6 +44,14 @@ attempt("sysctl", lambda: open("/proc/sys/kernel/core_pattern", "r+").close())
 attempt("home", lambda: sorted(os.listdir(os.environ["MASKED"])))
 attempt("tmp", lambda: sorted(name for name in os.listdir("/tmp") if not name.startswith("pytest-of")))
 attempt("other", lambda: os.listdir(f"/proc/{os.environ['OTHER']}/root/opt/ml"))
+attempt("neighbour's secrets", lambda: open(f"/proc/{os.environ['OTHER']}/environ").read())
+attempt("neighbour's memory", lambda: open(f"/proc/{os.environ['OTHER']}/mem", "rb").close())
+attempt("platform's secrets", lambda: open(f"/proc/{os.environ['PLATFORM']}/environ").read())
+attempt("job file", lambda: open(os.environ["MASKED"] + "/jobs/job-1/job.json").read())
+groups = [f"/sys/fs/cgroup/{name}cgroup.procs" for name in ("", "memory/")]
+attempt("limits", lambda: open(next(filter(os.path.exists, groups)), "r+").close())
+attempt("devices", lambda: os.mknod("/tmp/disk", 0o60600, os.makedev(8, 0)))
+attempt("host's server", lambda: __import__("socket").create_connection(("127.0.0.1", int(os.environ["PORT"])), 5))
 attempt("network", lambda: sorted(name for _, name in __import__("socket").if_nameindex()))
 attempt("loopback", lambda: __import__("socket").create_server(("127.0.0.1", 0)).getsockname()[0])
 attempt("capabilities", lambda: [l.split()[1] for l in open("/proc/self/status") if l.startswith(("CapEff", "CapBnd"))])
@@ -54,6 +64,14 @@ def modes() -> list[SandboxMode]:
     return ["namespace", "bwrap"]
 
 
+def _skip(mode: str, reason: str) -> None:
+    """Skip what this host cannot do; in CI only what CI says that it lacks."""
+    required = os.environ.get("TOWPATH_CI_SANDBOXES", "namespace").split() if os.environ.get("CI") == "true" else []
+    if mode in required:
+        pytest.fail(f"CI has to try the sandbox {mode}: {reason}")
+    pytest.skip(reason)
+
+
 @pytest.fixture(params=modes())
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ProcessBackend]:
     mode: SandboxMode = request.param
@@ -63,7 +81,7 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ProcessB
     try:
         self_test(home, mode)
     except Unavailable as reason:
-        pytest.skip(str(reason))
+        _skip(mode, str(reason))
     backend = ProcessBackend(home / "jobs", home=home, sandbox=mode)
     yield backend
     backend.close()
@@ -71,11 +89,15 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ProcessB
     backend.close()
 
 
-def test_a_job_changes_and_sees_nothing_but_its_own(backend: ProcessBackend, tmp_path: Path) -> None:
+def test_a_job_changes_and_sees_nothing_but_its_own(
+    request: pytest.FixtureRequest, backend: ProcessBackend, tmp_path: Path
+) -> None:
     news = News()
     backend.watch(news)
     neighbour = script(
-        "import os, signal; print(f'started={os.getpid()}', flush=True); signal.pause()", metrics=(STARTED,)
+        "import os, signal; print(f'started={os.getpid()}', flush=True); signal.pause()",
+        metrics=(STARTED,),
+        environment={"PASSWORD": "of the neighbour"},
     )
     backend.submit(neighbour)
     news.until(lambda: bool(backend.observe("job-1").metrics), "the neighbour runs")
@@ -92,11 +114,18 @@ def test_a_job_changes_and_sees_nothing_but_its_own(backend: ProcessBackend, tmp
         "/dev/shm",
         "/opt/ml",
     ]
+    listener = socket.create_server(("127.0.0.1", 0))
+    request.addfinalizer(listener.close)
     job = script(
         ATTEMPTS,
         key="job-2",
         arguments=tuple(places),
-        environment={"MASKED": str(home), "OTHER": str(other)},
+        environment={
+            "MASKED": str(home),
+            "OTHER": str(other),
+            "PLATFORM": str(os.getpid()),
+            "PORT": str(listener.getsockname()[1]),
+        },
         limits=Limits(network=False),
     )
     backend.submit(job)
@@ -109,7 +138,21 @@ def test_a_job_changes_and_sees_nothing_but_its_own(backend: ProcessBackend, tmp
     found = json.loads(backend.log("job-2").lines[-1].text)
     writable = {name for name, outcome in found.items() if name.startswith("write ") and outcome == "None"}
     assert writable == {"write /tmp", "write /dev/shm", "write /opt/ml"}
-    for act in ("remount", "bind", "unmount", "sysctl", "other"):
+    refused = (
+        "remount",
+        "bind",
+        "unmount",
+        "sysctl",
+        "other",
+        "neighbour's secrets",
+        "neighbour's memory",
+        "platform's secrets",
+        "job file",
+        "limits",
+        "devices",
+        "host's server",
+    )
+    for act in refused:
         assert found[act].endswith(("Error",)), f"{act}: {found[act]}"
     # A home below /tmp is not even there in the job's own /tmp; elsewhere it is there and empty.
     assert found["home"] in ("FileNotFoundError", "[]")
@@ -177,3 +220,80 @@ def test_the_sockets_of_the_platform_are_private(tmp_path: Path) -> None:
     backend.close()
     backend.stop_host()
     backend.close()
+
+
+def test_in_ci_jobs_get_the_best_sandbox_there_is(tmp_path: Path) -> None:
+    """So that a change of the machine does not quietly turn all other tests into ones without isolation."""
+    if os.environ.get("CI") != "true":
+        pytest.skip("asserted in CI alone: elsewhere the host decides")
+    home = tmp_path / "home"
+    backend, news = ProcessBackend(home / "jobs", home=home, sandbox="auto"), News()
+    backend.watch(news)
+    backend.submit(script("pass"))
+    news.until(lambda: backend.observe("job-1").phase is Phase.FINISHED, "it ends")
+    manifest = backend.observe("job-1").manifest
+    backend.close()
+    backend.stop_host()
+    backend.close()
+    assert backend.sandbox().user_namespace, backend.sandbox().trials
+    assert manifest is not None
+    assert manifest.sandbox == "namespace"
+
+
+def test_a_job_with_a_network_reaches_the_host(backend: ProcessBackend) -> None:
+    """The other side of the job without one, which is refused above: the attempt itself can succeed."""
+    news = News()
+    backend.watch(news)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        code = f"import socket; socket.create_connection(('127.0.0.1', {port}), 5).close()"
+        backend.submit(script(code))
+        news.until(lambda: backend.observe("job-1").phase is Phase.FINISHED, "it ends")
+    manifest = backend.observe("job-1").manifest
+    assert manifest is not None
+    assert manifest.reason is None
+
+
+def test_without_a_sandbox_a_job_that_must_have_no_network_is_refused(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    backend, news = ProcessBackend(home / "jobs", home=home, sandbox="paths"), News()
+    backend.watch(news)
+    backend.submit(script("print('ran')", limits=Limits(network=False)))
+    news.until(lambda: backend.observe("job-1").phase is Phase.FINISHED, "it ends")
+    manifest = backend.observe("job-1").manifest
+    assert manifest is not None
+    assert manifest.exit_code is None
+    assert manifest.reason is not None
+    assert "EnableNetworkIsolation" in manifest.reason
+    assert "ran" not in [line.text for line in backend.log("job-1").lines]
+    backend.close()
+    backend.stop_host()
+    backend.close()
+
+
+def test_a_killed_job_leaves_no_process_behind(backend: ProcessBackend, tmp_path: Path) -> None:
+    news = News()
+    backend.watch(news)
+    code = """
+import os, signal, time
+for depth in range(3):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            while True:
+                signal.pause()
+        os._exit(0)
+time.sleep(0.2)
+print(f"started={os.getpid()}", flush=True)
+signal.pause()
+"""
+    backend.submit(script(code, metrics=(STARTED,)))
+    news.until(lambda: bool(backend.observe("job-1").metrics), "it runs")
+    runner = backend.observe("job-1").pid
+    assert runner is not None
+    below = tree.descendants(runner)
+    assert len(below) >= 4
+    backend.stop("job-1", at_once=True)
+    news.until(lambda: backend.observe("job-1").phase is Phase.FINISHED, "it ends")
+    assert [pid for pid in below if Path(f"/proc/{pid}").exists()] == []
