@@ -63,7 +63,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime | None  #: when it was last written to; None while it may still run
     files_bytes: int = 0  #: of everything but the log, metrics and manifest; 0 when they are gone already
     log_bytes: int = 0
-    text: str = ""  #: the job document of an attempt that may still run, to see which layers it uses
+    layer: str = ""  #: digest of the environment layer that it uses; empty where it uses none
 
     @property
     def uid(self) -> Uid:

@@ -140,9 +140,9 @@ def _lineage(
 
 
 def _layers(facts: Facts, retention: Retention) -> Iterator[_Unneeded]:
-    running = [attempt.text for attempt in facts.attempts if attempt.ended_at is None or attempt.key in facts.needed]
+    used = {attempt.layer for attempt in facts.attempts if attempt.ended_at is None or attempt.key in facts.needed}
     for layer in facts.layers:
-        if any(layer.name in text for text in running):
+        if layer.name in used:
             continue
         item = Item(
             what=What.LAYER,

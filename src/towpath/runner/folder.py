@@ -15,6 +15,7 @@ STOP = "stop"  #: exists once somebody asked to stop; holds STOP_GRACEFULLY or S
 MANIFEST = "manifest.json"  #: how the attempt ended; written last
 ML = "ml"  #: what the job sees as /opt/ml
 TMP = "tmp"  #: what the job sees as /tmp
+LAYER = "layer"  #: digest of the environment layer that the attempt uses; absent where it uses none
 STAGING = "staging"  #: complete outputs that wait to be adopted
 
 STOP_GRACEFULLY = "gracefully"

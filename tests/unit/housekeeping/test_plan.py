@@ -129,7 +129,7 @@ def test_an_upload_that_was_never_completed_goes() -> None:
 def test_a_layer_goes_when_it_was_not_used_for_long_unless_something_that_runs_uses_it() -> None:
     layer = Layer(name="4be1", size=100, used_at=ago(31))
     assert going(Facts(layers=(layer,))) == [(What.LAYER, "4be1")]
-    running = Attempt(key="u-1", ended_at=None, text='{"environment": {"PYTHONPATH": "/home/layers/4be1"}}')
+    running = Attempt(key="u-1", ended_at=None, layer="4be1")
     assert going(Facts(layers=(layer,), attempts=(running,))) == []
 
 

@@ -10,10 +10,10 @@ from typing import Protocol
 
 from towpath.housekeeping.model import Attempt, Layer
 from towpath.jobs.model import JobObservation, Phase
-from towpath.runner.folder import CLAIM, JOB, LOG, MANIFEST, METRICS, ML, STAGING, STATUS, TMP
+from towpath.runner.folder import CLAIM, JOB, LAYER, LOG, MANIFEST, METRICS, ML, STAGING, STATUS, TMP
 
 _WORKED_ON = (STAGING, ML, TMP)
-_TOLD = (LOG, METRICS, MANIFEST, STATUS, JOB, CLAIM)
+_TOLD = (LOG, METRICS, MANIFEST, STATUS, JOB, CLAIM, LAYER)
 #: Layers that are being removed; the name is no digest.
 _GONE = ".gone-"
 _ENDED = frozenset({Phase.FINISHED, Phase.LOST})
@@ -59,7 +59,7 @@ class AttemptFolders:
         """Return what an attempt left, None when its controller removed it while we looked."""
         folder = self._jobs / key
         if self._backend.observe(key).phase not in {*_ENDED, Phase.ABSENT}:
-            return Attempt(key=key, ended_at=None, text=_text(folder / JOB))
+            return Attempt(key=key, ended_at=None, layer=_text(folder / LAYER))
         ended_at = _last_written(folder)
         if ended_at is None:
             return None
@@ -68,14 +68,14 @@ class AttemptFolders:
             ended_at=ended_at,
             files_bytes=sum(_bytes(folder / name) for name in _WORKED_ON),
             log_bytes=sum(_bytes(folder / name) for name in _TOLD),
-            text=_text(folder / JOB),
+            layer=_text(folder / LAYER),
         )
 
 
 class LayerFolders:
     """Implements `housekeeping.ports.Layers` on a folder of folders, each named by a digest.
 
-    A layer was last used when its folder was last changed: whoever uses one sets that time.
+    A layer was last used when its folder was last changed: the runner that uses one sets that time.
     """
 
     def __init__(self, folder: Path) -> None:
