@@ -16,6 +16,8 @@ pytestmark = pytest.mark.text
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a model folder and, beside it, the splits that it was trained on."""
+    for package in ("torch", "transformers"):
+        pytest.importorskip(package)
     folders = data.datasets("bert")
     folder = tmp_path_factory.mktemp("bert")
     sizes = ["--rows", "192", "--validation-rows", "48", "--test-rows", "48"]
@@ -54,6 +56,8 @@ def test_the_lowest_layers_keep_their_weights_and_the_others_learn(trained: Path
 
 
 def test_training_prints_what_the_pipeline_reads(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for package in ("torch", "transformers"):
+        pytest.importorskip(package)
     folders = data.datasets("bert")
     capsys.readouterr()
     train.main(arguments(trained, folders["starting-points"] / "bert", trained / "again"))
@@ -65,6 +69,8 @@ def test_training_prints_what_the_pipeline_reads(trained: Path, capsys: pytest.C
 def test_the_same_seed_gives_the_same_model(trained: Path) -> None:
     from safetensors.torch import load_file
 
+    for package in ("torch", "transformers"):
+        pytest.importorskip(package)
     folders = data.datasets("bert")
     train.main(arguments(trained, folders["starting-points"] / "bert", trained / "repeated"))
     first, second = (load_file(trained / name / "model.safetensors") for name in ("model", "repeated"))

@@ -11,7 +11,7 @@ import typer
 
 from towpath.cli.console import busy, is_terminal, say, say_as_it_is, show_json
 from towpath.cli.options import EXAMPLE_VERSION, HomeOption, JsonOption, connect
-from towpath.sdk.errors import DefinitionError, NotFound, RequestFailed
+from towpath.sdk.errors import ClientError, DefinitionError, ModelError, NotFound, RequestFailed
 
 
 def deploy(
@@ -64,11 +64,13 @@ def invoke(
     client = connect(home)
     try:
         answer = client.invoke(endpoint, body, content_type=content_type or kind, accept=accept)
+    except ModelError as fault:
+        raise ClientError(f"{fault.message}\nIts log: towpath logs {endpoint}") from fault
     except RequestFailed as refused:
         known = [str(each["EndpointName"]) for each in client.pages("SageMaker.ListEndpoints", "Endpoints")]
         if endpoint in known:
             raise
-        there = f"there are {', '.join(known)}" if known else "make one: towpath deploy GROUP/VERSION"
+        there = f"known: {', '.join(known)}" if known else "make one: towpath deploy GROUP/VERSION"
         raise NotFound(refused.code, f"there is no endpoint {endpoint!r}; {there}", status=refused.status) from refused
     if is_terminal() and answer.content_type.startswith("application/json"):
         show_json(answer.json())

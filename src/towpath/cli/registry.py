@@ -15,7 +15,7 @@ from towpath.cli.options import EXAMPLE_VERSION, HomeOption, JsonOption, connect
 from towpath.sdk.client import Client
 from towpath.sdk.errors import NotFound
 from towpath.sdk.expressions import Document
-from towpath.sdk.registry import ModelVersion
+from towpath.sdk.registry import ModelVersion, no_group
 from towpath.sdk.registry import lineage as lineage_of
 
 RECENT = 10  #: versions of each group shown without --all
@@ -76,7 +76,10 @@ def models(
     for name in names:
         request = {"ModelPackageGroupName": name, "SortBy": "CreationTime", "SortOrder": "Descending"}
         versions = client.pages("SageMaker.ListModelPackages", "ModelPackageSummaryList", request)
-        found += versions if everything else islice(versions, RECENT)
+        try:
+            found += versions if everything else islice(versions, RECENT)
+        except NotFound as missing:
+            raise no_group(client, name, missing) from missing
     if as_json:
         show_json(found)
         return

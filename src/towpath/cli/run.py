@@ -108,7 +108,8 @@ def report(look: Look, execution: Execution, client: Client, home: HomeFolder) -
         say(f"{name} Succeeded{_took(look)}")
         for step in look.steps:
             if step.type == "RegisterModel" and step.arn:
-                say(registered(client, step.arn, home))
+                for line in registered(client, step.arn, home):
+                    say_as_it_is(line)
     else:
         say(f"{name} {look.status}: {why_failed(look)}")
         for step in look.steps:
@@ -119,14 +120,14 @@ def report(look: Look, execution: Execution, client: Client, home: HomeFolder) -
             note(line)
 
 
-def registered(client: Client, arn: str, home: HomeFolder) -> str:
-    """Return what became of a model version, and what to do with it next."""
+def registered(client: Client, arn: str, home: HomeFolder) -> list[str]:
+    """Return in lines what became of a model version, and what to do with it next."""
     version = client.model_version(arn)
-    told = f"Registered {version.name}, {version.approval}."
+    told = [f"Registered {version.name}, {version.approval}"]
     if version.approval == "PendingManualApproval":
-        told += f" Decide on it: towpath approve {version.name} --note WHY{home.option}"
+        told.append(f"Decide on it: towpath approve {version.name} --note WHY{home.option}")
     if version.approval == "Approved":
-        told += f" Put it to work: towpath deploy {version.name}{home.option}"
+        told.append(f"Put it to work: towpath deploy {version.name}{home.option}")
     return told
 
 

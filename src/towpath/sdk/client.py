@@ -320,6 +320,8 @@ def _values(declared: tuple[Parameter, ...], given: Mapping[str, Any], pipeline:
         enum = known[name].enum
         if enum and str(value) not in enum:
             raise DefinitionError(f"parameter {name}: {value!r} is not one of {', '.join(enum)}")
+        if not known[name].takes(value):
+            raise DefinitionError(f"parameter {name}: {value!r} is not of its type, {known[name].type}")
     for name, parameter in known.items():
         if parameter.default is None and name not in given:
             raise DefinitionError(f"parameter {name} has no default; set it: {name}=VALUE")

@@ -42,6 +42,20 @@ class Parameter(Expression):
                 f"parameter {self.name}: its default {self.default!r} is not one of {', '.join(self.enum)}"
             )
 
+    def takes(self, value: Any) -> bool:
+        """Return whether a start may give this value, itself or written as text."""
+        text = str(value).strip()
+        if self.type == "Boolean":
+            return text.lower() in {"true", "false"}
+        try:
+            if self.type == "Integer":
+                int(text)
+            elif self.type == "Float":
+                float(text)
+        except ValueError:
+            return False
+        return True
+
     def to_wire(self) -> Document:
         return {"Get": f"Parameters.{self.name}"}
 

@@ -69,7 +69,7 @@ def find_version(client: Client, name: str, *, approved: bool = False) -> ModelV
         try:
             shown = client.call("SageMaker.ListModelPackages", request)["ModelPackageSummaryList"]
         except NotFound as missing:
-            raise _no_group(client, group, missing) from missing
+            raise no_group(client, group, missing) from missing
         if not shown:
             raise NotFound(
                 "ValidationException",
@@ -81,7 +81,7 @@ def find_version(client: Client, name: str, *, approved: bool = False) -> ModelV
         try:
             owner = client.call("SageMaker.DescribeModelPackageGroup", {"ModelPackageGroupName": group})
         except NotFound as missing:
-            raise _no_group(client, group, missing) from missing
+            raise no_group(client, group, missing) from missing
         arn = f"{str(owner['ModelPackageGroupArn']).replace(':model-package-group/', ':model-package/', 1)}/{version}"
     try:
         return _version(client.call("SageMaker.DescribeModelPackage", {"ModelPackageName": arn}))
@@ -93,11 +93,11 @@ def find_version(client: Client, name: str, *, approved: bool = False) -> ModelV
         ) from missing
 
 
-def _no_group(client: Client, group: str, missing: NotFound) -> NotFound:
+def no_group(client: Client, group: str, missing: NotFound) -> NotFound:
     """Return the error that tells which groups there are."""
     listed = client.pages("SageMaker.ListModelPackageGroups", "ModelPackageGroupSummaryList")
     names = [str(each["ModelPackageGroupName"]) for each in islice(listed, _GROUPS_TOLD)]
-    there = f"there are {', '.join(names)}" if names else "a pipeline's Register step makes one"
+    there = f"known: {', '.join(names)}" if names else "a pipeline's Register step makes one"
     return NotFound(missing.code, f"there is no model group {group!r}; {there}", status=missing.status)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from towpath.cli import registry
 from towpath.cli.registry import decided_by, facts, files, show_lineage
+from towpath.sdk import NotFound
 
 DIGEST = "ab12cd34ef56" + "0" * 52
 
@@ -130,6 +131,9 @@ def test_versions_are_listed_by_group_newest_first(
     assert listed == [f"{group}/{number}" for group in "ab" for number in range(12, 2, -1)]
     registry.models(group="b", everything=True)
     assert len(capsys.readouterr().out.splitlines()) == 13
+    del client.answers["ListModelPackages"]
+    with pytest.raises(NotFound, match="there is no model group 'c'; known: a, b"):
+        registry.models(group="c")
 
 
 def test_a_decision_is_told_with_who_and_why_as_far_as_they_are_known() -> None:

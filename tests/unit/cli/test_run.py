@@ -37,7 +37,7 @@ def step(name: str, status: str, **members: Any) -> StepRun:
     [
         ("PendingManualApproval", "towpath approve reviews/3 --note WHY"),
         ("Approved", "towpath deploy reviews/3"),
-        ("Rejected", "Registered reviews/3, Rejected."),
+        ("Rejected", "Registered reviews/3, Rejected"),
     ],
 )
 def test_a_success_names_what_was_registered_and_what_to_do_with_it(
@@ -61,9 +61,9 @@ def test_a_success_names_what_was_registered_and_what_to_do_with_it(
         described={"PipelineExecutionStatus": "Succeeded", "CreationTime": 10.0, "LastModifiedTime": 13.5},
     )
     report(look, Execution(client, f"{ARN}:pipeline/reviews/execution/abc"), client, home)
-    first, second = capsys.readouterr().out.splitlines()
-    assert first == "reviews/abc Succeeded in 3.5 s"
-    assert second.endswith(next_command)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["reviews/abc Succeeded in 3.5 s", f"Registered reviews/3, {approval}"]
+    assert lines[-1].endswith(next_command)
 
 
 def test_of_a_failed_job_the_cause_is_told_once_and_its_log_beside_it(

@@ -186,6 +186,7 @@ def test_a_pipeline_that_exists_is_updated(serve: Serve, told: Any, pipeline: Pi
     [
         ({"MinAcuracy": 1}, "no parameter 'MinAcuracy'; it has Model, MinAccuracy"),
         ({"Model": "gpt"}, "'gpt' is not one"),
+        ({"MinAccuracy": "high"}, "parameter MinAccuracy: 'high' is not of its type, Float"),
     ],
 )
 def test_a_wrong_parameter_is_refused_before_anything_is_sent(
@@ -293,7 +294,7 @@ def test_a_group_or_version_that_is_not_there_is_told_with_what_is(serve: Serve,
         )
     )
     for name in ("nix", "nix/3"):
-        with pytest.raises(NotFound, match="there is no model group 'nix'; there are reviews, wine"):
+        with pytest.raises(NotFound, match="there is no model group 'nix'; known: reviews, wine"):
             client_of(server).model_version(name)
     with pytest.raises(NotFound, match="a pipeline's Register step makes one"):
         client_of(server).model_version("nix")

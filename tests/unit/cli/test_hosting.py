@@ -1,0 +1,50 @@
+"""What `towpath invoke` says where it gets no answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from towpath.cli import hosting
+from towpath.sdk import ClientError, ModelError, NotFound
+from towpath.sdk.errors import RequestFailed
+
+
+@pytest.fixture
+def invoked(answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return a function that asks an endpoint `nix` whose request fails in some way."""
+
+    def invoke(fault: Exception, *there: str) -> None:
+        client = answers(ListEndpoints={"Endpoints": [{"EndpointName": name} for name in there]})
+
+        def refuse(*_: object, **__: object) -> None:
+            raise fault
+
+        monkeypatch.setattr(client, "invoke", refuse)
+        monkeypatch.setattr(hosting, "connect", lambda home: client)
+        hosting.invoke("nix", text="x")
+
+    return invoke
+
+
+REFUSED = RequestFailed("ValidationError", "Endpoint nix of account 0 not found.", status=400)
+
+
+def test_an_endpoint_that_is_not_there_is_told_with_those_that_are(invoked: Callable[..., None]) -> None:
+    with pytest.raises(NotFound, match="there is no endpoint 'nix'; known: shop, wine"):
+        invoked(REFUSED, "shop", "wine")
+    with pytest.raises(NotFound, match="make one: towpath deploy GROUP/VERSION"):
+        invoked(REFUSED)
+
+
+def test_what_an_endpoint_that_is_there_refuses_is_told_as_it_is(invoked: Callable[..., None]) -> None:
+    with pytest.raises(RequestFailed) as raised:
+        invoked(REFUSED, "nix")
+    assert raised.value is REFUSED
+
+
+def test_an_error_of_the_model_names_its_log(invoked: Callable[..., None]) -> None:
+    with pytest.raises(ClientError, match="ValueError: no text\nIts log: towpath logs nix"):
+        invoked(ModelError("ModelError", "ValueError: no text", status=424), "nix")
