@@ -15,8 +15,9 @@ from towpath.runner import claim, failure, groups, layers, layout, outputs, proc
 from towpath.runner.command import Command, command_of
 from towpath.runner.folder import (
     JOB,
-    LAYER,
+    LOG,
     MANIFEST,
+    METRICS,
     ML,
     OPT_ML,
     STAGING,
@@ -32,6 +33,7 @@ from towpath.runner.folder import (
     write_whole,
 )
 from towpath.runner.job_log import JobLog
+from towpath.runner.removal import remove_tree
 from towpath.runner.requirements import Refused
 
 _ACTIVITIES = {"training": "Training", "processing": "Processing", "serving": "Loading"}
@@ -97,8 +99,9 @@ class _Attempt:
 
     def run(self) -> None:
         """Run the job and write the manifest, whatever happens."""
-        (self.folder / TMP).mkdir(exist_ok=True)
-        self.ml.mkdir(exist_ok=True)
+        self._clear()
+        (self.folder / TMP).mkdir()
+        self.ml.mkdir()
         ml = str(self.ml)
         self.log = JobLog(self.folder, lambda line: line.replace(ml, OPT_ML))
         staged: list[StagedDocument] = []
@@ -117,6 +120,13 @@ class _Attempt:
         if self.group is not None:
             self.group.remove()
         self._finish(reason, staged)
+
+    def _clear(self) -> None:
+        """Remove what an earlier runner of this attempt left: a power cut can take its claim, which is not synced."""
+        for name in (ML, TMP, STAGING):
+            remove_tree(self.folder / name)
+        for name in (LOG, METRICS, STATUS):
+            (self.folder / name).unlink(missing_ok=True)
 
     def _work(self) -> str | None:
         """Run the user's process to its end; return why the job failed, or None."""
@@ -186,9 +196,6 @@ class _Attempt:
             checkpoint=self._check_stop,
             say=self.log.say,
         )
-        if self.layer is not None:
-            # For house-keeping, which keeps the layers of what runs.
-            write_whole(self.folder / LAYER, self.layer.hash.encode(), durable=False)
         self.settings = layers.shown_with(self.settings, self.layer)
         return layers.added_to(command, self.layer)
 

@@ -23,10 +23,9 @@ class ClaimState(NamedTuple):
 
     claimed: bool  #: a runner has taken the attempt at some time
     holder: int | None  #: its process id while it lives
-    boot_id: str  #: of the machine's life in which it was claimed; empty when unclaimed
 
 
-UNCLAIMED = ClaimState(claimed=False, holder=None, boot_id="")
+UNCLAIMED = ClaimState(claimed=False, holder=None)
 
 
 def boot_id() -> str:
@@ -72,5 +71,7 @@ def look(attempt: Path) -> ClaimState:
     kind, _, _, _, holder = struct.unpack(_FLOCK, answer)
     if not content:  # opened but not written yet, or its runner died in between: nothing has been done
         return UNCLAIMED
+    # The lock alone tells who lives: after a restart of the machine nobody holds it, whatever the file says, and a
+    # power cut may have torn what it says.
     alive = int(holder) if kind != fcntl.F_UNLCK else None
-    return ClaimState(claimed=True, holder=alive, boot_id=str(json.loads(content)["boot_id"]))
+    return ClaimState(claimed=True, holder=alive)

@@ -1,6 +1,7 @@
 """Runners, hosts and platforms that die at bad moments."""
 
 import contextlib
+import hashlib
 import json
 import os
 import select
@@ -14,7 +15,7 @@ import msgspec
 import pytest
 
 from towpath.compute.process import ProcessBackend
-from towpath.jobs.model import JobObservation, JobSpec, Limits, Output, Phase
+from towpath.jobs.model import InputFile, JobObservation, JobSpec, Limits, Output, Phase
 from towpath.kernel.errors import InUse, Invalid
 from towpath.runner import tree
 from towpath.testing.compute import PATIENCE_S, STARTED, News, script
@@ -172,6 +173,56 @@ def test_a_claim_from_before_the_machine_was_restarted_is_lost(backend: ProcessB
     (folder / "job.json").write_bytes(msgspec.json.encode(script("pass")))
     (folder / "claim").write_text(json.dumps({"pid": os.getpid(), "start": 1, "boot_id": "of another life"}))
     assert backend.observe("job-1").phase is Phase.LOST
+
+
+@pytest.mark.parametrize("torn", [b'{"pid": 12, "sta', b"\0" * 60, b"7"])
+def test_files_torn_by_a_power_cut_leave_an_attempt_lost_and_readable(
+    backend: ProcessBackend, tmp_path: Path, torn: bytes
+) -> None:
+    folder = tmp_path / "home/jobs/job-1"
+    folder.mkdir()
+    (folder / "job.json").write_bytes(msgspec.json.encode(script("pass")))
+    point = b'{"name":"started","value":1.0,"at":"2026-01-01T00:00:00Z"}\n'
+    (folder / "metrics.jsonl").write_bytes(point + torn + b"\n" + point)
+    for name in ("claim", "status.json", "log"):
+        (folder / name).write_bytes(torn)
+    assert backend.observe("job-1").phase is Phase.LOST
+    assert len(backend.metrics("job-1")) == 2
+    assert backend.log("job-1").lines == []
+    assert backend.live() == []
+    backend.submit(script("pass"))
+    assert backend.observe("job-1").phase is Phase.LOST, "an attempt is never run twice"
+
+
+def test_an_attempt_whose_claim_a_power_cut_took_begins_with_nothing_of_what_it_had_done(
+    backend: ProcessBackend, news: News, tmp_path: Path
+) -> None:
+    """A claim is not synced, so that jobs start quickly; what its runner wrote after it may be there without it."""
+    source = tmp_path / "blob"
+    source.write_bytes(b"rows")
+    row = InputFile(
+        path="input/rows", source=str(source), size=4, sha256=hashlib.sha256(b"rows").hexdigest(), uri="s3://b/rows",
+        version_id="1",
+    )  # fmt: skip
+    job = script(
+        "import os; print(sorted(os.listdir('/opt/ml/out'))); open('/opt/ml/out/new', 'w').close()",
+        inputs=(row,),
+        folders=("out",),
+        outputs=(Output(name="o", path="out", bucket="b", key="k"),),
+    )
+    folder = tmp_path / "home/jobs/job-1"
+    for place, text in (("ml/input/rows", "rows"), ("ml/out/old", "old"), ("staging/0", "old"), ("tmp/old", "old")):
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        (folder / place).write_text(text)
+    (folder / "log").write_text("1767225600000\tof the life before\n")
+    (folder / "job.json").write_bytes(msgspec.json.encode(job))
+    backend.submit(job)
+    news.until(ended(backend, "job-1"), "it ends")
+    manifest = backend.observe("job-1").manifest
+    assert manifest is not None
+    assert manifest.reason is None
+    assert [file.key for file in manifest.outputs] == ["k/new"]
+    assert [line.text for line in backend.log("job-1").lines] == ["[]"]
 
 
 def test_a_request_to_stop_before_the_runner_claims_is_kept(

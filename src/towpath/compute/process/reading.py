@@ -1,5 +1,6 @@
 """Reads what a runner writes: lines of the log by byte offset, metric values, its own account of what it does."""
 
+import contextlib
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,10 +27,10 @@ _status = msgspec.json.Decoder(Status)
 
 
 def read_status(attempt: Path) -> Status | None:
-    """Return the runner's last word on what it does, or None if it said none yet."""
+    """Return the runner's last word on what it does, or None if it said none yet or a power cut tore it."""
     try:
         return _status.decode((attempt / STATUS).read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, msgspec.DecodeError):
         return None
 
 
@@ -95,7 +96,9 @@ class MetricsReader:
             os.close(descriptor)
         complete = data[: data.rfind(b"\n") + 1]
         self._offset += len(complete)
-        self.points.extend(_points.decode(line) for line in complete.splitlines())
+        for line in complete.splitlines():
+            with contextlib.suppress(msgspec.DecodeError):  # torn by a power cut
+                self.points.append(_points.decode(line))
         return self.points
 
     def latest(self) -> tuple[MetricPoint, ...]:
