@@ -15,6 +15,7 @@ from towpath.runner import claim, failure, groups, layers, layout, outputs, proc
 from towpath.runner.command import Command, command_of
 from towpath.runner.folder import (
     JOB,
+    LAYER,
     LOG,
     MANIFEST,
     METRICS,
@@ -196,6 +197,9 @@ class _Attempt:
             checkpoint=self._check_stop,
             say=self.log.say,
         )
+        if self.layer is not None:
+            # For house-keeping, which keeps the layers of what runs.
+            write_whole(self.folder / LAYER, self.layer.hash.encode(), durable=False)
         self.settings = layers.shown_with(self.settings, self.layer)
         return layers.added_to(command, self.layer)
 
