@@ -10,8 +10,10 @@ import pytest
 from towpath import hosting, registry
 from towpath.engine import Engine
 from towpath.hosting import EndpointController, Routes
+from towpath.jobs.admission import Ledger
 from towpath.jobs.contract import Surroundings
 from towpath.jobs.images import ImageMap, Interpreter
+from towpath.jobs.instances import GIB, Capacity
 from towpath.jobs.model import Capabilities, JobObservation, JobSpec, LogPage, Manifest, MetricPoint, Phase
 from towpath.kernel.arns import Home
 from towpath.kernel.clock import VirtualClock
@@ -98,6 +100,7 @@ class World:
     """A store, an engine and a back end, and the calls of a test."""
 
     def __init__(self, folder: Path) -> None:
+        self.surroundings = Surroundings(home=Home(), host_cores=2, host_memory_bytes=8 * GIB, toolkit_source="")
         self.clock = VirtualClock()
         self.store = SqliteStore(folder / "store.db", clock=self.clock)
         self.backend = MemoryBackend(self.clock)
@@ -111,6 +114,7 @@ class World:
     def start(self) -> None:
         """Begin with empty routes, as a server that has just started."""
         self.routes = Routes(drained=lambda uid: self.engine.wake(uid))
+        self.queue = Ledger(Capacity(cores=2.0, memory_bytes=8 * GIB), wake=lambda uid: self.engine.wake(uid))
         self.controller = EndpointController(
             store=self.store,
             path_of=lambda version: f"/blobs/{version.blob}",
@@ -118,7 +122,8 @@ class World:
             routes=self.routes,
             resolve=IMAGES.resolve,
             ping=lambda address: address not in self.dead,
-            surroundings=Surroundings(home=Home(), host_cores=2, toolkit_source=""),
+            surroundings=self.surroundings,
+            admission=self.queue,
         )
         kinds = {kind.noun: kind for kind in (*hosting.KINDS, *registry.KINDS)}
         self.engine = Engine(self.store, {"Endpoint": self.controller}, clock=self.clock, kinds=kinds)
