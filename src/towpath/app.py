@@ -274,7 +274,13 @@ def _collector(
 def process_backend(home: HomeFolder, settings: Settings) -> ProcessBackend:
     """Return the back end of this host; jobs can read this environment wherever it lies."""
     needed = (sys.prefix, sys.base_prefix, str(Path(__file__).resolve().parent))
-    return ProcessBackend(home.jobs, home=home.path, sandbox=settings.sandbox, needed=needed)
+    return ProcessBackend(
+        home.jobs,
+        home=home.path,
+        sandbox=settings.sandbox,
+        needed=needed,
+        log_bytes=int(settings.log_limit_mb * 2**20),
+    )
 
 
 def _stop_all(backend: ProcessBackend) -> list[str]:

@@ -35,6 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     engine_threads: int = 4  #: resources that are looked at side by side
     lost_runner_restarts: int = 1  #: new attempts after a runner vanished
     log_level: str = "INFO"  #: of the server's own log
+    log_limit_mb: float = 256.0  #: of the log of one job; of a larger one the middle is dropped
     keep_attempts_days: float = 7.0  #: what an ended attempt worked on, where that is still there
     keep_logs_days: float = 90.0  #: the folder of an ended attempt, with its log
     keep_versions_days: float = 30.0  #: replaced object versions that nothing refers to
@@ -77,6 +78,8 @@ def _check(settings: Settings, file: Path) -> None:
         raise Invalid(f"{file}: account is {settings.account!r}; expected 12 digits")
     if settings.cores < 0 or settings.memory_gb < 0:
         raise Invalid(f"{file}: cores and memory_gb are what jobs may use of this host; expected 0 (all of it) or more")
+    if not settings.log_limit_mb >= 1:
+        raise Invalid(f"{file}: log_limit_mb is {settings.log_limit_mb:g}; expected 1 or more")
     if not 0 <= settings.port <= 65535:
         raise Invalid(f"{file}: port is {settings.port}; expected 0 to 65535 (0 takes any free one)")
     for name in Settings.__struct_fields__:

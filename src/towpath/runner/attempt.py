@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import signal
 import time
 import traceback
@@ -15,6 +14,7 @@ from towpath.runner import claim, failure, groups, layers, layout, outputs, proc
 from towpath.runner.command import Command, command_of
 from towpath.runner.folder import (
     JOB,
+    LATER,
     LAYER,
     LOG,
     MANIFEST,
@@ -29,6 +29,7 @@ from towpath.runner.folder import (
     ManifestDocument,
     Settings,
     StagedDocument,
+    is_full,
     moment,
     read_json,
     write_whole,
@@ -41,6 +42,8 @@ _ACTIVITIES = {"training": "Training", "processing": "Processing", "serving": "L
 _MEMORY_EVERY_S = 2.0
 _WATCH_EVERY_S = 0.1  #: where nobody but us keeps the job to its memory
 _METRICS_EVERY_S = 0.25
+_FULL_DISK_RETRY_S = 0.2
+_FULL_DISK_PATIENCE_S = 60.0  #: then the attempt ends without a manifest, as one that was lost
 
 
 class _Stopped(Exception):
@@ -97,25 +100,25 @@ class _Attempt:
         self.over_memory = False  #: it went over its limit and was killed for it
         self.layer: layers.Layer | None = None  #: packages that were added to the environment
         self.phase = "running"
+        self._clear()
+        ml = str(self.ml)
+        self.log = JobLog(folder, lambda line: line.replace(ml, OPT_ML), limit_bytes=settings.log_bytes)
 
     def run(self) -> None:
         """Run the job and write the manifest, whatever happens."""
-        self._clear()
-        (self.folder / TMP).mkdir()
-        self.ml.mkdir()
-        ml = str(self.ml)
-        self.log = JobLog(self.folder, lambda line: line.replace(ml, OPT_ML))
         staged: list[StagedDocument] = []
         try:
+            (self.folder / TMP).mkdir()
+            self.ml.mkdir()
             self.log.look_for(self.job.get("metrics", []))
             for note in self.job.get("notes", ()):
                 self.log.say(note)
             reason = self._work()
             staged = self._stage(reason)
         except Exception as error:  # noqa: BLE001 - an attempt always ends with a manifest that says why
-            reason = failure.shortened(f"{type(error).__name__} in the platform's runner: {error}")
+            reason = failure.of_platform(error)
             traceback.print_exc()  # to the log of the runner host
-            with contextlib.suppress(OSError):  # a full disk may be the very reason, and the manifest still fits
+            with contextlib.suppress(OSError):  # a broken disk may be the very reason
                 self.log.say(reason)
         tree.end_all()  # nothing may write to the outputs any more, and nothing outlives the job
         if self.group is not None:
@@ -124,7 +127,7 @@ class _Attempt:
 
     def _clear(self) -> None:
         """Remove what an earlier runner of this attempt left: a power cut can take its claim, which is not synced."""
-        for name in (ML, TMP, STAGING):
+        for name in (ML, TMP, STAGING, LATER):
             remove_tree(self.folder / name)
         for name in (LOG, METRICS, STATUS):
             (self.folder / name).unlink(missing_ok=True)
@@ -279,8 +282,8 @@ class _Attempt:
     def _on_signal(self, started: process.Process) -> None:
         """Look why a signal came, or whether a request to stop lies there."""
         with contextlib.suppress(BlockingIOError):
-            while os.read(self.signals, 64):
-                self.stopped = True  # SIGTERM is the only signal that is handled
+            while numbers := os.read(self.signals, 64):
+                self.stopped = self.stopped or signal.SIGTERM in numbers
         try:
             how = (self.folder / STOP).read_text()
         except FileNotFoundError:
@@ -366,7 +369,11 @@ class _Attempt:
         wanted = [item for item in self.job.get("outputs", []) if reason is None or saved or item.get("on_failure")]
         if wanted:
             self._tell_status("Uploading")
-        return outputs.stage(wanted, self.ml, self.folder / STAGING, self.log.say)
+        try:
+            return outputs.stage(wanted, self.ml, self.folder / STAGING, self.log.say)
+        except BaseException:
+            remove_tree(self.folder / STAGING)  # all outputs are published or none
+            raise
 
     def _finish(self, reason: str | None, staged: list[StagedDocument]) -> None:
         manifest: ManifestDocument = {
@@ -384,9 +391,24 @@ class _Attempt:
             "memory_limit": self._memory_limit(),
             "layer": None if self.layer is None else self.layer._asdict(),
         }
-        write_whole(self.folder / MANIFEST, json.dumps(manifest).encode(), durable=True)
+        self._write_manifest(json.dumps(manifest).encode())
         wake.tell(self.settings.wake, self.job["key"])
-        shutil.rmtree(self.folder / TMP, ignore_errors=True)  # a leftover goes with the folder when it is forgotten
+        with contextlib.suppress(OSError):  # a leftover goes with the folder when it is forgotten
+            remove_tree(self.folder / TMP)
+
+    def _write_manifest(self, data: bytes) -> None:
+        """Write how the attempt ended; on a full disk, make room by what nobody needs any more, and wait for more."""
+        give_up_at = time.monotonic() + _FULL_DISK_PATIENCE_S
+        while True:
+            try:
+                write_whole(self.folder / MANIFEST, data, durable=True)
+                return
+            except OSError as error:
+                if not is_full(error) or time.monotonic() >= give_up_at:
+                    raise
+            for name in (TMP, ML):  # the outputs are staged by now, or lost
+                remove_tree(self.folder / name)
+            time.sleep(_FULL_DISK_RETRY_S)
 
     def _memory_limit(self) -> str | None:
         if self.group is not None and "memory" in self.group.folders:
@@ -395,5 +417,9 @@ class _Attempt:
 
     def _tell_status(self, activity: str) -> None:
         status = {"phase": self.phase, "activity": activity, "started_at": self.started_at}
-        write_whole(self.folder / STATUS, json.dumps(status).encode(), durable=False)
+        try:
+            write_whole(self.folder / STATUS, json.dumps(status).encode(), durable=False)
+        except OSError as error:
+            if not is_full(error):
+                raise  # what is told here is for people to read; a job that needs no room goes on without
         wake.tell(self.settings.wake, self.job["key"])

@@ -5,6 +5,8 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+from towpath.runner.folder import StagingFailed, is_full
+
 #: The API's limit for a FailureReason.
 LONGEST_REASON = 1024
 _SHOWN_LINES = 6
@@ -24,6 +26,18 @@ def shortened(text: str) -> str:
     mark = "\n[…]\n"
     head = LONGEST_REASON // 3
     return text[:head] + mark + text[-(LONGEST_REASON - head - len(mark)) :]
+
+
+def of_platform(error: Exception) -> str:
+    """Return why an attempt failed in which not the job but what runs it met an error."""
+    if isinstance(error, OSError) and is_full(error):
+        return (
+            "The disk of the platform's home is full: what the job produced could not be kept. Free some space "
+            "(`towpath gc --dry-run` says what could go), then run it again"
+        )
+    if isinstance(error, StagingFailed):
+        return shortened(str(error))
+    return shortened(f"{type(error).__name__} in the platform's runner: {error}")
 
 
 def cut(text: str, longest: int) -> str:

@@ -1,5 +1,6 @@
 """Names in an attempt's folder, the documents that lie there, and how they are written so that a crash tears none."""
 
+import errno
 import json
 import os
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple, TypedDict
 JOB = "job.json"  #: the JobSpec, durable before anything starts
 CLAIM = "claim"  #: locked by the runner for as long as it lives
 LOG = "log"  #: the output of the job, one `<epoch milliseconds>\t<text>` a line
+LATER = "log.later"  #: folder of what came after LOG was full, see `log_file`
 METRICS = "metrics.jsonl"
 STATUS = "status.json"  #: what the runner is doing; never needed to know how an attempt ended
 STOP = "stop"  #: exists once somebody asked to stop; holds STOP_GRACEFULLY or STOP_AT_ONCE
@@ -34,10 +36,15 @@ class Settings(NamedTuple):
     bwrap: str  #: path of the program, for "bwrap"
     needed: tuple[str, ...]  #: what must stay readable even below /tmp or the home; without links, outer before inner
     python_folder: str  #: where `python` and `python3` both are the job's interpreter; empty if there is no such folder
+    log_bytes: int = 256 << 20  #: what the log of one attempt may take; its middle is dropped where it is larger
     groups: bool = True  #: let the kernel hold jobs to their limits where it can, by control groups
     layers: str = ""  #: folder of the layers; empty where none are made
     uv: tuple[str, ...] = ()  #: the command that makes them
     uv_environment: tuple[tuple[str, str], ...] = ()  #: its variables: where packages come from
+
+
+class StagingFailed(Exception):
+    """An output cannot be kept; the message is the job's failure reason."""
 
 
 class StagedDocument(TypedDict):
@@ -68,6 +75,11 @@ class ManifestDocument(TypedDict):
     sandbox: str
     memory_limit: str | None
     layer: dict[str, Any] | None
+
+
+def is_full(error: OSError) -> bool:
+    """Return whether a write failed because there is no room, on the disk or in a quota."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def moment(at: float) -> str:

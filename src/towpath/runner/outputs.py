@@ -10,16 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from towpath.runner import failure, syscalls
-from towpath.runner.folder import OPT_ML, StagedDocument, sync_folder, write_all
+from towpath.runner.folder import OPT_ML, StagedDocument, StagingFailed, sync_folder, write_all
 
 CHUNK = 1 << 20
 LONGEST_KEY = 1024  #: bytes of UTF-8, as S3 has it
 SYNCED_SINGLY = 100  #: files of an attempt; those behind them are synced all together
 _MOST_LINKS = 40  # as the kernel
-
-
-class StagingFailed(Exception):
-    """An output cannot be kept; the message is the job's failure reason."""
 
 
 class Found(NamedTuple):

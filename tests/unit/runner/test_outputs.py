@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from towpath.runner.outputs import StagingFailed, resolve_inside, stage
+from towpath.runner.folder import StagingFailed
+from towpath.runner.outputs import resolve_inside, stage
 from towpath.runner.removal import remove_tree
 
 

@@ -1,9 +1,9 @@
 """Jobs as processes of this host: everything that is known of an attempt lies in its folder, nothing in memory."""
 
 import contextlib
+import logging
 import os
 import re
-import shutil
 import signal
 import sys
 import threading
@@ -34,8 +34,10 @@ from towpath.runner.folder import (
     sync_folder,
     write_whole,
 )
+from towpath.runner.removal import remove_tree
 from towpath.runner.sandbox import needed_for, without_links
 
+_log = logging.getLogger(__name__)
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 #: The model server runs from here, which in an editable installation is not below this interpreter's folder.
 _PACKAGE = str(Path(claim.__file__).resolve().parents[1])
@@ -64,6 +66,7 @@ class ProcessBackend:
         sandbox: SandboxMode = "auto",
         needed: Iterable[str] | None = None,
         groups: bool = True,
+        log_bytes: int = 256 << 20,
     ) -> None:
         """
         Args:
@@ -73,6 +76,7 @@ class ProcessBackend:
             needed: folders that jobs must be able to read although they lie below /tmp or the home; by default those of
                 this interpreter. Those of a job's own interpreter are always added.
             groups: let the kernel hold jobs to their limits where it can; else runners watch their memory.
+            log_bytes: what the log of one attempt may take; of a larger one the middle is dropped.
         """
         self.capabilities = Capabilities(serving=True, isolation=sandbox, layers=True)
         self._jobs = jobs.absolute()
@@ -80,6 +84,7 @@ class ProcessBackend:
         self._run = self._home / "run"
         self._wanted = sandbox
         self._groups = groups
+        self._log_bytes = log_bytes
         self._needed = tuple((sys.prefix, sys.base_prefix, _PACKAGE) if needed is None else needed)
         # Private: a job's environment may hold what is not for other users of the host.
         self._jobs.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -196,7 +201,7 @@ class ProcessBackend:
             raise InUse(f"Attempt {key} is still running; stop it first")
         # A runner removes the job's /tmp itself as its last act; a killed one could not.
         for name in _WORKED_ON if holder is not None else (*_WORKED_ON, TMP):
-            _remove(folder / name)
+            remove_tree(folder / name)
 
     def is_tidy(self, key: str) -> bool:
         """Return whether there is nothing that `tidy` would remove."""
@@ -219,16 +224,19 @@ class ProcessBackend:
         forget_address(folder)
         # Renamed first: a half-removed folder must never look like an attempt.
         gone = self._jobs / f"{_FORGOTTEN}{key}"
-        _remove(gone)
+        remove_tree(gone)
         folder.rename(gone)
-        _remove(gone)
+        remove_tree(gone)
 
     def watch(self, wake: Callable[[str], None]) -> None:
         """Call `wake(key)`, in a thread of this object, when an attempt may have news, and now for each on disk."""
         if self._watcher is not None:
             self._watcher.close()
         for gone in self._jobs.glob(f"{_FORGOTTEN}*"):
-            _remove(gone)
+            try:
+                remove_tree(gone)
+            except OSError:  # what cannot be removed keeps nobody from working
+                _log.exception("the leftovers %s could not be removed", gone)
         self._watcher = Watcher(self._jobs, self._run, wake)
         for folder in sorted(self._jobs.iterdir()):
             if (folder / JOB).exists():
@@ -291,6 +299,7 @@ class ProcessBackend:
             needed=needed,
             python_folder=python_folder,
             groups=self._groups,
+            log_bytes=self._log_bytes,
             layers=str(self._home / "layers"),
             uv=(sys.executable, "-m", "uv"),
             uv_environment=tuple(item for item in os.environ.items() if _CONCERNS_UV.fullmatch(item[0])),
@@ -309,17 +318,6 @@ class ProcessBackend:
             activity=status.activity if status else "Starting",
             metrics=self._reader(key, folder).latest(),
         )
-
-
-def _remove(folder: Path) -> None:
-    """Remove a folder, if it is there, also where a job took the right to write to what it made."""
-    for path, folders, _ in os.walk(folder):
-        for name in folders:
-            place = Path(path) / name
-            if not place.is_symlink():
-                place.chmod(0o700)
-    if folder.exists():
-        shutil.rmtree(folder)
 
 
 def _version(python: Path) -> float:

@@ -10,10 +10,10 @@ from typing import Protocol
 
 from towpath.housekeeping.model import Attempt, Layer
 from towpath.jobs.model import JobObservation, Phase
-from towpath.runner.folder import CLAIM, JOB, LAYER, LOG, MANIFEST, METRICS, ML, STAGING, STATUS, TMP
+from towpath.runner.folder import CLAIM, JOB, LATER, LAYER, LOG, MANIFEST, METRICS, ML, STAGING, STATUS, TMP
 
 _WORKED_ON = (STAGING, ML, TMP)
-_TOLD = (LOG, METRICS, MANIFEST, STATUS, JOB, CLAIM, LAYER)
+_TOLD = (LOG, LATER, METRICS, MANIFEST, STATUS, JOB, CLAIM, LAYER)
 #: Layers that are being removed; the name is no digest.
 _GONE = ".gone-"
 _ENDED = frozenset({Phase.FINISHED, Phase.LOST})

@@ -4,11 +4,12 @@ import contextlib
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from towpath.jobs.model import LogLine, LogPage, MetricPoint
-from towpath.runner.folder import LOG, METRICS, STATUS
+from towpath.runner.folder import LATER, LOG, METRICS, STATUS
 
 _BLOCK = 1 << 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -39,14 +40,49 @@ def read_log(attempt: Path, *, start: int, limit: int) -> LogPage:
 
     An offset within a line counts as that of the next one. A negative `start` counts from the end of the file.
     """
+    pieces = _pieces(attempt)
+    if start < 0:
+        start = max(0, pieces[-1].end + start)
+    lines: list[LogLine] = []
+    begin: int | None = None
+    end = min(start, pieces[-1].end)
+    for piece in pieces:
+        if piece.end <= end or len(lines) >= limit:
+            continue
+        found, first, end = _read_piece(piece, max(end, piece.offset), limit - len(lines))
+        lines += found
+        begin = first if begin is None else begin
+    return LogPage(lines=lines, start=end if begin is None else begin, end=end)
+
+
+class _Piece(NamedTuple):
+    """A file that holds a part of a log."""
+
+    path: Path
+    offset: int  #: of its first byte in the whole log
+    end: int  #: of its last byte, plus one
+
+
+def _pieces(attempt: Path) -> list[_Piece]:
+    """Return the files of a log in order; between two of them something may have been dropped."""
+    places = [(0, attempt / LOG)]
+    with contextlib.suppress(FileNotFoundError):
+        places += sorted((int(path.name), path) for path in (attempt / LATER).iterdir() if path.name.isdigit())
+    pieces = []
+    for offset, path in places:
+        with contextlib.suppress(FileNotFoundError):  # dropped since it was listed
+            pieces.append(_Piece(path, offset, offset + path.stat().st_size))
+    return pieces or [_Piece(attempt / LOG, 0, 0)]
+
+
+def _read_piece(piece: _Piece, start: int, limit: int) -> tuple[list[LogLine], int, int]:
+    """Return up to `limit` complete lines from an offset of the whole log on, where they begin and where they end."""
     try:
-        descriptor = os.open(attempt / LOG, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(piece.path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return LogPage(lines=[], start=0, end=0)
+        return [], start, start  # dropped since it was listed
     try:
-        size = os.fstat(descriptor).st_size
-        begin = max(0, size + start) if start < 0 else min(start, size)
-        begin = _line_start(descriptor, begin)
+        begin = _line_start(descriptor, start - piece.offset)
         data = b""
         while data.count(b"\n") < limit and (block := os.pread(descriptor, _BLOCK, begin + len(data))):
             data += block
@@ -59,7 +95,7 @@ def read_log(attempt: Path, *, start: int, limit: int) -> LogPage:
         at, _, text = raw.partition(b"\t")
         if at.isdigit():  # else torn by a power cut
             lines.append(LogLine(_EPOCH + timedelta(milliseconds=int(at)), text.decode("utf-8", "replace")))
-    return LogPage(lines=lines, start=begin, end=end)
+    return lines, begin + piece.offset, end + piece.offset
 
 
 def _line_start(descriptor: int, offset: int) -> int:
@@ -97,7 +133,7 @@ class MetricsReader:
         complete = data[: data.rfind(b"\n") + 1]
         self._offset += len(complete)
         for line in complete.splitlines():
-            with contextlib.suppress(msgspec.DecodeError):  # torn by a power cut
+            with contextlib.suppress(msgspec.DecodeError):  # torn by a power cut or a full disk
                 self.points.append(_points.decode(line))
         return self.points
 
