@@ -9,6 +9,7 @@ import typer
 
 import towpath
 from towpath.cli import (
+    backup,
     data,
     demo,
     doctor,
@@ -74,6 +75,8 @@ for command in (
     housekeeping.delete,
     housekeeping.undelete,
     housekeeping.gc,
+    backup.backup,
+    backup.restore,
     demo.demo,
 ):
     app.command()(command)

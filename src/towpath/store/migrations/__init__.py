@@ -4,11 +4,15 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine, inspect, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from towpath.kernel.errors import Invalid
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 HEAD = "0001"  #: the newest revision under versions/
 SCRIPTS = Path(__file__).parent  #: the folder of versions/
@@ -42,23 +46,36 @@ def upgrade(engine: Engine, path: Path, *, head: str = HEAD, scripts: Path = SCR
     if stands_at == head:
         return
     from alembic import command
-    from alembic.config import Config
-    from alembic.script import ScriptDirectory
 
-    config = Config()
-    # A percent sign in the path would be read as the beginning of a variable.
-    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if stands_at is not None and stands_at not in known:
-        raise Invalid(
-            f"The store {path} stands at schema {stands_at}, which this release (schema {head}) does not know: it was "
-            "written by a newer release. Use that release, or restore a backup."
-        )
+    config = _config(scripts)
     if stands_at is not None:
+        check_known(stands_at, path, head=head, scripts=scripts)
         copy(path, path.with_name(f"{path.name}.before-{head}"))
     with engine.connect().execution_options(writes=True) as connection, connection.begin():
         config.attributes["connection"] = connection
         command.upgrade(config, head)
+
+
+def check_known(revision: str, path: Path, *, head: str = HEAD, scripts: Path = SCRIPTS) -> None:
+    """Raise Invalid unless this release knows the revision at which the store `path` stands."""
+    if revision == head:
+        return
+    from alembic.script import ScriptDirectory
+
+    if revision not in {script.revision for script in ScriptDirectory.from_config(_config(scripts)).walk_revisions()}:
+        raise Invalid(
+            f"The store {path} stands at schema {revision}, which this release (schema {head}) does not know: it was "
+            "written by a newer release. Use that release, or restore a backup."
+        )
+
+
+def _config(scripts: Path) -> "Config":
+    from alembic.config import Config
+
+    config = Config()
+    # A percent sign in the path would be read as the beginning of a variable.
+    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
+    return config
 
 
 def copy(path: Path, to: Path) -> None:
