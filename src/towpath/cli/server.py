@@ -5,6 +5,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from towpath.home import HomeFolder, Server, find_home
 from towpath.sdk.errors import NoServer
 
 START_S = 60.0  #: how long a background server may take to answer
+POLL_S = 0.05  #: between two looks at a server that somebody else starts
 STOP_S = 60.0  #: how long a server may take to end
 _READY = b"ready\n"  #: what a server says to whoever started it; else it says why it could not start
 _LONGEST_REASON = 4096  #: bytes; as much is written to a pipe at once
@@ -149,11 +151,25 @@ def ensure_server(home: HomeFolder, *, port: int | None = None) -> Server:
     if said != _READY or started is None:
         if process.poll() is None:
             process.terminate()
+        other = _started_elsewhere(home)
+        if other is not None:
+            return other
         known = said.decode(errors="replace") if said != _READY else ""
         why = known or f"The end of {home.server_log}:\n{_tail(home.server_log, start)}"
         raise NoServer(f"The server did not start. {why}")
     process.returncode = 0  # it is meant to outlive us: no warning that it still runs
     return started
+
+
+def _started_elsewhere(home: HomeFolder) -> Server | None:
+    """Return the server that another command has begun to start on this home, once it answers; None without one."""
+    give_up = time.monotonic() + START_S
+    while home.holder() is not None and time.monotonic() < give_up:
+        server = home.running_server()
+        if server is not None:
+            return server
+        time.sleep(POLL_S)
+    return None
 
 
 def stop_server(home: HomeFolder) -> bool:

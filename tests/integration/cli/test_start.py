@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,3 +49,21 @@ def test_the_first_dataset_starts_a_server_and_what_cannot_be_put_does_not(shell
     assert not (shell.home / "server.json").exists()
     assert shell("data", "put", "words", "words.txt") == "words/1: 1 file, 11 B\n"
     assert "words" in shell("data", "ls")
+
+
+def test_commands_that_start_a_server_at_the_same_time_share_one(shell: Shell) -> None:
+    (shell.folder / "words.txt").write_text("ant bee cow")
+    started = [
+        subprocess.Popen(
+            shell.argv("data", "put", name, "words.txt"),
+            cwd=shell.folder,
+            env=shell.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("one", "two", "three")
+    ]
+    told = [process.communicate(timeout=90) for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], told
+    assert [out for out, _ in told] == [f"{name}/1: 1 file, 11 B\n" for name in ("one", "two", "three")]
