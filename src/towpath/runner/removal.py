@@ -1,12 +1,17 @@
 """Removes folders that jobs filled, however deep they are and whatever rights the job took away."""
 
+import errno
 import os
 import stat
 from pathlib import Path
 
+#: What goes wrong when two remove the same folder: what was there is gone, or the other has moved something there.
+_SOMEBODY_ELSE = {errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST}
+_TRIES = 10_000  #: each removes something, unless somebody adds as fast
+
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder and everything in it; one that is not there is no error.
+    """Remove a folder and everything in it; one that is not there is no error, nor is one that others remove too.
 
     Not `shutil.rmtree`, which recurses and builds paths: a job can nest folders deeper than either goes. Here folders
     within folders are first moved up to the top, so that no path is ever longer than two names.
@@ -14,10 +19,19 @@ def remove_tree(folder: Path) -> None:
     Raises:
         OSError: something in it cannot be removed.
     """
-    try:
-        _make_writable(folder)
-    except FileNotFoundError:
-        return
+    for _ in range(_TRIES):
+        try:
+            _remove(folder)
+        except OSError as error:
+            if error.errno not in _SOMEBODY_ELSE:
+                raise
+        if not folder.exists():
+            return
+    raise OSError(errno.ENOTEMPTY, "Somebody keeps writing to it", str(folder))
+
+
+def _remove(folder: Path) -> None:
+    _make_writable(folder)
     moved = 0
     while True:
         inner: list[str] = []

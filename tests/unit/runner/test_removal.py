@@ -1,6 +1,7 @@
 """Whatever a job left in its folders can be removed."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from towpath.runner.removal import remove_tree
@@ -48,3 +49,16 @@ def test_folders_without_rights_are_removed(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_removed_already(tmp_path: Path) -> None:
     remove_tree(tmp_path / "nothing")
+
+
+def test_two_that_remove_the_same_folder_both_find_it_gone(tmp_path: Path) -> None:
+    """A runner clears up behind itself while the platform, which has seen its manifest, removes the attempt."""
+    for number in range(20):
+        top = tmp_path / str(number)
+        for place in range(40):
+            (top / f"{place % 4}/{place}/inner").mkdir(parents=True)
+            (top / f"{place % 4}/{place}/inner/file").touch()
+        with ThreadPoolExecutor(2) as pool:
+            for done in [pool.submit(remove_tree, top) for _ in range(2)]:
+                done.result()
+        assert not top.exists()
