@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         execution,
         join,
         parameter,
+        secret,
     )
 
 __all__ = [
@@ -91,6 +92,7 @@ __all__ = [
     "execution",
     "join",
     "parameter",
+    "secret",
 ]
 
 

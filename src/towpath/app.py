@@ -14,6 +14,7 @@ from towpath.compute.interpreters import WatchedImages
 from towpath.compute.process import ProcessBackend
 from towpath.compute.process.capacity import capacity_of, host_capacity
 from towpath.compute.process.leftovers import AttemptFolders, LayerFolders
+from towpath.compute.secrets import SecretFile
 from towpath.engine import Engine
 from towpath.gateway import Gateway, KnownPrincipals, ServiceModels, application, log_operations
 from towpath.gateway.gateway import ASGIApp
@@ -31,6 +32,8 @@ from towpath.jobs.admission import Ledger
 from towpath.jobs.contract import Surroundings
 from towpath.jobs.controller import JobController
 from towpath.jobs.images import Images
+from towpath.jobs.ports import SecretStore
+from towpath.jobs.secrets import Secrets
 from towpath.jobs.service import Jobs
 from towpath.jobs.strategies import PROCESSING, TRAINING
 from towpath.kernel.arns import Home
@@ -136,7 +139,7 @@ class Platform:
         )
         models = ServiceModels()
         collector = _collector(home, settings, store, objects, backend, clock)
-        operations = _operations(store, objects, images, models, collector)
+        operations = _operations(store, objects, images, models, collector, SecretFile(home.secrets))
         routes = Routes(drained=lambda uid: engine.wake(uid))
         queue = Ledger(capacity, wake=lambda uid: engine.wake(uid))
         jobs: dict[str, Any] = {
@@ -280,6 +283,7 @@ def process_backend(home: HomeFolder, settings: Settings) -> ProcessBackend:
         sandbox=settings.sandbox,
         needed=needed,
         log_bytes=int(settings.log_limit_mb * 2**20),
+        secrets=SecretFile(home.secrets).values,
     )
 
 
@@ -310,13 +314,19 @@ def configure_logging(settings: Settings) -> None:
 
 
 def _operations(
-    store: SqliteStore, objects: FolderObjects, images: Images, models: ServiceModels, collector: Collector
+    store: SqliteStore,
+    objects: FolderObjects,
+    images: Images,
+    models: ServiceModels,
+    collector: Collector,
+    secrets: SecretStore,
 ) -> Mapping[str, Operation]:
     """Return every operation, by name. The engine and the front door share this table."""
     jobs = Jobs(images)
     found = [
         *TAG_OPERATIONS,
         *jobs.operations(),
+        *Secrets(secrets).operations(),
         *registry_operations(images.resolve),
         *hosting_operations(images.resolve),
         *dataset_operations(),

@@ -77,6 +77,10 @@ class HomeFolder:
         return self.path / "jobs"
 
     @property
+    def secrets(self) -> Path:
+        return self.path / "secrets.json"
+
+    @property
     def layers(self) -> Path:
         return self.path / "layers"
 

@@ -1,6 +1,6 @@
 """Processes of this host, in each sandbox that works here, are a compute back end."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,7 +8,7 @@ import pytest
 from towpath.compute.process import ProcessBackend, SandboxMode, self_test
 from towpath.jobs.ports import ComputeBackend
 from towpath.kernel.errors import Unavailable
-from towpath.testing.compute import ComputeSuite
+from towpath.testing.compute import SECRETS, ComputeSuite
 
 MODES: tuple[SandboxMode, ...] = ("namespace", "bwrap", "paths")
 
@@ -24,10 +24,14 @@ class TestProcessBackend(ComputeSuite):
             self_test(home, mode)
         except Unavailable as reason:
             pytest.skip(str(reason))
+
+        def known(names: Iterable[str]) -> dict[str, str]:
+            return {name: SECRETS[name] for name in names if name in SECRETS}
+
         opened: list[ProcessBackend] = []
 
         def open_one() -> ProcessBackend:
-            opened.append(ProcessBackend(home / "jobs", home=home, sandbox=mode))
+            opened.append(ProcessBackend(home / "jobs", home=home, sandbox=mode, secrets=known))
             return opened[-1]
 
         yield open_one

@@ -20,6 +20,7 @@ from towpath.cli import (
     listing,
     registry,
     run,
+    secrets,
     server,
 )
 from towpath.cli.console import note
@@ -81,6 +82,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(data.app, name="data")
+app.add_typer(secrets.app, name="secrets")
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -170,3 +170,4 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     isolation: str = "none"
     gpus: bool = False
     layers: bool = False  #: makes layers of requirements files
+    secrets: bool = False  #: hands secrets to the jobs that name them, and keeps them out of logs

@@ -1,7 +1,10 @@
 """Where jobs run, as the rest of the platform sees it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Protocol
+
+import msgspec
 
 from towpath.jobs.admission import Demand
 from towpath.jobs.model import Capabilities, JobObservation, JobSpec, LogPage, MetricPoint
@@ -80,3 +83,26 @@ class AlwaysAdmitted:
 
     def release(self, key: str) -> None:
         """Give nothing back."""
+
+
+class SecretEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A secret, without its value."""
+
+    name: str
+    changed_at: datetime
+
+
+class SecretStore(Protocol):
+    """Keeps secrets by name. Durable when a call returns; setting or removing again changes nothing."""
+
+    def put(self, name: str, value: str, *, at: datetime) -> None:
+        """Set a secret, or replace its value."""
+
+    def remove(self, name: str) -> bool:
+        """Remove a secret; return whether there was one."""
+
+    def entries(self) -> list[SecretEntry]:
+        """Return all secrets without their values, by name."""
+
+    def values(self, names: Iterable[str]) -> dict[str, str]:
+        """Return the values of those that are set; for handing them to a job, and for nothing else."""

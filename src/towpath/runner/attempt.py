@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from towpath.runner import claim, failure, groups, layers, layout, outputs, process, syscalls, tree, wake
-from towpath.runner.command import Command, command_of
+from towpath.runner.command import Command, SecretMissing, command_of, with_secrets
 from towpath.runner.folder import (
     JOB,
     LATER,
@@ -35,6 +35,7 @@ from towpath.runner.folder import (
     write_whole,
 )
 from towpath.runner.job_log import JobLog
+from towpath.runner.redaction import Redactor
 from towpath.runner.removal import remove_tree
 from towpath.runner.requirements import Refused
 
@@ -98,11 +99,12 @@ class _Attempt:
         self.group: groups.Group | None = None  #: where the kernel holds the job to its limits
         self.watched_bytes: int | None = None  #: limit of memory that we hold it to ourselves
         self.over_memory = False  #: it went over its limit and was killed for it
+        self.redactor = Redactor(value for _, value in settings.secrets)
         self.layer: layers.Layer | None = None  #: packages that were added to the environment
         self.phase = "running"
         self._clear()
         ml = str(self.ml)
-        self.log = JobLog(folder, lambda line: line.replace(ml, OPT_ML), limit_bytes=settings.log_bytes)
+        self.log = JobLog(folder, lambda line: line.replace(ml, OPT_ML), self.redactor, limit_bytes=settings.log_bytes)
 
     def run(self) -> None:
         """Run the job and write the manifest, whatever happens."""
@@ -148,10 +150,11 @@ class _Attempt:
             self.download_s = round(time.monotonic() - begun, 3)
             self._check_stop()
             self._limit(started)
+            command = with_secrets(command, dict(self.settings.secrets))
             process.start(started, self.job, command, self.folder, self.settings)
         except _Stopped:
             return "Stopped on request before the job's process was started"
-        except (layout.LayoutFailed, Refused, process.NotStarted) as error:
+        except (layout.LayoutFailed, Refused, SecretMissing, process.NotStarted) as error:
             self.log.say(str(error))
             return failure.shortened(str(error))
         self.started_at = moment(time.time())
@@ -330,7 +333,7 @@ class _Attempt:
                 self.log.feed(data)
         except BlockingIOError:
             self.log.say("the output is held open by a process that could not be killed")
-        self.log.flush()
+        self.log.end()
 
     # -- after the process
 
@@ -356,7 +359,8 @@ class _Attempt:
         if place is None or not place.is_file():
             return ""
         with place.open("rb") as file:
-            return file.read(64 * 1024).decode("utf-8", "replace").strip()
+            told = file.read(64 * 1024).decode("utf-8", "replace").strip()
+        return self.redactor.text(told)  # before anybody shortens it in the middle of a secret
 
     def _stage(self, reason: str | None) -> list[StagedDocument]:
         """Stage the outputs that this end of the job allows.
@@ -379,7 +383,7 @@ class _Attempt:
         manifest: ManifestDocument = {
             "key": self.job["key"],
             "exit_code": self.exit_code,
-            "reason": reason,
+            "reason": None if reason is None else self.redactor.text(reason),
             "stopped": self.stopped,
             "timed_out": self.timed_out,
             "started_at": self.started_at,

@@ -1,14 +1,21 @@
 """What a job executes, with its interpreter, its paths and its environment filled in."""
 
+import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from towpath.runner import sandbox
 from towpath.runner.folder import ML, OPT_ML, TMP, Settings
 
+#: As `towpath.jobs.secrets` reads it.
+_SECRET = re.compile(r"\{\{\s*secrets\.([A-Za-z_][A-Za-z0-9_.-]*)\s*\}\}")
 _STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class SecretMissing(Exception):
+    """The job names a secret that there is not; the message is the job's failure reason."""
 
 
 class Command(NamedTuple):
@@ -38,6 +45,24 @@ def command_of(job: dict[str, Any], attempt: Path, settings: Settings) -> Comman
     argv = [rewrite(word.replace("{python}", python)) for word in job["argv"]]
     cwd = job.get("cwd") or OPT_ML
     return Command(argv, environment, rewrite(cwd), sandbox.rewritten(cwd, ml), rewrite)
+
+
+def with_secrets(command: Command, secrets: Mapping[str, str]) -> Command:
+    """Return a command whose variables hold the secrets that they name as `{{secrets.NAME}}`.
+
+    Raises:
+        SecretMissing: one of them is not set.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        if found[1] not in secrets:
+            raise SecretMissing(
+                f"The secret {found[1]!r} is not set. Set it (towpath secrets set {found[1]}) and start the job again."
+            )
+        return secrets[found[1]]
+
+    filled = {name: _SECRET.sub(value, text) for name, text in command.environment.items()}
+    return command._replace(environment=filled)
 
 
 def folder_of_python(python: str) -> str:

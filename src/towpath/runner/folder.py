@@ -41,6 +41,7 @@ class Settings(NamedTuple):
     layers: str = ""  #: folder of the layers; empty where none are made
     uv: tuple[str, ...] = ()  #: the command that makes them
     uv_environment: tuple[tuple[str, str], ...] = ()  #: its variables: where packages come from
+    secrets: tuple[tuple[str, str], ...] = ()  #: those that the job names; in memory only, never in a file
 
 
 class StagingFailed(Exception):

@@ -15,6 +15,7 @@ from typing import Any
 from towpath.runner.folder import METRICS, is_full, moment, write_all
 from towpath.runner.lines import Lines
 from towpath.runner.log_file import LogFile
+from towpath.runner.redaction import Redactor
 
 #: Enough for a traceback through a deep library.
 _TAIL_LINES = 200
@@ -26,15 +27,17 @@ THINNED_S = 1.0
 class JobLog:
     """The log of one attempt, which only its runner writes."""
 
-    def __init__(self, attempt: Path, shown: Callable[[str], str], *, limit_bytes: int) -> None:
+    def __init__(self, attempt: Path, shown: Callable[[str], str], redactor: Redactor, *, limit_bytes: int) -> None:
         """
         Args:
             shown: gives a line as people should read it, with paths as the job's author wrote them.
+            redactor: keeps secrets out; nothing is written, searched or kept before it has passed.
             limit_bytes: what the log may take on the disk.
         """
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)  #: the last lines of the job itself
         self.has_new_metrics = False  #: set for each value, cleared by whoever tells of them
         self._shown = shown
+        self._redactor = redactor
         self._lines = Lines()
         self._metrics_path = attempt / METRICS
         self._log = LogFile(attempt, limit_bytes)
@@ -54,7 +57,7 @@ class JobLog:
 
     def feed(self, data: bytes) -> None:
         """Take bytes that the job printed just now."""
-        self._keep(self._lines.feed(data, time.monotonic()))
+        self._keep(self._lines.feed(self._redactor.feed(data), time.monotonic()))
 
     def due_at(self) -> float | None:
         """Return when `flush` is due, on the monotonic clock."""
@@ -65,9 +68,14 @@ class JobLog:
         self._keep(self._lines.flush())
         self._record_newest()
 
+    def end(self) -> None:
+        """Write what is left; the job prints nothing any more."""
+        self._keep(self._lines.feed(self._redactor.end(), time.monotonic()))
+        self.flush()
+
     def say(self, text: str) -> None:
         """Write a line of the platform itself."""
-        self._write([f"towpath: {line}" for line in text.splitlines()])
+        self._write([f"towpath: {line}" for line in self._redactor.text(text).splitlines()])
 
     def _keep(self, lines: list[str]) -> None:
         if not lines:

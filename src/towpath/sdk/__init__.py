@@ -32,6 +32,7 @@ from towpath.sdk.parameters import (
 )
 from towpath.sdk.pipeline import Pipeline
 from towpath.sdk.registry import ModelVersion
+from towpath.sdk.secrets import secret
 from towpath.sdk.steps import Condition, CreateModel, Fail, Processing, Register, Step, Training
 
 __all__ = [
@@ -71,4 +72,5 @@ __all__ = [
     "execution",
     "join",
     "parameter",
+    "secret",
 ]

@@ -24,6 +24,7 @@ from towpath.sdk.logs import LogLine, log_lines
 from towpath.sdk.parameters import Parameter
 from towpath.sdk.pipeline import Pipeline
 from towpath.sdk.registry import ModelVersion, decide, find_version
+from towpath.sdk.secrets import Secrets
 from towpath.sdk.transport import Transport
 
 JSON = "application/x-amz-json-1.1"
@@ -56,6 +57,7 @@ class Client:
         self._transport = Transport(self.endpoint, token, timeout_s=timeout_s)
         self.lake = Lake(self._transport)
         self.datasets = DatasetVersions(self)
+        self.secrets = Secrets(self)
 
     def __repr__(self) -> str:
         return f"Client({self.endpoint!r})"

@@ -1,6 +1,7 @@
 """The conformance suite of the port `ComputeBackend`: what every place that runs jobs has to do.
 
-For authors of a back end: inherit from `ComputeSuite`, override the fixture `open_backend`, and let pytest collect it.
+For authors of a back end: inherit from `ComputeSuite`, override the fixture `open_backend` (where secrets are
+handed over, on a back end that knows `SECRETS`), and let pytest collect it.
 """
 
 import hashlib
@@ -41,6 +42,8 @@ PATIENCE_S = 30.0
 STARTED = MetricDefinition(name="started", regex="started=([0-9]+)")
 #: Exit codes of a killed process: its own, or what a container or a shell around it makes of it.
 KILLED = (-9, 137)
+#: The secrets that a back end under test is given.
+SECRETS = {"TOKEN": "s3cr3t-Pa55/w=rd", "OTHER": "an0ther-s3cret"}
 
 
 class News:
@@ -388,6 +391,64 @@ class ComputeSuite:
         assert manifest.timed_out
         assert manifest.reason is not None
         assert "0.3 s" in manifest.reason
+
+    # -- secrets
+
+    def test_a_job_finds_the_secrets_that_its_variables_name_and_no_others(
+        self, backend: ComputeBackend, news: News, tmp_path: Path
+    ) -> None:
+        if not backend.capabilities.secrets:
+            pytest.skip("this back end hands over no secrets")
+        code = """
+            import hashlib, os
+            print(hashlib.sha256(os.environ["WHOLE"].encode()).hexdigest())
+            print(hashlib.sha256(os.environ["PART"].encode()).hexdigest())
+            print(any("an0ther" in value for value in os.environ.values()))
+        """
+        environment = {"WHOLE": "{{secrets.TOKEN}}", "PART": "https://ada:{{ secrets.TOKEN }}@host/"}
+        assert self.run(backend, news, script(_dedent(code), environment=environment)).reason is None
+        wanted = [SECRETS["TOKEN"], f"https://ada:{SECRETS['TOKEN']}@host/"]
+        digests = [hashlib.sha256(text.encode()).hexdigest() for text in wanted]
+        assert self.text(backend) == [*digests, "False"]
+
+    def test_a_secret_that_a_job_tells_is_shown_nowhere(self, backend: ComputeBackend, news: News) -> None:
+        if not backend.capabilities.secrets:
+            pytest.skip("this back end hands over no secrets")
+        code = """
+            import base64, json, os, sys, time
+            token = os.environ["TOKEN"]
+            for piece in token:
+                sys.stdout.write(piece); sys.stdout.flush()
+            print()
+            print(json.dumps({"token": token}), repr(token), base64.b64encode(token.encode()).decode())
+            print("x" * (32 * 1024 - 5) + token)
+            sys.stderr.write(token + "\\r" + token + "\\n")
+            open("/opt/ml/output/failure", "w").write("x" * 330 + token * 100)
+            sys.exit(token)
+        """
+        job = script(
+            _dedent(code),
+            environment={"TOKEN": "{{secrets.TOKEN}}"},
+            folders=("output",),
+            failure_file="output/failure",
+        )
+        manifest = self.run(backend, news, job)
+        assert manifest.exit_code == 1
+        told = "\n".join([*self.text(backend), str(manifest)])
+        token = SECRETS["TOKEN"]
+        assert not [token[start : start + 6] for start in range(len(token) - 5) if token[start : start + 6] in told]
+        assert self.text(backend)[:2] == ["***", '{"token": "***"} \'***\' ***']
+        assert manifest.reason is not None
+        assert "***" in manifest.reason
+
+    def test_a_secret_that_is_not_set_fails_the_job_by_its_name(self, backend: ComputeBackend, news: News) -> None:
+        if not backend.capabilities.secrets:
+            pytest.skip("this back end hands over no secrets")
+        manifest = self.run(backend, news, script("print('ran')", environment={"A": "{{secrets.MISSING}}"}))
+        assert manifest.exit_code is None
+        assert manifest.reason is not None
+        assert "'MISSING' is not set" in manifest.reason
+        assert "ran" not in self.text(backend)
 
     # -- layers
 

@@ -98,6 +98,21 @@ def test_a_rejected_version_says_so(towpath: Shell, registered: str) -> None:
     assert "is Rejected" in towpath("reject", registered, "--note", "for the test")
 
 
+def test_secrets_are_read_from_standard_input_and_never_shown(towpath: Shell) -> None:
+    told = towpath("secrets", "set", "HUB_TOKEN", given="hf_0123456789\n")
+    assert "{{secrets.HUB_TOKEN}}" in told
+    assert json.loads((towpath.home / "secrets.json").read_text())["HUB_TOKEN"]["value"] == "hf_0123456789"
+    assert json.loads(towpath("secrets", "ls", "--json"))[0]["Name"] == "HUB_TOKEN"
+    listed = towpath("secrets", "ls")
+    assert "HUB_TOKEN" in listed
+    assert "hf_0123456789" not in told + listed
+    assert "no name of a secret" in towpath("secrets", "set", "a b", given="hf_0123456789", code=2)
+    assert "expected 8 to 4096" in towpath("secrets", "set", "SHORT", given="pw", code=1)
+    towpath("secrets", "rm", "HUB_TOKEN")
+    assert "no secret 'HUB_TOKEN'" in towpath("secrets", "rm", "HUB_TOKEN", code=1)
+    assert "towpath secrets set NAME" in towpath("secrets", "ls")
+
+
 def test_datasets_are_put_listed_compared_and_got(towpath: Shell, tmp_path: Path) -> None:
     folder = tmp_path / "pets"
     folder.mkdir()

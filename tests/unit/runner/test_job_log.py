@@ -9,11 +9,12 @@ import pytest
 from towpath.compute.process.reading import MetricsReader, read_log
 from towpath.runner import job_log
 from towpath.runner.job_log import JobLog
+from towpath.runner.redaction import Redactor
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> JobLog:
-    return JobLog(tmp_path, lambda line: line, limit_bytes=1 << 20)
+    return JobLog(tmp_path, lambda line: line, Redactor(()), limit_bytes=1 << 20)
 
 
 def test_an_expression_that_takes_for_ever_is_given_up_and_said_so(

@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -18,6 +18,7 @@ from towpath.compute.process.reading import MetricsReader, read_log, read_status
 from towpath.compute.process.selftest import SandboxMode, SelfTest, self_test
 from towpath.compute.process.watcher import Watcher
 from towpath.jobs.model import Capabilities, JobObservation, JobSpec, LogPage, Manifest, MetricPoint, Phase
+from towpath.jobs.secrets import named_in
 from towpath.kernel.errors import InUse, Invalid
 from towpath.runner import claim
 from towpath.runner.command import folder_of_python
@@ -67,6 +68,7 @@ class ProcessBackend:
         needed: Iterable[str] | None = None,
         groups: bool = True,
         log_bytes: int = 256 << 20,
+        secrets: Callable[[Iterable[str]], Mapping[str, str]] = lambda names: {},
     ) -> None:
         """
         Args:
@@ -77,14 +79,16 @@ class ProcessBackend:
                 this interpreter. Those of a job's own interpreter are always added.
             groups: let the kernel hold jobs to their limits where it can; else runners watch their memory.
             log_bytes: what the log of one attempt may take; of a larger one the middle is dropped.
+            secrets: gives the values of those secrets, by name, that are set.
         """
-        self.capabilities = Capabilities(serving=True, isolation=sandbox, layers=True)
+        self.capabilities = Capabilities(serving=True, isolation=sandbox, layers=True, secrets=True)
         self._jobs = jobs.absolute()
         self._home = home.resolve()
         self._run = self._home / "run"
         self._wanted = sandbox
         self._groups = groups
         self._log_bytes = log_bytes
+        self._secrets = secrets
         self._needed = tuple((sys.prefix, sys.base_prefix, _PACKAGE) if needed is None else needed)
         # Private: a job's environment may hold what is not for other users of the host.
         self._jobs.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -302,6 +306,7 @@ class ProcessBackend:
             log_bytes=self._log_bytes,
             layers=str(self._home / "layers"),
             uv=(sys.executable, "-m", "uv"),
+            secrets=tuple(self._secrets(named_in(job.environment.values())).items()),
             uv_environment=tuple(item for item in os.environ.items() if _CONCERNS_UV.fullmatch(item[0])),
         )
 
