@@ -98,6 +98,7 @@ class Platform:
     engine: Engine
     operations: Operations
     application: ASGIApp
+    unfinished: tuple[Uid, ...] = ()  #: the jobs that had begun and the endpoints, when the home was opened
 
     @classmethod
     def open(
@@ -160,7 +161,7 @@ class Platform:
             surroundings=surroundings,
             admission=queue,
         )
-        endpoints.restore_routes()
+        unfinished = endpoints.restore_routes()
         job_controllers = [
             JobController(strategy, **jobs, check_out=check_out_inputs) for strategy in (PROCESSING, TRAINING)
         ]
@@ -183,10 +184,9 @@ class Platform:
             threads=settings.engine_threads,
         )
         standing = [controller.standing() for controller in job_controllers]
-        queue.restore(
-            [demand for held, _ in standing for demand in held],
-            [demand for _, waiting in standing for demand in waiting],
-        )
+        begun = [demand for held, _ in standing for demand in held]
+        queue.restore(begun, [demand for _, waiting in standing for demand in waiting])
+        unfinished += [Uid(demand.key) for demand in begun]
         invocations = Invocations(routes, store.home)
         gateway = Gateway(
             store=store,
@@ -201,11 +201,22 @@ class Platform:
             invocations=invocations,
             on_shutdown=(invocations.close,),
         )
-        return cls(store=store, backend=backend, engine=engine, operations=operations, application=application(gateway))
+        return cls(
+            store=store,
+            backend=backend,
+            engine=engine,
+            operations=operations,
+            application=application(gateway),
+            unfinished=tuple(unfinished),
+        )
 
     def start(self) -> None:
         """Begin to work: adopt what runs, take up what was left."""
         self.engine.start()
+        # The back end wakes what it finds. What it ought to run and knows nothing of (the home comes from a backup, a
+        # folder was removed) nobody else would look at.
+        for uid in self.unfinished:
+            self.engine.wake(uid)
         self.backend.watch(lambda key: self.engine.wake(Uid(key.partition("-")[0])))
 
     def live(self) -> list[str]:

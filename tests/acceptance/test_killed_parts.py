@@ -3,12 +3,13 @@
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -224,7 +225,18 @@ def fill_the_queue_of(story: Story) -> None:
         os.close(folder)
 
 
-def test_after_a_reboot_what_ran_is_begun_anew(story: Story) -> None:
+def after_a_reboot(jobs: Path) -> None:
+    """Make the claims those of a former life of the machine."""
+    for folder in jobs.iterdir():
+        if (folder / "claim").exists():
+            document = json.loads((folder / "claim").read_text())
+            # The machine's next life has another boot id, and somebody else may have the number by then.
+            document |= {"boot_id": str(uuid4()), "pid": os.getpid()}
+            (folder / "claim").write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize("happened", [after_a_reboot, shutil.rmtree], ids=["reboot", "attempts lost"])
+def test_after_all_died_at_once_what_ran_is_begun_anew(story: Story, happened: Callable[[Path], None]) -> None:
     deploy(story)
     before = story.model_server
     arn = begin_train(story)
@@ -236,12 +248,7 @@ def test_after_a_reboot_what_ran_is_begun_anew(story: Story) -> None:
         except ProcessLookupError:
             continue  # it died with its runner
     until(lambda: story.machine.processes() == [])  # the jobs die with their runners, the spare runner with the host
-    for folder in home.jobs.iterdir():
-        if (folder / "claim").exists():
-            document = json.loads((folder / "claim").read_text())
-            # The machine's next life has another boot id, and somebody else may have the number by then.
-            document |= {"boot_id": str(uuid4()), "pid": os.getpid()}
-            (folder / "claim").write_text(json.dumps(document))
+    happened(home.jobs)
     story.up()
     story.recorder.until_begun("Train", 2)
     story.recorder.release("Train")

@@ -19,7 +19,9 @@ def backup(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Write the home into a file, also while its server works, and check what was written.
+    """Write the home into one file, also while its server works.
+
+    What was written is read back and checked, digest by digest.
 
     Example: towpath backup /backups/towpath-monday.tar
     """

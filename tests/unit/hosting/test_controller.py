@@ -230,7 +230,7 @@ def test_a_restarted_server_adopts_what_runs(serving: World) -> None:
     routed = serving.routed()
     serving.start()
     assert serving.routed() == []
-    assert serving.controller.restore_routes() == 1
+    assert len(serving.controller.restore_routes()) == 1
     assert serving.routed() == routed
     serving.engine.wake(serving.endpoint().uid)
     serving.run()
