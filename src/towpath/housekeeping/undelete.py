@@ -34,18 +34,18 @@ class Undeletion:
         kind = self._kinds.get(noun)
         if kind is None:
             raise Invalid(f"There is no kind {noun!r}; the kinds are {', '.join(sorted(self._kinds))}")
-        live = transaction.resources.find(noun, name)
-        if live is not None:
-            raise Conflict(
-                f"{noun} {name!r} cannot be undeleted: the name is taken by another one, created at "
-                f"{live.created_at:%Y-%m-%d %H:%M:%S} UTC ({live.arn}). Delete that first."
-            )
         tombstone = transaction.housekeeping.tombstone(noun, name)
         if tombstone is None or not self._is_kept(tombstone, transaction.now):
             raise NotFound(
                 f"No {noun} {name!r} was deleted in the last {self._retention.deleted_days:g} days; "
                 "ListDeletedResources tells what can be undeleted",
                 code="ResourceNotFound",
+            )
+        live = transaction.resources.find(noun, name)
+        if live is not None:
+            raise Conflict(
+                f"{noun} {name!r} cannot be undeleted: the name is taken by another one, created at "
+                f"{live.created_at:%Y-%m-%d %H:%M:%S} UTC ({live.arn}). Delete that first."
             )
         if kind.refuse_undelete is not None:
             kind.refuse_undelete(transaction, tombstone)
