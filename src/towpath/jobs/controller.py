@@ -1,133 +1,56 @@
 """Looks after processing and training jobs: starts the attempt, follows it, and publishes what it produced."""
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Protocol
 
-import msgspec
 from msgspec.structs import replace
 
 from towpath.jobs.admission import Demand
-from towpath.jobs.channels import PinnedInput, PinnedObject, pin, sources
-from towpath.jobs.contract import CodeOrigin, Surroundings, code_origin, shortened
-from towpath.jobs.images import Environment, Images, Interpreter, fingerprint
+from towpath.jobs.channels import PinnedInput, pin, sources
+from towpath.jobs.contract import Surroundings, code_origin, shortened
+from towpath.jobs.decisions import Adopt, Observation, Publish, Read, Record, Release, Stop, Submit, Tidy
+from towpath.jobs.images import Images
 from towpath.jobs.instances import allocation, reserved
 from towpath.jobs.kinds import WAITING, JobStatus, is_terminal
 from towpath.jobs.metrics import final_metrics
-from towpath.jobs.model import JobObservation, JobSpec, Manifest, Phase, StagedFile
-from towpath.jobs.ports import Admission, AlwaysAdmitted, ComputeBackend
-from towpath.jobs.state import Run, attempt_keys, key_of, run_of, with_members, with_run, with_secondary, with_waiting
+from towpath.jobs.model import JobObservation, Manifest, Phase
+from towpath.jobs.ports import Admission, AlwaysAdmitted, CheckOut, ComputeBackend, no_datasets
+from towpath.jobs.results import (
+    artifacts_of,
+    blob_of,
+    environment_facts,
+    failure_of,
+    lineage_of,
+    status_of,
+    versions_of,
+)
+from towpath.jobs.state import (
+    Run,
+    attempt_keys,
+    epoch,
+    key_of,
+    run_of,
+    with_members,
+    with_run,
+    with_secondary,
+    with_waiting,
+)
 from towpath.jobs.strategies import Strategy, secondary_status
 from towpath.kernel.decisions import Decision
 from towpath.kernel.errors import TowpathError
 from towpath.kernel.events import Event
-from towpath.kernel.objects import ObjectRef, ObjectStore, ObjectVersion, StoredBlob
+from towpath.kernel.objects import ObjectStore, ObjectVersion
 from towpath.kernel.ports import Filter, Query, Store, Transaction
 from towpath.kernel.principals import PLATFORM
-from towpath.kernel.resource import Document, Resource, Uid
+from towpath.kernel.resource import Document, Resource
 from towpath.lineage import (
-    Artifact,
-    CodeFacts,
-    EnvironmentFacts,
-    Graph,
-    JobFacts,
     datasets_graph,
     environment_graph,
-    job_graph,
     record,
 )
 
 MANY_FILES = 64  #: more than these outputs are taken in before the transaction that publishes them
 STOP_REPEAT_S = 10.0  #: a stop whose effect is not seen is asked for again after this time
-
-
-class DatasetUse(Protocol):
-    """A dataset version, and those of a job's inputs that belong to it."""
-
-    @property
-    def name(self) -> str:
-        """DATASET/VERSION."""
-
-    @property
-    def refs(self) -> tuple[ObjectRef, ...]:
-        """The inputs."""
-
-
-class CheckOut(Protocol):
-    """Records that a job reads these objects, and returns the dataset versions that they belong to."""
-
-    def __call__(
-        self, transaction: Transaction, refs: Iterable[ObjectRef], *, principal: str, reader: str
-    ) -> Sequence[DatasetUse]: ...
-
-
-def no_datasets(
-    transaction: Transaction, refs: Iterable[ObjectRef], *, principal: str, reader: str
-) -> Sequence[DatasetUse]:
-    """Implements `CheckOut` for a platform without datasets."""
-    return ()
-
-
-class Observation(msgspec.Struct, frozen=True, kw_only=True):
-    """How the world around a job stands."""
-
-    backend: JobObservation
-    inputs: tuple[PinnedInput, ...] = ()  #: of the attempt under way, or looked up for the first one
-    paths: Mapping[ObjectRef, str] = msgspec.field(default_factory=dict)
-    tags: Mapping[str, str] = msgspec.field(default_factory=dict)
-    execution: tuple[Uid, str] | None = None  #: uid and ARN of the pipeline execution that started the job
-    problem: str | None = None  #: why the job cannot be started
-    waits: str | None = None  #: what of the host it has to wait for before it may start
-    untidy: tuple[str, ...] = ()  #: attempts of an ended job whose working copies are still there
-
-
-class Submit(msgspec.Struct, frozen=True):
-    """Effect: hand the attempt to the back end."""
-
-    job: JobSpec
-
-
-class Stop(msgspec.Struct, frozen=True):
-    """Effect: ask the attempt to stop."""
-
-    key: str
-
-
-class Release(msgspec.Struct, frozen=True):
-    """Effect: give back what the job held of the host, or its place in the queue."""
-
-    key: str
-
-
-class Tidy(msgspec.Struct, frozen=True):
-    """Effect: remove what an ended attempt worked on."""
-
-    key: str
-
-
-class Record(msgspec.Struct, frozen=True):
-    """Fact: something for the lineage."""
-
-    graph: Graph
-
-
-class Read(msgspec.Struct, frozen=True):
-    """Fact: the job is given these inputs."""
-
-    inputs: tuple[PinnedInput, ...]
-
-
-class Adopt(msgspec.Struct, frozen=True):
-    """Effect: take staged files in among the blobs, before the transaction that makes them visible."""
-
-    files: tuple[tuple[str, StoredBlob], ...]  #: path of the staged file, and the blob that it becomes
-
-
-class Publish(msgspec.Struct, frozen=True):
-    """Fact: staged files become object versions."""
-
-    versions: tuple[tuple[ObjectVersion, str], ...]  #: version and path of its staged file
 
 
 class JobController:
@@ -307,7 +230,7 @@ class JobController:
         elif state.get("SecondaryStatus") == "Pending":
             state = with_secondary(state, "Starting", now)
         first = not again and attempt == 1
-        recorded = () if again else (Record(environment_graph(_environment_facts(environment))),)
+        recorded = () if again else (Record(environment_graph(environment_facts(environment))),)
         return Decision(
             state=with_run(state, run),
             events=(self._event(resource, JobStatus.IN_PROGRESS, now),) if first else (),
@@ -319,7 +242,7 @@ class JobController:
         """Take over what the back end tells of a running attempt."""
         stopping = resource.status == JobStatus.STOPPING
         run = replace(run, seen=True)
-        state = with_members(resource.state, {self._strategy.start_member: _epoch(seen.started_at)})
+        state = with_members(resource.state, {self._strategy.start_member: epoch(seen.started_at)})
         if seen.metrics:
             state = with_members(state, {"FinalMetricDataList": final_metrics(seen.metrics)})
         if self._strategy.secondary:
@@ -343,22 +266,22 @@ class JobController:
         now: datetime,
     ) -> Decision:
         """End the job as its manifest tells, and publish all that belongs to it at once."""
-        status = _status(resource, manifest)
-        versions = tuple(
-            (_version(run.key, index, staged, resource, now), staged) for index, staged in enumerate(manifest.outputs)
-        )
+        status = status_of(resource, manifest)
+        versions = versions_of(manifest, resource, run.key, now)
         if len(versions) > MANY_FILES and not run.adopted:
             # In the transaction itself they would hold up everybody else's writes for seconds.
-            files = tuple((staged.path, _blob_of(version)) for version, staged in versions)
+            files = tuple((staged.path, blob_of(version)) for version, staged in versions)
             return Decision(state=with_run(resource.state, replace(run, adopted=True)), effects=(Adopt(files),))
-        graph = self._graph(resource, run, seen, manifest, status, versions, observation)
+        graph = lineage_of(
+            self._strategy, resource, run, seen, manifest, versions=versions, execution=observation.execution
+        )
         reason = None
         if status is JobStatus.FAILED:
-            reason = _failure(manifest)
+            reason = failure_of(manifest)
         elif manifest.timed_out:
             reason = "MaxRuntimeExceeded: the job ran longer than MaxRuntimeInSeconds and was stopped"
         members: Document = {
-            self._strategy.start_member: _epoch(manifest.started_at),
+            self._strategy.start_member: epoch(manifest.started_at),
             self._strategy.end_member: manifest.ended_at.timestamp(),
             "FinalMetricDataList": final_metrics(seen.metrics) or None,
         }
@@ -416,55 +339,6 @@ class JobController:
             detail=detail,
         )
 
-    def _graph(
-        self,
-        resource: Resource,
-        run: Run,
-        seen: JobObservation,
-        manifest: Manifest,
-        status: JobStatus,
-        versions: tuple[tuple[ObjectVersion, StagedFile], ...],
-        observation: Observation,
-    ) -> Graph:
-        uid, arn = observation.execution or (None, "")
-        layered = _layered(run, manifest)
-        facts = JobFacts(
-            uid=resource.uid,
-            arn=resource.arn,
-            kind=resource.kind,
-            name=resource.name,
-            status=status.value,
-            attempt=run.attempt,
-            image=run.image,
-            parameters=self._strategy.parameters(resource.spec),
-            metrics={point.name: point.value for point in seen.metrics},
-            started_at=_epoch(manifest.started_at),
-            ended_at=manifest.ended_at.timestamp(),
-            packs_only=self._strategy.packs_only(resource.spec),
-            added_packages={} if manifest.layer is None else manifest.layer.packages,
-            execution=uid,
-            execution_arn=arn,
-        )
-        known = Graph() if layered is None else environment_graph(layered)
-        return known + job_graph(
-            facts,
-            inputs=[artifact for pinned in run.inputs for _, artifact in _artifacts(pinned)],
-            outputs=[
-                Artifact(
-                    bucket=version.bucket,
-                    key=version.key,
-                    version_id=version.version_id,
-                    sha256=version.sha256,
-                    size=version.size,
-                    role=self._strategy.roles.get(staged.output, "data"),
-                    name=staged.output,
-                )
-                for version, staged in versions
-            ],
-            environment_id=f"environment:{run.environment}" if layered is None else layered.id,
-            code=None if run.code is None else _code_facts(run.code),
-        )
-
     # writing and acting
 
     def apply(self, transaction: Transaction, resource: Resource, decision: Decision) -> None:
@@ -482,12 +356,12 @@ class JobController:
         for bucket in {version.bucket for version, _ in versions}:
             transaction.objects.create_bucket(bucket, transaction.now)
         # The names of the blobs follow from the attempt, so a repeat after a crash finds the files already moved.
-        self._objects.adopt_all([(path, _blob_of(version)) for version, path in versions])
+        self._objects.adopt_all([(path, blob_of(version)) for version, path in versions])
         transaction.objects.put_all([version for version, _ in versions])
 
     def _read(self, transaction: Transaction, resource: Resource, inputs: tuple[PinnedInput, ...]) -> None:
         """Record which dataset versions a job was given."""
-        given = {item.ref: artifact for pinned in inputs for item, artifact in _artifacts(pinned)}
+        given = {item.ref: artifact for pinned in inputs for item, artifact in artifacts_of(pinned)}
         uses = self._check_out(transaction, given, principal=resource.created_by, reader=resource.arn)
         files = [replace(given[ref], dataset=use.name) for use in uses for ref in use.refs]
         if files:
@@ -507,96 +381,3 @@ class JobController:
                     self._admission.release(key)
                 case Tidy(key=key):
                     self._backend.tidy(key)
-
-
-def _status(resource: Resource, manifest: Manifest) -> JobStatus:
-    if manifest.stopped or manifest.timed_out or resource.status == JobStatus.STOPPING:
-        return JobStatus.STOPPED
-    if manifest.reason is not None or manifest.exit_code != 0:
-        return JobStatus.FAILED
-    return JobStatus.COMPLETED
-
-
-def _failure(manifest: Manifest) -> str:
-    """Return why a job failed, by whose fault in AWS's words: what it was given, or what the script did."""
-    code = manifest.exit_code
-    if code is None:
-        return f"ClientError: {manifest.reason or 'the command could not be started'}"
-    ending = f"killed by signal {-code}" if code < 0 else f"ExitCode {code}"
-    if manifest.reason is None:
-        return f"AlgorithmError: {ending}"
-    # A failure file speaks for the script alone; words of the runner begin with how the script ended.
-    told = manifest.reason.startswith(("ExitCode", "Killed"))
-    return f"AlgorithmError: {manifest.reason}" if told else f"AlgorithmError: {manifest.reason}, {ending}"
-
-
-def _version(key: str, index: int, staged: StagedFile, resource: Resource, now: datetime) -> ObjectVersion:
-    """Return the object version that a staged file becomes; its names follow from the attempt and the file's place."""
-    name = hashlib.sha256(f"{key}/{index}/{staged.bucket}/{staged.key}".encode()).hexdigest()[:32]
-    return ObjectVersion(
-        bucket=staged.bucket,
-        key=staged.key,
-        version_id=name,
-        size=staged.size,
-        sha256=staged.sha256,
-        etag=staged.md5,
-        blob=name,
-        created_at=now,
-        created_by=resource.created_by,
-    )
-
-
-def _blob_of(version: ObjectVersion) -> StoredBlob:
-    assert version.blob is not None
-    return StoredBlob(blob=version.blob, size=version.size, sha256=version.sha256, etag=version.etag)
-
-
-def _artifacts(pinned: PinnedInput) -> Iterator[tuple[PinnedObject, Artifact]]:
-    for item in pinned.objects:
-        yield (
-            item,
-            Artifact(
-                bucket=item.bucket,
-                key=item.key,
-                version_id=item.version_id,
-                sha256=item.sha256,
-                size=item.size,
-                role=pinned.role.value,
-                name=pinned.name,
-            ),
-        )
-
-
-def _environment_facts(environment: Environment) -> EnvironmentFacts:
-    return EnvironmentFacts(
-        image=environment.image,
-        description=environment.description,
-        python_version=environment.python_version,
-        fingerprint=environment.fingerprint,
-        packages=environment.packages,
-    )
-
-
-def _layered(run: Run, manifest: Manifest) -> EnvironmentFacts | None:
-    """Return the environment with the packages that the job's requirements added, None where they added none."""
-    layer = manifest.layer
-    if layer is None or not layer.packages:
-        return None
-    held = Interpreter(python=run.python, version=layer.python_version, packages={**layer.base, **layer.packages})
-    return EnvironmentFacts(
-        image=run.image,
-        description="with what requirements.txt asked for",
-        python_version=held.version,
-        fingerprint=fingerprint(held),
-        packages=held.packages,
-    )
-
-
-def _code_facts(code: CodeOrigin) -> CodeFacts:
-    return CodeFacts(
-        commit=code.commit, dirty=code.dirty, tree=code.tree, repository=code.repository, objects=code.objects
-    )
-
-
-def _epoch(at: datetime | None) -> float | None:
-    return None if at is None else at.timestamp()

@@ -1,6 +1,6 @@
 """Where jobs run, as the rest of the platform sees it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -8,6 +8,8 @@ import msgspec
 
 from towpath.jobs.admission import Demand
 from towpath.jobs.model import Capabilities, JobObservation, JobSpec, LogPage, MetricPoint
+from towpath.kernel.objects import ObjectRef
+from towpath.kernel.ports import Transaction
 
 
 class ComputeBackend(Protocol):
@@ -106,3 +108,30 @@ class SecretStore(Protocol):
 
     def values(self, names: Iterable[str]) -> dict[str, str]:
         """Return the values of those that are set; for handing them to a job, and for nothing else."""
+
+
+class DatasetUse(Protocol):
+    """A dataset version, and those of a job's inputs that belong to it."""
+
+    @property
+    def name(self) -> str:
+        """DATASET/VERSION."""
+
+    @property
+    def refs(self) -> tuple[ObjectRef, ...]:
+        """The inputs."""
+
+
+class CheckOut(Protocol):
+    """Records that a job reads these objects, and returns the dataset versions that they belong to."""
+
+    def __call__(
+        self, transaction: Transaction, refs: Iterable[ObjectRef], *, principal: str, reader: str
+    ) -> Sequence[DatasetUse]: ...
+
+
+def no_datasets(
+    transaction: Transaction, refs: Iterable[ObjectRef], *, principal: str, reader: str
+) -> Sequence[DatasetUse]:
+    """Implements `CheckOut` for a platform without datasets."""
+    return ()

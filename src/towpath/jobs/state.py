@@ -93,3 +93,8 @@ def with_secondary(state: Document, status: str, now: datetime, message: str | N
 def with_members(state: Document, members: Mapping[str, object]) -> Document:
     """Return the state with `members`; those that are None are left as they are."""
     return {**state, **{name: value for name, value in members.items() if value is not None}}
+
+
+def epoch(at: datetime | None) -> float | None:
+    """Return a time as documents carry it: epoch seconds."""
+    return None if at is None else at.timestamp()

@@ -194,7 +194,7 @@ class World:
     def check_out(
         self, transaction: Transaction, refs: Iterable[ObjectRef], *, principal: str, reader: str
     ) -> list[Use]:
-        """Implements `jobs.controller.CheckOut` from what the test said belongs to datasets."""
+        """Implements `jobs.ports.CheckOut` from what the test said belongs to datasets."""
         uses = [Use(self.datasets[ref], (ref,)) for ref in refs if ref in self.datasets]
         self.check_outs += [(use.name, principal, reader) for use in uses]
         return uses

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from towpath.jobs import JobStatus, attempt_keys, is_terminal, run_of
-from towpath.jobs.controller import Observation, Release, Stop, Submit, Tidy
+from towpath.jobs.decisions import Observation, Release, Stop, Submit, Tidy
 from towpath.jobs.model import JobObservation, Manifest, Phase
 from towpath.kernel.clock import VirtualClock
 from towpath.kernel.resource import Document, Resource

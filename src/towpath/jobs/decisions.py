@@ -1,0 +1,72 @@
+"""What a look at a job finds, and what a decision about it asks for: effects on the world, facts for the store."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from towpath.jobs.channels import PinnedInput
+from towpath.jobs.model import JobObservation, JobSpec
+from towpath.kernel.objects import ObjectRef, ObjectVersion, StoredBlob
+from towpath.kernel.resource import Uid
+from towpath.lineage import Graph
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """How the world around a job stands."""
+
+    backend: JobObservation
+    inputs: tuple[PinnedInput, ...] = ()  #: of the attempt under way, or looked up for the first one
+    paths: Mapping[ObjectRef, str] = msgspec.field(default_factory=dict)
+    tags: Mapping[str, str] = msgspec.field(default_factory=dict)
+    execution: tuple[Uid, str] | None = None  #: uid and ARN of the pipeline execution that started the job
+    problem: str | None = None  #: why the job cannot be started
+    waits: str | None = None  #: what of the host it has to wait for before it may start
+    untidy: tuple[str, ...] = ()  #: attempts of an ended job whose working copies are still there
+
+
+class Submit(msgspec.Struct, frozen=True):
+    """Effect: hand the attempt to the back end."""
+
+    job: JobSpec
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """Effect: ask the attempt to stop."""
+
+    key: str
+
+
+class Release(msgspec.Struct, frozen=True):
+    """Effect: give back what the job held of the host, or its place in the queue."""
+
+    key: str
+
+
+class Tidy(msgspec.Struct, frozen=True):
+    """Effect: remove what an ended attempt worked on."""
+
+    key: str
+
+
+class Record(msgspec.Struct, frozen=True):
+    """Fact: something for the lineage."""
+
+    graph: Graph
+
+
+class Read(msgspec.Struct, frozen=True):
+    """Fact: the job is given these inputs."""
+
+    inputs: tuple[PinnedInput, ...]
+
+
+class Adopt(msgspec.Struct, frozen=True):
+    """Effect: take staged files in among the blobs, before the transaction that makes them visible."""
+
+    files: tuple[tuple[str, StoredBlob], ...]  #: path of the staged file, and the blob that it becomes
+
+
+class Publish(msgspec.Struct, frozen=True):
+    """Fact: staged files become object versions."""
+
+    versions: tuple[tuple[ObjectVersion, str], ...]  #: version and path of its staged file

@@ -1,0 +1,180 @@
+"""What a finished attempt becomes: the job's status and reason, object versions, and its part of the lineage."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from towpath.jobs.channels import PinnedInput, PinnedObject
+from towpath.jobs.contract import CodeOrigin
+from towpath.jobs.images import Environment, Interpreter, fingerprint
+from towpath.jobs.kinds import JobStatus
+from towpath.jobs.model import JobObservation, Manifest, StagedFile
+from towpath.jobs.state import Run, epoch
+from towpath.jobs.strategies import Strategy
+from towpath.kernel.objects import ObjectVersion, StoredBlob
+from towpath.kernel.resource import Resource, Uid
+from towpath.lineage import (
+    Artifact,
+    CodeFacts,
+    EnvironmentFacts,
+    Graph,
+    JobFacts,
+    environment_graph,
+    job_graph,
+)
+
+
+def status_of(resource: Resource, manifest: Manifest) -> JobStatus:
+    """Return how a job has ended."""
+    if manifest.stopped or manifest.timed_out or resource.status == JobStatus.STOPPING:
+        return JobStatus.STOPPED
+    if manifest.reason is not None or manifest.exit_code != 0:
+        return JobStatus.FAILED
+    return JobStatus.COMPLETED
+
+
+def failure_of(manifest: Manifest) -> str:
+    """Return why a job failed, by whose fault in AWS's words: what it was given, or what the script did."""
+    code = manifest.exit_code
+    if code is None:
+        return f"ClientError: {manifest.reason or 'the command could not be started'}"
+    ending = f"killed by signal {-code}" if code < 0 else f"ExitCode {code}"
+    if manifest.reason is None:
+        return f"AlgorithmError: {ending}"
+    # A failure file speaks for the script alone; words of the runner begin with how the script ended.
+    told = manifest.reason.startswith(("ExitCode", "Killed"))
+    return f"AlgorithmError: {manifest.reason}" if told else f"AlgorithmError: {manifest.reason}, {ending}"
+
+
+def versions_of(
+    manifest: Manifest, resource: Resource, key: str, now: datetime
+) -> tuple[tuple[ObjectVersion, StagedFile], ...]:
+    """Return the object versions that an attempt's staged files become, in the order of the manifest."""
+    return tuple((_version(key, index, staged, resource, now), staged) for index, staged in enumerate(manifest.outputs))
+
+
+def _version(key: str, index: int, staged: StagedFile, resource: Resource, now: datetime) -> ObjectVersion:
+    """Return the object version that a staged file becomes; its names follow from the attempt and the file's place."""
+    name = hashlib.sha256(f"{key}/{index}/{staged.bucket}/{staged.key}".encode()).hexdigest()[:32]
+    return ObjectVersion(
+        bucket=staged.bucket,
+        key=staged.key,
+        version_id=name,
+        size=staged.size,
+        sha256=staged.sha256,
+        etag=staged.md5,
+        blob=name,
+        created_at=now,
+        created_by=resource.created_by,
+    )
+
+
+def blob_of(version: ObjectVersion) -> StoredBlob:
+    """Return the bytes that an output's version stands for."""
+    assert version.blob is not None
+    return StoredBlob(blob=version.blob, size=version.size, sha256=version.sha256, etag=version.etag)
+
+
+def artifacts_of(pinned: PinnedInput) -> Iterator[tuple[PinnedObject, Artifact]]:
+    """Yield the objects of an input, each with what the lineage calls it."""
+    for item in pinned.objects:
+        yield (
+            item,
+            Artifact(
+                bucket=item.bucket,
+                key=item.key,
+                version_id=item.version_id,
+                sha256=item.sha256,
+                size=item.size,
+                role=pinned.role.value,
+                name=pinned.name,
+            ),
+        )
+
+
+def environment_facts(environment: Environment) -> EnvironmentFacts:
+    """Return what the lineage keeps of an environment."""
+    return EnvironmentFacts(
+        image=environment.image,
+        description=environment.description,
+        python_version=environment.python_version,
+        fingerprint=environment.fingerprint,
+        packages=environment.packages,
+    )
+
+
+def lineage_of(
+    strategy: Strategy,
+    resource: Resource,
+    run: Run,
+    seen: JobObservation,
+    manifest: Manifest,
+    *,
+    versions: Sequence[tuple[ObjectVersion, StagedFile]],
+    execution: tuple[Uid, str] | None,
+) -> Graph:
+    """Return what the lineage is told of a job that has ended: what it read, ran and produced.
+
+    Args:
+        versions: what became of its staged files.
+        execution: uid and ARN of the pipeline execution that started it.
+    """
+    uid, arn = execution or (None, "")
+    layered = _layered(run, manifest)
+    facts = JobFacts(
+        uid=resource.uid,
+        arn=resource.arn,
+        kind=resource.kind,
+        name=resource.name,
+        status=status_of(resource, manifest).value,
+        attempt=run.attempt,
+        image=run.image,
+        parameters=strategy.parameters(resource.spec),
+        metrics={point.name: point.value for point in seen.metrics},
+        started_at=epoch(manifest.started_at),
+        ended_at=manifest.ended_at.timestamp(),
+        packs_only=strategy.packs_only(resource.spec),
+        added_packages={} if manifest.layer is None else manifest.layer.packages,
+        execution=uid,
+        execution_arn=arn,
+    )
+    known = Graph() if layered is None else environment_graph(layered)
+    return known + job_graph(
+        facts,
+        inputs=[artifact for pinned in run.inputs for _, artifact in artifacts_of(pinned)],
+        outputs=[
+            Artifact(
+                bucket=version.bucket,
+                key=version.key,
+                version_id=version.version_id,
+                sha256=version.sha256,
+                size=version.size,
+                role=strategy.roles.get(staged.output, "data"),
+                name=staged.output,
+            )
+            for version, staged in versions
+        ],
+        environment_id=f"environment:{run.environment}" if layered is None else layered.id,
+        code=None if run.code is None else _code_facts(run.code),
+    )
+
+
+def _layered(run: Run, manifest: Manifest) -> EnvironmentFacts | None:
+    """Return the environment with the packages that the job's requirements added, None where they added none."""
+    layer = manifest.layer
+    if layer is None or not layer.packages:
+        return None
+    held = Interpreter(python=run.python, version=layer.python_version, packages={**layer.base, **layer.packages})
+    return EnvironmentFacts(
+        image=run.image,
+        description="with what requirements.txt asked for",
+        python_version=held.version,
+        fingerprint=fingerprint(held),
+        packages=held.packages,
+    )
+
+
+def _code_facts(code: CodeOrigin) -> CodeFacts:
+    return CodeFacts(
+        commit=code.commit, dirty=code.dirty, tree=code.tree, repository=code.repository, objects=code.objects
+    )
