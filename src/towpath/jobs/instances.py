@@ -7,7 +7,7 @@ from towpath.kernel.errors import Unsupported
 GIB = 1 << 30
 #: What SDKs and examples send when nobody chose a machine.
 DEFAULT_TYPE = "ml.m5.large"
-#: Set aside for a job that nobody chose a machine for; see docs/decisions/0016-admission.md.
+#: Set aside for a job that nobody chose a machine for; see docs/decisions/0012-admission.md.
 DEFAULT_RESERVE_BYTES = GIB
 
 #: Virtual CPUs by the size at the end of an instance type. Source: Amazon EC2 instance types (the general, compute and
