@@ -29,8 +29,6 @@ class Association(StrEnum):
     CONTRIBUTED_TO = "ContributedTo"
     PRODUCED = "Produced"
     ASSOCIATED_WITH = "AssociatedWith"
-    DERIVED_FROM = "DerivedFrom"
-    SAME_AS = "SameAs"
 
 
 class Node(msgspec.Struct, frozen=True):
