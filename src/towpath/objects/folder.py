@@ -31,7 +31,9 @@ class FolderObjects:
         """Use `folder`, making it as needed."""
         self._blobs = folder / "blobs"
         self._new = folder / "new" / uuid4().hex
-        self._blobs.mkdir(parents=True, exist_ok=True)
+        # Private: what is stored is for those who may ask the platform for it.
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._blobs.mkdir(exist_ok=True)
         self._new.mkdir(parents=True)
         # The file system's own clock at our start: what is newer may be waiting for the row of a running transaction.
         self._started_ns = self._new.stat().st_ctime_ns

@@ -5,6 +5,7 @@ runs in a savepoint of its own, so one that fails undoes itself and nothing else
 Source of the settings: SQLite documentation, "Write-Ahead Logging" and "PRAGMA synchronous".
 """
 
+import os
 import queue
 import sqlite3
 import threading
@@ -45,6 +46,8 @@ class SqliteStore:
         self.clock = clock or SystemClock()
         self._listeners: list[Callable[[set[Uid]], None]] = []
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        # Made by us and not by SQLite, which would let everybody read the keys; its other files take this one's mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._engine = _engine(path)
         migrations.upgrade(self._engine, path)
         self.home, self.home_id = self._identity(home or Home())
