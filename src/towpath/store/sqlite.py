@@ -20,7 +20,7 @@ from sqlalchemy.pool import QueuePool
 
 from towpath.kernel.arns import Home
 from towpath.kernel.clock import Clock, SystemClock
-from towpath.kernel.errors import Unavailable
+from towpath.kernel.errors import DiskFull, Unavailable
 from towpath.kernel.resource import Uid
 from towpath.store import migrations
 from towpath.store.tables import meta
@@ -30,6 +30,8 @@ R = TypeVar("R")
 _Item = tuple[Callable[[SqlTransaction], Any], "Future[Any]"]
 
 _WRITES = {"writes": True}  #: execution options of connections that write
+#: What SQLite says where the database, its log or the log's index cannot grow.
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 BATCH = 256  #: writes that share one sync at most
 
 
@@ -172,8 +174,12 @@ class SqliteStore:
 
 
 def _as_unavailable(error: Exception) -> Exception:
-    reason = str(getattr(error, "orig", error))
-    told = Unavailable(f"The store could not commit: {reason}. Nothing was written; free disk space or mend the file.")
+    origin = getattr(error, "orig", error)
+    told: Unavailable
+    if getattr(origin, "sqlite_errorcode", None) in _FULL:
+        told = DiskFull()
+    else:
+        told = Unavailable(f"The store could not commit: {origin}. Nothing was written; mend the file or its disk.")
     told.__cause__ = error
     return told
 
