@@ -147,7 +147,7 @@ def story(machine: Machine, tmp_path: Path) -> Iterator[Story]:
 
 
 def pipeline(name: str) -> dict[str, Any]:
-    """Return a request for a pipeline whose definition needs some room."""
+    """Return a request for a pipeline that needs room: its definition is longer than what the store's log has left."""
     document = {
         "Version": "2020-12-01",
         "Parameters": [{"Name": "Long", "Type": "String", "DefaultValue": "x" * 500_000}],
@@ -346,3 +346,29 @@ def test_a_job_whose_output_fills_the_disk_fails_alone(
     assert outputs(aws, arn) == {"large"}
     assert machine.home.running_server() == server
     assert "Traceback" not in machine.home.server_log.read_text()
+
+
+def test_without_room_a_server_does_not_start_and_says_why(machine: Machine, disk: Disk) -> None:
+    machine.up()
+    clients(machine)["s3"].create_bucket(Bucket="kept")
+    machine.towpath("down")
+    disk.fill()
+    told = machine.towpath("up", "--background", code=3)
+    assert "disk of the platform's home is full" in told
+    assert "Make room" in told
+    assert "Traceback" not in told
+    disk.empty()
+    machine.up()
+    clients(machine)["s3"].head_bucket(Bucket="kept")
+
+
+def test_a_backup_without_room_leaves_nothing(machine: Machine, disk: Disk) -> None:
+    machine.up()
+    disk.fill(leave_bytes=65536)
+    before = files(disk.folder)
+    told = machine.towpath("backup", str(disk.folder / "home.tar"), code=1)
+    assert "There is no room for a copy of the database" in told
+    assert "Traceback" not in told
+    assert files(disk.folder) == before
+    disk.empty()
+    machine.towpath("backup", str(disk.folder / "home.tar"))

@@ -43,13 +43,19 @@ class SqliteStore:
 
         Raises:
             Invalid: the file was written by a newer release.
+            DiskFull: there is no room for the files beside it.
         """
         self.clock = clock or SystemClock()
         self._listeners: list[Callable[[set[Uid]], None]] = []
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._engine = _engine(path)
-        migrations.upgrade(self._engine, path)
-        self.home, self.home_id = self._identity(home or Home())
+        try:
+            migrations.upgrade(self._engine, path)
+            self.home, self.home_id = self._identity(home or Home())
+        except OperationalError as error:
+            if not _is_full(error):
+                raise
+            raise DiskFull from error
         self._closed = threading.Event()
         self._writer = threading.Thread(target=self._write_batches, name="store-writer", daemon=True)
         self._writer.start()
@@ -173,13 +179,17 @@ class SqliteStore:
                 item[1].set_exception(Unavailable("The store is closed; the server is shutting down."))
 
 
+def _is_full(error: Exception) -> bool:
+    return getattr(getattr(error, "orig", None), "sqlite_errorcode", None) in _FULL
+
+
 def _as_unavailable(error: Exception) -> Exception:
-    origin = getattr(error, "orig", error)
-    told: Unavailable
-    if getattr(origin, "sqlite_errorcode", None) in _FULL:
-        told = DiskFull()
-    else:
-        told = Unavailable(f"The store could not commit: {origin}. Nothing was written; mend the file or its disk.")
+    reason = str(getattr(error, "orig", error))
+    told = (
+        DiskFull()
+        if _is_full(error)
+        else Unavailable(f"The store could not commit: {reason}. Nothing was written; mend the file or its disk.")
+    )
     told.__cause__ = error
     return told
 
