@@ -1,5 +1,6 @@
 """Where a home is, which files it has, and how a client finds its server. Standard library only: the client uses it."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 FOLDER = ".towpath"
 DEFAULT_PORT = 7400
@@ -110,6 +112,22 @@ class HomeFolder:
         finally:
             os.close(lock)
 
+    def make(self) -> None:
+        """Make the folder as needed, and let nobody but its owner read what lies in it, whatever the umask was.
+
+        The database holds every key, and jobs print what they like. A folder that was there already may be one that
+        others work in, so the parts are closed and not the folder itself.
+        """
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self.objects, self.jobs, self.layers, self.path / "run"):
+            _close(folder, 0o700)
+        for file in (self.database, *self.path.glob(f"{self.database.name}-*"), self.server_log):
+            _close(file, 0o600)
+
+    def open_server_log(self) -> BinaryIO:
+        """Open the log of a server in the background for appending."""
+        return os.fdopen(os.open(self.server_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab")
+
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold the home: one process at a time uses it.
@@ -118,7 +136,7 @@ class HomeFolder:
             BlockingIOError: another process holds it.
             OSError: the folder cannot be made or written.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        self.make()
         lock = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             # Locks of open file descriptions can be asked about without being taken, so that a client's question
@@ -169,6 +187,13 @@ def find_home(start: Path | None = None) -> HomeFolder:
         if folder != Path.home() and any((folder / mark).exists() for mark in _PROJECT_MARKS):
             return HomeFolder(folder / FOLDER)
     return HomeFolder(Path.home() / FOLDER)
+
+
+def _close(path: Path, mode: int) -> None:
+    """Take rights away that go beyond `mode`; what is not there needs nothing."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_mode & 0o777 & ~mode:
+            path.chmod(mode)
 
 
 def _write(path: Path, text: str, mode: int) -> None:

@@ -72,9 +72,38 @@ def test_health_answers_and_files_tell_where_the_server_is(machine: Machine) -> 
         health = json.load(answer)
     assert health["status"] == "ok"
     assert health["pid"] == server.pid
-    mode = stat.S_IMODE(machine.home.credentials_file.stat().st_mode)
-    assert mode == 0o600
     assert machine.up() == server, "a second `up` finds the first server"
+
+
+def open_to_others(folder: Path) -> set[str]:
+    """Return the files below a folder that another user of the host could read, had he come as far as the folder."""
+    found = set()
+    for path in folder.iterdir():
+        mode = stat.S_IMODE(path.lstat().st_mode)
+        if path.is_dir() and mode & 0o011:
+            found |= {f"{path.name}/{name}" for name in open_to_others(path)}
+        elif not path.is_dir() and mode & 0o044:
+            found.add(path.name)
+    return found
+
+
+@pytest.mark.parametrize("before", ["no home yet", "a home that all may read"])
+def test_a_home_is_for_its_owner_alone_whatever_the_umask(machine: Machine, before: str) -> None:
+    (machine.home.path.parent / "words.txt").write_text("ant")
+    umask = os.umask(0o022)
+    try:
+        machine.home.path.mkdir(mode=0o755)
+        machine.towpath("data", "put", "words", str(machine.home.path.parent / "words.txt"))
+        if before == "a home that all may read":
+            machine.towpath("down")
+            for path in [machine.home.path, *machine.home.path.rglob("*")]:
+                if not path.is_symlink() and path != machine.home.credentials_file:
+                    path.chmod(0o755 if path.is_dir() else 0o644)
+            machine.up()
+    finally:
+        os.umask(umask)
+    assert open_to_others(machine.home.path) <= {"server.json", "lock"}  # address and process id
+    assert stat.S_IMODE(machine.home.credentials_file.stat().st_mode) == 0o600
 
 
 def test_a_wrong_or_missing_key_is_refused(machine: Machine) -> None:

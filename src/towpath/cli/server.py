@@ -120,8 +120,8 @@ def ensure_server(home: HomeFolder, *, port: int | None = None) -> Server:
     if server is not None:
         return server
     try:
-        home.path.mkdir(parents=True, exist_ok=True)
-        log = home.server_log.open("ab")
+        home.make()
+        log = home.open_server_log()
     except OSError as error:
         raise NoServer(
             f"The home {home.path} cannot be used: {error.strerror}. Choose another with --home or TOWPATH_HOME."

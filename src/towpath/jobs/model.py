@@ -127,6 +127,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None  #: why it failed, in words; None when it did its work
     stopped: bool = False  #: ended because somebody asked
     timed_out: bool = False
+    no_room: bool = False  #: what the platform wrote for the job, or kept of it, found no room on the disk
     started_at: datetime | None = None  #: when the user's process started
     ended_at: datetime
     download_s: float = 0.0

@@ -34,8 +34,10 @@ def status_of(resource: Resource, manifest: Manifest) -> JobStatus:
 
 
 def failure_of(manifest: Manifest) -> str:
-    """Return why a job failed, by whose fault in AWS's words: what it was given, or what the script did."""
+    """Return why a job failed, by whose fault in AWS's words: of its request, its script or the platform."""
     code = manifest.exit_code
+    if manifest.no_room:
+        return f"InternalServerError: {manifest.reason}"
     if code is None:
         return f"ClientError: {manifest.reason or 'the command could not be started'}"
     ending = f"killed by signal {-code}" if code < 0 else f"ExitCode {code}"

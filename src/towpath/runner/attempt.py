@@ -32,6 +32,8 @@ from towpath.runner.folder import (
     is_full,
     moment,
     read_json,
+    room_bytes,
+    with_room,
     write_whole,
 )
 from towpath.runner.job_log import JobLog
@@ -43,8 +45,8 @@ _ACTIVITIES = {"training": "Training", "processing": "Processing", "serving": "L
 _MEMORY_EVERY_S = 2.0
 _WATCH_EVERY_S = 0.1  #: where nobody but us keeps the job to its memory
 _METRICS_EVERY_S = 0.25
-_FULL_DISK_RETRY_S = 0.2
-_FULL_DISK_PATIENCE_S = 60.0  #: then the attempt ends without a manifest, as one that was lost
+#: With less than this the disk counts as full: writing down how a job ended takes some of it, here and in the store.
+_ROOM_TO_END_BYTES = 4 << 20
 
 
 class _Stopped(Exception):
@@ -92,6 +94,7 @@ class _Attempt:
         self.stopped = False
         self.timed_out = False
         self.killed = False  #: by us, because stopping gracefully was not wanted or took too long
+        self.no_room = False  #: what we wrote for the job, or kept of it, found no room
         self.exit_code: int | None = None
         self.started_at: str | None = None
         self.download_s = 0.0
@@ -119,8 +122,9 @@ class _Attempt:
             staged = self._stage(reason)
         except Exception as error:  # noqa: BLE001 - an attempt always ends with a manifest that says why
             reason = failure.of_platform(error)
-            traceback.print_exc()  # to the log of the runner host
+            self.no_room = isinstance(error, OSError) and is_full(error)
             with contextlib.suppress(OSError):  # a broken disk may be the very reason
+                traceback.print_exc()  # to the log of the runner host
                 self.log.say(reason)
         tree.end_all()  # nothing may write to the outputs any more, and nothing outlives the job
         if self.group is not None:
@@ -351,7 +355,8 @@ class _Attempt:
             return "Stopped on request" + (" and killed" if self.killed else "")
         if self.exit_code == 0:
             return None
-        return failure.failure_reason(self._failure_file(), self.exit_code, list(self.log.tail))
+        reason = failure.failure_reason(self._failure_file(), self.exit_code, list(self.log.tail))
+        return failure.on_full_disk(reason) if room_bytes(self.folder) < _ROOM_TO_END_BYTES else reason
 
     def _failure_file(self) -> str:
         name = self.job.get("failure_file")
@@ -388,6 +393,7 @@ class _Attempt:
             "timed_out": self.timed_out,
             "started_at": self.started_at,
             "ended_at": moment(time.time()),
+            "no_room": self.no_room,
             "download_s": self.download_s,
             "peak_memory_bytes": self.peak_bytes or None,
             "outputs": staged,
@@ -395,24 +401,26 @@ class _Attempt:
             "memory_limit": self._memory_limit(),
             "layer": None if self.layer is None else self.layer._asdict(),
         }
-        self._write_manifest(json.dumps(manifest).encode())
+        if room_bytes(self.folder) < _ROOM_TO_END_BYTES:
+            self._remove_work()
+        # If there is no room for it in time, the attempt ends without a manifest, as one that was lost.
+        with_room(lambda: self._write_manifest(manifest))
         wake.tell(self.settings.wake, self.job["key"])
         with contextlib.suppress(OSError):  # a leftover goes with the folder when it is forgotten
             remove_tree(self.folder / TMP)
 
-    def _write_manifest(self, data: bytes) -> None:
-        """Write how the attempt ended; on a full disk, make room by what nobody needs any more, and wait for more."""
-        give_up_at = time.monotonic() + _FULL_DISK_PATIENCE_S
-        while True:
-            try:
-                write_whole(self.folder / MANIFEST, data, durable=True)
-                return
-            except OSError as error:
-                if not is_full(error) or time.monotonic() >= give_up_at:
-                    raise
-            for name in (TMP, ML):  # the outputs are staged by now, or lost
-                remove_tree(self.folder / name)
-            time.sleep(_FULL_DISK_RETRY_S)
+    def _write_manifest(self, manifest: ManifestDocument) -> None:
+        try:
+            write_whole(self.folder / MANIFEST, json.dumps(manifest).encode(), durable=True)
+        except OSError as error:
+            if is_full(error):
+                self._remove_work()
+            raise
+
+    def _remove_work(self) -> None:
+        """Make room by what nobody needs any more: the outputs are staged by now, or lost."""
+        for name in (TMP, ML):
+            remove_tree(self.folder / name)
 
     def _memory_limit(self) -> str | None:
         if self.group is not None and "memory" in self.group.folders:

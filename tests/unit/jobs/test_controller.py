@@ -259,6 +259,7 @@ def test_what_a_failed_job_left_on_purpose_is_published_too(training: World) -> 
         ({"exit_code": -9, "reason": None}, "AlgorithmError: killed by signal 9"),
         ({"exit_code": None, "reason": "input is damaged"}, "ClientError: input is damaged"),
         ({"exit_code": 4, "reason": "ExitCode 4: KeyError"}, "AlgorithmError: ExitCode 4: KeyError"),
+        ({"exit_code": 0, "reason": "The disk is full", "no_room": True}, "InternalServerError: The disk is full"),
         ({"exit_code": 3, "reason": "x" * 5000}, "AlgorithmError: xxx"),
     ],
 )

@@ -19,7 +19,7 @@ from towpath.compute.process.selftest import SandboxMode, SelfTest, self_test
 from towpath.compute.process.watcher import Watcher
 from towpath.jobs.model import Capabilities, JobObservation, JobSpec, LogPage, Manifest, MetricPoint, Phase
 from towpath.jobs.secrets import named_in
-from towpath.kernel.errors import InUse, Invalid
+from towpath.kernel.errors import InUse, Invalid, noticing_full_disk
 from towpath.runner import claim
 from towpath.runner.command import folder_of_python
 from towpath.runner.folder import (
@@ -121,13 +121,15 @@ class ProcessBackend:
         Raises:
             Invalid: the key cannot name a folder.
             Unavailable: the runner host cannot be started.
+            DiskFull: there is no room for what an attempt begins with.
         """
         folder = self._folder(job.key)
         if claim.look(folder).claimed or (folder / MANIFEST).exists():
             return
         if not self._is_recorded(folder):
-            folder.mkdir(exist_ok=True)
-            self._record(folder, job)
+            with noticing_full_disk():
+                folder.mkdir(exist_ok=True)
+                self._record(folder, job)
         runner = self._host.start_runner(folder, job.key, self._settings(job))
         if self._watcher is not None:
             self._watcher.follow(job.key, runner)
@@ -178,7 +180,8 @@ class ProcessBackend:
         with contextlib.suppress(FileNotFoundError):
             if (folder / STOP).read_text() == STOP_AT_ONCE:
                 asked = STOP_AT_ONCE  # a stricter request is never taken back
-        write_whole(folder / STOP, asked.encode(), durable=True)
+        with noticing_full_disk():
+            write_whole(folder / STOP, asked.encode(), durable=True)
         _signal_runner(folder, signal.SIGTERM)
 
     def log(self, key: str, *, start: int = 0, limit: int = 10_000) -> LogPage:
