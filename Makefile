@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV
 BIN := .venv/bin
 BASE := .venv/.towpath-base
 TEXT := .venv/.towpath-text
-SOURCES := src tests examples scripts
+SOURCES := src tests examples scripts conftest.py
 QUICK ?=
 # QUICK=0, QUICK=no and QUICK=false say no.
 IS_QUICK := $(filter-out 0 no false,$(QUICK))
