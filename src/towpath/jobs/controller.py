@@ -1,6 +1,5 @@
 """Looks after processing and training jobs: starts the attempt, follows it, and publishes what it produced."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
@@ -42,6 +41,7 @@ from towpath.kernel.events import Event
 from towpath.kernel.objects import ObjectStore, ObjectVersion
 from towpath.kernel.ports import Filter, Query, Store, Transaction
 from towpath.kernel.principals import PLATFORM
+from towpath.kernel.queries import every
 from towpath.kernel.resource import Document, Resource
 from towpath.lineage import (
     datasets_graph,
@@ -105,23 +105,14 @@ class JobController:
         held: list[Demand] = []
         waiting: list[Demand] = []
         for status in (JobStatus.IN_PROGRESS, JobStatus.STOPPING):
-            for resource in self._with_status(status):
+            asked = Query(kind=self.kind, filters=(Filter("status", "=", status.value),))
+            for resource in every(self._store, asked):
                 demand = self._demand(resource)
                 if run_of(resource) is not None:
                     held.append(demand)
                 elif WAITING in resource.state and status == JobStatus.IN_PROGRESS:
                     waiting.append(demand)
         return held, waiting
-
-    def _with_status(self, status: JobStatus) -> Iterator[Resource]:
-        token = None
-        while True:
-            asked = Query(kind=self.kind, filters=(Filter("status", "=", status.value),), token=token)
-            page = self._store.read(lambda transaction, asked=asked: transaction.resources.query(asked))  # type: ignore[misc]
-            yield from page.items
-            token = page.token
-            if token is None:
-                return
 
     def _demand(self, resource: Resource) -> Demand:
         instance_type = self._strategy.instance_type(resource.spec)
