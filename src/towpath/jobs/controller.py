@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from towpath.jobs.admission import Demand
 from towpath.jobs.channels import PinnedInput, pin, sources
-from towpath.jobs.contract import Surroundings, code_origin, shortened
+from towpath.jobs.contract import Attempt, Surroundings, code_origin, shortened
 from towpath.jobs.decisions import Adopt, Observation, Publish, Read, Record, Release, Stop, Submit, Tidy
 from towpath.jobs.images import Images
 from towpath.jobs.instances import allocation, reserved
@@ -194,8 +194,7 @@ class JobController:
         execution = {} if observation.execution is None else {"execution": observation.execution[1]}
         try:
             environment = self._images.resolve(self._strategy.image(resource.spec))
-            job = self._strategy.job(
-                resource,
+            attempted = Attempt(
                 key=key,
                 surroundings=self._surroundings,
                 image=environment,
@@ -203,6 +202,7 @@ class JobController:
                 paths=observation.paths,
                 tags=execution,
             )
+            job = self._strategy.job(resource, attempted)
         except TowpathError as error:
             return self._ended(resource, JobStatus.FAILED, now, reason=f"ClientError: {error.message}")
         run = Run(
