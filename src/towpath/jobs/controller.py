@@ -81,7 +81,10 @@ class JobController:
     # observing
 
     def observe(self, resource: Resource) -> Observation:
-        """Look at the attempt; where one is still to be started, look up its inputs."""
+        """Look at the attempt; where one may have to be started, look up its inputs and its environment.
+
+        The queue for the host is told of the job here, which is no change of the world: see `jobs.ports.Admission`.
+        """
         if is_terminal(resource.status):
             untidy = tuple(key for key in attempt_keys(resource) if not self._backend.is_tidy(key))
             return Observation(backend=JobObservation(phase=Phase.ABSENT), untidy=untidy)
@@ -92,13 +95,16 @@ class JobController:
         if seen.phase is Phase.FINISHED:
             self._admission.release(resource.uid)  # its processes have ended: the next may start while we publish
         observation = self._store.read(lambda transaction: self._look(transaction, resource, run, seen))
-        if run is not None or observation.problem is not None:
+        if not _may_begin(run, seen) or observation.problem is not None:
             return observation
         try:
-            allocation(self._strategy.instance_type(resource.spec), self._surroundings.host)
+            environment = self._images.resolve(self._strategy.image(resource.spec))
+            if run is None:
+                allocation(self._strategy.instance_type(resource.spec), self._surroundings.host)
         except TowpathError as error:
             return replace(observation, problem=error.message)
-        return replace(observation, waits=self._admission.ask(self._demand(resource)))
+        waits = None if run is not None else self._admission.ask(self._demand(resource))
+        return replace(observation, environment=environment, waits=waits)
 
     def standing(self) -> tuple[list[Demand], list[Demand]]:
         """Return what the running jobs of this kind hold of the host, and what the waiting ones want."""
@@ -132,7 +138,7 @@ class JobController:
             tags=transaction.resources.tags(resource.uid),
             execution=(parent.uid, parent.arn) if parent is not None and is_execution else None,
         )
-        if run is not None and seen.phase not in {Phase.ABSENT, Phase.LOST}:
+        if not _may_begin(run, seen):
             return observation
         try:
             inputs = observation.inputs if run is not None else self._pinned(transaction, resource)
@@ -190,10 +196,11 @@ class JobController:
         """Record which attempt is started on which inputs, then have it started. Deciding it again changes nothing."""
         if observation.problem is not None:
             return self._ended(resource, JobStatus.FAILED, now, reason=f"ClientError: {observation.problem}")
+        environment = observation.environment
+        assert environment is not None, "it is looked up wherever an attempt may begin"
         key = key_of(resource.uid, attempt)
         execution = {} if observation.execution is None else {"execution": observation.execution[1]}
         try:
-            environment = self._images.resolve(self._strategy.image(resource.spec))
             attempted = Attempt(
                 key=key,
                 surroundings=self._surroundings,
@@ -372,3 +379,8 @@ class JobController:
                     self._admission.release(key)
                 case Tidy(key=key):
                     self._backend.tidy(key)
+
+
+def _may_begin(run: Run | None, seen: JobObservation) -> bool:
+    """Return whether the next decision may begin an attempt: the first, the same once more, or one in its place."""
+    return run is None or seen.phase in {Phase.ABSENT, Phase.LOST}

@@ -60,6 +60,10 @@ class ComputeBackend(Protocol):
 class Admission(Protocol):
     """Says who may start on this host now. What it knows is lost with the process; `hold` and `ask` tell it again.
 
+    It only sums up what the store and the back ends say already, so controllers tell it of what they see while they
+    observe: a repeat changes nothing, and nobody who decides sees more of it than its answer. As an effect each call
+    would cost its job a commit of its own (docs/decisions/0012-admission.md).
+
     Whoever waits is woken when its turn comes, and may start then even if it asks a second time.
     """
 

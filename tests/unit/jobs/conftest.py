@@ -157,7 +157,7 @@ class World:
         self.clock = clock
         self.objects = MemoryObjects()
         self.backend = MemoryBackend()
-        self.images = ImageMap(PLATFORM_PYTHON, {})
+        self.images: Any = ImageMap(PLATFORM_PYTHON, {})
         self.jobs = Jobs(self.images)
         self.operations = {operation.name: operation for operation in self.jobs.operations()}
         self.datasets: dict[ObjectRef, str] = {}

@@ -67,6 +67,7 @@ def test_no_order_of_events_breaks_the_life_of_a_job(
     world: World, job: Resource, seen: list[JobObservation | str]
 ) -> None:
     controller = world.controllers["TrainingJob"]
+    environment = world.images.resolve("towpath")
     resource, now = job, AT
     submitted: dict[str, object] = {}
     for sight in seen:
@@ -77,8 +78,9 @@ def test_no_order_of_events_breaks_the_life_of_a_job(
                 resource = replace(resource, status=JobStatus.STOPPING)
             continue
         shown = sight if run_of(resource) is not None else JobObservation(phase=Phase.ABSENT)
-        decision = controller.decide(resource, Observation(backend=shown), now)
-        assert controller.decide(resource, Observation(backend=shown), now) == decision
+        observation = Observation(backend=shown, environment=environment)
+        decision = controller.decide(resource, observation, now)
+        assert controller.decide(resource, observation, now) == decision
         resource = replace(
             resource,
             state=resource.state if decision.state is None else decision.state,
