@@ -38,6 +38,13 @@ class Stop(msgspec.Struct, frozen=True):
     key: str
 
 
+class Drop(msgspec.Struct, frozen=True):
+    """Effect: remove the staged increments of an attempt up to a number, which have been published."""
+
+    key: str
+    until: int
+
+
 class Release(msgspec.Struct, frozen=True):
     """Effect: give back what the job held of the host, or its place in the queue."""
 

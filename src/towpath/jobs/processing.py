@@ -58,8 +58,8 @@ def _wanted(item: ProcessingInput, request: ProcessingJobRequest) -> WantedInput
 
 
 def outputs(request: ProcessingJobRequest) -> tuple[Output, ...]:
-    """Return the folders that are kept. `Continuous` outputs are kept at the end of the job too, and whether it
-    failed or not, since on SageMaker what was written before a failure is already there."""
+    """Return the folders that are kept. What is left of `Continuous` outputs at the job's end is kept whether it failed
+    or not, since what was written earlier is there already."""
     found = []
     for item in request.processing_output_config.outputs:
         what = f"ProcessingOutputConfig.Outputs {item.output_name!r}"
@@ -70,13 +70,15 @@ def outputs(request: ProcessingJobRequest) -> tuple[Output, ...]:
         if item.s3_output.local_path is None:
             raise Invalid(f"{what}: LocalPath is missing; say which folder below /opt/ml/processing is kept")
         bucket, key = below(item.s3_output.s3_uri)
+        continuous = item.s3_output.s3_upload_mode == "Continuous"
         found.append(
             Output(
                 name=item.output_name,
                 path=below_root(item.s3_output.local_path, what=f"{what}: LocalPath"),
                 bucket=bucket,
                 key=key,
-                on_failure=item.s3_output.s3_upload_mode == "Continuous",
+                on_failure=continuous,
+                continuous=continuous,
             )
         )
     return tuple(found)

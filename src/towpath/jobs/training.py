@@ -162,7 +162,7 @@ def outputs(request: TrainingJobRequest, name: str) -> tuple[Output, ...]:
     if request.checkpoint_config is not None:
         bucket, key = below(request.checkpoint_config.s3_uri)
         path = below_root(request.checkpoint_config.local_path, what="CheckpointConfig.LocalPath")
-        found.append(Output(name="checkpoints", path=path, bucket=bucket, key=key, on_failure=True))
+        found.append(Output(name="checkpoints", path=path, bucket=bucket, key=key, on_failure=True, continuous=True))
     return tuple(found)
 
 

@@ -12,7 +12,10 @@ from typing import Any
 
 from towpath.runner import claim, failure, layers, layout, outputs, process, syscalls, tree, wake
 from towpath.runner.command import Command, SecretMissing, command_of, with_secrets
+from towpath.runner.contents import resolve_inside
+from towpath.runner.continuous import ContinuousOutputs
 from towpath.runner.folder import (
+    INCREMENTS,
     JOB,
     LATER,
     LAYER,
@@ -94,6 +97,7 @@ class _Attempt:
         self.exit_code: int | None = None
         self.started_at: str | None = None
         self.download_s = 0.0
+        self.continuous = ContinuousOutputs(self.job, folder, lambda: wake.tell(settings.wake, self.job["key"]))
         self.limits = Limits(self.job, by_kernel=settings.groups)
         self.redactor = Redactor(value for _, value in settings.secrets)
         self.layer: layers.Layer | None = None  #: packages that were added to the environment
@@ -124,7 +128,7 @@ class _Attempt:
 
     def _clear(self) -> None:
         """Remove what an earlier runner of this attempt left: a power cut can take its claim, which is not synced."""
-        for name in (ML, TMP, STAGING, LATER):
+        for name in (ML, TMP, STAGING, INCREMENTS, LATER):
             remove_tree(self.folder / name)
         for name in (LOG, METRICS, STATUS):
             (self.folder / name).unlink(missing_ok=True)
@@ -146,6 +150,7 @@ class _Attempt:
             self._check_stop()
             self.limits.hold(started.pid)
             command = with_secrets(command, dict(self.settings.secrets))
+            self.continuous.note_laid_out()
             process.start(started, self.job, command, self.folder, self.settings)
         except _Stopped:
             return "Stopped on request before the job's process was started"
@@ -154,7 +159,11 @@ class _Attempt:
             return failure.shortened(str(error))
         self.started_at = moment(time.time())
         self._tell_status(_ACTIVITIES.get(self.job["kind"], "Running"))
-        self._supervise(started)
+        self.continuous.begin()
+        try:
+            self._supervise(started)
+        finally:
+            self.continuous.end()
         ended = process.wait(started)
         self.exit_code = ended.exit_code
         self.limits.sum_up(ended.peak_bytes)
@@ -318,7 +327,7 @@ class _Attempt:
 
     def _failure_file(self) -> str:
         name = self.job.get("failure_file")
-        place = outputs.resolve_inside(self.ml, name) if name else None
+        place = resolve_inside(self.ml, name) if name else None
         if place is None or not place.is_file():
             return ""
         with place.open("rb") as file:
@@ -337,7 +346,7 @@ class _Attempt:
         if wanted:
             self._tell_status("Uploading")
         try:
-            return outputs.stage(wanted, self.ml, self.folder / STAGING, self.log.say)
+            return outputs.stage(wanted, self.ml, self.folder / STAGING, self.log.say, self.continuous.known)
         except BaseException:
             remove_tree(self.folder / STAGING)  # all outputs are published or none
             raise

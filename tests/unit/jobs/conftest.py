@@ -63,6 +63,7 @@ class MemoryBackend:
         self.stops: list[str] = []
         self.untidy: set[str] = set()  #: attempts whose working copy is still there
         self.tidied: list[str] = []
+        self.dropped: list[tuple[str, int]] = []  #: attempt, number of its last increment that was adopted
 
     def submit(self, job: JobSpec) -> None:
         self.submits.append(job.key)
@@ -82,6 +83,11 @@ class MemoryBackend:
 
     def metrics(self, key: str) -> list[MetricPoint]:
         return list(self.seen[key].metrics)
+
+    def drop(self, key: str, *, until: int) -> None:
+        self.dropped.append((key, until))
+        seen = self.seen[key]
+        self.seen[key] = replace(seen, increments=tuple(item for item in seen.increments if item.number > until))
 
     def address(self, key: str) -> str:
         return key
