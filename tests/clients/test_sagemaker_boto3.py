@@ -70,6 +70,8 @@ class WrittenLogs:
     def metrics(self, key: str) -> list[MetricPoint]:
         return []
 
+    def drop(self, key: str, *, until: int) -> None: ...
+
     def address(self, key: str) -> str:
         return ""
 

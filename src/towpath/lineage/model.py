@@ -126,13 +126,13 @@ class EnvironmentFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a job was, once it has ended."""
+    """What a job is, and how it ended where it has."""
 
     uid: Uid
     arn: str
     kind: str  #: "TrainingJob", "ProcessingJob"
     name: str
-    status: str
+    status: str = ""  #: how it ended; empty while it runs
     attempt: int = 1
     image: str = ""
     command: tuple[str, ...] = ()
@@ -193,7 +193,8 @@ def job_graph(
     environment_id: str | None,
     code: CodeFacts | None,
 ) -> Graph:
-    """Return what an ended job adds: what it read, ran and ran in, each contributing to it, and what it produced."""
+    """Return what a job adds that has ended, or that publishes while it runs: what it read, ran and ran in, each
+    contributing to it, and what it produced."""
     read, written = tuple(inputs), tuple(outputs)
     properties = _present(
         {

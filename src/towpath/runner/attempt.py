@@ -10,9 +10,12 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from towpath.runner import claim, failure, groups, layers, layout, outputs, process, syscalls, tree, wake
+from towpath.runner import claim, failure, layers, layout, outputs, process, syscalls, tree, wake
 from towpath.runner.command import Command, SecretMissing, command_of, with_secrets
+from towpath.runner.contents import resolve_inside
+from towpath.runner.continuous import ContinuousOutputs
 from towpath.runner.folder import (
+    INCREMENTS,
     JOB,
     LATER,
     LAYER,
@@ -37,13 +40,12 @@ from towpath.runner.folder import (
     write_whole,
 )
 from towpath.runner.job_log import JobLog
+from towpath.runner.limits import Limits
 from towpath.runner.redaction import Redactor
 from towpath.runner.removal import remove_tree
 from towpath.runner.requirements import Refused
 
 _ACTIVITIES = {"training": "Training", "processing": "Processing", "serving": "Loading"}
-_MEMORY_EVERY_S = 2.0
-_WATCH_EVERY_S = 0.1  #: where nobody but us keeps the job to its memory
 _METRICS_EVERY_S = 0.25
 #: With less than this the disk counts as full: writing down how a job ended takes some of it, here and in the store.
 _ROOM_TO_END_BYTES = 4 << 20
@@ -98,10 +100,8 @@ class _Attempt:
         self.exit_code: int | None = None
         self.started_at: str | None = None
         self.download_s = 0.0
-        self.peak_bytes = 0
-        self.group: groups.Group | None = None  #: where the kernel holds the job to its limits
-        self.watched_bytes: int | None = None  #: limit of memory that we hold it to ourselves
-        self.over_memory = False  #: it went over its limit and was killed for it
+        self.continuous = ContinuousOutputs(self.job, folder, lambda: wake.tell(settings.wake, self.job["key"]))
+        self.limits = Limits(self.job, by_kernel=settings.groups)
         self.redactor = Redactor(value for _, value in settings.secrets)
         self.layer: layers.Layer | None = None  #: packages that were added to the environment
         self.phase = "running"
@@ -127,13 +127,12 @@ class _Attempt:
                 traceback.print_exc()  # to the log of the runner host
                 self.log.say(reason)
         tree.end_all()  # nothing may write to the outputs any more, and nothing outlives the job
-        if self.group is not None:
-            self.group.remove()
+        self.limits.remove()
         self._finish(reason, staged)
 
     def _clear(self) -> None:
         """Remove what an earlier runner of this attempt left: a power cut can take its claim, which is not synced."""
-        for name in (ML, TMP, STAGING, LATER):
+        for name in (ML, TMP, STAGING, INCREMENTS, LATER):
             remove_tree(self.folder / name)
         for name in (LOG, METRICS, STATUS):
             (self.folder / name).unlink(missing_ok=True)
@@ -153,8 +152,9 @@ class _Attempt:
             command = self._add_layer(command)
             self.download_s = round(time.monotonic() - begun, 3)
             self._check_stop()
-            self._limit(started)
+            self.limits.hold(started.pid)
             command = with_secrets(command, dict(self.settings.secrets))
+            self.continuous.note_laid_out()
             process.start(started, self.job, command, self.folder, self.settings)
         except _Stopped:
             return "Stopped on request before the job's process was started"
@@ -163,36 +163,19 @@ class _Attempt:
             return failure.shortened(str(error))
         self.started_at = moment(time.time())
         self._tell_status(_ACTIVITIES.get(self.job["kind"], "Running"))
-        self._supervise(started)
+        self.continuous.begin()
+        try:
+            self._supervise(started)
+        finally:
+            self.continuous.end()
         ended = process.wait(started)
         self.exit_code = ended.exit_code
-        self.peak_bytes = max(self.peak_bytes, ended.peak_bytes)
-        if self.group is not None and self.group.kills():
-            self.over_memory = True
-            self.peak_bytes = max(self.peak_bytes, self.group.peak_bytes())
+        self.limits.sum_up(ended.peak_bytes)
         survivors = tree.end_all()
         if survivors:
             self.log.say(f"processes that could not be killed: {survivors}")
         self._drain(started.output)
         return self._reason()
-
-    def _limit(self, started: process.Process) -> None:
-        """Have the job held to its memory and cores: by the kernel where it lets us, its memory else by ourselves."""
-        limits = self.job.get("limits", {})
-        memory = limits.get("memory_bytes")
-        cores = limits.get("cores") if limits.get("hold_cores") else None
-        if memory is None and cores is None:
-            return
-        if self.settings.groups:
-            group = groups.make(self.job["key"], memory_bytes=memory, cores=cores)
-            try:
-                group.add(started.pid)
-            except OSError:  # a group may be made where a process may not be moved to
-                group.remove()
-            else:
-                self.group = group
-        if self.group is None or "memory" not in self.group.folders:
-            self.watched_bytes = memory
 
     def _add_layer(self, command: Command) -> Command:
         """Return the command with the packages on its path that the job's requirements ask for."""
@@ -228,8 +211,7 @@ class _Attempt:
         max_runtime = limits.get("max_runtime_s")
         out_of_time_at = now + max_runtime if max_runtime is not None else None
         kill_at: float | None = None
-        measure_every_s = _MEMORY_EVERY_S if self.watched_bytes is None else _WATCH_EVERY_S
-        measure_at = now + measure_every_s
+        measure_at = now + self.limits.every_s
         metrics_at: float | None = None
         poll = select.poll()
         for descriptor in (started.pidfd, started.output, self.signals, started.ready):
@@ -263,8 +245,9 @@ class _Attempt:
                 self._kill(started)
                 kill_at = float("inf")
             if now >= measure_at:
-                self._measure(started)
-                measure_at = time.monotonic() + measure_every_s
+                if self.limits.measure():
+                    self._kill(started)
+                measure_at = time.monotonic() + self.limits.every_s
             due = self.log.due_at()
             if due is not None and now >= due:
                 self.log.flush()
@@ -274,17 +257,6 @@ class _Attempt:
                 metrics_at = None
                 self.log.has_new_metrics = False
                 wake.tell(self.settings.wake, self.job["key"])
-
-    def _measure(self, started: process.Process) -> None:
-        """Look how much memory the job uses, and end it where that is too much and nobody else does."""
-        job = tree.descendants(os.getpid())
-        used = tree.resident_bytes(job)
-        if self.watched_bytes is not None and used > self.watched_bytes:
-            used = tree.proportional_bytes(job)  # forked workers share most of what they have
-            if used > self.watched_bytes and not self.over_memory:
-                self.over_memory = True
-                self._kill(started)
-        self.peak_bytes = max(self.peak_bytes, used)
 
     def _on_signal(self, started: process.Process) -> None:
         """Look why a signal came, or whether a request to stop lies there."""
@@ -344,9 +316,9 @@ class _Attempt:
     def _reason(self) -> str | None:
         assert self.exit_code is not None
         limits = self.job.get("limits", {})
-        if self.over_memory and self.exit_code != 0:
-            return failure.over_memory(limits["memory_bytes"], self.peak_bytes, list(self.log.tail))
-        if self.over_memory:
+        if self.limits.over_memory and self.exit_code != 0:
+            return failure.over_memory(limits["memory_bytes"], self.limits.peak_bytes, list(self.log.tail))
+        if self.limits.over_memory:
             self.log.say("the kernel killed a process of the job because its memory was used up; the job went on")
         if self.timed_out:
             grace = f" and was killed {limits.get('stop_grace_s', 120.0):g} s after SIGTERM" if self.killed else ""
@@ -360,7 +332,7 @@ class _Attempt:
 
     def _failure_file(self) -> str:
         name = self.job.get("failure_file")
-        place = outputs.resolve_inside(self.ml, name) if name else None
+        place = resolve_inside(self.ml, name) if name else None
         if place is None or not place.is_file():
             return ""
         with place.open("rb") as file:
@@ -379,7 +351,7 @@ class _Attempt:
         if wanted:
             self._tell_status("Uploading")
         try:
-            return outputs.stage(wanted, self.ml, self.folder / STAGING, self.log.say)
+            return outputs.stage(wanted, self.ml, self.folder / STAGING, self.log.say, self.continuous.known)
         except BaseException:
             remove_tree(self.folder / STAGING)  # all outputs are published or none
             raise
@@ -395,10 +367,10 @@ class _Attempt:
             "ended_at": moment(time.time()),
             "no_room": self.no_room,
             "download_s": self.download_s,
-            "peak_memory_bytes": self.peak_bytes or None,
+            "peak_memory_bytes": self.limits.peak_bytes or None,
             "outputs": staged,
             "sandbox": self.settings.sandbox,
-            "memory_limit": self._memory_limit(),
+            "memory_limit": self.limits.mechanism,
             "layer": None if self.layer is None else self.layer._asdict(),
         }
         if room_bytes(self.folder) < _ROOM_TO_END_BYTES:
@@ -421,11 +393,6 @@ class _Attempt:
         """Make room by what nobody needs any more: the outputs are staged by now, or lost."""
         for name in (TMP, ML):
             remove_tree(self.folder / name)
-
-    def _memory_limit(self) -> str | None:
-        if self.group is not None and "memory" in self.group.folders:
-            return "cgroup"
-        return None if self.watched_bytes is None else "watch"
 
     def _tell_status(self, activity: str) -> None:
         status = {"phase": self.phase, "activity": activity, "started_at": self.started_at}

@@ -21,6 +21,7 @@ ML = "ml"  #: what the job sees as /opt/ml
 TMP = "tmp"  #: what the job sees as /tmp
 LAYER = "layer"  #: digest of the environment layer that the attempt uses; absent where it uses none
 STAGING = "staging"  #: complete outputs that wait to be adopted
+INCREMENTS = "increments"  #: folder of single files that are complete while the job runs, see `increment_files`
 
 STOP_GRACEFULLY = "gracefully"
 STOP_AT_ONCE = "at once"
@@ -82,6 +83,14 @@ class ManifestDocument(TypedDict):
     sandbox: str
     memory_limit: str | None
     layer: dict[str, Any] | None
+
+
+def increment_files(folder: Path, number: int) -> tuple[Path, Path]:
+    """Return where the document and the bytes of a file lie that was staged while the job runs.
+
+    The document is written last and removed first: where it is, the bytes are whole.
+    """
+    return folder / f"{number:010d}.json", folder / f"{number:010d}"
 
 
 def is_full(error: OSError) -> bool:

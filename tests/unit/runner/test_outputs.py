@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from towpath.runner.contents import resolve_inside
 from towpath.runner.folder import StagingFailed
-from towpath.runner.outputs import resolve_inside, stage
+from towpath.runner.outputs import stage
 from towpath.runner.removal import remove_tree
 
 
