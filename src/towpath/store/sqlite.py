@@ -48,7 +48,8 @@ class SqliteStore:
         self._engine = _engine(path)
         migrations.upgrade(self._engine, path)
         self.home, self.home_id = self._identity(home or Home())
-        self._closed = threading.Event()
+        self._closing = threading.Lock()  #: held to put into the queue, so that nothing comes after its end
+        self._closed = False
         self._writer = threading.Thread(target=self._write_batches, name="store-writer", daemon=True)
         self._writer.start()
 
@@ -65,19 +66,21 @@ class SqliteStore:
         """Run `work` in a transaction on the writer thread; return when it is durable."""
         if threading.current_thread() is self._writer:
             raise RuntimeError("a transaction cannot wait for another one: pass the transaction on instead")
-        if self._closed.is_set():
-            raise Unavailable("The store is closed; the server is shutting down.")
         future: Future[R] = Future()
-        self._queue.put((work, future))
+        with self._closing:
+            if self._closed:
+                raise Unavailable("The store is closed; the server is shutting down.")
+            self._queue.put((work, future))
         return future.result()
 
     def close(self) -> None:
         """Finish what was accepted and close the file."""
-        if not self._closed.is_set():
-            self._closed.set()
-            self._queue.put(None)
-            self._writer.join()
-            self._engine.dispose()
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
+        self._writer.join()
+        self._engine.dispose()
 
     def _identity(self, wanted: Home) -> tuple[Home, str]:
         """Return the account and region that the file was made for, and its id; written on first use."""
@@ -105,7 +108,6 @@ class SqliteStore:
                 self._commit(connection, batch)
                 if last:
                     break
-        self._refuse_the_rest()
 
     def _commit(self, connection: Connection, batch: list[_Item]) -> None:
         """Run a batch in one database transaction; tell each caller how its own part ended after the sync."""
@@ -160,15 +162,6 @@ class SqliteStore:
             return lambda: future.set_exception(raised)
         scheduled |= transaction.work.scheduled
         return lambda: future.set_result(result)
-
-    def _refuse_the_rest(self) -> None:
-        while True:
-            try:
-                item = self._queue.get_nowait()
-            except queue.Empty:
-                return
-            if item is not None:
-                item[1].set_exception(Unavailable("The store is closed; the server is shutting down."))
 
 
 def _as_unavailable(error: Exception) -> Exception:

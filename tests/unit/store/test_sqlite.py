@@ -320,3 +320,31 @@ def test_nothing_of_a_batch_is_kept_once_sqlite_has_undone_its_transaction(store
         assert all(isinstance(done.exception(), Unavailable) for done in batch)
     assert store.read(lambda transaction: transaction.objects.buckets()) == []
     assert store.write(partial(put, "later"))
+
+
+def test_a_write_that_meets_the_closing_of_the_store_always_ends(store: SqliteStore) -> None:
+    queue, writer = store._queue, store._writer
+    closing = threading.Thread(target=store.close)
+
+    class ClosedMeanwhile:
+        """A queue to which work comes late: the store begins to close right before."""
+
+        def put(self, item: object) -> None:
+            if item is not None:
+                closing.start()
+                writer.join(0.5)  # where closing does not wait for the work, the writer is gone by then
+            queue.put(item)  # type: ignore[arg-type]
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(queue, name)
+
+    store._queue = ClosedMeanwhile()  # type: ignore[assignment]
+    written: list[bool] = []
+    put = partial(store.write, lambda transaction: transaction.objects.create_bucket("late", transaction.now))
+    writing = threading.Thread(target=lambda: written.append(put()), daemon=True)
+    writing.start()
+    writing.join(10)
+    assert written == [True], "nobody answers it any more"
+    closing.join()
+    with pytest.raises(Unavailable, match="closed"):
+        store.write(lambda transaction: None)
