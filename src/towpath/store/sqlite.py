@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from towpath.kernel.arns import Home
@@ -31,6 +31,23 @@ _Item = tuple[Callable[[SqlTransaction], Any], "Future[Any]"]
 
 _WRITES = {"writes": True}  #: execution options of connections that write
 BATCH = 256  #: writes that share one sync at most
+_PRIMARY = 0xFF  #: the byte of SQLite's error codes that says which kind; the others go into detail
+#: Kinds of errors that say nothing about what was asked. Source: SQLite documentation, "Result and Error Codes".
+_DISK_OR_FILE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_READONLY,
+    }
+)
 
 
 class SqliteStore:
@@ -122,7 +139,7 @@ class SqliteStore:
                     ended.append(self._run(connection, work, future, scheduled))
         except Exception as error:  # noqa: BLE001 - a full disk or a broken file: every caller of the batch is told
             for _, future in batch:
-                future.set_exception(_as_unavailable(error))
+                future.set_exception(_told(error))
             return
         for tell in ended:
             tell()
@@ -135,7 +152,7 @@ class SqliteStore:
             with connection.begin():
                 result = work(transaction)
         except Exception as error:  # noqa: BLE001 - it belongs to the caller, who gets it
-            future.set_exception(_as_unavailable(error) if isinstance(error, OperationalError) else error)
+            future.set_exception(_told(error))
             return
         future.set_result(result)
         self._tell_of(transaction.work.scheduled)
@@ -158,17 +175,25 @@ class SqliteStore:
                 # SQLite itself has undone the whole transaction, as it may where the disk is full. The rest of the
                 # batch must not run outside of one. Source: SQLite documentation, "Transaction", section 2.1.
                 raise
-            raised = _as_unavailable(error) if isinstance(error, OperationalError) else error
+            raised = _told(error)
             return lambda: future.set_exception(raised)
         scheduled |= transaction.work.scheduled
         return lambda: future.set_result(result)
 
 
-def _as_unavailable(error: Exception) -> Exception:
-    reason = str(getattr(error, "orig", error))
-    told = Unavailable(f"The store could not commit: {reason}. Nothing was written; free disk space or mend the file.")
-    told.__cause__ = error
-    return told
+def _told(error: Exception) -> Exception:
+    """Return what a caller is told of an error: Unavailable where disk or file is to blame, else the error itself."""
+    found: BaseException | None = error
+    while isinstance(found, DBAPIError):
+        code = getattr(found.orig, "sqlite_errorcode", sqlite3.SQLITE_OK)
+        if code & _PRIMARY in _DISK_OR_FILE:
+            reason = f"{found.orig}. Nothing was written; free disk space or mend the file."
+            told = Unavailable(f"The store could not commit: {reason}")
+            told.__cause__ = error
+            return told
+        # Going back to a savepoint fails where SQLite has undone everything: what it did that for came before.
+        found = found.orig.__context__ if found.orig else None
+    return error
 
 
 def _engine(path: Path) -> Engine:
