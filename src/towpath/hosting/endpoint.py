@@ -179,7 +179,7 @@ class _Turn:
             return fleets
         if new.stage is Stage.STARTING and all(instance.healthy for instance in new.instances):
             self.status, self.reason = EndpointStatus.IN_SERVICE, None
-            self.deployed = replace(new, stage=Stage.SERVING, serving_since=self.now)
+            self.deployed = replace(new, stage=Stage.SERVING)
             until = self.now + timedelta(seconds=DRAIN_S)
             return [
                 self.deployed

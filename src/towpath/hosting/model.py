@@ -137,7 +137,6 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     config_name: str
     stage: Stage = Stage.STARTING
     since: datetime  #: when it was planned
-    serving_since: datetime | None = None
     variants: tuple[VariantPlan, ...] = ()
     instances: tuple[Instance, ...] = ()
     drain_until: datetime | None = None
