@@ -183,6 +183,7 @@ class Platform:
             clock=clock,
             kinds=KINDS,
             threads=settings.engine_threads,
+            lease_s=settings.engine_lease_s,
         )
         standing = [controller.standing() for controller in job_controllers]
         begun = [demand for held, _ in standing for demand in held]
