@@ -81,8 +81,8 @@ def _check(settings: Settings, file: Path) -> None:
     if settings.cores < 0 or settings.memory_gb < 0:
         raise Invalid(f"{file}: cores and memory_gb are what jobs may use of this host; expected 0 (all of it) or more")
     if not 1 <= settings.engine_lease_s <= LONGEST_LEASE_S:
-        given = f"{settings.engine_lease_s:g}; expected 1 to {LONGEST_LEASE_S}"
-        raise Invalid(f"{file}: engine_lease_s is {given}")
+        given = f"engine_lease_s is {settings.engine_lease_s:g}"
+        raise Invalid(f"{file}: {given}; expected 1 to {LONGEST_LEASE_S} seconds")
     if not settings.log_limit_mb >= 1:
         raise Invalid(f"{file}: log_limit_mb is {settings.log_limit_mb:g}; expected 1 or more")
     if not 0 <= settings.port <= 65535:
