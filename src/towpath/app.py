@@ -5,7 +5,7 @@ import logging
 import secrets
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from botocore.model import Shape
 
 ADMINISTRATOR = "admin"
+SILENT_S = 5.0  #: after so long without news, whoever waits is told what for
 
 #: Every kind of resource, by its noun.
 KINDS: Mapping[str, Kind] = {
@@ -182,6 +183,7 @@ class Platform:
             clock=clock,
             kinds=KINDS,
             threads=settings.engine_threads,
+            lease_s=settings.engine_lease_s,
         )
         standing = [controller.standing() for controller in job_controllers]
         begun = [demand for held, _ in standing for demand in held]
@@ -225,7 +227,7 @@ class Platform:
 
     def stop_everything(self) -> None:
         """Stop every job and model server and end the runner host."""
-        _stop_all(self.backend)
+        _stop_all(self.backend, logging.getLogger(__name__).info)
 
     def close(self) -> None:
         """Stop working; jobs and model servers go on."""
@@ -234,11 +236,15 @@ class Platform:
         self.store.close()
 
 
-def stop_everything(home: HomeFolder, settings: Settings) -> list[str]:
-    """Stop every job and model server of a home and end its runner host; return what ran. The caller holds its lock."""
+def stop_everything(home: HomeFolder, settings: Settings, *, say: Callable[[str], None]) -> list[str]:
+    """Stop every job and model server of a home and end its runner host; return what ran. The caller holds its lock.
+
+    Args:
+        say: told what is waited for when that takes long.
+    """
     backend = process_backend(home, settings)
     try:
-        return _stop_all(backend)
+        return _stop_all(backend, say)
     finally:
         backend.close()
 
@@ -298,15 +304,16 @@ def process_backend(home: HomeFolder, settings: Settings) -> ProcessBackend:
     )
 
 
-def _stop_all(backend: ProcessBackend) -> list[str]:
+def _stop_all(backend: ProcessBackend, say: Callable[[str], None]) -> list[str]:
     changed = threading.Event()
     backend.watch(lambda _: changed.set())
     running = backend.live()
     for job in running:
         backend.stop(job.key)
-    while backend.live():
+    while left := backend.live():
         # The runner kills the job's whole tree when its grace time is over, so this ends.
-        changed.wait()
+        if not changed.wait(SILENT_S):
+            say(f"Waiting for {', '.join(job.name for job in left)} to end.")
         changed.clear()
     backend.stop_host()
     return [job.name for job in running]

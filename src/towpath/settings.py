@@ -13,6 +13,7 @@ import msgspec
 
 from towpath.kernel.errors import Invalid
 
+LONGEST_LEASE_S = 3600
 LONGEST_KEPT = 36_500  #: days, and GB: beyond that nobody means a number
 
 
@@ -33,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     )
     oversized_jobs: Literal["scale", "refuse"] = "scale"  #: an instance type larger than this host
     engine_threads: int = 4  #: resources that are looked at side by side
+    engine_lease_s: float = 60.0  #: a look at a resource that takes longer is given up and begun again
     lost_runner_restarts: int = 1  #: new attempts after a runner vanished
     log_level: str = "INFO"  #: of the server's own log
     log_limit_mb: float = 256.0  #: of the log of one job; of a larger one the middle is dropped
@@ -78,6 +80,9 @@ def _check(settings: Settings, file: Path) -> None:
         raise Invalid(f"{file}: account is {settings.account!r}; expected 12 digits")
     if settings.cores < 0 or settings.memory_gb < 0:
         raise Invalid(f"{file}: cores and memory_gb are what jobs may use of this host; expected 0 (all of it) or more")
+    if not 1 <= settings.engine_lease_s <= LONGEST_LEASE_S:
+        given = f"engine_lease_s is {settings.engine_lease_s:g}"
+        raise Invalid(f"{file}: {given}; expected 1 to {LONGEST_LEASE_S} seconds")
     if not settings.log_limit_mb >= 1:
         raise Invalid(f"{file}: log_limit_mb is {settings.log_limit_mb:g}; expected 1 or more")
     if not 0 <= settings.port <= 65535:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from towpath.sdk.errors import NoServer
 START_S = 60.0  #: how long a background server may take to answer
 POLL_S = 0.05  #: between two looks at a server that somebody else starts
 STOP_S = 60.0  #: how long a server may take to end
+SILENT_S = 3.0  #: after so long somebody who waits is told what for
 _READY = b"ready\n"  #: what a server says to whoever started it; else it says why it could not start
 _LONGEST_REASON = 4096  #: bytes; as much is written to a pipe at once
 
@@ -104,7 +106,7 @@ def down(
         if not where.path.is_dir():
             return
         with held(where):
-            stopped = stop_everything(where, settings.load(where.settings_file))
+            stopped = stop_everything(where, settings.load(where.settings_file), say=partial(typer.echo, err=True))
         typer.echo(
             f"Stopped {len(stopped)} running job(s) and model server(s)." if stopped else "Nothing else was running."
         )
@@ -187,7 +189,10 @@ def stop_server(home: HomeFolder) -> bool:
         return False
     try:
         signal.pidfd_send_signal(process, signal.SIGTERM)
-        ended, _, _ = select.select([process], [], [], STOP_S)
+        ended, _, _ = select.select([process], [], [], SILENT_S)
+        if not ended:
+            typer.echo(f"Waiting for the server (process {pid}) to finish what it has begun.", err=True)
+            ended, _, _ = select.select([process], [], [], STOP_S - SILENT_S)
     finally:
         os.close(process)
     if not ended:

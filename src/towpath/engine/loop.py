@@ -24,7 +24,7 @@ from towpath.store.work import Lease
 
 logger = logging.getLogger(__name__)
 
-LEASE_S = 60.0  #: longer than any turn takes; a turn that hangs is taken over after it
+LEASE_S = 60.0
 LONGEST_WAIT_S = 60.0  #: then the clock is read again, which somebody may have set
 SMALLEST_STEP_BACK_S = 1.0
 
@@ -46,10 +46,13 @@ class Engine:
         clock: Clock,
         kinds: Mapping[str, Kind],
         threads: int = 4,
+        lease_s: float = LEASE_S,
     ) -> None:
+        """`lease_s` should be longer than any turn takes: one that takes longer is taken over, and begun again."""
         self._store = store
         self._clock = clock
         self._threads = threads
+        self._lease_s = lease_s
         self._full_disk = FullDiskNotice()
         self._turns = Turns(store, clock, controllers, kinds, full_disk=self._full_disk, follow_up=self._follow_up)
         self._owner = uuid4().hex
@@ -169,7 +172,7 @@ class Engine:
                 later = transaction.now + timedelta(seconds=FULL_DISK_RETRY_S)
                 transaction.work.give_back(held, later, held.failures)
             transaction.work.expire(transaction.now)
-            leases = transaction.work.lease(self._owner, transaction.now, LEASE_S, limit)
+            leases = transaction.work.lease(self._owner, transaction.now, self._lease_s, limit)
             transaction.work.scheduled -= {lease.uid for lease in leases}
             self._latest = transaction.now
             return [Turn(lease, transaction.resources.get(lease.uid)) for lease in leases]
@@ -197,7 +200,7 @@ class Engine:
         if self._backlog or self._stopping:
             return None
         for uid in sorted(transaction.work.scheduled):
-            lease = transaction.work.lease_one(uid, self._owner, transaction.now, LEASE_S)
+            lease = transaction.work.lease_one(uid, self._owner, transaction.now, self._lease_s)
             if lease is not None:
                 transaction.work.scheduled.discard(uid)
                 return Turn(lease, transaction.resources.get(uid))

@@ -116,6 +116,7 @@ class Invocations:
                 except TimeoutError:
                     text = f"The model did not answer within {self._timeout_s:g} s"
                     raise self._model_error(endpoint, 504, text) from None
+                self._routes.answered(target.key)
             return self._answer(endpoint, target, response)
 
     def close(self) -> None:

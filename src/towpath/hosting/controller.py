@@ -130,8 +130,8 @@ class EndpointController:
                     self._submit(resource, effect)
                 case SetRoutes(entry):
                     self._routes.replace(resource.name, entry)
-                case Stop(key):
-                    self._backend.stop(key)
+                case Stop(key, at_once):
+                    self._backend.stop(key, at_once=at_once)
                 case Forget(key):
                     self._backend.forget(key)
                     self._admission.release(key)
@@ -172,11 +172,20 @@ class EndpointController:
         found = self._backend.observe(key)
         if found.phase is Phase.READY:
             address = self._backend.address(key)
-            return Seen(phase=found.phase, address=address, answers=pings and self._ping(address))
+            return Seen(phase=found.phase, address=address, answers=pings and self._answers(key, address))
         if found.phase in {Phase.FINISHED, Phase.LOST}:
             self._admission.release(key)
         stopped = found.manifest is not None and found.manifest.stopped
         return Seen(phase=found.phase, reason=_reason(found), stopped=stopped)
+
+    def _answers(self, key: str, address: str) -> bool:
+        """Return whether a model server answers; one that answered somebody lately is not asked."""
+        if self._routes.answered_lately(key):
+            return True
+        answers = self._ping(address)
+        if answers:
+            self._routes.answered(key)
+        return answers
 
     def _count(self, resource: Resource, state: EndpointState, attempts: Mapping[str, Seen]) -> None:
         """Count the model servers that outlived the last process of the platform."""

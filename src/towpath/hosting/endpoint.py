@@ -3,6 +3,10 @@
 A new generation starts a fleet beside the one that serves. When all its instances answer, the traffic moves to it in
 one step, the old fleet finishes its requests and is stopped. A fleet that does not come up is stopped, and the old one
 goes on. No instance is stopped before the routes, as they were *seen*, hold it no more; so the order survives crashes.
+
+An instance that serves is pinged now and then. A model server answers pings beside its predictions, so a busy one does
+answer, unless its code keeps all other threads from running. Even then it is given longer than a request may take
+before it counts as hung, and is killed and started again.
 """
 
 from collections.abc import Mapping
@@ -28,6 +32,10 @@ from towpath.kernel.resource import Uid
 
 DRAIN_S = 30.0  #: a request that takes longer than this is cut off by an update
 PING_AGAIN_S = 1.0
+PING_EVERY_S = 30.0  #: an instance that serves
+MISSED_AGAIN_S = 10.0  #: between the pings that are counted when one was not answered
+#: So many in a row mean that it hangs: from the first to the last it is longer than the 60 s that a request may take.
+MISSED_MOST = 7
 STOP_AGAIN_S = 30.0  #: a stop that was lost in a crash is asked for again after this
 LONGEST_BACKOFF_S = 60.0
 STEADY_S = 600.0  #: an instance that ran this long has no failures held against it
@@ -71,6 +79,7 @@ class Stop(msgspec.Struct, frozen=True):
     """Stop an attempt."""
 
     key: str
+    at_once: bool = False  #: without time for the requests that it has
 
 
 class Forget(msgspec.Struct, frozen=True):
@@ -102,7 +111,9 @@ def wants_plan(endpoint: Endpoint) -> bool:
 
 def wants_ping(fleet: Fleet, instance: Instance, phase: Phase) -> bool:
     """Whether it has to be asked if an instance answers."""
-    return fleet.stage in {Stage.STARTING, Stage.SERVING} and phase is Phase.READY and not instance.healthy
+    if phase is not Phase.READY:
+        return False
+    return fleet.stage is Stage.SERVING or (fleet.stage is Stage.STARTING and not instance.healthy)
 
 
 def attempts_of(uid: Uid, state: EndpointState) -> list[str]:
@@ -179,7 +190,7 @@ class _Turn:
             return fleets
         if new.stage is Stage.STARTING and all(instance.healthy for instance in new.instances):
             self.status, self.reason = EndpointStatus.IN_SERVICE, None
-            self.deployed = replace(new, stage=Stage.SERVING, serving_since=self.now)
+            self.deployed = replace(new, stage=Stage.SERVING)
             until = self.now + timedelta(seconds=DRAIN_S)
             return [
                 self.deployed
@@ -262,10 +273,13 @@ class _Turn:
                     self._submit(fleet, instance)
                 else:
                     self.due.append(instance.submitted_at)
-            elif seen.phase is Phase.READY and not instance.healthy and seen.answers:
-                instance = replace(instance, healthy=True)
+            elif seen.phase is Phase.READY and seen.answers:
+                instance = replace(instance, healthy=True, missed=0, missed_at=None)
+                self.due.append(self.now + timedelta(seconds=PING_EVERY_S))
+            elif instance.healthy and seen.phase is Phase.READY:
+                instance = self._missed(key, instance)
             elif not instance.healthy:
-                if self.now >= deadline:
+                if instance.missed >= MISSED_MOST or self.now >= deadline:
                     instance = self._stop(key, instance)
                 else:
                     self._wake_for_ping(seen, deadline)
@@ -273,10 +287,24 @@ class _Turn:
         fleet = replace(fleet, instances=tuple(instances), ended=tuple(ended))
         return replace(fleet, ended=self._forgotten(fleet.ended, keep=LOGS_KEPT))
 
+    def _missed(self, key: str, instance: Instance) -> Instance:
+        """Count a ping that was not answered, and give the instance up when that were too many."""
+        last = instance.missed_at
+        # Many looks within a moment are one, and so is a time for which the platform itself was stopped.
+        if last is None or not 0 <= (self.now - last).total_seconds() < MISSED_AGAIN_S:
+            instance = replace(instance, missed=instance.missed + 1, missed_at=self.now)
+            last = self.now
+        if instance.missed >= MISSED_MOST:
+            return self._stop(key, replace(instance, healthy=False))
+        self.due.append(last + timedelta(seconds=MISSED_AGAIN_S))
+        return instance
+
     def _next_attempt(self, instance: Instance, seen: Seen) -> Instance:
         ran_s = (self.now - instance.submitted_at).total_seconds()
-        # Somebody stopped it, for instance with the whole platform: that is no failure, and no reason to wait.
-        failures = 0 if seen.stopped or ran_s >= STEADY_S else instance.failures + 1
+        # Somebody stopped it, for instance with the whole platform: that is no failure, and no reason to wait. One that
+        # hung was stopped by us.
+        is_no_failure = seen.stopped and instance.missed < MISSED_MOST
+        failures = 0 if is_no_failure or ran_s >= STEADY_S else instance.failures + 1
         wait_s = min(LONGEST_BACKOFF_S, 2.0**failures - 1)
         return replace(
             instance,
@@ -284,6 +312,8 @@ class _Turn:
             submitted_at=self.now + timedelta(seconds=wait_s),
             healthy=False,
             failures=failures,
+            missed=0,
+            missed_at=None,
             stop_asked_at=None,
         )
 
@@ -334,7 +364,7 @@ class _Turn:
             return instance  # the effect that takes it out is part of this decision, and makes the engine look again
         again = timedelta(seconds=STOP_AGAIN_S)
         if instance.stop_asked_at is None or self.now >= instance.stop_asked_at + again:
-            self.stops.append(Stop(key))
+            self.stops.append(Stop(key, at_once=instance.missed >= MISSED_MOST))
             instance = replace(instance, stop_asked_at=self.now)
         assert instance.stop_asked_at is not None
         self.due.append(instance.stop_asked_at + again)

@@ -125,7 +125,9 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     number: int  #: from 0, within the variant
     attempt: int = 1
     submitted_at: datetime  #: when the platform decided to start this attempt
-    healthy: bool = False  #: has answered a ping in this attempt
+    healthy: bool = False  #: has answered a ping in this attempt, and has not been silent for long since
+    missed: int = 0  #: pings in a row without an answer since it was healthy, some time apart
+    missed_at: datetime | None = None  #: the last of them
     failures: int = 0  #: ends in quick succession; each doubles the wait before the next attempt
     stop_asked_at: datetime | None = None
 
@@ -137,7 +139,6 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     config_name: str
     stage: Stage = Stage.STARTING
     since: datetime  #: when it was planned
-    serving_since: datetime | None = None
     variants: tuple[VariantPlan, ...] = ()
     instances: tuple[Instance, ...] = ()
     drain_until: datetime | None = None
@@ -156,7 +157,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
     phase: Phase
     address: str = ""  #: socket path, where the phase is READY
-    answers: bool = False  #: to a ping; asked only where it is not known yet
+    answers: bool = False  #: to a ping, or to a request lately; asked only where `wants_ping`
     reason: str | None = None  #: why it ended, where it ended
     stopped: bool = False  #: it ended because somebody asked; where that was not us, it says nothing about the model
 

@@ -1,12 +1,15 @@
 """Which instance answers a request: the choice as pure functions, and the table of endpoints that front doors read."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import msgspec
 
 from towpath.kernel.resource import Uid
+
+LATELY_S = 15.0  #: longer than the time between two counted pings, so that an answer between them is noticed
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,13 +75,21 @@ class Routes:
     that is no longer in it can only fall.
     """
 
-    def __init__(self, drained: Callable[[Uid], None] = lambda uid: None) -> None:
-        """`drained(uid)` is called when the last request to an unrouted instance of that endpoint has been answered."""
+    def __init__(
+        self, drained: Callable[[Uid], None] = lambda uid: None, *, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        """
+        Args:
+            drained: called with an endpoint's uid when the last request to an unrouted instance has been answered.
+            now_s: a clock that nobody sets, in seconds.
+        """
         self._lock = threading.Lock()
         self._entries: dict[str, Entry] = {}
         self._in_flight: dict[str, int] = {}
         self._turn = 0
+        self._answered: dict[str, float] = {}  #: when an instance last answered
         self._drained = drained
+        self._now_s = now_s
 
     def entry(self, endpoint: str) -> Entry | None:
         """Return what is known of an endpoint."""
@@ -92,11 +103,23 @@ class Routes:
                 self._entries.pop(endpoint, None)
             else:
                 self._entries[endpoint] = entry
+            routed = {target.key for known in self._entries.values() for target in known.targets}
+            self._answered = {key: at for key, at in self._answered.items() if key in routed}
 
     def in_flight(self, key: str) -> int:
         """Return how many requests an instance is answering."""
         with self._lock:
             return self._in_flight.get(key, 0)
+
+    def answered(self, key: str) -> None:
+        """Note that an instance has just answered a request or a ping."""
+        with self._lock:
+            self._answered[key] = self._now_s()
+
+    def answered_lately(self, key: str) -> bool:
+        """Return whether an instance has answered anything a short while ago."""
+        with self._lock:
+            return key in self._answered and self._now_s() - self._answered[key] < LATELY_S
 
     @contextmanager
     def target(

@@ -64,7 +64,6 @@ class Kind:
         False  #: has a controller: creating it makes work, deleting it asks the controller to take it down
     )
     deleting_status: str | None = None  #: status while a controller takes it down, for example "Deleting"
-    taggable: bool = True
 
 
 #: What Name/Creation/LastModified filters of List operations have in common.

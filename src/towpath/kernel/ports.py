@@ -102,14 +102,11 @@ class LineageRows(Protocol):
     def put_node(self, node_id: str, type_: str, properties: Document, at: datetime) -> None:
         """Add a node, or merge `properties` into it."""
 
-    def put_edge(self, source: str, destination: str, association: str, at: datetime) -> None:
-        """Add an edge; adding it again changes nothing."""
-
     def put_nodes(self, nodes: Sequence[tuple[str, str, Document]], at: datetime) -> None:
         """Add or merge many nodes (id, type, properties), at a fraction of the cost of one by one."""
 
     def put_edges(self, edges: Sequence[tuple[str, str, str]], at: datetime) -> None:
-        """Add many edges (source, destination, association)."""
+        """Add many edges (source, destination, association); adding one again changes nothing."""
 
     def node(self, node_id: str) -> tuple[str, Document] | None:
         """Return (type, properties)."""

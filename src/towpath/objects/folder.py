@@ -35,6 +35,9 @@ class FolderObjects:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._blobs.mkdir(exist_ok=True)
         self._new.mkdir(parents=True)
+        #: names of the folders in `blobs/` that a power cut leaves there; a process that died may have synced none
+        self._durable = {entry.name for entry in os.scandir(self._blobs)}
+        _sync_folder(self._blobs)
         # The file system's own clock at our start: what is newer may be waiting for the row of a running transaction.
         self._started_ns = self._new.stat().st_ctime_ns
 
@@ -91,27 +94,29 @@ class FolderObjects:
             DiskFull: there is no room for another name; the adoption can be repeated.
         """
         with noticing_full_disk():
-            changed = {target.parent for path, blob in files if (target := self._adopt(path, blob)) is not None}
-            for folder in sorted(changed):
+            for folder in sorted({self._adopt(path, blob) for path, blob in files}):
                 _sync_folder(folder)
 
-    def _adopt(self, path: str, blob: StoredBlob) -> Path | None:
-        """Give a file its place among the blobs; return that, or None where it had it already."""
+    def _adopt(self, path: str, blob: StoredBlob) -> Path:
+        """Give a file its place among the blobs; return the folder to be synced.
+
+        That is also to be done where the file had its place already: the process that gave it may have died at once.
+        """
         target = self._folder_of(blob.blob) / blob.blob
         try:
             os.link(path, target)
         except FileExistsError:
-            return None
+            return target.parent
         except FileNotFoundError as error:
             if target.exists():
-                return None
+                return target.parent
             raise NotFound(f"There is no file {path} to take in, and no blob {blob.blob}.") from error
         except OSError as error:
             if error.errno not in _CANNOT_LINK:
                 raise
             Path(path).rename(target)
         target.chmod(0o444)
-        return target
+        return target.parent
 
     def new_blob_name(self) -> str:
         """Return a blob name that was never used."""
@@ -176,9 +181,10 @@ class FolderObjects:
     def _folder_of(self, name: str) -> Path:
         """Return the folder that holds the blob, made and synced at its first use."""
         folder = self._blobs / name[:2]
-        if not folder.is_dir():
+        if folder.name not in self._durable:
             folder.mkdir(exist_ok=True)
             _sync_folder(self._blobs)
+            self._durable.add(folder.name)
         return folder
 
 

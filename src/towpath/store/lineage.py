@@ -73,13 +73,6 @@ class LineageTable:
         if rows:
             self._connection.execute(insert(lineage_edge).on_conflict_do_nothing(), rows)
 
-    def put_edge(self, source: str, destination: str, association: str, at: datetime) -> None:
-        self._connection.execute(
-            insert(lineage_edge)
-            .values(source=source, destination=destination, association=association, created_at=to_epoch(at))
-            .on_conflict_do_nothing()
-        )
-
     def node(self, node_id: str) -> tuple[str, Document] | None:
         row = self._connection.execute(select(lineage_node).where(lineage_node.c.id == node_id)).one_or_none()
         return None if row is None else (row.type, from_json(row.properties))

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import QueuePool
 
 from towpath.kernel.arns import Home
@@ -34,6 +34,23 @@ _WRITES = {"writes": True}  #: execution options of connections that write
 #: What SQLite says where the database, its log or the log's index cannot grow.
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 BATCH = 256  #: writes that share one sync at most
+_PRIMARY = 0xFF  #: the byte of SQLite's error codes that says which kind; the others go into detail
+#: Kinds of errors that say nothing about what was asked. Source: SQLite documentation, "Result and Error Codes".
+_DISK_OR_FILE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_READONLY,
+    }
+)
 
 
 class SqliteStore:
@@ -59,7 +76,8 @@ class SqliteStore:
             if not _is_full(error):
                 raise
             raise DiskFull from error
-        self._closed = threading.Event()
+        self._closing = threading.Lock()  #: held to put into the queue, so that nothing comes after its end
+        self._closed = False
         self._writer = threading.Thread(target=self._write_batches, name="store-writer", daemon=True)
         self._writer.start()
 
@@ -76,19 +94,21 @@ class SqliteStore:
         """Run `work` in a transaction on the writer thread; return when it is durable."""
         if threading.current_thread() is self._writer:
             raise RuntimeError("a transaction cannot wait for another one: pass the transaction on instead")
-        if self._closed.is_set():
-            raise Unavailable("The store is closed; the server is shutting down.")
         future: Future[R] = Future()
-        self._queue.put((work, future))
+        with self._closing:
+            if self._closed:
+                raise Unavailable("The store is closed; the server is shutting down.")
+            self._queue.put((work, future))
         return future.result()
 
     def close(self) -> None:
         """Finish what was accepted and close the file."""
-        if not self._closed.is_set():
-            self._closed.set()
-            self._queue.put(None)
-            self._writer.join()
-            self._engine.dispose()
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
+        self._writer.join()
+        self._engine.dispose()
 
     def _identity(self, wanted: Home) -> tuple[Home, str]:
         """Return the account and region that the file was made for, and its id; written on first use."""
@@ -116,7 +136,6 @@ class SqliteStore:
                 self._commit(connection, batch)
                 if last:
                     break
-        self._refuse_the_rest()
 
     def _commit(self, connection: Connection, batch: list[_Item]) -> None:
         """Run a batch in one database transaction; tell each caller how its own part ended after the sync."""
@@ -131,7 +150,7 @@ class SqliteStore:
                     ended.append(self._run(connection, work, future, scheduled))
         except Exception as error:  # noqa: BLE001 - a full disk or a broken file: every caller of the batch is told
             for _, future in batch:
-                future.set_exception(_as_unavailable(error))
+                future.set_exception(_told(error))
             return
         for tell in ended:
             tell()
@@ -144,7 +163,7 @@ class SqliteStore:
             with connection.begin():
                 result = work(transaction)
         except Exception as error:  # noqa: BLE001 - it belongs to the caller, who gets it
-            future.set_exception(_as_unavailable(error) if isinstance(error, OperationalError) else error)
+            future.set_exception(_told(error))
             return
         future.set_result(result)
         self._tell_of(transaction.work.scheduled)
@@ -167,34 +186,29 @@ class SqliteStore:
                 # SQLite itself has undone the whole transaction, as it may where the disk is full. The rest of the
                 # batch must not run outside of one. Source: SQLite documentation, "Transaction", section 2.1.
                 raise
-            raised = _as_unavailable(error) if isinstance(error, OperationalError) else error
+            raised = _told(error)
             return lambda: future.set_exception(raised)
         scheduled |= transaction.work.scheduled
         return lambda: future.set_result(result)
-
-    def _refuse_the_rest(self) -> None:
-        while True:
-            try:
-                item = self._queue.get_nowait()
-            except queue.Empty:
-                return
-            if item is not None:
-                item[1].set_exception(Unavailable("The store is closed; the server is shutting down."))
 
 
 def _is_full(error: Exception) -> bool:
     return getattr(getattr(error, "orig", None), "sqlite_errorcode", None) in _FULL
 
 
-def _as_unavailable(error: Exception) -> Exception:
-    reason = str(getattr(error, "orig", error))
-    told = (
-        DiskFull()
-        if _is_full(error)
-        else Unavailable(f"The store could not commit: {reason}. Nothing was written; mend the file or its disk.")
-    )
-    told.__cause__ = error
-    return told
+def _told(error: Exception) -> Exception:
+    """Return what a caller is told of an error: DiskFull or Unavailable where disk or file is to blame, else itself."""
+    found: BaseException | None = error
+    while isinstance(found, DBAPIError):
+        code = getattr(found.orig, "sqlite_errorcode", sqlite3.SQLITE_OK)
+        if code & _PRIMARY in _DISK_OR_FILE:
+            reason = f"The store could not commit: {found.orig}. Nothing was written; mend the file or its disk."
+            told = DiskFull() if _is_full(found) else Unavailable(reason)
+            told.__cause__ = error
+            return told
+        # Going back to a savepoint fails where SQLite has undone everything: what it did that for came before.
+        found = found.orig.__context__ if found.orig else None
+    return error
 
 
 def _engine(path: Path) -> Engine:

@@ -83,13 +83,6 @@ class WorkTable:
         _TAKE(self._connection, of=row.uid, by=owner, number=row.token + 1, until=until, never=_NEVER)
         return Lease(uid=Uid(row.uid), token=row.token + 1, due_at=from_epoch(row.due_at), failures=row.failures)
 
-    def renew(self, lease: Lease, until: datetime) -> bool:
-        """Extend a lease that is still held; False when somebody else took over."""
-        done = self._connection.execute(
-            update(work).where(work.c.uid == lease.uid, work.c.token == lease.token).values(lease_until=to_epoch(until))
-        )
-        return done.rowcount == 1
-
     def confirm(self, lease: Lease) -> None:
         """Make sure that the lease is still ours. Raises StaleRevision when somebody else took over."""
         token = _TOKEN(self._connection, of=lease.uid).scalar_one_or_none()

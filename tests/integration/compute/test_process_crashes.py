@@ -7,8 +7,10 @@ import os
 import select
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -16,7 +18,7 @@ import pytest
 
 from towpath.compute.process import ProcessBackend
 from towpath.jobs.model import InputFile, JobObservation, JobSpec, Limits, Output, Phase
-from towpath.kernel.errors import InUse, Invalid
+from towpath.kernel.errors import InUse, Invalid, Unavailable
 from towpath.runner import tree
 from towpath.testing.compute import PATIENCE_S, STARTED, News, script
 
@@ -274,6 +276,69 @@ def test_the_host_ends_only_without_jobs(backend: ProcessBackend, news: News, tm
     assert not [pid for pid in spare if Path(f"/proc/{pid}").exists()]
     wait_for_end(watched)
     assert backend.stop_host() == [], "ending what is not there is no error"
+
+
+def test_while_the_host_is_stopped_nobody_waits_long_and_each_job_runs_once_when_it_goes_on(
+    backend: ProcessBackend, news: News, tmp_path: Path
+) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    backend.submit(script("pass", key="before"))
+    news.until(ended(backend, "before"), "it ends")
+    jobs = [script("print('ran')", key=f"job-{number}") for number in range(4)]
+    host = host_of(tmp_path)
+    os.kill(host, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        with ThreadPoolExecutor(4) as threads:
+            refused = [threads.submit(backend.submit, job) for job in jobs]
+            for submitted in refused:
+                assert isinstance(submitted.exception(), Unavailable)
+        assert time.monotonic() - began < 15, "one after the other would have waited for its own answer"
+        assert backend.live() == []
+    finally:
+        os.kill(host, signal.SIGCONT)
+    for job in jobs:
+        until(partial(is_submitted, backend, job))
+        until(ended(backend, job.key))
+        assert [line.text for line in backend.log(job.key).lines] == ["ran"]
+    assert host_of(tmp_path) == host
+
+
+def until(reached: Callable[[], bool]) -> None:
+    """Ask again until something holds that nobody tells of."""
+    pause, deadline = threading.Event(), time.monotonic() + PATIENCE_S
+    while not reached():
+        assert time.monotonic() < deadline
+        pause.wait(0.05)
+
+
+def is_submitted(backend: ProcessBackend, job: JobSpec) -> bool:
+    """Submit a job as the engine does, which tries again later."""
+    try:
+        backend.submit(job)
+    except Unavailable:
+        return False
+    return True
+
+
+def test_a_host_that_does_not_answer_keeps_nobody_from_ending_it(
+    backend: ProcessBackend, news: News, tmp_path: Path
+) -> None:
+    start(backend, news, script(WAITING, metrics=(STARTED,)))
+    host = host_of(tmp_path)
+    watched, spare = os.pidfd_open(host), set(tree.children(host)) - {backend.observe("job-1").pid}
+    os.kill(host, signal.SIGSTOP)
+    backend.stop("job-1", at_once=True)
+    news.until(ended(backend, "job-1"), "it ends without the host")
+    assert backend.stop_host() == []
+    wait_for_end(watched)
+    assert spare
+    for pid in spare:
+        with contextlib.suppress(ProcessLookupError):
+            wait_for_end(os.pidfd_open(pid))
+    backend.submit(script("pass", key="job-2"))
+    news.until(ended(backend, "job-2"), "it runs below another host")
 
 
 def test_a_running_job_is_not_forgotten(backend: ProcessBackend, news: News) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import os
+import select
 import signal
 import sys
 import tarfile
@@ -21,7 +22,8 @@ from towpath.compute.process import ProcessBackend
 from towpath.engine import Engine
 from towpath.gateway.invocations import Answer, Failed, Invocations
 from towpath.gateway.model_client import ping
-from towpath.hosting import EndpointController, Routes
+from towpath.hosting import EndpointController, Routes, routing
+from towpath.hosting import endpoint as rules
 from towpath.hosting.kinds import serving_fleet, state_of
 from towpath.hosting.model import attempt_key
 from towpath.jobs.contract import Surroundings
@@ -48,6 +50,16 @@ def predict_fn(data, model):
     if data == "fail":
         raise ValueError("no such review")
     return {"model": model["name"], "doubled": [2 * x for x in data], "pid": os.getpid()}
+"""
+
+#: Keeps its request for many times as long as the platform takes between two pings.
+BUSY = """
+import select
+def model_fn(model_dir):
+    return None
+def predict_fn(data, model):
+    select.select([], [], [], 4)
+    return {"done": True}
 """
 
 
@@ -276,6 +288,40 @@ def test_a_killed_model_server_is_started_again(platform: Platform) -> None:
     platform.until(lambda: (entry := platform.routes.entry("e")) is not None and bool(entry.targets))
     assert ask(platform, [1])["model"] == "m1"
     assert platform.describe()["EndpointStatus"] == "InService"
+
+
+@pytest.fixture
+def watchful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the platform ping often, so that it gives up a silent model server within seconds."""
+    monkeypatch.setattr(rules, "PING_EVERY_S", 0.2)
+    monkeypatch.setattr(rules, "MISSED_AGAIN_S", 0.2)
+    monkeypatch.setattr(routing, "LATELY_S", 0.1)
+
+
+def test_a_model_server_that_hangs_is_killed_and_replaced(watchful: None, platform: Platform) -> None:
+    platform.deploy("m1", archive("m1"), instances=2)
+    platform.call("CreateEndpoint", EndpointName="e", EndpointConfigName="m1")
+    assert platform.until_settled()["EndpointStatus"] == "InService", platform.describe()
+    before = platform.attempts()
+    hung = ask(platform, [1])["pid"]
+    watched = os.pidfd_open(hung)
+    os.kill(hung, signal.SIGSTOP)
+    platform.until(lambda: bool(select.select([watched], [], [], 0)[0]))
+    os.close(watched)
+    assert platform.describe()["EndpointStatus"] == "InService"
+    assert hung not in {ask(platform, [1])["pid"] for _ in range(4)}, "the other one answers"
+    platform.until(lambda: len(platform.routes.entry("e").targets) == 2)  # type: ignore[union-attr]
+    assert len(set(platform.attempts()) - set(before)) == 1
+    assert len({ask(platform, [1])["pid"] for _ in range(4)} - {hung}) == 2
+
+
+def test_a_model_server_that_is_busy_for_long_is_left_alone(watchful: None, platform: Platform) -> None:
+    platform.deploy("m1", archive("m1", BUSY))
+    platform.call("CreateEndpoint", EndpointName="e", EndpointConfigName="m1")
+    assert platform.until_settled()["EndpointStatus"] == "InService", platform.describe()
+    before = platform.attempts()
+    assert ask(platform, [1]) == {"done": True}
+    assert platform.attempts() == before
 
 
 def test_endpoints_answer_at_once_after_the_server_was_started_again(home: Path) -> None:

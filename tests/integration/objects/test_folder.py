@@ -103,3 +103,50 @@ def test_bytes_that_find_no_room_leave_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(DiskFull, match="disk of the platform's home is full"):
         objects.write(chunks())
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Return a list that the path of everything that is synced is appended to."""
+    paths: list[Path] = []
+    fsync = os.fsync
+
+    def count(descriptor: int) -> None:
+        paths.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", count)
+    return paths
+
+
+@pytest.mark.parametrize("staged_is_left", [True, False])
+def test_what_was_adopted_before_a_crash_is_made_durable_when_it_is_adopted_again(
+    tmp_path: Path, synced: list[Path], staged_is_left: bool
+) -> None:
+    folder, staged = tmp_path / "objects", tmp_path / "out.csv"
+    staged.write_bytes(b"rows")
+    blob = StoredBlob(blob="3f" + "0" * 30, size=4, sha256="", etag="")
+    place = folder / "blobs" / "3f"
+    # As a process leaves it that died between the link and the sync.
+    place.mkdir(parents=True)
+    os.link(staged, place / blob.blob)
+    if not staged_is_left:
+        staged.unlink()
+    objects = FolderObjects(folder)
+    objects.adopt(str(staged), blob)
+    assert synced.count(place) == 1
+    assert synced.count(folder / "blobs") == 1, "nor was the folder itself"
+
+
+def test_the_folders_of_blobs_are_synced_once_each(tmp_path: Path, synced: list[Path]) -> None:
+    objects = FolderObjects(tmp_path / "objects")
+    staged = tmp_path / "out.csv"
+    staged.write_bytes(b"rows")
+    files = [(str(staged), StoredBlob(blob=f"{n % 2}a{n:030}", size=4, sha256="", etag="")) for n in range(10)]
+    synced.clear()
+    objects.adopt_all(files)
+    blobs = tmp_path / "objects" / "blobs"
+    assert sorted(synced) == sorted([blobs, blobs, blobs / "0a", blobs / "1a"])
+    synced.clear()
+    objects.adopt_all(files)
+    assert sorted(synced) == [blobs / "0a", blobs / "1a"]

@@ -338,3 +338,20 @@ def test_a_full_disk_is_told_once_and_all_goes_on_when_there_is_room(
     finally:
         engine.stop()
         store.close()
+
+
+def test_a_turn_that_hangs_is_taken_over_when_its_lease_is_over(store: SqliteStore, clock: VirtualClock) -> None:
+    world = World()
+    uid = make(store, "a")
+    slow = Engine(store, {"Lamp": LampController(world)}, clock=clock, kinds={"Lamp": LAMP}, lease_s=5.0)
+    (hanging,) = slow._lease(1)
+    other = Engine(store, {"Lamp": LampController(world)}, clock=clock, kinds={"Lamp": LAMP})
+    clock.advance(4.9)
+    assert other.run_until_idle() == 0
+    clock.advance(0.1)
+    assert other.run_until_idle() == 1
+    revision = store.read(lambda transaction: transaction.resources.get(uid)).revision  # type: ignore[union-attr]
+    slow._turns.take(hanging)
+    found = store.read(lambda transaction: transaction.resources.get(uid))
+    assert found is not None
+    assert found.revision == revision, "what it had decided is void"

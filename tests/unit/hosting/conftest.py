@@ -37,6 +37,7 @@ class MemoryBackend:
         self.jobs: dict[str, JobSpec] = {}
         self.seen: dict[str, JobObservation] = {}
         self.stopped: list[str] = []
+        self.killed: list[str] = []
         self.forgotten: list[str] = []
         self.tidied: list[str] = []
 
@@ -49,7 +50,7 @@ class MemoryBackend:
         return self.seen.get(key, JobObservation(phase=Phase.ABSENT))
 
     def stop(self, key: str, *, at_once: bool = False) -> None:
-        self.stopped.append(key)
+        (self.killed if at_once else self.stopped).append(key)
         self.end(key, stopped=True)
 
     def log(self, key: str, *, start: int = 0, limit: int = 10_000) -> LogPage:
@@ -116,7 +117,7 @@ class World:
 
     def start(self) -> None:
         """Begin with empty routes, as a server that has just started."""
-        self.routes = Routes(drained=lambda uid: self.engine.wake(uid))
+        self.routes = Routes(drained=lambda uid: self.engine.wake(uid), now_s=lambda: self.clock.now().timestamp())
         self.queue = Ledger(Capacity(cores=2.0, memory_bytes=8 * GIB), wake=lambda uid: self.engine.wake(uid))
         self.controller = EndpointController(
             store=self.store,

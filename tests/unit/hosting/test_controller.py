@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from towpath.hosting.endpoint import DRAIN_S, attempts_of
+from towpath.hosting.endpoint import DRAIN_S, MISSED_AGAIN_S, PING_EVERY_S, attempts_of
 from towpath.hosting.kinds import state_of
 from towpath.kernel.errors import NotFound
 
@@ -266,3 +266,68 @@ def test_deployment_is_an_event_and_an_edge(serving: World) -> None:
     model = serving.store.read(lambda transaction: transaction.resources.find("Model", "m"))
     edges = serving.store.read(lambda transaction: transaction.lineage.edges_into(f"endpoint:{endpoint.uid}"))
     assert edges == [(f"model:{model.uid}", "ContributedTo")]
+
+
+def look_on(world: World, seconds: float) -> None:
+    """Let time pass while the engine looks whenever it wants to."""
+    until = world.clock.now().timestamp() + seconds
+    while (due := world.engine.next_due()) is not None and due.timestamp() <= until:
+        world.run(max(0.0, (due - world.clock.now()).total_seconds()))
+    world.run(until - world.clock.now().timestamp())
+
+
+def test_an_instance_that_hangs_is_killed_and_replaced_while_another_one_answers(world: World) -> None:
+    world.model()
+    world.config(instances=2)
+    world.call("CreateEndpoint", EndpointName="e", EndpointConfigName="c")
+    world.run()
+    world.bring_up()
+    hung, well = world.routed()
+    world.dead.add(world.backend.address(hung))
+    look_on(world, 60)
+    assert world.routed() == [hung, well], "a request may take a minute, and keep its model server from answering"
+    look_on(world, PING_EVERY_S + MISSED_AGAIN_S)
+    assert world.routed() == [well]
+    assert (world.backend.killed, world.backend.stopped) == ([hung], [])
+    assert world.describe()["EndpointStatus"] == "InService"
+    look_on(world, 1)
+    world.bring_up()
+    replaced, still = world.routed()
+    assert still == well
+    assert replaced not in {hung, well}
+
+
+def test_an_instance_that_answers_again_before_its_time_is_over_stays(serving: World) -> None:
+    (key,) = serving.routed()
+    for _ in range(3):
+        serving.dead.add(serving.backend.address(key))
+        look_on(serving, 60)
+        serving.dead.clear()
+        look_on(serving, MISSED_AGAIN_S)
+    look_on(serving, 300)
+    assert serving.routed() == [key]
+    assert serving.backend.killed == []
+
+
+def test_an_instance_that_answers_requests_hangs_not_whatever_it_does_with_pings(serving: World) -> None:
+    (key,) = serving.routed()
+    serving.dead.add(serving.backend.address(key))
+    for _ in range(20):
+        look_on(serving, MISSED_AGAIN_S)
+        serving.routes.answered(key)
+    assert serving.routed() == [key]
+    assert serving.backend.killed == []
+
+
+def test_a_platform_that_slept_asks_as_often_as_one_that_did_not(serving: World) -> None:
+    (key,) = serving.routed()
+    serving.dead.add(serving.backend.address(key))
+    look_on(serving, PING_EVERY_S)
+    serving.run(3600)
+    assert serving.routed() == [key], "both slept, perhaps"
+
+
+def test_looking_at_a_healthy_instance_again_and_again_writes_nothing(serving: World) -> None:
+    revision = serving.endpoint().revision
+    look_on(serving, 300)
+    assert serving.endpoint().revision == revision

@@ -7,7 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
 from msgspec.structs import replace
 
+from towpath.gateway.invocations import TIMEOUT_S
 from towpath.hosting.endpoint import (
+    MISSED_AGAIN_S,
+    MISSED_MOST,
     Effect,
     Endpoint,
     Forget,
@@ -30,7 +33,7 @@ from towpath.hosting.model import (
     attempt_key,
     state_document,
 )
-from towpath.hosting.routing import Entry
+from towpath.hosting.routing import LATELY_S, Entry
 from towpath.jobs.model import Phase
 from towpath.kernel.resource import Uid, view
 
@@ -74,6 +77,8 @@ class EndpointLife(RuleBasedStateMachine):
         self.next_plan: FleetPlan | PlanFailed = plan("c1", [1])
         self.phases: dict[str, Phase] = {}
         self.silent: set[str] = set()  #: ready by their own word, and yet they do not answer
+        self.hung_since: dict[str, datetime] = {}  #: once healthy, and now they do not answer
+        self.given_up: set[str] = set()
         self.submitted: set[str] = set()
         self.entry: Entry | None = None
         self.requests: dict[str, int] = {}
@@ -95,7 +100,7 @@ class EndpointLife(RuleBasedStateMachine):
                 key: Seen(
                     phase=self.phases.get(key, Phase.ABSENT),
                     address=f"/{key}",
-                    answers=self.phases.get(key) is Phase.READY and key not in self.silent,
+                    answers=self.phases.get(key) is Phase.READY and key not in self.silent | self.hung_since.keys(),
                     reason="died" if self.phases.get(key) is Phase.FINISHED else None,
                 )
                 for key in keys
@@ -112,15 +117,20 @@ class EndpointLife(RuleBasedStateMachine):
         assert stored == outcome.state, "what is stored says everything"
         for effect in outcome.effects:
             if isinstance(effect, Stop):
-                self.check_stop(effect.key)
+                self.check_stop(effect)
         self.endpoint = replace(self.endpoint, state=stored, status=outcome.status)
         self.removed = outcome.removed
         self.due = outcome.due_at
         return outcome.effects
 
-    def check_stop(self, key: str) -> None:
+    def check_stop(self, stop: Stop) -> None:
+        key = stop.key
         assert key not in self.routed(), "it was routed when its requests were counted"
-        if self.requests.get(key) and self.endpoint.status is not EndpointStatus.DELETING:
+        if stop.at_once and key not in self.given_up:
+            hung_s = (self.now - self.hung_since[key]).total_seconds()
+            assert hung_s >= 60, "a request may take as long, and keep the others waiting"
+            self.given_up.add(key)
+        elif not stop.at_once and self.requests.get(key) and self.endpoint.status is not EndpointStatus.DELETING:
             (fleet,) = [f for f in self.endpoint.state.fleets if f.generation == int(key.split("-")[1])]
             assert fleet.drain_until is not None and fleet.drain_until <= self.now, "a request is cut off"
 
@@ -166,6 +176,7 @@ class EndpointLife(RuleBasedStateMachine):
             if phase in {Phase.STARTING, Phase.RUNNING}:
                 self.phases[key] = Phase.READY
         self.silent.clear()
+        self.hung_since.clear()
         self.settle()
 
     def settle(self) -> None:
@@ -196,6 +207,24 @@ class EndpointLife(RuleBasedStateMachine):
             }
             if phase is Phase.READY and key not in healthy and data.draw(st.booleans()):
                 self.silent.add(key)
+
+    @rule(data=st.data())
+    def an_instance_hangs(self, data: st.DataObject) -> None:
+        routed = sorted(self.routed())
+        if routed:
+            self.hung_since.setdefault(data.draw(st.sampled_from(routed)), self.now)
+
+    @precondition(lambda self: self.hung_since)
+    @rule(data=st.data())
+    def a_hung_one_goes_on(self, data: st.DataObject) -> None:
+        del self.hung_since[data.draw(st.sampled_from(sorted(self.hung_since)))]
+
+    @precondition(lambda self: not self.removed)
+    @rule(seconds=st.integers(1, 15))
+    def time_passes_while_the_platform_looks(self, seconds: int) -> None:
+        for _ in range(10):
+            self.now += timedelta(seconds=seconds)
+            self.settle()
 
     @rule(seconds=st.sampled_from([1, 5, 31, 61, 700]))
     def time_passes(self, seconds: int) -> None:
@@ -261,7 +290,7 @@ class EndpointLife(RuleBasedStateMachine):
         """In the end a healthy world brings every endpoint to a definite state."""
         self.requests = {}
         self.silent = set()
-        for _ in range(12):
+        for _ in range(16):
             self.settle()
             if self.removed:
                 return
@@ -273,6 +302,7 @@ class EndpointLife(RuleBasedStateMachine):
         if self.removed:
             return
         assert self.endpoint.status in {EndpointStatus.IN_SERVICE, EndpointStatus.FAILED}
+        assert not self.routed() & self.hung_since.keys(), "what hung was replaced"
         serving = [fleet for fleet in self.endpoint.state.fleets if fleet.stage is Stage.SERVING]
         assert len(self.routed()) == sum(len(fleet.instances) for fleet in serving)
         failed = [fleet.generation for fleet in self.endpoint.state.fleets if fleet.stage is Stage.FAILED]
@@ -291,6 +321,11 @@ def test_a_fleet_that_fails_starts_nothing_more_in_the_same_decision() -> None:
     assert life.endpoint.status is EndpointStatus.FAILED
     assert not any(isinstance(effect, Submit) for effect in effects)
     assert second not in life.phases
+
+
+def test_a_request_may_take_its_time_before_the_model_server_counts_as_hung() -> None:
+    assert (MISSED_MOST - 1) * MISSED_AGAIN_S >= TIMEOUT_S
+    assert LATELY_S > MISSED_AGAIN_S
 
 
 EndpointLife.TestCase.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)

@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from towpath.kernel import generic
 from towpath.kernel.clock import VirtualClock
@@ -24,6 +24,8 @@ from towpath.kernel.resource import Document, Resource, Uid
 from towpath.store import SqliteStore, SqlTransaction, migrations
 from towpath.store.tables import metadata
 from towpath.store.work import Lease
+
+Work = Callable[[SqlTransaction], object]
 
 THING = Kind(
     noun="Thing",
@@ -306,7 +308,9 @@ def test_nothing_of_a_batch_is_kept_once_sqlite_has_undone_its_transaction(store
 
     def fill(transaction: SqlTransaction) -> None:
         transaction.connection.connection.dbapi_connection.execute("ROLLBACK")  # type: ignore[union-attr]
-        raise OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+        full = sqlite3.OperationalError("database or disk is full")
+        full.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise OperationalError("INSERT", {}, full)
 
     with ThreadPoolExecutor() as threads:
         threads.submit(store.write, hold)
@@ -337,3 +341,84 @@ def test_a_database_that_cannot_grow_is_told_as_a_full_disk_and_goes_on_when_it_
     store.write(partial(limit, 1 << 20))
     store.write(partial(put, 100))
     assert len(store.read(lambda transaction: transaction.objects.buckets())) == 100
+
+
+def alone(store: SqliteStore, work: Work) -> BaseException | None:
+    """Return what a write raises that has a transaction for itself."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(store.write, work).exception()
+
+
+def in_a_batch(store: SqliteStore, work: Work) -> BaseException | None:
+    """Return what a write raises that shares its transaction with another one."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold(_: SqlTransaction) -> None:
+        begun.set()
+        assert go_on.wait(30)
+
+    with ThreadPoolExecutor() as threads:
+        threads.submit(store.write, hold)
+        assert begun.wait(30)
+        ended = threads.submit(store.write, work)
+        while store._queue.qsize() < 1:
+            pass
+        threads.submit(store.write, lambda transaction: None)
+        while store._queue.qsize() < 2:
+            pass
+        go_on.set()
+        return ended.exception()
+
+
+@pytest.mark.parametrize("write", [alone, in_a_batch])
+def test_only_what_is_wrong_with_disk_or_file_is_told_as_that(
+    store: SqliteStore, write: Callable[[SqliteStore, Work], BaseException | None]
+) -> None:
+    def ask_nonsense(transaction: SqlTransaction) -> None:
+        transaction.connection.exec_driver_sql("SELECT 1 FROM nowhere")
+
+    def meet_a_broken_page(_: SqlTransaction) -> None:
+        broken = sqlite3.DatabaseError("database disk image is malformed")
+        broken.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise DatabaseError("INSERT", {}, broken)
+
+    def fill_the_disk(transaction: SqlTransaction) -> None:
+        pages = transaction.connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        transaction.connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        transaction.connection.exec_driver_sql("CREATE TABLE large AS SELECT zeroblob(1000000)")
+
+    nonsense = write(store, ask_nonsense)
+    assert isinstance(nonsense, OperationalError), "a fault of ours, and nothing that free disk space would mend"
+    assert "nowhere" in str(nonsense)
+    for work, says in ((meet_a_broken_page, "malformed"), (fill_the_disk, "full")):
+        told = write(store, work)
+        assert isinstance(told, Unavailable), told
+        assert says in told.message
+
+
+def test_a_write_that_meets_the_closing_of_the_store_always_ends(store: SqliteStore) -> None:
+    queue, writer = store._queue, store._writer
+    closing = threading.Thread(target=store.close)
+
+    class ClosedMeanwhile:
+        """A queue to which work comes late: the store begins to close right before."""
+
+        def put(self, item: object) -> None:
+            if item is not None:
+                closing.start()
+                writer.join(0.5)  # where closing does not wait for the work, the writer is gone by then
+            queue.put(item)  # type: ignore[arg-type]
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(queue, name)
+
+    store._queue = ClosedMeanwhile()  # type: ignore[assignment]
+    written: list[bool] = []
+    put = partial(store.write, lambda transaction: transaction.objects.create_bucket("late", transaction.now))
+    writing = threading.Thread(target=lambda: written.append(put()), daemon=True)
+    writing.start()
+    writing.join(10)
+    assert written == [True], "nobody answers it any more"
+    closing.join()
+    with pytest.raises(Unavailable, match="closed"):
+        store.write(lambda transaction: None)

@@ -19,7 +19,7 @@ from towpath.compute.process.selftest import SandboxMode, SelfTest, self_test
 from towpath.compute.process.watcher import Watcher
 from towpath.jobs.model import Capabilities, JobObservation, JobSpec, LogPage, Manifest, MetricPoint, Phase
 from towpath.jobs.secrets import named_in
-from towpath.kernel.errors import InUse, Invalid, noticing_full_disk
+from towpath.kernel.errors import InUse, Invalid, Unavailable, noticing_full_disk
 from towpath.runner import claim
 from towpath.runner.command import folder_of_python
 from towpath.runner.folder import (
@@ -257,10 +257,18 @@ class ProcessBackend:
                 self._watcher.follow(folder.name)
 
     def live(self) -> list[JobSpec]:
-        """Return the jobs whose attempt has begun and not ended."""
+        """Return the jobs whose attempt has begun and not ended.
+
+        While the runner host does not answer, one that no runner has claimed yet counts as not begun.
+        """
         keys = sorted(folder.name for folder in self._jobs.iterdir() if (folder / JOB).exists())
-        begun = {Phase.STARTING, Phase.RUNNING, Phase.READY}
-        return [_jobs.decode((self._jobs / key / JOB).read_bytes()) for key in keys if self.observe(key).phase in begun]
+        return [_jobs.decode((self._jobs / key / JOB).read_bytes()) for key in keys if self._has_begun(key)]
+
+    def _has_begun(self, key: str) -> bool:
+        try:
+            return self.observe(key).phase in {Phase.STARTING, Phase.RUNNING, Phase.READY}
+        except Unavailable:
+            return False
 
     def close(self) -> None:
         """Stop watching; jobs and their host go on."""
@@ -270,7 +278,10 @@ class ProcessBackend:
         self._host.close()
 
     def stop_host(self) -> list[str]:
-        """End the runner host if it has no jobs; return the keys of the jobs that keep it, none once it has ended."""
+        """End the runner host if it has no jobs; return the keys of the jobs that keep it, none once it has ended.
+
+        One that does not answer is killed.
+        """
         return self._host.end()
 
     def _folder(self, key: str) -> Path:

@@ -1,12 +1,18 @@
 """The platform's end of the line to the runner host: finds it, starts it where there is none, asks it."""
 
+import contextlib
 import fcntl
 import json
+import logging
 import os
+import select
+import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,11 +23,16 @@ from towpath.kernel.errors import Unavailable
 from towpath.runner import wake
 from towpath.runner.folder import Settings
 
+_log = logging.getLogger(__name__)
 _HOST_SOCKET = "host"  #: as towpath.runner.host.SOCKET; importing that module would bring in all of the runner
 _HOST_LOG = "host.log"
 _START_LOCK = "host.start"
 _TRIES = 5
-_ANSWER_TIMEOUT_S = 30.0
+_START_TIMEOUT_S = 30.0
+_ANSWER_TIMEOUT_S = 5.0  #: an answer takes milliseconds
+_END_TIMEOUT_S = 10.0  #: before it ends, the host waits for runners that are removing what their jobs left
+_PAUSE_S = 2.0  #: for so long after a question without an answer nobody else waits for one
+_CREDENTIALS = struct.Struct("3i")  #: struct ucred: pid, uid, gid
 #: Run without site packages and without our package's `__init__`: the host needs nothing but the runner's own modules.
 _HOST_PROGRAM = """
 import sys, types
@@ -34,13 +45,27 @@ sys.exit(host.start(sys.argv[2]))
 
 
 class HostLink:
-    """A connection to the runner host of a run folder. Safe for use by several threads."""
+    """A connection to the runner host of a run folder. Safe for use by several threads.
 
-    def __init__(self, folder: Path) -> None:
+    An answer belongs to the question before it on the same connection. After anything but an answer that connection is
+    closed, so that a late one reaches nobody.
+    """
+
+    def __init__(self, folder: Path, *, timeout_s: float = _ANSWER_TIMEOUT_S, pause_s: float = _PAUSE_S) -> None:
+        """
+        Args:
+            timeout_s: how long to wait for an answer.
+            pause_s: how long to refuse questions at once after one without an answer, so that threads do not wait for a
+                host that is stopped one after the other.
+        """
         self._folder = folder
+        self._timeout_s = timeout_s
+        self._pause_s = pause_s
         self._lock = threading.Lock()
         self._connection: socket.socket | None = None
         self._received = b""
+        self._host = 0  #: process id of the host that was last connected to
+        self._silent_until = 0.0  #: monotonic seconds; until then nobody asks
 
     def start_runner(self, attempt: Path, key: str, settings: Settings) -> int:
         """Have a runner forked for an attempt and return its process id; the host is started if there is none."""
@@ -53,13 +78,23 @@ class HostLink:
         return None if answer is None else answer["pid"]
 
     def end(self) -> list[str]:
-        """Ask the host to end itself; return the keys of the jobs that keep it, none if it ended or was not there."""
-        answer = self._ask_if_there({"do": "end"})
+        """Have the host end; return the keys of the jobs that keep it, none if it ended or was not there.
+
+        One that does not answer is killed: it knows nothing that does not lie on disk, and runners outlive it.
+        """
+        with self._lock:
+            self._silent_until = 0.0
+        try:
+            answer = self._ask_if_there({"do": "end"}, timeout_s=max(self._timeout_s, _END_TIMEOUT_S))
+        except Unavailable:
+            self._kill()
+            return []
         if answer is None:
             return []
         with self._lock:
             if self._connection is not None and not answer["runners"]:
-                self._connection.recv(1)  # returns when the host has closed it by ending
+                with contextlib.suppress(OSError):
+                    self._connection.recv(1)  # returns when the host has closed it by ending
             self._hang_up()
         return list(answer["runners"])
 
@@ -68,19 +103,28 @@ class HostLink:
         with self._lock:
             self._hang_up()
 
-    def _ask_if_there(self, request: dict[str, Any]) -> dict[str, Any] | None:
+    def _ask_if_there(self, request: dict[str, Any], *, timeout_s: float | None = None) -> dict[str, Any] | None:
         """Return the host's answer, or None if there is no host."""
         try:
-            return self._ask(request, may_start=False)
+            return self._ask(request, may_start=False, timeout_s=timeout_s)
         except (ConnectionError, FileNotFoundError):
             return None
 
-    def _ask(self, request: dict[str, Any], *, may_start: bool) -> dict[str, Any]:
+    def _ask(self, request: dict[str, Any], *, may_start: bool, timeout_s: float | None = None) -> dict[str, Any]:
+        """Return the host's answer.
+
+        Raises:
+            Unavailable: it does not answer, could not be started, or answered that it cannot do this.
+            ConnectionError, FileNotFoundError: there is none.
+        """
         with self._lock:
+            if time.monotonic() < self._silent_until:
+                raise self._silent()
             for last_try in (False, True):
                 try:
                     if self._connection is None:
                         self._connection = self._reach() if may_start else self._connect()
+                    self._connection.settimeout(self._timeout_s if timeout_s is None else timeout_s)
                     answer = self._exchange(self._connection, request)
                     break
                 except (ConnectionError, FileNotFoundError):
@@ -89,9 +133,45 @@ class HostLink:
                     self._hang_up()
                     if last_try:
                         raise
+                except (TimeoutError, BlockingIOError) as error:  # the second: too many connections wait to be taken
+                    self._hang_up()
+                    self._silent_until = time.monotonic() + self._pause_s
+                    raise self._silent() from error
+                except BaseException:
+                    self._hang_up()
+                    raise
         if "error" in answer:
             raise Unavailable(answer["error"])
         return answer
+
+    def _silent(self) -> Unavailable:
+        return Unavailable(
+            f"The runner host (process {self._host}) does not answer. Where it was stopped, `kill -CONT {self._host}` "
+            f"lets it go on; after `kill -9 {self._host}` another one is started. Jobs that run go on either way."
+        )
+
+    def _kill(self) -> None:
+        """Kill the host that does not answer, and wait until it is gone."""
+        with self._lock:
+            self._silent_until = 0.0
+            try:
+                connection = self._connect()  # which tells of the one that listens now
+            except (ConnectionError, FileNotFoundError):
+                return
+            except BlockingIOError:
+                pass  # it was told of when there was room
+            else:
+                connection.close()
+            try:
+                process = os.pidfd_open(self._host)
+            except ProcessLookupError:
+                return
+            _log.warning("The runner host (process %d) does not answer and is to end: it is killed", self._host)
+            try:
+                signal.pidfd_send_signal(process, signal.SIGKILL)
+                select.select([process], [], [], _END_TIMEOUT_S)
+            finally:
+                os.close(process)
 
     def _exchange(self, connection: socket.socket, request: dict[str, Any]) -> dict[str, Any]:
         connection.sendall(json.dumps(request).encode() + b"\n")
@@ -114,8 +194,10 @@ class HostLink:
         directory = os.open(self._folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            connection.settimeout(_ANSWER_TIMEOUT_S)
+            connection.settimeout(self._timeout_s)
             connection.connect(wake.address(directory, _HOST_SOCKET))
+            credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+            self._host = _CREDENTIALS.unpack(credentials)[0]
         except BaseException:
             connection.close()
             raise
@@ -142,16 +224,20 @@ class HostLink:
         package = Path(next(iter(towpath.runner.__path__))).parent
         command = [sys.executable, "-S", "-E", "-c", _HOST_PROGRAM, str(package), str(self._folder)]
         environment = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
-        done = subprocess.run(
-            command,
-            env=environment,
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            timeout=_ANSWER_TIMEOUT_S,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                command,
+                env=environment,
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                timeout=_START_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            log = self._folder / _HOST_LOG
+            raise Unavailable(f"The runner host did not start within {_START_TIMEOUT_S:g} s, see {log}") from error
         if done.returncode not in (0, 3):
             detail = done.stderr.decode("utf-8", "replace").strip()[-500:]
             raise Unavailable(f"The runner host could not be started, see {self._folder / _HOST_LOG}. {detail}")
