@@ -73,6 +73,9 @@ def stage(outputs: list[dict[str, Any]], ml: Path, staging: Path, warn: Callable
         found = list(_walk(ml, folder, output["name"], warn)) if folder is not None and folder.is_dir() else []
         if folder is not None and folder.is_file():  # a single file where a folder was announced
             found = [Found(folder.name, folder, folder=False)]
+        if _is_empty(folder) and not output.get("on_failure"):  # what is kept after a failure too is often empty
+            uri = f"s3://{output['bucket']}/{output['key']}"
+            warn(f"output {output['name']}: nothing was written to {OPT_ML}/{output['path']}, so {uri} gets no files")
         if output["mode"] == "files":
             for item in found:
                 if not item.folder:
@@ -96,6 +99,12 @@ def stage(outputs: list[dict[str, Any]], ml: Path, staging: Path, warn: Callable
         syscalls.sync_file_system(staging)
     sync_folder(staging)
     return staged
+
+
+def _is_empty(folder: Path | None) -> bool:
+    if folder is None or folder.is_file():
+        return False
+    return not folder.exists() or (folder.is_dir() and next(folder.iterdir(), None) is None)
 
 
 def _document(output: dict[str, Any], key: str, place: Path, digests: _Digests, *, sync: bool) -> StagedDocument:
