@@ -160,6 +160,12 @@ class HomeFolder:
         except FileNotFoundError:
             return None
 
+    def unwritable(self) -> Path | None:
+        """Return the first of the home's files and folders that a server writes and this process may not, else None."""
+        store = [self.database.with_name(self.database.name + end) for end in ("", "-wal", "-shm")]
+        written = (self.path, *store, self.objects, self.objects / "new", self.objects / "blobs", self.jobs)
+        return next((path for path in written if path.exists() and not _may_write(path)), None)
+
     def write_server(self, server: Server) -> None:
         """Write `server.json` whole or not at all."""
         _write(self.server_file, json.dumps(asdict(server), indent=1), 0o644)
@@ -194,6 +200,10 @@ def _close(path: Path, mode: int) -> None:
     with contextlib.suppress(FileNotFoundError):
         if path.stat().st_mode & 0o777 & ~mode:
             path.chmod(mode)
+
+
+def _may_write(path: Path) -> bool:
+    return os.access(path, os.W_OK | os.X_OK if path.is_dir() else os.W_OK, effective_ids=True)
 
 
 def _write(path: Path, text: str, mode: int) -> None:

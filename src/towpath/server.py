@@ -28,7 +28,7 @@ def held(home: HomeFolder) -> Iterator[None]:
 
     Raises:
         Conflict: another process holds it; says which.
-        Invalid: the folder cannot be made or written.
+        Invalid: the folder, or what lies in it, cannot be made or written; says what.
         DiskFull: there is no room for the note of who holds it.
     """
     with ExitStack() as stack:
@@ -46,6 +46,13 @@ def held(home: HomeFolder) -> Iterator[None]:
             raise Invalid(
                 f"The home {home.path} cannot be used: {error.strerror}. Choose another with --home or TOWPATH_HOME."
             ) from error
+        # Before anything is opened: SQLite would leave files beside a store that it may only read.
+        unwritable = home.unwritable()
+        if unwritable is not None:
+            raise Invalid(
+                f"The home {home.path} cannot be used: user {os.geteuid()} may not write {unwritable}. Give it to the "
+                "user who runs the server, or choose another home with --home or TOWPATH_HOME."
+            )
         yield
 
 

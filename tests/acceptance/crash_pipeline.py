@@ -16,6 +16,7 @@ GROUP = "crashes"
 PIPELINE = "crashes"
 JOBS = ("Prepare", "Profile", "Train", "Evaluate")
 STEPS = (*JOBS, "Gate", "Register")
+HELD_S = 600.0  #: how long a step can be held; shorter than the limit of its job
 _ROLE = "arn:aws:iam::000000000000:role/anything"
 _IMAGE = "towpath"
 _RESOURCES = {"InstanceType": "ml.t3.medium", "InstanceCount": 1, "VolumeSizeInGB": 1}
@@ -68,7 +69,7 @@ class Recorder:
                 file.write(line + "\n")
             self._running[who] += {"begin": 1, "end": -1}[word]
             self._changed.notify_all()
-            self._changed.wait_for(lambda: who.split()[1] not in self._held, timeout=60)
+            self._changed.wait_for(lambda: who.split()[1] not in self._held, timeout=HELD_S)
 
     def hold(self, step: str) -> None:
         """Let no attempt of this step get further than its first word."""
@@ -272,6 +273,6 @@ def _training(port: int, prepared: dict[str, str]) -> dict[str, Any]:
             "InputDataConfig": [channel("code", f"s3://{BUCKET}/code/"), channel("rows", prepared)],
             "OutputDataConfig": {"S3OutputPath": _below_execution("models")},
             "ResourceConfig": _RESOURCES,
-            "StoppingCondition": {"MaxRuntimeInSeconds": 600},
+            "StoppingCondition": {"MaxRuntimeInSeconds": 900},
         },
     }

@@ -67,12 +67,12 @@ def told(story: Story, arn: str) -> list[tuple[str, str, str]]:
     return story.recorder.told(arn.rpartition("/")[2])
 
 
-def until(reached: Any, *, within_s: float = 60.0) -> None:
+def until(reached: Any, *, within_s: float = 60.0, every_s: float = 0.05) -> None:
     """Ask again until something holds, as clients do."""
     pause, deadline = threading.Event(), time.monotonic() + within_s
     while not reached():
         assert time.monotonic() < deadline, f"not reached within {within_s:g} s"
-        pause.wait(0.05)
+        pause.wait(every_s)
 
 
 def check_succeeded(story: Story, arn: str, *, train_begun: int) -> None:

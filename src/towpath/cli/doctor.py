@@ -79,10 +79,10 @@ def checks(home: HomeFolder) -> Iterator[Check]:
 def _home(home: HomeFolder) -> Check:
     place = home.path
     if place.is_dir():
-        usable = os.access(place, os.R_OK | os.W_OK | os.X_OK)
-        return Check(
-            name="home", state=OK if usable else WRONG, detail=f"{place}{'' if usable else ' is not writable'}"
-        )
+        unwritable = home.unwritable()
+        if unwritable is not None:
+            return Check(name="home", state=WRONG, detail=f"{unwritable} is not writable")
+        return Check(name="home", state=OK, detail=str(place))
     if place.exists():
         return Check(name="home", state=WRONG, detail=f"{place} is not a folder")
     parent = _existing(place)

@@ -118,10 +118,10 @@ def ensure_server(home: HomeFolder, *, port: int | None = None) -> Server:
     Raises:
         NoServer: it could not be started; says why, or holds the end of its log where that is not known.
     """
-    server = home.running_server()
-    if server is not None:
-        return server
     try:
+        server = home.running_server()
+        if server is not None:
+            return server
         home.make()
         log = home.open_server_log()
     except OSError as error:

@@ -33,7 +33,7 @@ class Limits:
     """How much the front door takes on."""
 
     document_bytes: int = 16 << 20  #: body of a request that carries a document
-    invocation_bytes: int = 32 << 20  #: body of a signed invocation, which has to be read before it is passed on
+    invocation_bytes: int = 6 << 20  #: body of a signed invocation, which has to be read before it is passed on
     discarded_bytes: int = 64 << 20  #: of a refused body, read so that the client gets to see why it was refused
     body_idle_s: float = 60.0  #: without a byte of a body that was announced
     threads: int = 32  #: operations at a time

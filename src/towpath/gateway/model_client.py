@@ -14,7 +14,7 @@ import httptools
 
 
 class Unreachable(Exception):
-    """Nobody listens at the address; the request was not sent."""
+    """Nobody listens at the address, or whoever did was gone before the request was read; no model has seen it."""
 
 
 class Overloaded(Exception):
@@ -22,7 +22,7 @@ class Overloaded(Exception):
 
 
 class HungUp(Exception):
-    """The server closed the connection before its response was complete."""
+    """The server read the request and closed the connection before its response was complete."""
 
 
 @dataclass(slots=True)
@@ -70,18 +70,17 @@ class ModelClient:
         """Send a request and return the response.
 
         Raises:
-            Unreachable, Overloaded: nothing was sent.
-            HungUp: the server went away while it answered.
+            Unreachable, Overloaded: no model has seen the request.
+            HungUp: the server went away while it answered. It may be this request that ended it, so it is sent nowhere
+                else: it would end the next server too.
             TimeoutError: no complete response within `timeout_s`.
         """
         connection = self._reusable(address)
         if connection is not None:
             try:
                 return await self._on(connection, head, body, timeout_s)
-            except HungUp:
-                # An idle connection may be closed by the server at the moment it is used again. Predictions change
-                # nothing, so asking a second time is safe.
-                pass
+            except Unreachable:
+                pass  # a server that ends closes idle connections, also at the moment when one is used again
         return await self._on(await self._connect(address), head, body, timeout_s)
 
     def close(self) -> None:
@@ -141,15 +140,17 @@ class _Connection(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser | None = None
         self._response = ModelResponse()
         self._chunks: list[bytes] = []
+        self._answering = False  #: whether anything of the response has come
 
     async def exchange(self, head: bytes, body: bytes) -> ModelResponse:
         """Send a request and wait for its response."""
         if self._transport is None or self._transport.is_closing():
-            raise HungUp(self.address)
+            raise Unreachable(self.address)
         self._waiter = asyncio.get_running_loop().create_future()
         self._parser = httptools.HttpResponseParser(self)
         self._response = ModelResponse()
         self._chunks = []
+        self._answering = False
         self.reusable = False
         self._transport.writelines((head, body) if body else (head,))
         return await self._waiter
@@ -166,6 +167,7 @@ class _Connection(asyncio.Protocol):
         if self._parser is None:
             self.close()  # bytes that nobody asked for: the connection cannot be trusted
             return
+        self._answering = True
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -173,7 +175,10 @@ class _Connection(asyncio.Protocol):
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(HungUp(self.address))
+        # A Unix socket tells by an error (EPIPE, ECONNRESET) that the other end closed with bytes of ours unread.
+        # Without one, all was read. Source: Linux, net/unix/af_unix.c, unix_release_sock.
+        unread = isinstance(exc, OSError) and not self._answering
+        self._fail(Unreachable(f"{self.address}: {exc}") if unread else HungUp(self.address))
         self._transport = None
         self._gone(self)
 

@@ -1,8 +1,10 @@
 """Lays out what a job reads: checked copies of its inputs, unpacked archives, text files and folders."""
 
 import hashlib
+import lzma
 import os
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -105,7 +107,7 @@ def unpack(archive: Path, target: Path, uri: str, checkpoint: Checkpoint) -> Non
     root = target.resolve()
     links: list[tuple[str, Path]] = []
     try:
-        with tarfile.open(archive) as members:
+        with _opened(archive, uri) as members:
             for member in members:
                 checkpoint()
                 place = _member_place(root, member.name, uri)
@@ -130,14 +132,27 @@ def unpack(archive: Path, target: Path, uri: str, checkpoint: Checkpoint) -> Non
                     _write_member(members, member, place, checkpoint)
                 else:
                     raise LayoutFailed(f"{uri} is not safe to unpack: {member.name!r} is neither file, folder nor link")
-    except (tarfile.TarError, EOFError, OSError) as error:
+            # The checksum of what was packed lies behind the last member; without it, damage could pass for content.
+            while members.fileobj is not None and members.fileobj.read(CHUNK):
+                checkpoint()
+    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
         if isinstance(error, OSError) and is_full(error):
             raise
-        raise LayoutFailed(f"{uri} cannot be unpacked as a tar archive: {error}") from error
+        raise LayoutFailed(f"{uri} cannot be unpacked as a tar archive: {error}. Upload it anew, whole") from error
     for name, place in links:  # only now do chains of links lead where they will lead the job
         end = place.resolve()
         if end != root and root not in end.parents:
             raise LayoutFailed(f"{uri} is not safe to unpack: the link {name!r} leads out of its folder")
+
+
+def _opened(archive: Path, uri: str) -> tarfile.TarFile:
+    try:
+        return tarfile.open(archive)
+    except tarfile.ReadError as error:  # its text has a line for each kind of compression that was tried
+        raise LayoutFailed(
+            f"{uri} is no tar archive, compressed or not ({archive.stat().st_size} bytes), or it was damaged. Pack it "
+            "again with `tar -czf`, and upload it anew"
+        ) from error
 
 
 def _member_place(root: Path, name: str, uri: str) -> Path:

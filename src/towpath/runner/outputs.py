@@ -11,8 +11,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from towpath.runner import failure, syscalls
-from towpath.runner.contents import LONGEST_KEY, Found, Mark, contents, open_inside
-from towpath.runner.folder import StagedDocument, StagingFailed, sync_folder, write_all
+from towpath.runner.contents import LONGEST_KEY, Found, Mark, contents, open_inside, resolve_inside
+from towpath.runner.folder import OPT_ML, StagedDocument, StagingFailed, sync_folder, write_all
 
 CHUNK = 1 << 20
 SYNCED_SINGLY = 100  #: files of an attempt; those behind them are synced all together
@@ -91,6 +91,10 @@ def stage(
     staging.mkdir(exist_ok=True)
     for output in outputs:
         found = contents(ml, output, warn)
+        folder = resolve_inside(ml, output["path"])
+        if _is_empty(folder) and not output.get("on_failure"):  # what is kept after a failure too is often empty
+            uri = f"s3://{output['bucket']}/{output['key']}"
+            warn(f"output {output['name']}: nothing was written to {OPT_ML}/{output['path']}, so {uri} gets no files")
         if output["mode"] == "files":
             before = known if output.get("continuous") else {}
             for item in found:
@@ -116,6 +120,12 @@ def stage(
         syscalls.sync_file_system(staging)
     sync_folder(staging)
     return staged
+
+
+def _is_empty(folder: Path | None) -> bool:
+    if folder is None or folder.is_file():
+        return False
+    return not folder.exists() or (folder.is_dir() and next(folder.iterdir(), None) is None)
 
 
 def _copied(ml: Path, item: Found, output: dict[str, Any], key: str, place: Path, *, sync: bool) -> StagedDocument:

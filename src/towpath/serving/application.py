@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from towpath.serving.content import UnsupportedAccept, UnsupportedContentType
+from towpath.serving.content import UnreadableBody, UnsupportedAccept, UnsupportedContentType
 from towpath.serving.handlers import Handlers
 
 Message = MutableMapping[str, Any]
@@ -67,11 +67,13 @@ class ModelApplication:
             answer, answer_type = await asyncio.get_running_loop().run_in_executor(
                 self._worker, self._handlers.answer, body, content_type, accept
             )
+        except UnreadableBody as error:
+            raise Refused(400, str(error)[:MESSAGE_CHARACTERS]) from error
         except UnsupportedContentType as error:
             raise Refused(415, str(error)) from error
         except UnsupportedAccept as error:
             raise Refused(406, str(error)) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a script that calls sys.exit() over a request has failed over it
             traceback.print_exc(file=sys.stderr)
             sys.stderr.flush()
             text = f"{type(error).__name__}: {error}"

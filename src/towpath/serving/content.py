@@ -1,5 +1,6 @@
 """How a body becomes data and a prediction a body, where a handler script does not say so itself."""
 
+import csv
 import io
 import json
 from collections.abc import Iterable
@@ -10,11 +11,17 @@ CSV = "text/csv"
 NPY = "application/x-npy"
 TEXT = "text/plain"
 BYTES = "application/octet-stream"
+#: What the readers below raise: of JSON and NPY, of bytes that are no text, of NPY cut short, of CSV, of deep JSON.
+_FAULTS_OF_BODIES = (ValueError, EOFError, OSError, csv.Error, RecursionError)
 ENCODABLE = (JSON, CSV, NPY, TEXT, BYTES)  #: in order of preference
 
 
 class UnsupportedContentType(Exception):
     """The server cannot read the content type of a request."""
+
+
+class UnreadableBody(Exception):
+    """The body of a request is not what its content type says."""
 
 
 class UnsupportedAccept(Exception):
@@ -37,7 +44,21 @@ def decode(body: bytes | str, content_type: str) -> Any:
 
     Raises:
         UnsupportedContentType: none of these.
+        UnreadableBody: the body is not of its type.
     """
+    try:
+        return _decode(body, content_type)
+    except _FAULTS_OF_BODIES as error:
+        raise unreadable(body, content_type, error) from error
+
+
+def unreadable(body: bytes | str, content_type: str, error: BaseException) -> UnreadableBody:
+    """Return the error that tells a caller what is wrong with a body."""
+    what = f"{type(error).__name__}: {error}" if body else "it is empty"
+    return UnreadableBody(f"The body cannot be read as {media_type(content_type)}: {what}. Send it in that type, whole")
+
+
+def _decode(body: bytes | str, content_type: str) -> Any:
     bare = media_type(content_type)
     if bare == JSON:
         return json.loads(body)
@@ -100,8 +121,6 @@ def _plain(value: Any) -> Any:
 
 
 def _rows(text: str) -> list[list[float | str]]:
-    import csv
-
     return [[_number(cell) for cell in row] for row in csv.reader(io.StringIO(text)) if row]
 
 
@@ -113,8 +132,6 @@ def _number(cell: str) -> float | str:
 
 
 def _csv(prediction: Any) -> str:
-    import csv
-
     rows = prediction if isinstance(prediction, list | tuple) else _plain(prediction)
     if not isinstance(rows, Iterable) or isinstance(rows, str | dict):
         rows = [rows]

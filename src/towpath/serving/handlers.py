@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from towpath.serving.content import decode, encode, is_utf8
+from towpath.serving.content import decode, encode, is_utf8, unreadable
 
 
 class ScriptError(Exception):
@@ -24,8 +24,15 @@ class Handlers:
     transform: Callable[[Any, bytes | str, str, str], Any]
 
     def answer(self, body: bytes, content_type: str, accept: str) -> tuple[bytes, str]:
-        """Return (body, content type) of the model's answer. Bodies of text types reach the script as `str`."""
-        readable = body.decode() if is_utf8(content_type) else body
+        """Return (body, content type) of the model's answer. Bodies of text types reach the script as `str`.
+
+        Raises:
+            UnreadableBody: the body is of a text type and no UTF-8.
+        """
+        try:
+            readable = body.decode() if is_utf8(content_type) else body
+        except UnicodeDecodeError as error:
+            raise unreadable(body, content_type, error) from error
         return _as_response(self.transform(self.model, readable, content_type, accept), accept)
 
 

@@ -72,10 +72,11 @@ class SqliteStore:
         try:
             migrations.upgrade(self._engine, path)
             self.home, self.home_id = self._identity(home or Home())
-        except OperationalError as error:
-            if not _is_full(error):
-                raise
-            raise DiskFull from error
+        except BaseException as error:
+            self._engine.dispose()  # the last to close the file leaves nothing beside it
+            if isinstance(error, OperationalError) and _is_full(error):
+                raise DiskFull from error
+            raise
         self._closing = threading.Lock()  #: held to put into the queue, so that nothing comes after its end
         self._closed = False
         self._writer = threading.Thread(target=self._write_batches, name="store-writer", daemon=True)

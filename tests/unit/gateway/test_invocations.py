@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -236,6 +237,44 @@ def test_a_server_that_dies_over_a_request_is_a_model_error(run: Run, tmp_path: 
     status, _, body = run(story())
     assert status == 424
     assert "ended while it answered" in json.loads(body)["OriginalMessage"]
+
+
+def test_a_request_that_ends_its_server_is_sent_to_no_other(run: Run, tmp_path: Path) -> None:
+    """However the connection came about: one bad request must not take down one instance after the other."""
+
+    async def serve(request: bytes, writer: asyncio.StreamWriter) -> None:
+        if request.endswith(b"deadly"):
+            writer.close()
+        else:
+            writer.write(response(200, b"{}"))
+
+    async def story() -> tuple[Reply, list[bytes]]:
+        async with Story(tmp_path) as told:
+            told.route(await told.server("blue-1", serve), await told.server("blue-2", serve))
+            for _ in range(4):
+                assert (await told.call())[0] == 200  # both have an idle connection now
+            return await told.call(b"deadly"), told.requests
+
+    answered, requests = run(story())
+    assert answered[0] == 424
+    assert "ended while it answered" in json.loads(answered[2])["OriginalMessage"]
+    assert sum(request.endswith(b"deadly") for request in requests) == 1
+
+
+def test_a_request_that_a_dying_server_has_not_read_goes_to_another(run: Run, tmp_path: Path) -> None:
+    async def story() -> list[int]:
+        async with Story(tmp_path) as told:
+            with socket.socket(socket.AF_UNIX) as dying:
+                dying.bind(str(tmp_path / "dying.sock"))
+                dying.listen()
+                target = Target(key="blue-1", variant="blue", weight=1.0, address=str(tmp_path / "dying.sock"))
+                told.route(target, await told.server("blue-2", answering(200, b"{}")))
+                calls = [asyncio.ensure_future(told.call()) for _ in range(2)]  # one of them waits in the queue there
+                while told.routes.in_flight("blue-1") == 0 or not told.requests:
+                    await asyncio.sleep(0)
+            return [(await call)[0] for call in calls]
+
+    assert run(story()) == [200, 200]
 
 
 def test_a_model_that_takes_too_long_is_a_model_error_and_its_late_answer_goes_to_nobody(

@@ -89,10 +89,37 @@ def test_unsafe_archives_are_refused(tmp_path: Path, target: Path, members: list
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tar.gz", "outside", "target"]
 
 
-def test_what_is_no_archive_is_named(tmp_path: Path, target: Path) -> None:
-    (tmp_path / "a.tar.gz").write_bytes(b"not an archive")
-    with pytest.raises(LayoutFailed, match="s3://b/a cannot be unpacked"):
+@pytest.mark.parametrize("content", [b"not an archive", b""])
+def test_what_is_no_archive_is_named(tmp_path: Path, target: Path, content: bytes) -> None:
+    (tmp_path / "a.tar.gz").write_bytes(content)
+    with pytest.raises(LayoutFailed) as failed:
         unpack(tmp_path / "a.tar.gz", target, "s3://b/a", nothing)
+    assert str(failed.value) == (
+        f"s3://b/a is no tar archive, compressed or not ({len(content)} bytes), or it was damaged. Pack it again with "
+        "`tar -czf`, and upload it anew"
+    )
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+def test_an_archive_with_any_byte_changed_is_named_or_unpacked_as_it_was(tmp_path: Path, kind: str) -> None:
+    whole = tmp_path / "whole"
+    with tarfile.open(whole, f"w:{kind}") as file:  # type: ignore[call-overload]
+        text = b" ".join(b"%d" % (number * number) for number in range(40_000))
+        member = regular("data")
+        member.size = len(text)
+        file.addfile(member, io.BytesIO(text))
+    content = whole.read_bytes()
+    for place in range(0, len(content), 7001):
+        damaged = tmp_path / "damaged"
+        damaged.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
+        target = tmp_path / str(place)
+        target.mkdir()
+        try:
+            unpack(damaged, target, "s3://b/a", nothing)
+        except LayoutFailed as failed:
+            assert "s3://b/a" in str(failed)
+        else:
+            assert (target / "data").read_bytes() == text, f"the byte at {place} of {len(content)}"
 
 
 def test_a_cut_off_archive_is_named(tmp_path: Path, target: Path) -> None:

@@ -41,9 +41,12 @@ def test_a_file_where_a_folder_was_announced_is_kept(ml: Path, tmp_path: Path) -
     assert [item["key"] for item in stage([output()], ml, tmp_path / "s", quiet)] == ["prefix/out"]
 
 
-def test_a_folder_that_was_never_made_gives_no_files_but_an_empty_archive(ml: Path, tmp_path: Path) -> None:
-    assert stage([output()], ml, tmp_path / "s1", quiet) == []
-    (staged,) = stage([output(mode="archive", key="m.tar.gz")], ml, tmp_path / "s2", quiet)
+def test_a_folder_that_was_never_made_gives_no_files_but_an_empty_archive_and_a_word(ml: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    assert stage([output()], ml, tmp_path / "s1", said.append) == []
+    assert said == ["output o: nothing was written to /opt/ml/out, so s3://b/prefix gets no files"]
+    assert stage([{**output(), "on_failure": True}], ml, tmp_path / "s2", quiet) == []
+    (staged,) = stage([output(mode="archive", key="m.tar.gz")], ml, tmp_path / "s3", said.append)
     with tarfile.open(staged["path"]) as archive:
         assert archive.getnames() == []
 

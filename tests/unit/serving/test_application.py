@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from towpath.serving.application import ModelApplication
-from towpath.serving.content import UnsupportedAccept, UnsupportedContentType
+from towpath.serving.content import UnreadableBody, UnsupportedAccept, UnsupportedContentType
 from towpath.serving.handlers import Handlers, chain, predict
 
 
@@ -35,7 +35,7 @@ async def call(
     return sent[0]["status"], sent[1]["body"], answered
 
 
-def failing(error: Exception) -> Handlers:
+def failing(error: BaseException) -> Handlers:
     def transform(model: Any, body: bytes | str, content_type: str, accept: str) -> Any:
         raise error
 
@@ -58,15 +58,23 @@ def test_ping_and_invocations_answer_200() -> None:
 @pytest.mark.parametrize(
     ("error", "status"),
     [
+        (UnreadableBody("no"), 400),
         (UnsupportedContentType("no"), 415),
         (UnsupportedAccept("no"), 406),
         (ValueError("bad rows"), 500),
+        (SystemExit("no"), 500),
     ],
 )
-def test_errors_have_their_status_and_a_short_text(error: Exception, status: int) -> None:
+def test_errors_have_their_status_and_a_short_text(error: BaseException, status: int) -> None:
     answered, body, _ = asyncio.run(call(ModelApplication(failing(error)), b"[]"))
     assert answered == status
     assert b"no" in body or body == b"ValueError: bad rows"
+
+
+def test_text_that_is_no_utf_8_is_refused_before_the_script_sees_it() -> None:
+    status, body, _ = asyncio.run(call(ModelApplication(echo()), b"\xff", headers={"Content-Type": "text/csv"}))
+    assert status == 400
+    assert b"cannot be read as text/csv" in body
 
 
 def test_the_traceback_of_the_script_goes_to_the_log(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from towpath.serving.content import UnsupportedAccept, UnsupportedContentType, decode, encode, is_utf8
+from towpath.serving.content import UnreadableBody, UnsupportedAccept, UnsupportedContentType, decode, encode, is_utf8
 
 
 def test_json_and_csv_and_text_are_read_by_their_content_type() -> None:
@@ -14,6 +14,10 @@ def test_json_and_csv_and_text_are_read_by_their_content_type() -> None:
     assert decode("1,2.5,red\n3,4,blue\n", "text/csv") == [[1.0, 2.5, "red"], [3.0, 4.0, "blue"]]
     assert decode("ærlig", "text/plain") == "ærlig"
     assert decode(b"\x00\xff", "application/octet-stream") == b"\x00\xff"
+
+
+def npy(array: np.ndarray) -> bytes:
+    return encode(array, "application/x-npy")[0]
 
 
 def test_an_array_survives_the_npy_round_trip() -> None:
@@ -25,8 +29,28 @@ def test_an_array_survives_the_npy_round_trip() -> None:
 def test_pickles_inside_npy_are_refused() -> None:
     stream = io.BytesIO()
     np.save(stream, np.array([{"a": 1}], dtype=object))
-    with pytest.raises(ValueError, match="allow_pickle"):
+    with pytest.raises(UnreadableBody, match="allow_pickle"):
         decode(stream.getvalue(), "application/x-npy")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "words"),
+    [
+        ("", "application/json; charset=utf-8", "as application/json: it is empty"),
+        ('{"a":', "application/json", "JSONDecodeError: Expecting value"),
+        ("[" * 100_000, "application/json", "RecursionError"),
+        (b"\xff", "text/csv", "UnicodeDecodeError"),
+        ("a" * 200_000, "text/csv", "field larger than field limit"),
+        (b"", "application/x-npy", "as application/x-npy: it is empty"),
+        (b"\x93NUMPY and then something else", "application/x-npy", "ValueError"),
+        (npy(np.arange(100))[:100], "application/x-npy", "EOF"),
+    ],
+)
+def test_a_body_that_is_not_of_its_type_is_the_fault_of_who_sent_it(
+    body: bytes | str, content_type: str, words: str
+) -> None:
+    with pytest.raises(UnreadableBody, match=words):
+        decode(body, content_type)
 
 
 def test_unknown_content_types_are_refused_with_what_would_do() -> None:
