@@ -189,21 +189,25 @@ class _Turn:
         if new is None or self.status is EndpointStatus.DELETING:
             return fleets
         if new.stage is Stage.STARTING and all(instance.healthy for instance in new.instances):
-            self.status, self.reason = EndpointStatus.IN_SERVICE, None
-            self.deployed = replace(new, stage=Stage.SERVING)
             until = self.now + timedelta(seconds=DRAIN_S)
             return [
-                self.deployed
+                replace(new, stage=Stage.SERVING)
                 if fleet is new
                 else replace(fleet, stage=Stage.DRAINING, drain_until=until)
                 if fleet.stage is Stage.SERVING
                 else fleet
                 for fleet in fleets
             ]
+        if new.stage is Stage.SERVING and self.status is not EndpointStatus.IN_SERVICE and self._is_routed(new):
+            # Not before the front door knows: whoever reads this status may ask in the next moment.
+            self.status, self.reason, self.deployed = EndpointStatus.IN_SERVICE, None, new
         if new.stage is Stage.FAILED:
             serving = any(fleet.stage is Stage.SERVING for fleet in fleets)
             self.status = EndpointStatus.IN_SERVICE if serving else EndpointStatus.FAILED
         return fleets
+
+    def _is_routed(self, fleet: Fleet) -> bool:
+        return any(attempt_key(self.endpoint.uid, fleet, instance) in self.routed for instance in fleet.instances)
 
     # -- one fleet -------------------------------------------------------------------------------------------------
 

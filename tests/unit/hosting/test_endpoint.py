@@ -118,6 +118,8 @@ class EndpointLife(RuleBasedStateMachine):
         for effect in outcome.effects:
             if isinstance(effect, Stop):
                 self.check_stop(effect)
+        if outcome.deployed is not None:
+            assert self.routed(), "whoever reads InService may ask in the next moment"
         self.endpoint = replace(self.endpoint, state=stored, status=outcome.status)
         self.removed = outcome.removed
         self.due = outcome.due_at
