@@ -2,7 +2,6 @@
 
 import importlib.resources
 import logging
-import secrets
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -16,7 +15,7 @@ from towpath.compute.process.capacity import capacity_of, host_capacity
 from towpath.compute.process.leftovers import AttemptFolders, LayerFolders
 from towpath.compute.secrets import SecretFile
 from towpath.engine import Engine
-from towpath.gateway import Gateway, KnownPrincipals, ServiceModels, application, log_operations
+from towpath.gateway import Gateway, KeyRing, ServiceModels, application, log_operations
 from towpath.gateway.gateway import ASGIApp
 from towpath.gateway.invocations import Invocations
 from towpath.gateway.model_client import ping
@@ -27,6 +26,8 @@ from towpath.hosting import kinds as hosting_kinds
 from towpath.hosting import operations as hosting_operations
 from towpath.housekeeping import Collector, Outcome, Retention
 from towpath.housekeeping import operations as housekeeping_operations
+from towpath.identity import iam_operations, make_administrator, sts_operations
+from towpath.identity import kinds as identity_kinds
 from towpath.jobs import kinds as job_kinds
 from towpath.jobs.admission import Ledger
 from towpath.jobs.contract import Surroundings
@@ -42,7 +43,6 @@ from towpath.kernel.decisions import Controller
 from towpath.kernel.generic import TAG_OPERATIONS
 from towpath.kernel.kinds import Kind
 from towpath.kernel.operations import Operation, Operations
-from towpath.kernel.principals import Principal
 from towpath.kernel.resource import Uid
 from towpath.lineage.query import operations as lineage_operations
 from towpath.objects import create_default_bucket
@@ -57,7 +57,7 @@ from towpath.pipelines.service import operations as pipeline_operations
 from towpath.registry import kinds as registry_kinds
 from towpath.registry import operations as registry_operations
 from towpath.settings import Settings
-from towpath.store import SqliteStore, SqlTransaction
+from towpath.store import SqliteStore
 
 if TYPE_CHECKING:
     from botocore.model import Shape
@@ -68,7 +68,7 @@ SILENT_S = 5.0  #: after so long without news, whoever waits is told what for
 #: Every kind of resource, by its noun.
 KINDS: Mapping[str, Kind] = {
     kind.noun: kind
-    for module in (job_kinds, hosting_kinds, object_kinds, pipeline_kinds, registry_kinds)
+    for module in (identity_kinds, job_kinds, hosting_kinds, object_kinds, pipeline_kinds, registry_kinds)
     for kind in module.KINDS
 }
 
@@ -190,15 +190,18 @@ class Platform:
         queue.restore(begun, [demand for _, waiting in standing for demand in waiting])
         unfinished += [Uid(demand.key) for demand in begun]
         invocations = Invocations(routes, store.home)
+        _administrator(store, home)
+        keys = KeyRing(lambda: store.read(lambda transaction: transaction.keys.all()))
+        store.on_keys(keys.reload)
         gateway = Gateway(
             store=store,
             operations=operations,
-            principals=KnownPrincipals([_administrator(store, home)]),
+            keys=keys,
             home=store.home,
             home_id=store.home_id,
             clock=clock,
             models=models,
-            logs=log_operations(backend),
+            services={"logs": log_operations(backend), "sts": sts_operations(), "iam": iam_operations()},
             s3=S3Service(store, objects, store.home),
             invocations=invocations,
             on_shutdown=(invocations.close,),
@@ -361,28 +364,11 @@ def _operations(
     return table
 
 
-def _administrator(store: SqliteStore, home: HomeFolder) -> Principal:
-    """Return the administrator, made on first start; the keys lie in the home's credentials file."""
-
-    def find_or_make(transaction: SqlTransaction) -> Principal:
-        known = transaction.principals.by_name(ADMINISTRATOR)
-        if known is None:
-            known = Principal(
-                name=ADMINISTRATOR,
-                access_key="TPAK" + secrets.token_hex(8).upper(),
-                secret_key=secrets.token_urlsafe(30),
-                token="tp_" + secrets.token_urlsafe(30),
-            )
-            transaction.principals.add(known, transaction.now)
-        return known
-
-    administrator = store.write(find_or_make)
+def _administrator(store: SqliteStore, home: HomeFolder) -> None:
+    """Make the administrator on first start, and keep the home's credentials file at its key."""
+    key = store.write(lambda transaction: make_administrator(transaction, ADMINISTRATOR))
     credentials = Credentials(
-        principal=administrator.name,
-        access_key=administrator.access_key,
-        secret_key=administrator.secret_key,
-        token=administrator.token,
+        principal=key.principal, access_key=key.access_key, secret_key=key.secret_key, token=key.token
     )
     if home.credentials() != credentials:
         home.write_credentials(credentials)
-    return administrator

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,18 +20,18 @@ from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from towpath.gateway import Gateway, KnownPrincipals, application
+from towpath.gateway import Gateway, KeyRing, application
 from towpath.gateway.service_models import OURS
 from towpath.gateway.services.s3 import S3Service
 from towpath.kernel.arns import Home
-from towpath.kernel.principals import Principal
+from towpath.kernel.principals import AccessKey
 from towpath.objects import FolderObjects, create_default_bucket, operations
 from towpath.store import SqliteStore
 
 pytestmark = pytest.mark.slow
 
 HOME = Home("123456789012", "us-east-1")
-ADA = Principal(name="ada", access_key="AKIAADA", secret_key="ada/secret+key", token="ada-token")
+ADA = AccessKey(principal="ada", access_key="AKIAADA", secret_key="ada/secret+key", created_at=datetime.now(UTC))
 BUCKET = "sagemaker-us-east-1-123456789012"
 MiB = 1 << 20
 
@@ -43,7 +44,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     gateway = Gateway(
         store=store,
         operations={operation.name: operation for operation in operations()},
-        principals=KnownPrincipals([ADA]),
+        keys=KeyRing(lambda: [ADA]),
         home=HOME,
         s3=S3Service(store, FolderObjects(folder / "objects"), HOME),
     )

@@ -19,9 +19,10 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from tests.experiments import EXPERIMENT, create_experiment, explode
 
-from towpath.gateway import Gateway, KnownPrincipals, application, log_operations
+from towpath.gateway import Gateway, KeyRing, application, log_operations
 from towpath.gateway.gateway import Message, Receive, Scope, Send
 from towpath.gateway.services.s3 import S3Service
+from towpath.identity import iam_operations, sts_operations
 from towpath.jobs import KINDS as JOB_KINDS
 from towpath.jobs import PROCESSING_JOB
 from towpath.jobs.model import Capabilities, JobObservation, JobSpec, LogLine, LogPage, MetricPoint, Phase
@@ -29,7 +30,7 @@ from towpath.kernel import generic
 from towpath.kernel.arns import Home
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Transaction
-from towpath.kernel.principals import Principal
+from towpath.kernel.principals import AccessKey
 from towpath.kernel.resource import Document
 from towpath.objects import FolderObjects
 from towpath.store import SqliteStore
@@ -37,7 +38,7 @@ from towpath.store import SqliteStore
 pytestmark = pytest.mark.slow
 
 HOME = Home("123456789012", "us-east-1")
-ADA = Principal(name="ada", access_key="AKIAADA", secret_key="ada/secret+key", token="ada-token")
+ADA = AccessKey(principal="ada", access_key="AKIAADA", secret_key="ada/secret+key", created_at=datetime.now(UTC))
 
 
 def create_processing_job(transaction: Transaction, request: Request) -> Document:
@@ -136,10 +137,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     gateway = Gateway(
         store=store,
         operations={operation.name: operation for operation in operations},
-        principals=KnownPrincipals([ADA]),
+        keys=KeyRing(lambda: [ADA]),
         home=HOME,
         home_id="home-1",
-        logs=log_operations(logs),
+        services={"logs": log_operations(logs), "sts": sts_operations(), "iam": iam_operations()},
         s3=S3Service(store, FolderObjects(folder / "objects"), HOME),
         invocations=echo,
     )
@@ -346,7 +347,7 @@ def send_raw(server: Server, data: bytes) -> bytes:
 def test_requests_that_are_cut_off_leave_nothing_behind(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     client = server.client("s3")
     client.create_bucket(Bucket="torn")
-    head = "{} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ada-token\r\nContent-Length: 1000\r\n{}\r\n"
+    head = f"{{}} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADA.token}\r\nContent-Length: 1000\r\n{{}}\r\n"
     for line, more in (
         ("PUT /torn/key", ""),
         ("POST /", "X-Amz-Target: SageMaker.ListExperiments\r\n"),
@@ -361,7 +362,7 @@ def test_requests_that_are_cut_off_leave_nothing_behind(server: Server, caplog: 
 def test_slow_uploads_hold_up_neither_operations_nor_invocations(server: Server) -> None:
     server.client("s3").create_bucket(Bucket="slow")
     host, port = server.url.removeprefix("http://").split(":")
-    head = "PUT /slow/{} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ada-token\r\nContent-Length: 4\r\n\r\n"
+    head = f"PUT /slow/{{}} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADA.token}\r\nContent-Length: 4\r\n\r\n"
     with ExitStack() as stack:
         uploads = [stack.enter_context(socket.create_connection((host, int(port)), timeout=10)) for _ in range(40)]
         for number, upload in enumerate(uploads):
@@ -376,7 +377,7 @@ def test_slow_uploads_hold_up_neither_operations_nor_invocations(server: Server)
 
 
 def test_a_huge_document_is_refused_with_a_readable_error(server: Server) -> None:
-    headers = {"Authorization": "Bearer ada-token", "X-Amz-Target": "SageMaker.CreateExperiment"}
+    headers = {"Authorization": f"Bearer {ADA.token}", "X-Amz-Target": "SageMaker.CreateExperiment"}
     answer = server.fetch("/", headers, b" " * (17 << 20))
     assert answer.status == 413
     assert b"RequestEntityTooLarge" in answer.read()

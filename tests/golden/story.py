@@ -167,6 +167,11 @@ def live(aws: Mapping[str, Any]) -> None:
     s3.put_object(Bucket=BUCKET, Key="raw/2027.csv", Body=b"12.9,0\n14.1,1\n")
     aws["towpath"].create_dataset_version(DatasetName="wine", S3Uri=raw, Tags=[{"Key": "from", "Value": "cellar"}])
 
+    policy = json.dumps({"Version": "2012-10-17", "Statement": []})
+    aws["iam"].create_user(UserName="ada", Tags=[{"Key": "team", "Value": "cellar"}])
+    aws["iam"].create_role(RoleName="Trainer", AssumeRolePolicyDocument=policy, Description="trains")
+    aws["iam"].create_policy(PolicyName="Reader", PolicyDocument=policy)
+
     sagemaker.create_model_package_group(ModelPackageGroupName=GROUP, ModelPackageGroupDescription="of the cellar")
     sagemaker.create_pipeline(
         PipelineName="wine",

@@ -17,7 +17,7 @@ from towpath.backup import back_up, restore
 from towpath.home import HomeFolder
 from towpath.kernel.errors import Conflict, Invalid
 from towpath.kernel.objects import ObjectRef, ObjectVersion
-from towpath.kernel.principals import Principal
+from towpath.kernel.principals import AccessKey
 from towpath.objects import FolderObjects
 from towpath.store import SqliteStore
 
@@ -61,8 +61,8 @@ class Home:
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
     made = Home(tmp_path / "home")
-    administrator = Principal(name="admin", access_key="AK", secret_key=SECRET, token=f"tp_{SECRET}")
-    made.store.write(lambda transaction: transaction.principals.add(administrator, transaction.now))
+    key = AccessKey(principal="admin", access_key="AK", secret_key=SECRET, created_at=made.store.clock.now())
+    made.store.write(lambda transaction: transaction.keys.add(key))
     made.folder.credentials_file.write_text(SECRET)
     made.folder.settings_file.write_text('log_level = "DEBUG"\n')
     made.put("a", b"alpha")
@@ -120,7 +120,7 @@ def test_keys_are_left_out_unless_they_are_asked_for(
     back_up(home.folder, tmp_path / "b.tar")
     assert SECRET.encode() not in (tmp_path / "b.tar").read_bytes()
     found = elsewhere(tmp_path / "b.tar")
-    assert found.store.read(lambda transaction: transaction.principals.by_name("admin")) is None
+    assert found.store.read(lambda transaction: transaction.keys.all()) == []
     assert not found.folder.credentials_file.exists()
     found.store.close()
 
@@ -130,9 +130,8 @@ def test_keys_that_are_asked_for_come_along(home: Home, tmp_path: Path, elsewher
     found = elsewhere(tmp_path / "b.tar")
     assert found.folder.credentials_file.read_text() == SECRET
     assert found.folder.credentials_file.stat().st_mode & 0o777 == 0o600
-    administrator = found.store.read(lambda transaction: transaction.principals.by_name("admin"))
-    assert administrator is not None
-    assert administrator.secret_key == SECRET
+    (key,) = found.store.read(lambda transaction: transaction.keys.of("admin"))
+    assert key.secret_key == SECRET
     found.store.close()
 
 

@@ -17,6 +17,7 @@ from towpath.cli import (
     following,
     hosting,
     housekeeping,
+    keys,
     listing,
     registry,
     run,
@@ -83,6 +84,7 @@ for command in (
     app.command()(command)
 app.add_typer(data.app, name="data")
 app.add_typer(secrets.app, name="secrets")
+app.add_typer(keys.app, name="keys")
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

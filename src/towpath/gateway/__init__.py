@@ -4,6 +4,6 @@ from towpath.gateway.app import application
 from towpath.gateway.gateway import Gateway, Limits
 from towpath.gateway.service_models import ServiceModels
 from towpath.gateway.services.logs import log_operations
-from towpath.gateway.signing import KnownPrincipals, Principals
+from towpath.gateway.signing import KeyRing, Keys
 
-__all__ = ["Gateway", "KnownPrincipals", "Limits", "Principals", "ServiceModels", "application", "log_operations"]
+__all__ = ["Gateway", "KeyRing", "Keys", "Limits", "ServiceModels", "application", "log_operations"]

@@ -20,13 +20,19 @@ from towpath.gateway.exchange import Exchange, Reply, head_of
 from towpath.gateway.gateway import Application, Gateway, Message, Receive, Scope, Send
 from towpath.gateway.services.s3 import OPERATIONS, S3Request, S3Response
 from towpath.gateway.services.s3.service import route_of
-from towpath.gateway.signing import UNSIGNED_PAYLOAD, bearer_token
+from towpath.gateway.signing import UNSIGNED_PAYLOAD, bearer_token, v2
 from towpath.kernel.errors import Invalid, TowpathError, Unsupported
 
 LOG = logging.getLogger("towpath.gateway")
 ACCESS = logging.getLogger("towpath.access")
 
 #: Services whose successes come too often to tell of each at level info.
+_OF_SIGNATURES = frozenset(
+    {
+        "AWSAccessKeyId", "Expires", "Signature", "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires",
+        "X-Amz-Security-Token", "X-Amz-Signature", "X-Amz-SignedHeaders", "x-amz-security-token",
+    }
+)  # fmt: skip
 _FREQUENT = frozenset({"s3", "sagemaker-runtime", "health"})
 
 
@@ -189,9 +195,10 @@ def _s3_request(exchange: Exchange, channel: Channel) -> S3Request:
         method=head.method,
         bucket=bucket or None,
         key=key if slash and key else None,
-        query=head.parameters,
-        headers=head.headers,
+        query=[(name, value) for name, value in head.parameters if name not in _OF_SIGNATURES],
+        headers={**v2.headers_in_query(head), **head.headers} if v2.signature_of(head) else head.headers,
         body=channel.chunks(),
+        signatures=exchange.chunks,
         caller=exchange.caller,
     )
 
@@ -224,7 +231,7 @@ def _log(exchange: Exchange, channel: Channel, seconds: float) -> None:
         "operation": exchange.operation or "-",
         "status": status,
         "ms": round(seconds * 1000, 2),
-        "principal": exchange.principal.name if exchange.principal else "-",
+        "principal": exchange.key.principal if exchange.key else "-",
         "request_id": exchange.request_id,
     }
     ACCESS.log(level, " ".join(f"{name}={_loggable(value)}" for name, value in told.items()), extra={"access": told})

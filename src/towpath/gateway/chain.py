@@ -14,7 +14,6 @@ from towpath.gateway.exchange import Exchange, Reply
 from towpath.gateway.gateway import SERVICES, TARGETS, Gateway
 from towpath.gateway.protocols import json, query
 from towpath.gateway.protocols.rest_xml import XML_TYPE, to_xml
-from towpath.gateway.services import sts
 from towpath.gateway.signing import (
     UNSIGNED_PAYLOAD,
     Reason,
@@ -22,11 +21,13 @@ from towpath.gateway.signing import (
     bearer_token,
     identify_token,
     signature_of,
+    v2,
     verify,
 )
 from towpath.kernel.errors import Invalid, StaleRevision, Unsupported
 from towpath.kernel.operations import Operation, Operations, Request
 from towpath.kernel.ports import Transaction
+from towpath.kernel.principals import AccessKey
 from towpath.kernel.resource import Document
 from towpath.kernel.shapes import checked, project
 
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 
 Link: TypeAlias = Callable[[Gateway, Exchange], None]
 
+#: Services that the credential scope alone tells, since they have no target header.
+_BY_SCOPE = frozenset(
+    service.signing_name for service in SERVICES.values() if service.protocol in {Protocol.QUERY, Protocol.REST_XML}
+)
 INVOCATION = re.compile(r"/endpoints/[^/]+/invocations")
 _UNKNOWN_OPERATION = "UnknownOperationException"
 _TRIES = 5  #: of an operation that another writer overtook
@@ -55,7 +60,7 @@ def identify(_: Gateway, exchange: Exchange) -> None:
         return
     form = head.content_type == query.FORM
     signed_for = _signed_for(exchange)
-    if signed_for in {"s3", "sts"}:
+    if signed_for in _BY_SCOPE:
         exchange.service = signed_for
     elif signed_for not in {None, "sagemaker"}:
         exchange.service = "sts" if form else "sagemaker"
@@ -78,30 +83,37 @@ def authenticate(gateway: Gateway, exchange: Exchange) -> None:
     head, service = exchange.head, SERVICES[exchange.service]
     token = bearer_token(head)
     if token is not None:
-        exchange.principal = identify_token(token, gateway.principals)
+        exchange.key = identify_token(token, gateway.keys, gateway.clock.now())
         return
     signature = signature_of(head)
     if signature is None:
-        raise _unsigned(exchange)
+        exchange.key = _by_presigned_url(gateway, exchange)
+        return
     if service.protocol in {Protocol.JSON, Protocol.QUERY} and UNSIGNED_PAYLOAD in head.headers.get(
         "x-amz-content-sha256", ""
     ):
         raise Refused(Reason.MALFORMED, f"{UNSIGNED_PAYLOAD} is for objects and invocations; sign the document.")
-    exchange.principal = verify(
+    verified = verify(
         head,
         signature,
-        gateway.principals,
+        gateway.keys,
         body=exchange.body,
         regions=(gateway.home.region, "us-east-1") if service.anywhere else (gateway.home.region,),
         service=service.signing_name,
         now=gateway.clock.now(),
     )
+    exchange.key, exchange.chunks = verified.key, verified.chunks
+
+
+def _by_presigned_url(gateway: Gateway, exchange: Exchange) -> AccessKey:
+    """Return the key of a URL that was signed by version 2, which S3 alone knows."""
+    signature = v2.signature_of(exchange.head) if exchange.service == "s3" else None
+    if signature is None:
+        raise _unsigned(exchange)
+    return v2.verify(exchange.head, signature, gateway.keys, now=gateway.clock.now())
 
 
 def _unsigned(exchange: Exchange) -> Refused:
-    names = {name.lower() for name, _ in exchange.head.parameters}
-    if {"x-amz-signature", "signature"} & names:
-        return Refused(Reason.MALFORMED, "Presigned URLs are not served yet; sign the header instead.")
     if "authorization" in exchange.head.headers:
         return Refused(
             Reason.MALFORMED, "The Authorization header is neither a signature of version 4 nor a bearer token."
@@ -116,12 +128,20 @@ def parse(gateway: Gateway, exchange: Exchange) -> None:
     assert exchange.body is not None
     if SERVICES[exchange.service].protocol is Protocol.QUERY:
         fields = query.fields_of(exchange.head, exchange.body)
+        if _signed_for(exchange) is None:
+            # A bearer token names no service; the version of the API does.
+            exchange.service = _service_of_version(gateway, fields.get("Version", "")) or exchange.service
         exchange.operation = fields.get("Action", "")
         exchange.document = query.parse(fields, _model(gateway, exchange).input_shape)
         return
     if exchange.head.method != "POST":
         raise Invalid(f"{exchange.head.method} carries no operation; expected POST.", code="MethodNotAllowedException")
     exchange.document = json.parse(exchange.body, exchange.head.content_type)
+
+
+def _service_of_version(gateway: Gateway, version: str) -> str | None:
+    names = (name for name, service in SERVICES.items() if service.protocol is Protocol.QUERY)
+    return next((name for name in names if gateway.models.service(name).api_version == version), None)
 
 
 def check(gateway: Gateway, exchange: Exchange) -> None:
@@ -157,7 +177,10 @@ def serialize(gateway: Gateway, exchange: Exchange) -> Reply:
     """Return the answer in the protocol of the service."""
     if SERVICES[exchange.service].protocol is Protocol.QUERY:
         namespace = gateway.models.service(exchange.service).metadata["xmlNamespace"]
-        return query.render(exchange.operation, exchange.answer, namespace=namespace, request_id=exchange.request_id)
+        shape = _model(gateway, exchange).output_shape
+        return query.render(
+            exchange.operation, exchange.answer, shape, namespace=namespace, request_id=exchange.request_id
+        )
     return json.render(exchange.answer if _model(gateway, exchange).output_shape is not None else None)
 
 
@@ -211,12 +234,7 @@ def _model(gateway: Gateway, exchange: Exchange) -> "OperationModel":
 
 
 def _operations(gateway: Gateway, exchange: Exchange) -> Operations:
-    if exchange.service == "logs":
-        return gateway.logs
-    if exchange.service == "sts":
-        assert exchange.principal is not None
-        return sts.operations(gateway.home, exchange.principal)
-    return gateway.operations
+    return gateway.services.get(exchange.service, gateway.operations)
 
 
 def _run(gateway: Gateway, operation: Operation, request: Request) -> Document:

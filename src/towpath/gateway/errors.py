@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from towpath.gateway.signing import Reason, Refused
+from towpath.gateway.signing.model import Reason, Refused
 from towpath.kernel.errors import (
     Conflict,
     Denied,
@@ -92,8 +92,11 @@ _JSON_REASONS: Mapping[Reason, _Row] = {
     Reason.MISSING: ("MissingAuthenticationToken", 403),
     Reason.MALFORMED: ("IncompleteSignature", 403),
     Reason.UNKNOWN: ("UnrecognizedClientException", 403),
+    Reason.WRONG_TOKEN: ("UnrecognizedClientException", 403),
+    Reason.EXPIRED: ("ExpiredTokenException", 403),
     Reason.MISMATCH: ("InvalidSignatureException", 403),
     Reason.SKEWED: ("InvalidSignatureException", 403),
+    Reason.TOO_LATE: ("InvalidSignatureException", 403),
     Reason.WRONG_SCOPE: ("InvalidSignatureException", 403),
     Reason.WRONG_BODY: ("InvalidSignatureException", 403),
 }
@@ -104,8 +107,11 @@ _REASONS: Mapping[Protocol, Mapping[Reason, _Row]] = {
         Reason.MISSING: ("MissingAuthenticationToken", 403),
         Reason.MALFORMED: ("IncompleteSignature", 403),
         Reason.UNKNOWN: ("InvalidClientTokenId", 403),
+        Reason.WRONG_TOKEN: ("InvalidClientTokenId", 403),
+        Reason.EXPIRED: ("ExpiredToken", 403),
         Reason.MISMATCH: ("SignatureDoesNotMatch", 403),
         Reason.SKEWED: ("SignatureDoesNotMatch", 403),
+        Reason.TOO_LATE: ("SignatureDoesNotMatch", 403),
         Reason.WRONG_SCOPE: ("SignatureDoesNotMatch", 403),
         Reason.WRONG_BODY: ("SignatureDoesNotMatch", 403),
     },
@@ -113,8 +119,11 @@ _REASONS: Mapping[Protocol, Mapping[Reason, _Row]] = {
         Reason.MISSING: ("AccessDenied", 403),
         Reason.MALFORMED: ("AuthorizationHeaderMalformed", 400),
         Reason.UNKNOWN: ("InvalidAccessKeyId", 403),
+        Reason.WRONG_TOKEN: ("InvalidToken", 400),
+        Reason.EXPIRED: ("ExpiredToken", 400),
         Reason.MISMATCH: ("SignatureDoesNotMatch", 403),
         Reason.SKEWED: ("RequestTimeTooSkewed", 403),
+        Reason.TOO_LATE: ("AccessDenied", 403),
         Reason.WRONG_SCOPE: ("AuthorizationHeaderMalformed", 400),
         Reason.WRONG_BODY: ("XAmzContentSHA256Mismatch", 400),
     },

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from towpath.kernel.principals import Caller, Principal
+from towpath.kernel.principals import AccessKey, Caller
 from towpath.kernel.resource import Document
+
+if TYPE_CHECKING:
+    from towpath.gateway.signing.chunks import ChunkSignatures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,15 +56,16 @@ class Exchange:
     service: str = "sagemaker"  #: as botocore names it
     operation: str = ""  #: as the client named it, empty where the path says it
     body: bytes | None = None  #: None until it was read; bodies that are streamed are never read here
-    principal: Principal | None = None
+    key: AccessKey | None = None  #: that the caller is known by
+    chunks: "ChunkSignatures | None" = None  #: where the chunks of the body are signed one by one
     document: Document = field(default_factory=dict)  #: the parsed request
     answer: Document = field(default_factory=dict)  #: what the operation returned
 
     @property
     def caller(self) -> Caller:
         """Who asks; only after the caller was authenticated."""
-        assert self.principal is not None
-        return Caller(self.principal.name, self.request_id)
+        assert self.key is not None
+        return Caller(self.key.principal, self.request_id, self.key.access_key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

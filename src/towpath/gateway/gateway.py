@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias
 from towpath.gateway.errors import Protocol as Wire
 from towpath.gateway.service_models import ServiceModels
 from towpath.gateway.services.s3 import S3Request, S3Response
-from towpath.gateway.signing import Principals
+from towpath.gateway.signing import Keys
 from towpath.kernel.arns import Home
 from towpath.kernel.clock import Clock, SystemClock
 from towpath.kernel.operations import Operations
@@ -46,12 +46,12 @@ class Gateway:
 
     store: Store
     operations: Operations  #: of the services sagemaker and towpath
-    principals: Principals
+    keys: Keys
     home: Home = field(default_factory=Home)
     home_id: str = ""  #: shown by /health, so that clients know whom they talk to
     clock: Clock = field(default_factory=SystemClock)
     models: ServiceModels = field(default_factory=ServiceModels)
-    logs: Operations = field(default_factory=dict)  #: of the service logs, see `services.logs.log_operations`
+    services: Mapping[str, Operations] = field(default_factory=dict)  #: of the other services, by their names
     s3: S3 | None = None
     invocations: ASGIApp | None = None  #: gets `scope["towpath.caller"]`, a Caller
     limits: Limits = Limits()
@@ -76,6 +76,7 @@ _TABLE = (
     Service(name="sagemaker-runtime", signing_name="sagemaker", protocol=Wire.REST_JSON),
     Service(name="s3", signing_name="s3", protocol=Wire.REST_XML),
     Service(name="sts", signing_name="sts", protocol=Wire.QUERY, anywhere=True),
+    Service(name="iam", signing_name="iam", protocol=Wire.QUERY, anywhere=True),
 )
 SERVICES: Mapping[str, Service] = {service.name: service for service in _TABLE}
 TARGETS: Mapping[str, Service] = {service.target: service for service in _TABLE if service.target}

@@ -1,4 +1,8 @@
-"""Who is calling."""
+"""Who is calling, and the keys by which a caller is known."""
+
+import hashlib
+import hmac
+from datetime import datetime
 
 import msgspec
 
@@ -8,16 +12,26 @@ class Caller(msgspec.Struct, frozen=True):
 
     principal: str
     request_id: str = ""
+    access_key: str = ""  #: the one that the request was signed with; empty for the platform itself
 
 
 PLATFORM = Caller("towpath")  #: the platform itself, in decisions that no request asked for
 
 
-class Principal(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody with keys: an access key for SigV4 and a bearer token."""
+class AccessKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key of a principal: the pair that signs requests (SigV4), and the bearer token that follows from it."""
 
-    name: str
     access_key: str
     secret_key: str
-    token: str
-    role: str = "administrator"
+    principal: str  #: name of the user, or `ROLE/SESSION` for one of an assumed role
+    arn: str = ""  #: of the assumed role's session; empty for keys of users
+    session_token: str = ""  #: has to come with each request; empty for keys that do not expire
+    active: bool = True
+    created_at: datetime
+    expires_at: datetime | None = None
+
+    @property
+    def token(self) -> str:
+        """What stands behind `Authorization: Bearer`. It follows from the secret key and does not give it away."""
+        proof = hmac.new(self.secret_key.encode(), b"towpath bearer token", hashlib.sha256).hexdigest()
+        return f"{self.access_key}.{proof}"

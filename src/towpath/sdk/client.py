@@ -19,6 +19,7 @@ from towpath.sdk.errors import Conflict, DefinitionError, Denied, NoServer, NotF
 from towpath.sdk.executions import Execution
 from towpath.sdk.expressions import Document
 from towpath.sdk.hosting import Deployment, Prediction, deploy
+from towpath.sdk.keys import Keys
 from towpath.sdk.lake import Lake
 from towpath.sdk.logs import LogLine, log_lines
 from towpath.sdk.parameters import Parameter
@@ -58,6 +59,7 @@ class Client:
         self.lake = Lake(self._transport)
         self.datasets = DatasetVersions(self)
         self.secrets = Secrets(self)
+        self.keys = Keys(self)
 
     def __repr__(self) -> str:
         return f"Client({self.endpoint!r})"
@@ -87,6 +89,15 @@ class Client:
                 status=answer.status,
             ) from fault
         return told
+
+    def send_form(self, body: bytes) -> bytes:
+        """Return the XML that a service of forms (IAM, STS) answers.
+
+        Raises:
+            RequestFailed: the server refused it.
+        """
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        return self._transport.send("POST", "/", headers=headers, body=body).body
 
     def pages(self, operation: str, member: str, request: Mapping[str, Any] | None = None) -> Iterator[Document]:
         """Yield the entries of a List operation, page after page.

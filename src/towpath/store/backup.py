@@ -12,7 +12,7 @@ from sqlalchemy.exc import DatabaseError
 from towpath.kernel.errors import Invalid
 from towpath.kernel.resource import Uid
 from towpath.store import migrations
-from towpath.store.tables import meta, object_version, principal, resource, upload_part
+from towpath.store.tables import access_key, meta, object_version, resource, upload_part
 
 
 class BlobFacts(NamedTuple):
@@ -43,7 +43,7 @@ def snapshot(database: Path, to: Path, *, with_keys: bool) -> None:
     with closing(sqlite3.connect(to)) as connection:
         # What is only marked as deleted could still be read from the file.
         connection.execute("PRAGMA secure_delete=ON")
-        connection.execute(f"DELETE FROM {principal.name}")
+        connection.execute(f"DELETE FROM {access_key.name}")
         connection.commit()
 
 

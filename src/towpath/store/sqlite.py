@@ -65,6 +65,7 @@ class SqliteStore:
         """
         self.clock = clock or SystemClock()
         self._listeners: list[Callable[[set[Uid]], None]] = []
+        self._key_listeners: list[Callable[[], None]] = []
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         # Made by us and not by SQLite, which would let everybody read the keys; its other files take this one's mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -85,6 +86,10 @@ class SqliteStore:
     def on_commit(self, listener: Callable[[set[Uid]], None]) -> None:
         """Call `listener` after each commit that scheduled work, with what was scheduled."""
         self._listeners.append(listener)
+
+    def on_keys(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after each commit that changed access keys, before those who changed them are told."""
+        self._key_listeners.append(listener)
 
     def read(self, work: Callable[[SqlTransaction], R]) -> R:
         """Run `work` on a consistent snapshot; it must not write."""
@@ -166,6 +171,7 @@ class SqliteStore:
         except Exception as error:  # noqa: BLE001 - it belongs to the caller, who gets it
             future.set_exception(_told(error))
             return
+        self._tell_of_keys(transaction)
         future.set_result(result)
         self._tell_of(transaction.work.scheduled)
 
@@ -173,6 +179,11 @@ class SqliteStore:
         if scheduled:
             for listener in self._listeners:
                 listener(scheduled)
+
+    def _tell_of_keys(self, transaction: SqlTransaction) -> None:
+        if transaction.keys.changed:
+            for listener in self._key_listeners:
+                listener()
 
     def _run(
         self, connection: Connection, work: Callable[[SqlTransaction], R], future: "Future[R]", scheduled: set[Uid]
@@ -190,7 +201,12 @@ class SqliteStore:
             raised = _told(error)
             return lambda: future.set_exception(raised)
         scheduled |= transaction.work.scheduled
-        return lambda: future.set_result(result)
+
+        def tell() -> None:
+            self._tell_of_keys(transaction)
+            future.set_result(result)
+
+        return tell
 
 
 def _is_full(error: Exception) -> bool:

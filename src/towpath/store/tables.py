@@ -219,15 +219,19 @@ upload_part = Table(
     Index("upload_part_blob", "blob"),
 )
 
-principal = Table(
-    "principal",
+#: What requests are signed with. Users and roles are resources; their keys are not, since documents are shown.
+access_key = Table(
+    "access_key",
     metadata,
-    Column("name", String(256), primary_key=True),
-    Column("access_key", String(128), nullable=False, unique=True),
+    Column("access_key", String(128), primary_key=True),
     Column("secret_key", String(256), nullable=False),
-    Column("token", String(256), nullable=False, unique=True),
-    Column("role", String(64), nullable=False),
+    Column("principal", String(256), nullable=False),
+    Column("arn", String(2048), nullable=False),  # of an assumed role's session, else empty
+    Column("session_token", Text, nullable=False),  # empty for keys that do not expire
+    Column("active", Boolean, nullable=False),
     Column("created_at", Float, nullable=False),
+    Column("expires_at", Float),
+    Index("access_key_principal", "principal"),
 )
 
 #: Facts about the home itself: its id, the account, the region.

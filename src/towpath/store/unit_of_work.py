@@ -10,9 +10,9 @@ from towpath.kernel.arns import Home
 from towpath.kernel.resource import Uid
 from towpath.store.events import EventTable
 from towpath.store.housekeeping import HousekeepingTable
+from towpath.store.keys import KeyTable
 from towpath.store.lineage import LineageTable
 from towpath.store.objects import ObjectTable
-from towpath.store.principals import PrincipalTable
 from towpath.store.resources import ResourceTable
 from towpath.store.steps import StepTable
 from towpath.store.work import WorkTable
@@ -31,7 +31,7 @@ class SqlTransaction:
         self.objects = ObjectTable(connection)
         self.lineage = LineageTable(connection)
         self.steps = StepTable(connection)
-        self.principals = PrincipalTable(connection)
+        self.keys = KeyTable(connection)
         self.housekeeping = HousekeepingTable(connection, self.resources, self.objects)
 
     @contextmanager

@@ -3,24 +3,25 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from tests.experiments import EXPERIMENT, create_experiment, explode
 
-from towpath.gateway import Gateway, KnownPrincipals, ServiceModels
+from towpath.gateway import Gateway, KeyRing, ServiceModels
 from towpath.gateway.gateway import Application, Message
 from towpath.kernel import generic
 from towpath.kernel.arns import Home
 from towpath.kernel.errors import Invalid
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Store, Transaction
-from towpath.kernel.principals import Principal
+from towpath.kernel.principals import AccessKey
 from towpath.kernel.resource import Document
 from towpath.store import SqliteStore
 
 HOME = Home("123456789012", "us-east-1")
-ADA = Principal(name="ada", access_key="AKIAADA", secret_key="ada/secret+key", token="ada-token")
+ADA = AccessKey(principal="ada", access_key="AKIAADA", secret_key="ada/secret+key", created_at=datetime.now(UTC))
 MODELS = ServiceModels()
 
 
@@ -56,7 +57,7 @@ def make_gateway(store: Store) -> Callable[..., Gateway]:
         given = {
             "store": store,
             "operations": OPERATIONS,
-            "principals": KnownPrincipals([ADA]),
+            "keys": KeyRing(lambda: [ADA]),
             "home": HOME,
             "home_id": "home-1",
             "models": MODELS,
@@ -82,7 +83,7 @@ class Answer:
 
 
 @pytest.fixture
-def ada() -> Principal:
+def ada() -> AccessKey:
     return ADA
 
 

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.unit.gateway.conftest import ADA
 
 from towpath.gateway import Gateway, Limits, application
 from towpath.gateway.gateway import Message, Receive, Scope, Send
@@ -18,12 +19,12 @@ from towpath.gateway.services.s3 import S3Request, S3Response
 from towpath.kernel.errors import StaleRevision, Unavailable
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Transaction
-from towpath.kernel.principals import Principal
+from towpath.kernel.principals import AccessKey
 from towpath.kernel.resource import Document
 
 Ask = Callable[..., Any]
 Make = Callable[..., Gateway]
-BEARER = {"authorization": "Bearer ada-token"}
+BEARER = {"authorization": f"Bearer {ADA.token}"}
 
 
 def target(operation: str, prefix: str = "SageMaker") -> dict[str, str]:
@@ -160,9 +161,9 @@ def test_a_refusal_of_s3_and_sts_is_xml(gateway: Gateway, ask: Ask) -> None:
     assert error.findtext("Error/Code") == "MissingAuthenticationToken"
 
 
-def test_a_presigned_url_is_refused_with_the_reason(gateway: Gateway, ask: Ask) -> None:
+def test_a_presigned_url_that_is_not_ours_is_refused_with_the_reason(gateway: Gateway, ask: Ask) -> None:
     answer = ask(application(gateway), "GET", "/lake/key?AWSAccessKeyId=A&Signature=s&Expires=1")
-    assert b"Presigned" in answer.body
+    assert (answer.status, ElementTree.fromstring(answer.body).findtext("Code")) == (403, "InvalidAccessKeyId")
 
 
 def test_a_bug_is_told_by_request_id_alone(gateway: Gateway, ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
@@ -304,7 +305,7 @@ def test_an_invocation_that_fails_is_told_in_rest_json(make_gateway: Make, ask: 
 
 
 def test_the_access_line_tells_what_was_asked_and_no_secret(
-    gateway: Gateway, ask: Ask, caplog: pytest.LogCaptureFixture, ada: Principal
+    gateway: Gateway, ask: Ask, caplog: pytest.LogCaptureFixture, ada: AccessKey
 ) -> None:
     with caplog.at_level(logging.INFO, "towpath.access"):
         ask(application(gateway), "POST", "/?X-Secret=1", target("ListExperiments"), b"{}")
@@ -343,7 +344,7 @@ values = header_text | st.sampled_from(
         "SageMaker.CreateExperiment",
         "Logs_20140328.GetLogEvents",
         "application/x-www-form-urlencoded",
-        "Bearer ada-token",
+        BEARER["authorization"],
     ]
 )
 

@@ -1,24 +1,26 @@
 """Signatures as botocore makes them, and every way in which they can be wrong."""
 
+import contextlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+import msgspec
 import pytest
-from botocore.auth import S3SigV4Auth, SigV4Auth
+from botocore.auth import HmacV1QueryAuth, S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
 from towpath.gateway.exchange import Head
-from towpath.gateway.signing import KnownPrincipals, Reason, Refused, identify_token, signature_of, verify
-from towpath.kernel.principals import Principal
+from towpath.gateway.signing import KeyRing, Reason, Refused, identify_token, signature_of, v2, verify
+from towpath.kernel.principals import AccessKey
 
-ADA = Principal(name="ada", access_key="AKIAADA", secret_key="ada/secret+key", token="ada-token")
-BOB = Principal(name="bob", access_key="AKIABOB", secret_key="bob's", token="")
-KNOWN = KnownPrincipals([ADA, BOB])
+ADA = AccessKey(principal="ada", access_key="AKIAADA", secret_key="ada/secret+key", created_at=datetime.now(UTC))
+BOB = AccessKey(principal="bob", access_key="AKIABOB", secret_key="bob's", created_at=datetime.now(UTC))
+KNOWN = KeyRing(lambda: [ADA, BOB])
 
 
 def signed(
@@ -48,11 +50,11 @@ def changed(head: Head, **headers: str) -> Head:
     return Head(method=head.method, path=head.path, query=head.query, headers={**head.headers, **named})
 
 
-def who(head: Head, body: bytes | None = b"{}", service: str = "sagemaker", now: datetime | None = None) -> Principal:
+def who(head: Head, body: bytes | None = b"{}", service: str = "sagemaker", now: datetime | None = None) -> AccessKey:
     """Return who signed."""
     signature = signature_of(head)
     assert signature is not None
-    return verify(
+    verified = verify(
         head,
         signature,
         KNOWN,
@@ -61,6 +63,7 @@ def who(head: Head, body: bytes | None = b"{}", service: str = "sagemaker", now:
         service=service,
         now=now or datetime.now(UTC),
     )
+    return verified.key
 
 
 def reason(head: Head, **arguments: Any) -> Reason:
@@ -210,8 +213,149 @@ def test_any_authorization_header_is_read_or_refused(text: str) -> None:
 
 
 def test_a_token_is_known_or_refused() -> None:
-    assert identify_token("ada-token", KNOWN) is ADA
-    for wrong in ("", "ada-toke", "ada-token ", "ü"):
+    now = datetime.now(UTC)
+    assert identify_token(ADA.token, KNOWN, now) is ADA
+    for wrong in (
+        "",
+        ADA.token[:-1],
+        f"{ADA.token} ",
+        ADA.access_key,
+        "AKIAADA.ü",
+        "\udcff",
+        f"AKIABOB.{ADA.token[8:]}",
+    ):
         with pytest.raises(Refused) as caught:
-            identify_token(wrong, KNOWN)
+            identify_token(wrong, KNOWN, now)
         assert caught.value.reason is Reason.UNKNOWN
+
+
+# -- presigned URLs
+
+
+def presigned(signer: Any, path: str, method: str = "GET", headers: dict[str, str] | None = None) -> Head:
+    """Return the head of a request to a URL that botocore presigned just now."""
+    request = AWSRequest(method, f"http://127.0.0.1:7400{path}", headers=headers or {})
+    signer.add_auth(request)
+    target = urlsplit(request.url)
+    sent = {name.lower(): value for name, value in (headers or {}).items()}
+    return Head(method=method, path=target.path, query=target.query, headers={"host": target.netloc, **sent})
+
+
+SESSION = AccessKey(
+    principal="role/session",
+    access_key="TPSASESSION",
+    secret_key="s3cret",
+    session_token="to/ken+=",
+    created_at=datetime.now(UTC),
+    expires_at=datetime.now(UTC) + timedelta(hours=1),
+)
+SESSIONS = KeyRing(lambda: [ADA, BOB, SESSION])
+
+
+def by_version_4(expires: int = 3600, key: AccessKey = ADA) -> S3SigV4QueryAuth:
+    credentials = Credentials(key.access_key, key.secret_key, key.session_token or None)
+    return S3SigV4QueryAuth(credentials, "s3", "us-east-1", expires=expires)
+
+
+def by_version_2(expires: int = 3600, key: AccessKey = ADA) -> HmacV1QueryAuth:
+    return HmacV1QueryAuth(Credentials(key.access_key, key.secret_key, key.session_token or None), expires=expires)
+
+
+BOTH = pytest.mark.parametrize("signer", [by_version_4, by_version_2])
+
+
+def whose(head: Head, now: datetime | None = None) -> AccessKey:
+    """Return who presigned, by whichever version."""
+    now = now or datetime.now(UTC)
+    old = v2.signature_of(head)
+    if old is not None:
+        return v2.verify(head, old, SESSIONS, now=now)
+    signature = signature_of(head)
+    assert signature is not None
+    return verify(head, signature, SESSIONS, body=None, regions=("us-east-1",), service="s3", now=now).key
+
+
+@BOTH
+@given(
+    parts=st.lists(segments, min_size=1, max_size=4),
+    version=st.text("abc123", max_size=8),
+    kind=st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
+)
+def test_any_object_s_presigned_url_is_verified(signer: Any, parts: list[str], version: str, kind: str) -> None:
+    path = "/bucket/" + "/".join(quote(part, safe="~") for part in parts)
+    query = f"?response-content-type={quote(kind, safe='~')}" + (f"&versionId={version}" if version else "")
+    assert whose(presigned(signer(), path + query)) is ADA
+
+
+def changed_query(head: Head, before: str, after: str) -> Head:
+    return Head(method=head.method, path=head.path, query=head.query.replace(before, after, 1), headers=head.headers)
+
+
+@BOTH
+def test_a_presigned_url_is_good_for_its_time_and_what_was_signed(signer: Any) -> None:
+    head, now = presigned(signer(60), "/b/k?uploadId=1&partNumber=2", "PUT"), datetime.now(UTC)
+    assert whose(head, now) is ADA
+    assert whose(head, now + timedelta(seconds=58)) is ADA
+    refusals = {
+        Reason.TOO_LATE: (head, now + timedelta(seconds=62)),
+        Reason.MISMATCH: (Head(method="GET", path=head.path, query=head.query, headers=head.headers), now),
+        Reason.UNKNOWN: (changed_query(head, ADA.access_key, "NOBODY"), now),
+        Reason.MALFORMED: (changed_query(head, "Expires=", "Expires=x"), now),
+    }
+    for expected, (wrong, at) in refusals.items():
+        with pytest.raises(Refused) as caught:
+            whose(wrong, at)
+        assert caught.value.reason is expected
+    for other in ("partNumber=3", "partNumber=22"):
+        with pytest.raises(Refused) as caught:
+            whose(changed_query(head, "partNumber=2", other), now)
+        assert caught.value.reason is Reason.MISMATCH
+
+
+@BOTH
+def test_headers_of_amazon_are_covered_by_a_presigned_url(signer: Any) -> None:
+    head = presigned(signer(), "/b/k", "PUT", {"x-amz-meta-note": "mine"})
+    assert whose(head) is ADA
+    with pytest.raises(Refused):
+        whose(changed(head, x_amz_meta_note="somebody else's"))
+    with pytest.raises(Refused):
+        whose(changed(head, x_amz_acl="public-read"))
+
+
+@BOTH
+def test_a_session_s_url_needs_its_token_and_ends_with_it(signer: Any) -> None:
+    head = presigned(signer(key=SESSION), "/b/k")
+    assert whose(head) is SESSION
+    with pytest.raises(Refused) as caught:
+        whose(head, datetime.now(UTC) + timedelta(hours=2))
+    assert caught.value.reason in {Reason.EXPIRED, Reason.TOO_LATE}
+    without = presigned(signer(key=msgspec.structs.replace(SESSION, session_token="")), "/b/k")
+    with pytest.raises(Refused) as caught:
+        whose(without)
+    assert caught.value.reason is Reason.WRONG_TOKEN
+
+
+def test_a_url_that_is_good_for_longer_than_seven_days_is_refused() -> None:
+    with pytest.raises(Refused, match="604800"):
+        whose(presigned(by_version_4(604_801), "/b/k"))
+
+
+def test_keys_that_are_inactive_are_refused() -> None:
+    ring = KeyRing(lambda: [msgspec.structs.replace(ADA, active=False)])
+    head = presigned(by_version_2(), "/b/k")
+    signature = v2.signature_of(head)
+    assert signature is not None
+    with pytest.raises(Refused, match="inactive"):
+        v2.verify(head, signature, ring, now=datetime.now(UTC))
+    with pytest.raises(Refused, match="inactive"):
+        identify_token(ADA.token, ring, datetime.now(UTC))
+
+
+@given(st.text(st.characters(max_codepoint=127), max_size=60))
+def test_any_query_is_read_or_refused(text: str) -> None:
+    for query in (text, f"Signature=&AWSAccessKeyId=AKIAADA&Expires={text}", f"X-Amz-Signature=1&X-Amz-Expires={text}"):
+        head = Head(method="GET", path="/b/k", query=query, headers={"host": "h"})
+        with contextlib.suppress(Refused):
+            assert v2.signature_of(head) is None or whose(head)
+        with contextlib.suppress(Refused):
+            assert signature_of(head) is None or whose(head)

@@ -1,5 +1,6 @@
 """The query protocol of AWS (STS, IAM): documents from form fields, and XML answers by output shapes."""
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -71,18 +72,19 @@ def _value(fields: dict[str, str], shape: "Shape", place: str) -> Any:
     return text
 
 
-def render(operation: str, document: Document, *, namespace: str, request_id: str) -> Reply:
-    """Return the answer of an operation. Lists in `document` stand under `member`, as the protocol wraps them."""
-    whole = {f"{operation}Result": _wrapped(document), "ResponseMetadata": {"RequestId": request_id}}
+def render(operation: str, document: Document, shape: "Shape | None", *, namespace: str, request_id: str) -> Reply:
+    """Return the answer of an operation, by its output shape: lists stand under `member`, times in ISO 8601."""
+    whole = {f"{operation}Result": _shown(document, shape)} if shape is not None else {}
+    whole["ResponseMetadata"] = {"RequestId": request_id}
     return Reply(headers={"content-type": "text/xml"}, body=to_xml(f"{operation}Response", whole, namespace=namespace))
 
 
-def _wrapped(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _wrapped(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return {"member": [_wrapped(item) for item in value]}
-    return value
+def _shown(value: Any, shape: "Shape") -> Any:
+    if shape.type_name == "structure":
+        return {name: _shown(inner, shape.members[name]) for name, inner in value.items() if name in shape.members}
+    if shape.type_name == "list":
+        return {"member": [_shown(item, shape.member) for item in value]}
+    return datetime.fromtimestamp(value, UTC) if shape.type_name == "timestamp" else value
 
 
 def render_error(error: WireError, request_id: str) -> Reply:

@@ -42,7 +42,7 @@ def test_a_request_of_botocore_becomes_the_document_it_was_made_from(sts: Any) -
 def test_an_answer_is_understood_by_botocore(sts: Any) -> None:
     model = sts.operation_model("GetCallerIdentity")
     document = {"Account": "123456789012", "UserId": "<&>", "Arn": "arn"}
-    reply = query.render("GetCallerIdentity", document, namespace="urn:x", request_id="r-1")
+    reply = query.render("GetCallerIdentity", document, model.output_shape, namespace="urn:x", request_id="r-1")
     parsed = create_parser("query").parse({"body": reply.body, "headers": {}, "status_code": 200}, model.output_shape)
     assert {name: parsed[name] for name in document} == document
     assert parsed["ResponseMetadata"]["RequestId"] == "r-1"

@@ -11,12 +11,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from towpath.gateway.services.s3.checksums import DIGESTS
-from towpath.gateway.services.s3.model import S3Error
+from towpath.gateway.services.s3.model import S3Error, S3Request
+from towpath.gateway.signing.chunks import SIGNED_CHUNKS, ChunkSignatures
 from towpath.kernel.objects import StoredBlob
 
 _LINE_LIMIT = 8192  #: bytes; a chunk header or a trailer is far shorter
 _HASH = re.compile("[0-9a-f]{64}")
-_CHUNK_HEADER = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;.*)?")
+_CHUNK_HEADER = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;chunk-signature=([0-9a-f]{64}))?(?:;.*)?")
+_TRAILER_SIGNATURE = b"x-amz-trailer-signature"
 _MOST_DIGITS = 19  #: of a length in bytes
 _SMALL_BODY = 4 << 20  #: bytes; 10,000 parts of a multipart upload with their checksums take about 2 MB
 
@@ -25,29 +27,55 @@ _NOT_CHECKSUMS = {"algorithm", "type", "mode"}  #: other headers that begin with
 
 
 class ChunkedBody:
-    """Takes the aws-chunked framing off a stream; `trailers` are complete once it was read to its end."""
+    """Takes the aws-chunked framing off a stream; `trailers` are complete once it was read to its end.
 
-    def __init__(self, chunks: Iterable[bytes]) -> None:
+    Where chunks are signed, each is verified when its last byte has come; what has been passed on by then is thrown
+    away by whoever reads, as with every error.
+    """
+
+    def __init__(self, chunks: Iterable[bytes], signatures: ChunkSignatures | None = None) -> None:
         self._chunks = iter(chunks)
+        self._signatures = signatures
         self._buffer = b""
         self.trailers: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[bytes]:
-        while (size := self._chunk_size()) > 0:
-            yield from self._take(size)
+        while True:
+            size, signature = self._chunk_header()
+            digest = hashlib.sha256()
+            for piece in self._take(size):
+                if self._signatures is not None:
+                    digest.update(piece)
+                yield piece
+            if self._signatures is not None and not self._signatures.is_chunk(digest.hexdigest(), signature):
+                raise _wrong_signature("a chunk of the body")
+            if size == 0:
+                break
             if self._line() != b"":
                 raise S3Error("IncompleteBody", "A chunk of the body is longer than its header says.")
+        self._read_trailers()
+
+    def _read_trailers(self) -> None:
+        signed, signature = b"", ""
         while (line := self._line()) != b"":
             name, colon, value = line.partition(b":")
+            name, value = name.strip().lower(), value.strip()
             if not colon:
                 raise S3Error("IncompleteBody", "A trailer of the body has no colon; expected name:value.")
-            self.trailers[name.strip().lower().decode("latin-1")] = value.strip().decode("latin-1")
+            if name == _TRAILER_SIGNATURE:
+                signature = value.decode("latin-1")
+                continue
+            signed += name + b":" + value + b"\n"
+            self.trailers[name.decode("latin-1")] = value.decode("latin-1")
+        if signed and self._signatures is not None and not self._signatures.are_trailers(signed, signature):
+            raise _wrong_signature("the trailing headers of the body")
 
-    def _chunk_size(self) -> int:
+    def _chunk_header(self) -> tuple[int, str]:
+        """Return the size of the next chunk and its signature."""
         header = _CHUNK_HEADER.fullmatch(self._line())
         if header is None:
             raise S3Error("IncompleteBody", "A chunk of the body does not begin with its size in hexadecimal.")
-        return int(header[1], 16)
+        return int(header[1], 16), (header[2] or b"").decode()
 
     def _line(self) -> bytes:
         """Return the next line without its end."""
@@ -78,24 +106,28 @@ class ChunkedBody:
 class VerifiedBody:
     """The content of an upload. Iterate over it, store what comes, then call `verify` with what was stored."""
 
-    def __init__(self, chunks: Iterable[bytes], headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, chunks: Iterable[bytes], headers: Mapping[str, str], signatures: ChunkSignatures | None = None
+    ) -> None:
         """Prepare to read.
 
+        Args:
+            signatures: verifies the chunks where they are signed one by one.
         Raises:
             S3Error: the headers ask for something that cannot be verified here.
         """
         content_hash = headers.get("x-amz-content-sha256", "")
-        if content_hash.startswith(("STREAMING-AWS4-HMAC", "STREAMING-AWS4-ECDSA")):
+        if content_hash.startswith("STREAMING-AWS4-") and signatures is None:
             raise S3Error(
                 "NotImplemented",
-                f"Bodies whose chunks are signed one by one ({content_hash}) cannot be verified yet; "
-                "send a plain body or STREAMING-UNSIGNED-PAYLOAD-TRAILER.",
+                f"Bodies whose chunks are signed so ({content_hash}) cannot be verified here; "
+                f"send a plain body, STREAMING-UNSIGNED-PAYLOAD-TRAILER or {sorted(SIGNED_CHUNKS)[0]}.",
             )
         self._sha256 = content_hash if _HASH.fullmatch(content_hash) else None
         self._md5 = _decoded(headers["content-md5"], 16) if "content-md5" in headers else None
         encoded = content_hash.startswith("STREAMING-") or "aws-chunked" in _encodings(headers)
         self._length = _length(headers, "x-amz-decoded-content-length" if encoded else "content-length")
-        self._chunked = ChunkedBody(chunks) if encoded else None
+        self._chunked = ChunkedBody(chunks, signatures) if encoded else None
         self._chunks: Iterable[bytes] = self._chunked if self._chunked is not None else chunks
         self._declared = {
             name.removeprefix("x-amz-checksum-"): value
@@ -162,14 +194,14 @@ class VerifiedBody:
         return {f"x-amz-checksum-{name}": value for name, value in announced.items()}
 
 
-def small_body(chunks: Iterable[bytes], headers: Mapping[str, str]) -> bytes:
+def small_body(request: S3Request) -> bytes:
     """Return the whole body of a request that carries a document.
 
     Raises:
         S3Error: it is larger than any such document.
     """
     whole = bytearray()
-    body = VerifiedBody(chunks, headers)
+    body = VerifiedBody(request.body, request.headers, request.signatures)
     for chunk in body:
         whole += chunk
         if len(whole) > _SMALL_BODY:
@@ -184,6 +216,10 @@ def small_body(chunks: Iterable[bytes], headers: Mapping[str, str]) -> bytes:
         )
     )
     return data
+
+
+def _wrong_signature(of: str) -> S3Error:
+    return S3Error("SignatureDoesNotMatch", f"The signature of {of} is not the one that we calculated.")
 
 
 def content_encoding(headers: Mapping[str, str]) -> str | None:

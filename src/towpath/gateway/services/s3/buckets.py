@@ -47,7 +47,7 @@ def create_bucket(context: Context, request: S3Request) -> S3Response:
             "InvalidBucketName",
             f"{name!r} cannot name a bucket; expected 3 to 63 lower-case letters, digits, hyphens and dots.",
         )
-    body = small_body(request.body, request.headers)
+    body = small_body(request)
     wanted = from_xml(body, root="CreateBucketConfiguration").get("LocationConstraint") if body else None
     if wanted and wanted != region:
         raise S3Error(

@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 from towpath.gateway.errors import Protocol, wire_error
 from towpath.gateway.protocols.rest_xml import XML_TYPE, to_xml
+from towpath.gateway.signing.chunks import ChunkSignatures
 from towpath.kernel.arns import Home
 from towpath.kernel.errors import TowpathError
 from towpath.kernel.objects import ObjectStore
@@ -26,6 +27,7 @@ class S3Request:
     query: list[tuple[str, str]] = field(default_factory=list)  #: decoded, in order; parameters of a signature left out
     headers: Mapping[str, str] = field(default_factory=dict)  #: names in lower case
     body: Iterable[bytes] = ()
+    signatures: ChunkSignatures | None = None  #: of the chunks of the body, where those are signed one by one
     caller: Caller
 
     def parameter(self, name: str) -> str | None:

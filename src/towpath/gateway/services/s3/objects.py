@@ -41,7 +41,7 @@ def put_object(context: Context, request: S3Request) -> S3Response:
     content_type, metadata = described(request.headers)
     if "content-length" not in request.headers and "transfer-encoding" not in request.headers:
         raise S3Error("MissingContentLength", "The length of the body is missing; send Content-Length.")
-    body = VerifiedBody(request.body, request.headers)
+    body = VerifiedBody(request.body, request.headers, request.signatures)
 
     def check(transaction: Transaction) -> None:
         require_bucket(transaction.objects, request)
@@ -176,7 +176,7 @@ def delete_object(context: Context, request: S3Request) -> S3Response:
 
 def delete_objects(context: Context, request: S3Request) -> S3Response:
     """Carry out DeleteObjects: each key by itself, so that what cannot be deleted keeps nothing else from it."""
-    body = small_body(request.body, request.headers)
+    body = small_body(request)
     document = from_xml(body, root="Delete", lists=frozenset({"Object"}))
     wanted = [item for item in document.get("Object", []) if _names_an_object(item)]
     if not 1 <= len(wanted) <= _DELETED_AT_MOST or len(wanted) != len(document["Object"]):

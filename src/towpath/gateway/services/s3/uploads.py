@@ -49,7 +49,7 @@ def upload_part(context: Context, request: S3Request) -> S3Response:
     """Carry out UploadPart; a part sent again takes the place of the first."""
     number = _number(request.parameter("partNumber") or "", "partNumber", 1, MOST_PARTS)
     upload_id = _upload_id(request)
-    body = VerifiedBody(request.body, request.headers)
+    body = VerifiedBody(request.body, request.headers, request.signatures)
     context.store.read(lambda transaction: _require_upload(transaction, request))
     blob = context.objects.write(body)
     try:
@@ -71,9 +71,7 @@ def upload_part(context: Context, request: S3Request) -> S3Response:
 
 def complete_multipart_upload(context: Context, request: S3Request) -> S3Response:
     """Carry out CompleteMultipartUpload. Asked again for a finished upload, it gives the same answer."""
-    document = from_xml(
-        small_body(request.body, request.headers), root="CompleteMultipartUpload", lists=frozenset({"Part"})
-    )
+    document = from_xml(small_body(request), root="CompleteMultipartUpload", lists=frozenset({"Part"}))
     listed = _listed_parts(document)
 
     def find(transaction: Transaction) -> tuple[Upload, list[UploadPart]] | ObjectVersion:

@@ -10,6 +10,19 @@ down_revision = None
 def upgrade() -> None:
     """Make all tables of the first release."""
     op.create_table(
+        "access_key",
+        sa.Column("access_key", sa.String(length=128), nullable=False),
+        sa.Column("secret_key", sa.String(length=256), nullable=False),
+        sa.Column("principal", sa.String(length=256), nullable=False),
+        sa.Column("arn", sa.String(length=2048), nullable=False),
+        sa.Column("session_token", sa.Text(), nullable=False),
+        sa.Column("active", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.Float(), nullable=False),
+        sa.Column("expires_at", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("access_key"),
+    )
+    op.create_index("access_key_principal", "access_key", ["principal"], unique=False)
+    op.create_table(
         "bucket",
         sa.Column("name", sa.String(length=63), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
@@ -94,18 +107,6 @@ def upgrade() -> None:
         unique=True,
         sqlite_where=sa.text("is_latest = 1"),
         postgresql_where=sa.text("is_latest"),
-    )
-    op.create_table(
-        "principal",
-        sa.Column("name", sa.String(length=256), nullable=False),
-        sa.Column("access_key", sa.String(length=128), nullable=False),
-        sa.Column("secret_key", sa.String(length=256), nullable=False),
-        sa.Column("token", sa.String(length=256), nullable=False),
-        sa.Column("role", sa.String(length=64), nullable=False),
-        sa.Column("created_at", sa.Float(), nullable=False),
-        sa.PrimaryKeyConstraint("name"),
-        sa.UniqueConstraint("access_key"),
-        sa.UniqueConstraint("token"),
     )
     op.create_table(
         "resource",

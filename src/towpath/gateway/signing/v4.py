@@ -1,123 +1,67 @@
-"""Who is calling: Signature Version 4 in the Authorization header, and bearer tokens.
+"""Signature Version 4, in the Authorization header and in the query of presigned URLs.
 
 Source: AWS General Reference, "Create a signed AWS API request"; Amazon S3 API Reference, "Authenticating Requests:
-Using the Authorization Header".
+Using the Authorization Header" and "Using Query Parameters".
 """
 
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from enum import Enum
 from functools import lru_cache
-from typing import Protocol
 from urllib.parse import quote, unquote, unquote_plus
 
 from towpath.gateway.exchange import Head
-from towpath.kernel.errors import Denied
-from towpath.kernel.principals import Principal
+from towpath.gateway.signing.chunks import SIGNED_CHUNKS, ChunkSignatures
+from towpath.gateway.signing.keys import Keys, key_named
+from towpath.gateway.signing.model import Reason, Refused, Signature, mismatch, too_late
+from towpath.kernel.principals import AccessKey
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 LARGEST_SKEW = timedelta(minutes=15)
+LONGEST_S = 604_800  #: seven days, for which a presigned URL can be good at most
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 _UNRESERVED = "-_.~"
 _SHA256 = re.compile("[0-9a-f]{64}")
 _CREDENTIAL = re.compile(r"([^/]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request")
-
-
-class Principals(Protocol):
-    """Finds who keys belong to. Asked for each request on the event loop, so it answers from memory."""
-
-    def by_access_key(self, access_key: str) -> Principal | None:
-        """Return whom an access key belongs to."""
-
-    def by_token(self, token: str) -> Principal | None:
-        """Return whom a bearer token belongs to; the comparison must not tell by its time how much was right."""
-
-
-class KnownPrincipals:
-    """Principals held in memory, as a home reads them at its start."""
-
-    def __init__(self, principals: Iterable[Principal]) -> None:
-        known = list(principals)
-        self._by_access_key = {principal.access_key: principal for principal in known}
-        # Looked up by digest: how long a look-up takes then says nothing about the token itself.
-        self._by_token = {_token_digest(principal.token): principal for principal in known if principal.token}
-
-    def by_access_key(self, access_key: str) -> Principal | None:
-        return self._by_access_key.get(access_key)
-
-    def by_token(self, token: str) -> Principal | None:
-        return self._by_token.get(_token_digest(token))
-
-
-def _token_digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
-
-
-class Reason(Enum):
-    """Why a caller is refused; each protocol has its own word for it."""
-
-    MISSING = "missing"  #: nothing says who is calling
-    MALFORMED = "malformed"  #: the Authorization header cannot be read
-    UNKNOWN = "unknown"  #: no such access key or token
-    MISMATCH = "mismatch"  #: the signature is not the one we work out
-    SKEWED = "skewed"  #: signed too long ago, or in the future
-    WRONG_SCOPE = "wrong scope"  #: signed for another region or service
-    WRONG_BODY = "wrong body"  #: the body is not the one that was signed
-
-
-class Refused(Denied):
-    """The caller is not known."""
-
-    def __init__(self, reason: Reason, message: str, details: Mapping[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.details = dict(details or {})  #: more elements of the error document, for example the right region
+_STAMP = "%Y%m%dT%H%M%SZ"
+_IN_QUERY = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders",
+             "X-Amz-Signature")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Signature:
-    """What the Authorization header of a signed request says."""
+class Verified:
+    """A request whose signature is right."""
 
-    access_key: str
-    date: str  #: YYYYMMDD
-    region: str
-    service: str  #: signing name
-    signed_headers: tuple[str, ...]
-    digest: str  #: hex
-
-    @property
-    def scope(self) -> str:
-        """The credential scope."""
-        return f"{self.date}/{self.region}/{self.service}/aws4_request"
+    key: AccessKey
+    chunks: ChunkSignatures | None = None  #: has to be given each chunk of the body, where those are signed
 
 
 def signature_of(head: Head) -> Signature | None:
-    """Return the signature in the Authorization header, None when the header holds none.
+    """Return the signature in the Authorization header or in the query, None when there is none.
 
     Raises:
-        Refused: it claims to be one and cannot be read.
+        Refused: something claims to be one and cannot be read.
     """
-    header = head.headers.get("authorization", "")
-    algorithm, _, rest = header.partition(" ")
-    if not algorithm.startswith("AWS4-"):
-        return None
+    algorithm, _, rest = head.headers.get("authorization", "").partition(" ")
+    if algorithm.startswith("AWS4-"):
+        return _in_header(head, algorithm, rest)
+    if "authorization" not in head.headers and "X-Amz-Signature=" in head.query:
+        return _in_query(head)
+    return None
+
+
+def _in_header(head: Head, algorithm: str, rest: str) -> Signature:
     if algorithm != ALGORITHM:
         raise Refused(Reason.MALFORMED, f"Signing algorithm {algorithm!r} is not supported; expected {ALGORITHM}.")
     parts = dict(part.strip().partition("=")[::2] for part in rest.split(","))
     for name in ("Credential", "SignedHeaders", "Signature"):
         if not parts.get(name):
             raise Refused(Reason.MALFORMED, f"Authorization header requires '{name}' parameter.")
-    credential = _CREDENTIAL.fullmatch(parts["Credential"])
-    if credential is None:
-        raise Refused(
-            Reason.MALFORMED, "Credential must have the form ACCESS-KEY/YYYYMMDD/REGION/SERVICE/aws4_request."
-        )
-    access_key, date, region, service = credential.groups()
+    access_key, date, region, service = _credential(parts["Credential"])
     return Signature(
         access_key=access_key,
         date=date,
@@ -125,37 +69,55 @@ def signature_of(head: Head) -> Signature | None:
         service=service,
         signed_headers=tuple(parts["SignedHeaders"].lower().split(";")),
         digest=parts["Signature"],
+        session_token=head.headers.get("x-amz-security-token", ""),
     )
 
 
-def bearer_token(head: Head) -> str | None:
-    """Return the bearer token in the Authorization header, None when the header holds none."""
-    scheme, _, token = head.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None
+def _in_query(head: Head) -> Signature:
+    given = dict(head.parameters)
+    for name in _IN_QUERY:
+        if not given.get(name):
+            raise Refused(Reason.MALFORMED, f"A presigned URL of version 4 requires the parameter {name}.")
+    if given["X-Amz-Algorithm"] != ALGORITHM:
+        algorithm = given["X-Amz-Algorithm"]
+        raise Refused(Reason.MALFORMED, f"Signing algorithm {algorithm!r} is not supported; expected {ALGORITHM}.")
+    access_key, date, region, service = _credential(given["X-Amz-Credential"])
+    expires = given["X-Amz-Expires"]
+    if not (expires.isascii() and expires.isdigit() and len(expires) < 10 and int(expires) <= LONGEST_S):
+        raise Refused(Reason.MALFORMED, f"X-Amz-Expires is {expires[:20]!r}; expected 0 to {LONGEST_S} seconds.")
+    return Signature(
+        access_key=access_key,
+        date=date,
+        region=region,
+        service=service,
+        signed_headers=tuple(given["X-Amz-SignedHeaders"].lower().split(";")),
+        digest=given["X-Amz-Signature"],
+        presigned_at=given["X-Amz-Date"],
+        expires_s=int(expires),
+        session_token=given.get("X-Amz-Security-Token", ""),
+    )
 
 
-def identify_token(token: str, principals: Principals) -> Principal:
-    """Return whom a bearer token belongs to.
-
-    Raises:
-        Refused: nobody.
-    """
-    principal = principals.by_token(token)
-    if principal is None:
-        raise Refused(Reason.UNKNOWN, "The bearer token included in the request is invalid.")
-    return principal
+def _credential(text: str) -> tuple[str, str, str, str]:
+    credential = _CREDENTIAL.fullmatch(text)
+    if credential is None:
+        raise Refused(
+            Reason.MALFORMED, "Credential must have the form ACCESS-KEY/YYYYMMDD/REGION/SERVICE/aws4_request."
+        )
+    access_key, date, region, service = credential.groups()
+    return access_key, date, region, service
 
 
 def verify(
     head: Head,
     signature: Signature,
-    principals: Principals,
+    keys: Keys,
     *,
     body: bytes | None,
     regions: tuple[str, ...],
     service: str,
     now: datetime,
-) -> Principal:
+) -> Verified:
     """Return who signed the request.
 
     Args:
@@ -166,30 +128,21 @@ def verify(
     Raises:
         Refused: in all other cases, with the reason.
     """
-    principal = principals.by_access_key(signature.access_key)
-    if principal is None:
-        raise Refused(
-            Reason.UNKNOWN,
-            f"The access key {signature.access_key!r} does not exist here; `towpath env` prints one that does.",
-            {"AWSAccessKeyId": signature.access_key},
-        )
+    key = key_named(signature.access_key, keys, session_token=signature.session_token, now=now)
     _check_scope(signature, regions, service)
     stamp = _check_time(head, signature, now)
     _check_signed_headers(head, signature)
-    payload = _payload_hash(head, body)
-    key = _signing_key(principal.secret_key, signature.date, signature.region, signature.service)
+    payload = _payload_hash(head, signature, body)
+    signing_key = _signing_key(key.secret_key, signature.date, signature.region, signature.service)
     for canonical in canonical_requests(head, signature, payload):
         digest = hashlib.sha256(canonical.encode("latin-1")).hexdigest()
         text = f"{ALGORITHM}\n{stamp}\n{signature.scope}\n{digest}"
-        expected = hmac.new(key, text.encode("latin-1"), hashlib.sha256).hexdigest()
+        expected = hmac.new(signing_key, text.encode("latin-1"), hashlib.sha256).hexdigest()
         if hmac.compare_digest(expected.encode(), signature.digest.encode("latin-1")):
-            return principal
-    raise Refused(
-        Reason.MISMATCH,
-        "The request signature we calculated does not match the signature you provided. "
-        "Check your secret key and signing method.",
-        {"AWSAccessKeyId": signature.access_key},
-    )
+            signed = payload in SIGNED_CHUNKS
+            chunks = ChunkSignatures(signing_key, stamp, signature.scope, seed=expected) if signed else None
+            return Verified(key=key, chunks=chunks)
+    raise mismatch(signature.access_key)
 
 
 def canonical_requests(head: Head, signature: Signature, payload: str) -> Iterator[str]:
@@ -205,6 +158,8 @@ def canonical_requests(head: Head, signature: Signature, payload: str) -> Iterat
     else:
         documented = as_sent = _encoded(_normalised(head.path), safe="/")
     pairs = [(name, value) for name, _, value in (part.partition("=") for part in head.query.split("&"))]
+    if signature.presigned_at is not None:
+        pairs = [pair for pair in pairs if pair[0] != "X-Amz-Signature"]
     pairs = pairs if head.query else []
     encoded = [(_encoded(unquote_plus(n, "latin-1")), _encoded(unquote_plus(v, "latin-1"))) for n, v in pairs if n or v]
     seen = set()
@@ -249,22 +204,26 @@ def _check_scope(signature: Signature, regions: tuple[str, ...], service: str) -
 
 def _check_time(head: Head, signature: Signature, now: datetime) -> str:
     """Return the time of signing in the form that is signed."""
-    stamp = head.headers.get("x-amz-date")
+    stamp = signature.presigned_at or head.headers.get("x-amz-date")
     try:
         if stamp is not None:
-            at = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+            at = datetime.strptime(stamp, _STAMP).replace(tzinfo=UTC)
         else:
             at = parsedate_to_datetime(head.headers["date"]).astimezone(UTC)
     except (KeyError, ValueError, OverflowError) as error:
         raise Refused(
             Reason.MALFORMED, "A signed request needs the header X-Amz-Date (YYYYMMDD'T'HHMMSS'Z') or Date."
         ) from error
-    stamp = f"{at:%Y%m%dT%H%M%SZ}"
+    stamp = f"{at:{_STAMP}}"
     if not stamp.startswith(signature.date):
         raise Refused(
             Reason.MALFORMED, f"Date in Credential scope ({signature.date}) does not match the one of {stamp}."
         )
-    if abs(now - at) > LARGEST_SKEW:
+    if signature.presigned_at is not None and at - now <= LARGEST_SKEW:
+        until = at + timedelta(seconds=signature.expires_s)
+        if now > until:
+            raise too_late(until, now)
+    elif abs(now - at) > LARGEST_SKEW:
         raise Refused(
             Reason.SKEWED,
             f"Signature expired: {stamp} differs from the server's time {now:%Y%m%dT%H%M%SZ} by more than 15 minutes.",
@@ -279,7 +238,7 @@ def _check_signed_headers(head: Head, signature: Signature) -> None:
     unsigned = {name for name in head.headers if name.startswith("x-amz-")} - signed
     if "host" not in signed:
         unsigned.add("host")
-    if "x-amz-date" not in head.headers and "date" not in signed:
+    if signature.presigned_at is None and "x-amz-date" not in head.headers and "date" not in signed:
         unsigned.add("date")
     if unsigned:
         raise Refused(
@@ -287,8 +246,11 @@ def _check_signed_headers(head: Head, signature: Signature) -> None:
         )
 
 
-def _payload_hash(head: Head, body: bytes | None) -> str:
+def _payload_hash(head: Head, signature: Signature, body: bytes | None) -> str:
+    """Return what stands for the body in the canonical request."""
     announced = head.headers.get("x-amz-content-sha256")
+    if announced is None and signature.presigned_at is not None and signature.service == "s3":
+        return UNSIGNED_PAYLOAD  # whoever makes the URL does not know what will be sent to it
     if body is None:
         if announced is None:
             raise Refused(Reason.MALFORMED, "Missing required header for this request: x-amz-content-sha256.")

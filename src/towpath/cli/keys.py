@@ -1,0 +1,73 @@
+"""`towpath keys`: who may call this server, and with which keys."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from towpath.cli.console import say, show_json, show_table, when
+from towpath.cli.options import HomeOption, JsonOption, connect
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make, list and remove access keys of users.")
+
+
+@app.command()
+def create(
+    user: Annotated[str, typer.Argument(help="Whose key it is; made where there is no user of that name.")],
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Make an access key for a user, and print it this once.
+
+    What is done with it stands under the user's name in the record of events. Every user may do everything.
+
+    Example: towpath keys create ada
+    """
+    key = connect(home).keys.create(user)
+    if as_json:
+        show_json({"UserName": key.user, "AccessKeyId": key.access_key, "SecretAccessKey": key.secret_key})
+        return
+    say(f"AWS_ACCESS_KEY_ID={key.access_key}")
+    say(f"AWS_SECRET_ACCESS_KEY={key.secret_key}")
+
+
+@app.command()
+def ls(as_json: JsonOption = False, home: HomeOption = None) -> None:
+    """List the keys of all users; secrets are not shown.
+
+    Example: towpath keys ls
+    """
+    found = connect(home).keys.ls()
+    if as_json:
+        show_json(
+            [
+                {
+                    "UserName": key.user,
+                    "AccessKeyId": key.access_key,
+                    "Status": "Active" if key.active else "Inactive",
+                    "CreateDate": key.created_at,
+                }
+                for key in found
+            ]
+        )
+        return
+    rows = [(key.user, key.access_key, "Active" if key.active else "Inactive", when(key.created_at)) for key in found]
+    show_table(("user", "access key", "state", "created"), rows)
+
+
+@app.command()
+def rm(
+    access_key: Annotated[str, typer.Argument(help="The access key, as `towpath keys ls` shows it.")],
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Remove a key. It is refused from then on; its user goes with the last one.
+
+    Example: towpath keys rm TPAK0123456789ABCDEF
+    """
+    removed = connect(home).keys.rm(access_key)
+    if as_json:
+        show_json({"UserName": removed.user, "AccessKeyId": removed.access_key})
+    else:
+        say(f"The key {removed.access_key} of {removed.user} is removed.")

@@ -1,0 +1,121 @@
+"""IAM: roles and policies, which are stored and shown, and restrict nobody yet.
+
+Source: AWS Identity and Access Management API Reference.
+"""
+
+from towpath.identity.kinds import POLICY, ROLE
+from towpath.identity.ports import Transaction
+from towpath.identity.records import shown
+from towpath.kernel import generic
+from towpath.kernel.errors import Conflict, NotFound
+from towpath.kernel.operations import Request
+from towpath.kernel.resource import Document, Resource
+
+ADMINISTRATOR_ROLE = "towpath-administrator"  #: what GetCallerIdentity says that every user has taken on
+
+
+def delete_role(transaction: Transaction, request: Request) -> Document:
+    """Carry out DeleteRole; refused while it has policies, as on AWS."""
+    role = generic.find(transaction, ROLE, request.input["RoleName"])
+    if role.spec.get("Policies") or role.spec.get("AttachedPolicies"):
+        raise Conflict(f"The role {role.name} has policies; remove and detach them first", code="DeleteConflict")
+    transaction.resources.replace(role, deleted_at=transaction.now)
+    generic.record(transaction, role, request, request.operation)
+    return {}
+
+
+def update_assume_role_policy(transaction: Transaction, request: Request) -> Document:
+    """Carry out UpdateAssumeRolePolicy."""
+    return _change(transaction, request, {"AssumeRolePolicyDocument": request.input["PolicyDocument"]})
+
+
+def put_role_policy(transaction: Transaction, request: Request) -> Document:
+    """Carry out PutRolePolicy."""
+    role = generic.find(transaction, ROLE, request.input["RoleName"])
+    policies = {**role.spec.get("Policies", {}), request.input["PolicyName"]: request.input["PolicyDocument"]}
+    return _change(transaction, request, {"Policies": policies})
+
+
+def get_role_policy(transaction: Transaction, request: Request) -> Document:
+    """Carry out GetRolePolicy."""
+    role, name = generic.find(transaction, ROLE, request.input["RoleName"]), request.input["PolicyName"]
+    document = role.spec.get("Policies", {}).get(name)
+    if document is None:
+        raise NotFound(f"The role policy with name {name} cannot be found.", code="NoSuchEntity")
+    return {"RoleName": role.name, "PolicyName": name, "PolicyDocument": document}
+
+
+def delete_role_policy(transaction: Transaction, request: Request) -> Document:
+    """Carry out DeleteRolePolicy."""
+    get_role_policy(transaction, request)
+    role = generic.find(transaction, ROLE, request.input["RoleName"])
+    kept = {name: text for name, text in role.spec["Policies"].items() if name != request.input["PolicyName"]}
+    return _change(transaction, request, {"Policies": kept})
+
+
+def list_role_policies(transaction: Transaction, request: Request) -> Document:
+    """Carry out ListRolePolicies."""
+    role = generic.find(transaction, ROLE, request.input["RoleName"])
+    return {"PolicyNames": sorted(role.spec.get("Policies", {})), "IsTruncated": False}
+
+
+def attach_role_policy(transaction: Transaction, request: Request) -> Document:
+    """Carry out AttachRolePolicy; policies of AWS need not exist here."""
+    role = generic.find(transaction, ROLE, request.input["RoleName"])
+    attached = {*role.spec.get("AttachedPolicies", []), request.input["PolicyArn"]}
+    return _change(transaction, request, {"AttachedPolicies": sorted(attached)})
+
+
+def detach_role_policy(transaction: Transaction, request: Request) -> Document:
+    """Carry out DetachRolePolicy."""
+    role, arn = generic.find(transaction, ROLE, request.input["RoleName"]), request.input["PolicyArn"]
+    attached = role.spec.get("AttachedPolicies", [])
+    if arn not in attached:
+        raise NotFound(f"Policy {arn} was not found.", code="NoSuchEntity")
+    return _change(transaction, request, {"AttachedPolicies": [other for other in attached if other != arn]})
+
+
+def list_attached_role_policies(transaction: Transaction, request: Request) -> Document:
+    """Carry out ListAttachedRolePolicies."""
+    role = generic.find(transaction, ROLE, request.input["RoleName"])
+    found = [{"PolicyName": arn.rpartition("/")[2], "PolicyArn": arn} for arn in role.spec.get("AttachedPolicies", [])]
+    return {"AttachedPolicies": found, "IsTruncated": False}
+
+
+def simulate_principal_policy(transaction: Transaction, request: Request) -> Document:
+    """Carry out SimulatePrincipalPolicy: whoever is known here may do everything that is offered."""
+    asked = request.input
+    resources = asked.get("ResourceArns") or ["*"]
+    results = [
+        {"EvalActionName": action, "EvalResourceName": resource, "EvalDecision": "allowed", "MatchedStatements": []}
+        for action in asked["ActionNames"]
+        for resource in resources
+    ]
+    return {"EvaluationResults": results, "IsTruncated": False}
+
+
+def get_policy(transaction: Transaction, request: Request) -> Document:
+    """Carry out GetPolicy."""
+    return {"Policy": shown(transaction, POLICY, _policy(transaction, request))}
+
+
+def delete_policy(transaction: Transaction, request: Request) -> Document:
+    """Carry out DeletePolicy."""
+    policy = _policy(transaction, request)
+    transaction.resources.replace(policy, deleted_at=transaction.now)
+    generic.record(transaction, policy, request, request.operation)
+    return {}
+
+
+def _policy(transaction: Transaction, request: Request) -> Resource:
+    found = transaction.resources.by_arn(request.input["PolicyArn"])
+    if found is None or found.kind != POLICY.noun:
+        raise NotFound(f"Policy {request.input['PolicyArn']} was not found.", code="NoSuchEntity")
+    return found
+
+
+def _change(transaction: Transaction, request: Request, members: Document) -> Document:
+    role = generic.find(transaction, ROLE, request.input["RoleName"])
+    changed = transaction.resources.replace(role, spec={**role.spec, **members}, generation=role.generation + 1)
+    generic.record(transaction, changed, request, request.operation)
+    return {}

@@ -1,0 +1,99 @@
+"""Users of a server and their access keys, by the operations of IAM."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+from xml.etree import ElementTree
+
+from towpath.sdk.errors import Conflict, NotFound
+
+if TYPE_CHECKING:
+    from towpath.sdk.client import Client
+
+_VERSION = "2010-05-08"  #: of the IAM API
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyEntry:
+    """An access key, without its secret."""
+
+    user: str
+    access_key: str
+    active: bool
+    created_at: float  #: seconds since 1970
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewKey:
+    """An access key as it is told once, when it is made."""
+
+    user: str
+    access_key: str
+    secret_key: str
+
+
+class Keys:
+    """The users of a server and their keys."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def create(self, user: str) -> NewKey:
+        """Make another key for a user, who is made where there is none of that name."""
+        with contextlib.suppress(Conflict):
+            self._call("CreateUser", UserName=user)
+        (key,) = self._call("CreateAccessKey", UserName=user).iter("AccessKey")
+        return NewKey(user=user, access_key=_text(key, "AccessKeyId"), secret_key=_text(key, "SecretAccessKey"))
+
+    def ls(self) -> list[KeyEntry]:
+        """Return the keys of all users, by user and time."""
+        return [
+            KeyEntry(
+                user=_text(key, "UserName"),
+                access_key=_text(key, "AccessKeyId"),
+                active=_text(key, "Status") == "Active",
+                created_at=datetime.fromisoformat(_text(key, "CreateDate")).timestamp(),
+            )
+            for user in self._users()
+            for key in self._call("ListAccessKeys", UserName=user).iter("member")
+        ]
+
+    def rm(self, access_key: str) -> KeyEntry:
+        """Remove a key, and its user with the last one; return what it was.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        found = [entry for entry in self.ls() if entry.access_key == access_key]
+        if not found:
+            raise NotFound("NoSuchEntity", f"there is no access key {access_key!r}; see: towpath keys ls", status=404)
+        (entry,) = found
+        self._call("DeleteAccessKey", UserName=entry.user, AccessKeyId=access_key)
+        with contextlib.suppress(Conflict):  # has other keys
+            self._call("DeleteUser", UserName=entry.user)
+        return entry
+
+    def _users(self) -> list[str]:
+        found: list[str] = []
+        marker: dict[str, str] = {}
+        while True:
+            page = self._call("ListUsers", **marker)
+            found += [_text(user, "UserName") for user in page.iter("member") if user.find("UserName") is not None]
+            if page.find(".//Marker") is None:
+                return sorted(found)
+            marker = {"Marker": _text(page, ".//Marker")}
+
+    def _call(self, action: str, **members: str) -> ElementTree.Element:
+        body = urlencode({"Action": action, "Version": _VERSION, **members}).encode()
+        tree = ElementTree.fromstring(self._client.send_form(body))
+        for element in tree.iter():
+            element.tag = element.tag.rpartition("}")[2]
+        return tree
+
+
+def _text(element: ElementTree.Element, path: str) -> str:
+    return element.findtext(path) or ""
