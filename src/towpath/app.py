@@ -25,6 +25,7 @@ from towpath.home import Credentials, HomeFolder
 from towpath.hosting import EndpointController, Routes
 from towpath.hosting import kinds as hosting_kinds
 from towpath.hosting import operations as hosting_operations
+from towpath.hosting.dashboard import dashboard_entry
 from towpath.housekeeping import Collector, Outcome, Retention
 from towpath.housekeeping import operations as housekeeping_operations
 from towpath.jobs import kinds as job_kinds
@@ -56,6 +57,8 @@ from towpath.pipelines.controller import ExecutionController
 from towpath.pipelines.service import operations as pipeline_operations
 from towpath.registry import kinds as registry_kinds
 from towpath.registry import operations as registry_operations
+from towpath.search import Search
+from towpath.search.records import ShownBy
 from towpath.settings import Settings
 from towpath.store import SqliteStore, SqlTransaction
 
@@ -70,6 +73,10 @@ KINDS: Mapping[str, Kind] = {
     for module in (job_kinds, hosting_kinds, object_kinds, pipeline_kinds, registry_kinds)
     for kind in module.KINDS
 }
+
+
+#: What shows kinds in the results of a search, where their documents take more than the resource itself.
+SHOWN_BY: Mapping[str, ShownBy] = {"Model": dashboard_entry}
 
 
 class OperationShapes:
@@ -343,6 +350,7 @@ def _operations(
         *dataset_operations(),
         *lineage_operations(),
         *housekeeping_operations(KINDS, collector),
+        *Search(KINDS, OperationShapes(models), SHOWN_BY).operations(),
         *pipeline_operations(
             definitions=StoredTexts(store, objects),
             check_arguments=lambda step: jobs.check_step_arguments(step.type, step.arguments),
