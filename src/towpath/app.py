@@ -16,6 +16,8 @@ from towpath.compute.process.capacity import capacity_of, host_capacity
 from towpath.compute.process.leftovers import AttemptFolders, LayerFolders
 from towpath.compute.secrets import SecretFile
 from towpath.engine import Engine
+from towpath.experiments import Components, Experiments, trial_shown
+from towpath.experiments import kinds as experiment_kinds
 from towpath.gateway import Gateway, KnownPrincipals, ServiceModels, application, log_operations
 from towpath.gateway.gateway import ASGIApp
 from towpath.gateway.invocations import Invocations
@@ -30,6 +32,7 @@ from towpath.housekeeping import Collector, Outcome, Retention
 from towpath.housekeeping import operations as housekeeping_operations
 from towpath.jobs import kinds as job_kinds
 from towpath.jobs.admission import Ledger
+from towpath.jobs.components import JOBS_TELL
 from towpath.jobs.contract import Surroundings
 from towpath.jobs.controller import JobController
 from towpath.jobs.images import Images
@@ -70,13 +73,18 @@ ADMINISTRATOR = "admin"
 #: Every kind of resource, by its noun.
 KINDS: Mapping[str, Kind] = {
     kind.noun: kind
-    for module in (job_kinds, hosting_kinds, object_kinds, pipeline_kinds, registry_kinds)
+    for module in (experiment_kinds, job_kinds, hosting_kinds, object_kinds, pipeline_kinds, registry_kinds)
     for kind in module.KINDS
 }
 
 
 #: What shows kinds in the results of a search, where their documents take more than the resource itself.
-SHOWN_BY: Mapping[str, ShownBy] = {"Model": dashboard_entry}
+COMPONENTS = Components(JOBS_TELL)
+SHOWN_BY: Mapping[str, ShownBy] = {
+    "Model": dashboard_entry,
+    "Trial": trial_shown,
+    "TrialComponent": COMPONENTS.shown,
+}
 
 
 class OperationShapes:
@@ -350,6 +358,7 @@ def _operations(
         *dataset_operations(),
         *lineage_operations(),
         *housekeeping_operations(KINDS, collector),
+        *Experiments(COMPONENTS).operations(),
         *Search(KINDS, OperationShapes(models), SHOWN_BY).operations(),
         *pipeline_operations(
             definitions=StoredTexts(store, objects),

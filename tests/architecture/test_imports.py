@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 SOURCES = Path(__file__).parents[2] / "src" / "towpath"
-NO_IO = ("kernel", "hosting", "jobs", "lineage", "pipelines", "registry", "search")
+NO_IO = ("experiments", "kernel", "hosting", "jobs", "lineage", "pipelines", "registry", "search")
 #: Modules and built-in functions that reach outside the process.
 FORBIDDEN_MODULES = {"urllib.request", "shutil", "tempfile", "glob", "fcntl", "asyncio.subprocess"}
 FORBIDDEN_CALLS = {"open", "print", "input"}

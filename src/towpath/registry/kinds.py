@@ -3,8 +3,9 @@
 from towpath.kernel.errors import Conflict, InUse, NotFound
 from towpath.kernel.kinds import COMMON_FILTERS, COMMON_SORT, Kind, View
 from towpath.kernel.ports import Filter, Query, Transaction
+from towpath.kernel.principals import user_context
 from towpath.kernel.resource import Document, Resource
-from towpath.registry.packages import indexed, shown, user_context
+from towpath.registry.packages import indexed, shown
 
 
 def _does_not_exist(noun: str, name: str) -> NotFound:
