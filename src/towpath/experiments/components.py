@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from towpath.experiments.kinds import EXPERIMENT, TRIAL, TRIAL_COMPONENT
+from towpath.experiments.metrics import summaries
 from towpath.experiments.model import component_state
 from towpath.kernel import generic
 from towpath.kernel.ports import Transaction
@@ -33,6 +34,7 @@ class Components:
             document["TrialComponentSource"] = told["Source"]
             document["SourceDetail"] = {"SourceArn": job.arn}
             document["LastModifiedTime"] = max(component.modified_at, job.modified_at).timestamp()
+        document["Metrics"] = summaries(transaction, component, job)
         document["Parents"] = list(self._parents(transaction, component))
         return document
 

@@ -16,6 +16,7 @@ from towpath.experiments.kinds import (
     in_experiment,
     in_trial,
 )
+from towpath.experiments.metrics import batch_get_metrics, batch_put_metrics
 from towpath.experiments.model import TrialState, component_state, state_document, trial_state
 from towpath.experiments.record import membership, put_state
 from towpath.kernel import generic
@@ -55,6 +56,8 @@ class Experiments:
             generic.delete_operation(TRIAL_COMPONENT),
             Operation(name="AssociateTrialComponent", function=associate),
             Operation(name="DisassociateTrialComponent", function=disassociate),
+            Operation(name="BatchPutMetrics", function=batch_put_metrics),
+            Operation(name="BatchGetMetrics", function=batch_get_metrics, writes=False),
         ]
 
     def describe_trial_component(self, transaction: Transaction, request: Request) -> Document:

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import msgspec
 
 from towpath.jobs.channels import PinnedInput
-from towpath.jobs.model import JobObservation, JobSpec
+from towpath.jobs.model import JobObservation, JobSpec, MetricPoint
 from towpath.kernel.objects import ObjectRef, ObjectVersion, StoredBlob
+from towpath.kernel.ports import Measured
 from towpath.kernel.resource import Uid
 from towpath.lineage import Graph
 
@@ -21,6 +22,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     execution: tuple[Uid, str] | None = None  #: uid and ARN of the pipeline execution that started the job
     problem: str | None = None  #: why the job cannot be started
     waits: str | None = None  #: what of the host it has to wait for before it may start
+    series: tuple[MetricPoint, ...] = ()  #: all values of metrics so far
     untidy: tuple[str, ...] = ()  #: attempts of an ended job whose working copies are still there
 
 
@@ -52,6 +54,13 @@ class Record(msgspec.Struct, frozen=True):
     """Fact: something for the lineage."""
 
     graph: Graph
+
+
+class Measure(msgspec.Struct, frozen=True):
+    """Fact: values of metrics that came since the last look."""
+
+    values: tuple[Measured, ...]
+    anew: bool = False  #: a new attempt begins, what the lost one measured does not count
 
 
 class Read(msgspec.Struct, frozen=True):

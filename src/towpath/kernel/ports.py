@@ -1,6 +1,6 @@
 """What features may do to the store, inside one transaction. The store implements it; tests use the store in memory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -121,6 +121,45 @@ class LineageRows(Protocol):
         """Return (destination, association) of the edges that start here."""
 
 
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """One value of a metric."""
+
+    name: str
+    value: float
+    at: datetime
+    step: int | None = None  #: of the training; a job's values are counted from 0 for each metric
+
+
+class MetricSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """All values of one metric of one subject, in short."""
+
+    subject: Uid
+    name: str
+    count: int
+    least: float
+    greatest: float
+    mean: float
+    deviation: float  #: standard deviation of the values, as all there are
+    last: float  #: the value of the latest time
+    at: datetime  #: of the last value
+
+
+class MetricRows(Protocol):
+    """Values of metrics, of jobs and trial components."""
+
+    def put(self, subject: Uid, values: Sequence[Measured]) -> None:
+        """Add values."""
+
+    def clear(self, subject: Uid) -> None:
+        """Remove all values of a subject."""
+
+    def summaries(self, subjects: Sequence[Uid]) -> list[MetricSummary]:
+        """Return the metrics of some subjects in short, by name."""
+
+    def values(self, subject: Uid, name: str) -> Iterator[Measured]:
+        """Yield the values of one metric, the earliest first."""
+
+
 class Transaction(Protocol):
     """One transaction: everything in it becomes durable and visible together, or not at all."""
 
@@ -144,6 +183,9 @@ class Transaction(Protocol):
 
     @property
     def lineage(self) -> LineageRows: ...
+
+    @property
+    def metrics(self) -> MetricRows: ...
 
     def nested(self) -> AbstractContextManager[None]:
         """Open a savepoint: an exception that leaves the block undoes what was written in it, and only that."""

@@ -146,6 +146,20 @@ lineage_node = Table(
     Column("modified_at", Float, nullable=False),
 )
 
+#: Values of metrics: of a job what was read from its log, of a trial component what was sent for it.
+metric_point = Table(
+    "metric_point",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("subject", String(32), nullable=False),  # uid of the job or trial component
+    Column("name", String(256), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("step", Integer),
+    Column("value", Float, nullable=False),
+    Index("metric_point_subject", "subject", "name", "at", "seq"),
+    sqlite_autoincrement=True,
+)
+
 lineage_edge = Table(
     "lineage_edge",
     metadata,

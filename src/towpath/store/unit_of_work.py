@@ -11,6 +11,7 @@ from towpath.kernel.resource import Uid
 from towpath.store.events import EventTable
 from towpath.store.housekeeping import HousekeepingTable
 from towpath.store.lineage import LineageTable
+from towpath.store.metrics import MetricTable
 from towpath.store.objects import ObjectTable
 from towpath.store.principals import PrincipalTable
 from towpath.store.resources import ResourceTable
@@ -30,6 +31,7 @@ class SqlTransaction:
         self.events = EventTable(connection)
         self.objects = ObjectTable(connection)
         self.lineage = LineageTable(connection)
+        self.metrics = MetricTable(connection)
         self.steps = StepTable(connection)
         self.principals = PrincipalTable(connection)
         self.housekeeping = HousekeepingTable(connection, self.resources, self.objects)

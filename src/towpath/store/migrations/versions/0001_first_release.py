@@ -67,6 +67,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(
+        "metric_point",
+        sa.Column("seq", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("subject", sa.String(length=32), nullable=False),
+        sa.Column("name", sa.String(length=256), nullable=False),
+        sa.Column("at", sa.Float(), nullable=False),
+        sa.Column("step", sa.Integer(), nullable=True),
+        sa.Column("value", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("seq"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("metric_point_subject", "metric_point", ["subject", "name", "at", "seq"])
+    op.create_table(
         "object_version",
         sa.Column("seq", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("bucket", sa.String(length=63), nullable=False),
