@@ -7,6 +7,8 @@ from towpath.kernel.principals import user_context
 from towpath.kernel.resource import Document, Resource
 from towpath.registry.packages import indexed, shown
 
+POLICY = "ResourcePolicy"  #: member of a group's state, shown by an operation of its own
+
 
 def _does_not_exist(noun: str, name: str) -> NotFound:
     # The SDKs look for "does not exist" with groups and versions, where other kinds say "Could not find".
@@ -57,7 +59,7 @@ MODEL_PACKAGE_GROUP = Kind(
     list_member="ModelPackageGroupSummaryList",
     delete="DeleteModelPackageGroup",
     missing=_does_not_exist,
-    view=View(computed=_group_shown),
+    view=View(computed=_group_shown, hidden=frozenset({POLICY})),
     sort_by=_SORT,
     filters=_FILTERS,
     refuse_delete=_refuse_with_versions,
