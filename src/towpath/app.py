@@ -18,6 +18,7 @@ from towpath.compute.secrets import SecretFile
 from towpath.engine import Engine
 from towpath.experiments import Components, Experiments, trial_shown
 from towpath.experiments import kinds as experiment_kinds
+from towpath.experiments.record import component_name
 from towpath.gateway import Gateway, KnownPrincipals, ServiceModels, application, log_operations
 from towpath.gateway.gateway import ASGIApp
 from towpath.gateway.invocations import Invocations
@@ -48,7 +49,9 @@ from towpath.kernel.kinds import Kind
 from towpath.kernel.operations import Operation, Operations
 from towpath.kernel.principals import Principal
 from towpath.kernel.resource import Uid
+from towpath.lineage import kinds as lineage_kinds
 from towpath.lineage.query import operations as lineage_operations
+from towpath.lineage.service import Lineage
 from towpath.objects import create_default_bucket
 from towpath.objects import kinds as object_kinds
 from towpath.objects.check_outs import check_out_inputs
@@ -73,7 +76,15 @@ ADMINISTRATOR = "admin"
 #: Every kind of resource, by its noun.
 KINDS: Mapping[str, Kind] = {
     kind.noun: kind
-    for module in (experiment_kinds, job_kinds, hosting_kinds, object_kinds, pipeline_kinds, registry_kinds)
+    for module in (
+        experiment_kinds,
+        lineage_kinds,
+        job_kinds,
+        hosting_kinds,
+        object_kinds,
+        pipeline_kinds,
+        registry_kinds,
+    )
     for kind in module.KINDS
 }
 
@@ -357,6 +368,7 @@ def _operations(
         *hosting_operations(images.resolve),
         *dataset_operations(),
         *lineage_operations(),
+        *Lineage(component_name).operations(),
         *housekeeping_operations(KINDS, collector),
         *Experiments(COMPONENTS).operations(),
         *Search(KINDS, OperationShapes(models), SHOWN_BY).operations(),

@@ -96,14 +96,42 @@ class Work(Protocol):
         """Make `uid` due at `due_at`, or earlier when it was due earlier."""
 
 
+class LineageNode(msgspec.Struct, frozen=True, kw_only=True):
+    """A node of the lineage graph, with what it is in SageMaker's words."""
+
+    id: str
+    type: str
+    properties: Document
+    lineage_type: str
+    entity: str  #: what stands in its ARN behind the type
+    entity_type: str
+    source_uri: str
+    created_at: datetime
+    modified_at: datetime
+
+
+class LineageEdge(msgspec.Struct, frozen=True, kw_only=True):
+    """An edge of the lineage graph, between nodes that are there."""
+
+    source: LineageNode
+    destination: LineageNode
+    association: str
+    created_at: datetime
+    created_by: str | None  #: None: the platform itself
+
+
 class LineageRows(Protocol):
     """The lineage graph: nodes are known by a stable id, edges by (source, destination, association)."""
 
     def put_node(self, node_id: str, type_: str, properties: Document, at: datetime) -> None:
         """Add a node, or merge `properties` into it."""
 
-    def put_edge(self, source: str, destination: str, association: str, at: datetime) -> None:
-        """Add an edge; adding it again changes nothing."""
+    def put_edge(self, source: str, destination: str, association: str, at: datetime, *, by: str | None = None) -> None:
+        """Add an edge; adding it again changes nothing.
+
+        Args:
+            by: the user who says so, None for the platform itself.
+        """
 
     def put_nodes(self, nodes: Sequence[tuple[str, str, Document]], at: datetime) -> None:
         """Add or merge many nodes (id, type, properties), at a fraction of the cost of one by one."""
@@ -119,6 +147,35 @@ class LineageRows(Protocol):
 
     def edges_out_of(self, node_id: str) -> list[tuple[str, str]]:
         """Return (destination, association) of the edges that start here."""
+
+    def find(self, node_id: str) -> LineageNode | None:
+        """Return a node with everything that is known of it."""
+
+    def by_entity(self, lineage_type: str, entity: str) -> LineageNode | None:
+        """Return the node that an ARN names."""
+
+    def entities(self, filters: Sequence[Filter], query: Query) -> tuple[list[LineageNode], str | None]:
+        """Return a page of nodes and the token of the next one.
+
+        Args:
+            filters: on lineage_type, entity_type, source_uri and created_at.
+            query: its sort_by (created_at, entity), descending, limit and token.
+        """
+
+    def associations(self, filters: Sequence[Filter], query: Query) -> tuple[list[LineageEdge], str | None]:
+        """Return a page of edges and the token of the next one.
+
+        Args:
+            filters: on source, destination, association, source_type, destination_type and created_at.
+            query: its sort_by (created_at, source, destination, source_type, destination_type), descending, limit and
+                token.
+        """
+
+    def remove_node(self, node_id: str) -> None:
+        """Remove a node that has no edges."""
+
+    def remove_edges(self, source: str, destination: str) -> int:
+        """Remove what users said of two nodes; return how many edges went."""
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):

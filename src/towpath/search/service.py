@@ -68,7 +68,7 @@ class Search:
         known = partial(type_of, subject.shape)
         matches: Predicate = (lambda _: True) if expression is None else compiled(expression, known)
         sort_by = asked.get("SortBy") or "LastModifiedTime"
-        if known(sort_by) is None:
+        if "SortBy" in asked and known(sort_by) is None:
             raise Invalid(f"SortBy {sort_by!r} is not a property of the type {asked['Resource']}")
         wide = Looking(
             transaction=transaction,

@@ -172,17 +172,18 @@ def _filtered(statement: Select[Any], kind: str, condition: Filter) -> Select[An
     """Add a condition to a query over resources of `kind`."""
     value = to_epoch(condition.value) if isinstance(condition.value, datetime) else condition.value
     if condition.member in _COLUMNS:
-        return statement.where(_compare(resource.c[condition.member], condition.operator, value))
+        return statement.where(compare(resource.c[condition.member], condition.operator, value))
     column = resource_index.c.text if isinstance(value, str) else resource_index.c.number
     matching = select(resource_index.c.uid).where(
         resource_index.c.kind == kind,
         resource_index.c.member == condition.member,
-        _compare(column, condition.operator, value),
+        compare(column, condition.operator, value),
     )
     return statement.where(resource.c.uid.in_(matching))
 
 
-def _compare(column: Any, operator: str, value: Any) -> Any:
+def compare(column: Any, operator: str, value: Any) -> Any:
+    """Return the condition that an operator of a filter stands for."""
     match operator:
         case "=":
             return column == value
