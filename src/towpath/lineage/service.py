@@ -1,38 +1,24 @@
-"""The operations on lineage entities and associations, over the one graph in which the platform records by itself."""
+"""The operations on associations and the queries, over the one graph in which the platform records by itself."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any
-from uuid import uuid4
 
-import msgspec
-
-from towpath.kernel import generic
 from towpath.kernel.errors import Conflict, Invalid
-from towpath.kernel.kinds import Kind, resource_not_found
+from towpath.kernel.kinds import resource_not_found
 from towpath.kernel.operations import Operation, Request
-from towpath.kernel.ports import Filter, LineageEdge, LineageNode, Query, Transaction
+from towpath.kernel.ports import Filter, LineageEdge, LineageNode, Transaction
 from towpath.kernel.principals import PLATFORM, user_context
-from towpath.kernel.resource import Document, Resource, Uid
+from towpath.kernel.resource import Document, Uid
 from towpath.lineage.entities import (
-    ARN_TYPES,
-    NODE_TYPES,
-    LineageType,
     digest_of,
-    identities_of,
     properties_of,
-    user_node,
 )
-from towpath.lineage.kinds import ACTION, ARTIFACT, KINDS
+from towpath.lineage.making import GROUP, USERS_NODES, created_within, entity_operations, group_arn, page_of
 from towpath.lineage.model import Association, NodeType
 from towpath.lineage.naming import ComponentName, Naming
 from towpath.lineage.walk import Direction, Step, walk
 
-GROUP = "sagemaker-default-lineage-group"  #: the one lineage group of an account
-_GROUP_TYPE = "lineage-group"
 _DEEPEST = 10  #: MaxDepth of a query, as on SageMaker
 _MOST_VERTICES = 50  #: in an answer
-_USERS_NODES = frozenset(NODE_TYPES.values())
 #: SortBy of ListAssociations -> what the store sorts by. ARNs sort as the nodes that they stand for.
 _ASSOCIATION_ORDER = {
     "SourceArn": "source",
@@ -52,7 +38,8 @@ class Lineage:
 
     def operations(self) -> list[Operation]:
         """Return all of them."""
-        found = [
+        return [
+            *entity_operations(),
             Operation(name="AddAssociation", function=self.add_association),
             Operation(name="DeleteAssociation", function=self.delete_association),
             Operation(name="ListAssociations", function=self.list_associations, writes=False),
@@ -61,18 +48,6 @@ class Lineage:
             Operation(name="ListLineageGroups", function=list_lineage_groups, writes=False),
             Operation(name="GetLineageGroupPolicy", function=get_lineage_group_policy, writes=False),
         ]
-        for kind in KINDS:
-            assert kind.describe is not None
-            assert kind.listing is not None
-            assert kind.delete is not None
-            found += [
-                Operation(name=f"Create{kind.noun}", function=_creating(kind)),
-                Operation(name=kind.describe, function=_describing(kind), writes=False),
-                Operation(name=kind.listing, function=_listing(kind), writes=False),
-                Operation(name=f"Update{kind.noun}", function=_updating(kind)),
-                Operation(name=kind.delete, function=_deleting(kind)),
-            ]
-        return found
 
     def add_association(self, transaction: Transaction, request: Request) -> Document:
         """Carry out AddAssociation: an edge of the one graph, said by the caller."""
@@ -115,7 +90,7 @@ class Lineage:
     def list_associations(self, transaction: Transaction, request: Request) -> Document:
         """Carry out ListAssociations."""
         asked = request.input
-        filters = _created(asked)
+        filters = created_within(asked)
         for member, column in (("SourceArn", "source"), ("DestinationArn", "destination")):
             if asked.get(member) is not None:
                 filters.append(Filter(column, "=", self._naming.node_id(transaction, asked[member])))
@@ -127,7 +102,7 @@ class Lineage:
             if asked.get(member) is not None:
                 filters.append(Filter(column, "=", asked[member]))
         order = _ASSOCIATION_ORDER[asked.get("SortBy", "CreationTime")]
-        edges, token = transaction.lineage.associations(filters, _page("Association", order, asked))
+        edges, token = transaction.lineage.associations(filters, page_of("Association", order, asked))
         answer: Document = {"AssociationSummaries": [self._association(transaction, edge) for edge in edges]}
         return answer if token is None else {**answer, "NextToken": token}
 
@@ -251,208 +226,20 @@ def _wanted(filters: Document) -> Callable[[LineageNode], bool]:
 
 
 def _held(node: LineageNode) -> dict[str, str]:
-    if node.type in _USERS_NODES:
+    if node.type in USERS_NODES:
         held: dict[str, str] = node.properties.get("properties", {})
         return held
     return properties_of(node.type, node.properties)
 
 
-def _page(kind: str, order: str, asked: Document) -> Query:
-    return Query(
-        kind=kind,
-        sort_by=order,
-        descending=asked.get("SortOrder", "Descending") == "Descending",
-        limit=min(int(asked.get("MaxResults") or 10), 100),
-        token=asked.get("NextToken"),
-    )
-
-
-def _created(asked: Document) -> list[Filter]:
-    return [
-        Filter("created_at", operator, datetime.fromtimestamp(float(asked[member]), UTC))
-        for member, operator in (("CreatedAfter", ">="), ("CreatedBefore", "<="))
-        if asked.get(member) is not None
-    ]
-
-
-def _node_properties(kind: Kind, entity: Resource) -> Document:
-    """Return what the node of a user's entity is found and filtered by; the entity itself is the resource."""
-    return {
-        "entity": entity.name,
-        "entity_type": entity.spec[f"{kind.noun}Type"],
-        "source_uri": entity.spec["Source"]["SourceUri"],
-        "properties": entity.spec.get("Properties") or {},
-    }
-
-
-def _creating(kind: Kind) -> Any:
-    lineage_type = LineageType(kind.noun)
-
-    def create(transaction: Transaction, request: Request) -> Document:
-        name = uuid4().hex if kind is ARTIFACT else request.input[kind.name_member]
-        spec = {member: value for member, value in request.input.items() if member != "Tags"}
-        entity = generic.create(transaction, kind, request, name=name, spec=spec)
-        node_id = user_node(lineage_type, entity.uid)
-        properties = _node_properties(kind, entity)
-        transaction.lineage.put_node(node_id, NODE_TYPES[lineage_type].value, properties, transaction.now)
-        return {kind.arn_member: entity.arn}
-
-    return create
-
-
-def _given(kind: Kind, asked: Document) -> str:
-    return str(asked[kind.arn_member if kind is ARTIFACT else kind.name_member])
-
-
-def _recorded(transaction: Transaction, kind: Kind, wanted: str) -> LineageNode | None:
-    """Return the node of an entity that the platform recorded, None where a user made it."""
-    arn = wanted if wanted.startswith("arn:") else transaction.home.arn(kind.arn_type, wanted)
-    if transaction.resources.by_arn(arn) is not None:
-        return None
-    return transaction.lineage.by_entity(kind.noun, arn.rpartition("/")[2])
-
-
-def _describing(kind: Kind) -> Any:
-    def describe(transaction: Transaction, request: Request) -> Document:
-        wanted = _given(kind, request.input)
-        node = _recorded(transaction, kind, wanted)
-        if node is not None:
-            return _shown(transaction, kind, node)
-        shown = generic.document(kind, generic.find(transaction, kind, wanted))
-        return {**shown, "LineageGroupArn": _group_arn(transaction)}
-
-    return describe
-
-
-def _shown(transaction: Transaction, kind: Kind, node: LineageNode) -> Document:
-    """Return what is shown of an entity that the platform recorded."""
-    by = user_context(transaction.home.account, PLATFORM.principal)
-    name = node.source_uri.rpartition("/")[2] if kind is ARTIFACT else node.entity
-    source: Document = {"SourceUri": node.source_uri}
-    if kind is ARTIFACT:
-        source["SourceTypes"] = identities_of(node.type, node.properties)
-    document: Document = {
-        kind.name_member: name,
-        kind.arn_member: transaction.home.arn(kind.arn_type, node.entity),
-        f"{kind.noun}Type": node.entity_type,
-        "Source": source,
-        "Properties": properties_of(node.type, node.properties),
-        "CreationTime": node.created_at.timestamp(),
-        "LastModifiedTime": node.modified_at.timestamp(),
-        "CreatedBy": by,
-        "LastModifiedBy": by,
-        "LineageGroupArn": _group_arn(transaction),
-    }
-    return {**document, "Status": "Completed"} if kind is ACTION else document
-
-
-def _listing(kind: Kind) -> Any:
-    def listing(transaction: Transaction, request: Request) -> Document:
-        asked = request.input
-        filters = [Filter("lineage_type", "=", kind.noun), *_created(asked)]
-        for member, column in (("SourceUri", "source_uri"), (f"{kind.noun}Type", "entity_type")):
-            if asked.get(member) is not None:
-                filters.append(Filter(column, "=", asked[member]))
-        order = "entity" if asked.get("SortBy") == "Name" else "created_at"
-        nodes, token = transaction.lineage.entities(filters, _page(kind.noun, order, asked))
-        answer: Document = {kind.list_member or "": [_summary(transaction, kind, node) for node in nodes]}
-        return answer if token is None else {**answer, "NextToken": token}
-
-    return listing
-
-
-def _summary(transaction: Transaction, kind: Kind, node: LineageNode) -> Document:
-    if node.type in _USERS_NODES:
-        entity = transaction.resources.get(Uid(node.id.partition(":")[2]))
-        if entity is not None:
-            return generic.document(kind, entity)
-    return _shown(transaction, kind, node)
-
-
-def _updating(kind: Kind) -> Any:
-    lineage_type = LineageType(kind.noun)
-    members = ("ArtifactName",) if kind is ARTIFACT else ("Description", "Status")
-
-    def update(transaction: Transaction, request: Request) -> Document:
-        asked = request.input
-        entity = _users(transaction, kind, _given(kind, asked), "changed")
-        properties = {**(entity.spec.get("Properties") or {}), **asked.get("Properties", {})}
-        for name in asked.get("PropertiesToRemove", ()):
-            properties.pop(name, None)
-        changed = {member: asked[member] for member in members if member in asked}
-        updated = transaction.resources.replace(
-            entity,
-            spec={**entity.spec, **changed, "Properties": properties},
-            state={**entity.state, "LastModifiedBy": request.caller.principal},
-            generation=entity.generation + 1,
-        )
-        node_id = user_node(lineage_type, entity.uid)
-        transaction.lineage.put_node(
-            node_id, NODE_TYPES[lineage_type].value, _node_properties(kind, updated), transaction.now
-        )
-        generic.record(transaction, updated, request, request.operation)
-        return {kind.arn_member: updated.arn}
-
-    return update
-
-
-def _users(transaction: Transaction, kind: Kind, wanted: str, verb: str) -> Resource:
-    """Return an entity that a user made.
-
-    Raises:
-        Conflict: the platform recorded it.
-    """
-    if _recorded(transaction, kind, wanted) is not None:
-        raise Conflict(
-            f"The platform recorded the {kind.noun.lower()} {wanted} when it happened, so it cannot be {verb}; "
-            f"only what was made with Create{kind.noun} can",
-            code="ValidationException",
-        )
-    return generic.find(transaction, kind, wanted)
-
-
-def _deleting(kind: Kind) -> Any:
-    generic_delete = generic.delete_operation(kind).function
-
-    def delete(transaction: Transaction, request: Request) -> Document:
-        wanted = _to_delete(transaction, kind, request.input)
-        entity = _users(transaction, kind, wanted, "deleted")
-        member = kind.arn_member if kind is ARTIFACT else kind.name_member
-        answer = generic_delete(transaction, msgspec.structs.replace(request, input={member: entity.arn}))
-        transaction.lineage.remove_node(user_node(LineageType(kind.noun), entity.uid))
-        return answer
-
-    return delete
-
-
-def _to_delete(transaction: Transaction, kind: Kind, asked: Document) -> str:
-    """Return the name or ARN of what is to be deleted; an artifact may be given by its source."""
-    if kind is not ARTIFACT or asked.get("ArtifactArn"):
-        return _given(kind, asked)
-    source = asked.get("Source")
-    if source is None:
-        raise Invalid("DeleteArtifact needs either ArtifactArn or Source")
-    filters = [Filter("lineage_type", "=", kind.noun), Filter("source_uri", "=", source["SourceUri"])]
-    nodes, _ = transaction.lineage.entities(filters, Query(kind=kind.noun, limit=2))
-    if len(nodes) > 1:
-        raise Invalid(f"Several artifacts have the source {source['SourceUri']}; name one by its ArtifactArn")
-    if not nodes:
-        raise resource_not_found(kind.noun, source["SourceUri"])
-    return transaction.home.arn(ARN_TYPES[LineageType.ARTIFACT], nodes[0].entity)
-
-
-def _group_arn(transaction: Transaction) -> str:
-    return transaction.home.arn(_GROUP_TYPE, GROUP)
-
-
 def _group(transaction: Transaction) -> Document:
-    return {"LineageGroupName": GROUP, "LineageGroupArn": _group_arn(transaction), "DisplayName": GROUP}
+    return {"LineageGroupName": GROUP, "LineageGroupArn": group_arn(transaction), "DisplayName": GROUP}
 
 
 def describe_lineage_group(transaction: Transaction, request: Request) -> Document:
     """Carry out DescribeLineageGroup: an account has the default group, which holds all."""
     wanted = request.input["LineageGroupName"]
-    if wanted not in {GROUP, _group_arn(transaction)}:
+    if wanted not in {GROUP, group_arn(transaction)}:
         raise resource_not_found("LineageGroup", wanted)
     return _group(transaction)
 

@@ -46,6 +46,7 @@ _REPLACE = Prepared(
     .where(resource.c.uid == bindparam("of"), resource.c.revision == bindparam("before"))
     .values({name: bindparam(name) for name in _MUTABLE})
 )
+_INDEX = Prepared(insert(resource_index).values({column.name: bindparam(column.name) for column in resource_index.c}))
 _UNINDEX = Prepared(delete(resource_index).where(resource_index.c.uid == bindparam("of")))
 
 
@@ -148,19 +149,16 @@ class ResourceTable:
 
     def _index(self, item: Resource) -> None:
         _UNINDEX(self._connection, of=item.uid)
-        rows = [
-            {
-                "uid": item.uid,
-                "member": member,
-                "kind": item.kind,
-                "text": value if isinstance(value, str) else None,
-                "number": None if isinstance(value, str) else value,
-            }
-            for member, value in item.sort.items()
-            if value is not None
-        ]
-        if rows:
-            self._connection.execute(insert(resource_index), rows)
+        for member, value in item.sort.items():
+            if value is not None:
+                _INDEX(
+                    self._connection,
+                    uid=item.uid,
+                    member=member,
+                    kind=item.kind,
+                    text=value if isinstance(value, str) else None,
+                    number=None if isinstance(value, str) else value,
+                )
 
 
 def _one(found: CursorResult[Any]) -> Resource | None:
