@@ -13,8 +13,10 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME VIRTUAL_ENV
 BIN := .venv/bin
 BASE := .venv/.towpath-base
 TEXT := .venv/.towpath-text
-SOURCES := src tests examples scripts
+SOURCES := src tests examples scripts conftest.py
 QUICK ?=
+# QUICK=0, QUICK=no and QUICK=false say no.
+IS_QUICK := $(filter-out 0 no false,$(QUICK))
 ARGS ?=
 
 .PHONY: help demo test test-text lint format check bench bench-models lock clean
@@ -34,8 +36,8 @@ $(TEXT): $(BASE) constraints/text.txt constraints/torch.txt
 	@scripts/setup text
 	@touch $@
 
-demo: $(if $(QUICK),$(BASE),$(TEXT)) ## raw reviews become a model that answers over HTTP (about five minutes; QUICK=1: one)
-	@$(BIN)/towpath demo examples/reviews $(if $(QUICK),--quick)
+demo: $(if $(IS_QUICK),$(BASE),$(TEXT)) ## raw reviews become a model that answers over HTTP (about five minutes; QUICK=1: one)
+	@$(BIN)/towpath demo examples/reviews $(if $(IS_QUICK),--quick)
 
 test: $(BASE) ## all tests that need no torch (under ten minutes)
 	@$(BIN)/pytest -m 'not text' $(ARGS)
@@ -65,6 +67,6 @@ bench-models: $(TEXT) ## accuracy of both demo models over three seeds (about te
 lock: $(BASE) ## write constraints/ anew (ARGS=--upgrade for the newest versions)
 	@scripts/lock $(ARGS)
 
-clean: ## remove .venv, caches and downloaded data; your platform's home stays
-	@rm -rf .venv .data examples/reviews/.data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+clean: ## remove .venv, caches, figures and downloaded data; your platform's home stays
+	@rm -rf .venv .data examples/reviews/.data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .bench dist
 	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,7 @@
 """Towpath: a self-hosted MLOps platform with the SageMaker API.
 
-What a pipeline's author needs is here: `from towpath import Pipeline, Processing, Training, …`. The names come from
-`towpath.sdk` when they are first used, so that importing the package alone costs nothing.
+What a pipeline's author needs is here: `from towpath import Pipeline, Processing, Training, …`. The names are those of
+`towpath.sdk` and come from there when they are first used, so that importing the package alone costs nothing.
 """
 
 from __future__ import annotations
@@ -15,92 +15,17 @@ TYPE_CHECKING = False  # as typing's, which takes a while to load
 if TYPE_CHECKING:
     from typing import Any
 
-    from towpath.sdk import (
-        Client,
-        ClientError,
-        Condition,
-        Conflict,
-        CreateModel,
-        Dataset,
-        Defaults,
-        DefinitionError,
-        Denied,
-        Deployment,
-        EndpointFailed,
-        Execution,
-        ExecutionFailed,
-        Fail,
-        ModelError,
-        ModelVersion,
-        NoServer,
-        NotFound,
-        Parameter,
-        ParameterBoolean,
-        ParameterFloat,
-        ParameterInteger,
-        ParameterString,
-        Pipeline,
-        Prediction,
-        Processing,
-        Register,
-        RequestFailed,
-        Step,
-        StepRun,
-        TimedOut,
-        Training,
-        dataset,
-        execution,
-        join,
-        parameter,
-        secret,
-    )
-
-__all__ = [
-    "Client",
-    "ClientError",
-    "Condition",
-    "Conflict",
-    "CreateModel",
-    "Dataset",
-    "Defaults",
-    "DefinitionError",
-    "Denied",
-    "Deployment",
-    "EndpointFailed",
-    "Execution",
-    "ExecutionFailed",
-    "Fail",
-    "ModelError",
-    "ModelVersion",
-    "NoServer",
-    "NotFound",
-    "Parameter",
-    "ParameterBoolean",
-    "ParameterFloat",
-    "ParameterInteger",
-    "ParameterString",
-    "Pipeline",
-    "Prediction",
-    "Processing",
-    "Register",
-    "RequestFailed",
-    "Step",
-    "StepRun",
-    "TimedOut",
-    "Training",
-    "dataset",
-    "execution",
-    "join",
-    "parameter",
-    "secret",
-]
+    from towpath.sdk import *  # noqa: F403
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("towpath.sdk"), name)
+    # What Python itself looks for in a module, but for what a star imports, is no reason to load anything.
+    if name == "__all__" or not name.startswith("__"):
+        sdk = import_module("towpath.sdk")
+        if name == "__all__" or name in sdk.__all__:
+            return getattr(sdk, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *import_module("towpath.sdk").__all__})

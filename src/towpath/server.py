@@ -15,7 +15,7 @@ import uvicorn
 from towpath import __version__
 from towpath.app import Platform
 from towpath.home import HomeFolder, Server
-from towpath.kernel.errors import Conflict, Invalid
+from towpath.kernel.errors import Conflict, Invalid, noticing_full_disk
 from towpath.settings import Settings
 
 PORTS_TRIED = 100  #: from the configured port upwards
@@ -29,10 +29,12 @@ def held(home: HomeFolder) -> Iterator[None]:
     Raises:
         Conflict: another process holds it; says which.
         Invalid: the folder cannot be made or written.
+        DiskFull: there is no room for the note of who holds it.
     """
     with ExitStack() as stack:
         try:
-            stack.enter_context(home.held())
+            with noticing_full_disk():
+                stack.enter_context(home.held())
         except BlockingIOError as error:
             server = home.server()
             where = f" at {server.url}" if server else ""
@@ -104,8 +106,9 @@ def run(home: HomeFolder, settings: Settings, *, port: int | None, on_ready: Cal
     Raises:
         Conflict: another process uses the home.
         Invalid: the home, the port or a setting cannot be used.
+        DiskFull: there is no room for what a server writes when it starts.
     """
-    with held(home):
+    with held(home), noticing_full_disk():
         listener = bind(settings.host, settings.port if port is None else port, exactly=port is not None)
         address = listener.getsockname()
         host = f"[{address[0]}]" if ":" in address[0] else address[0]

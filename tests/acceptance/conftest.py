@@ -133,19 +133,21 @@ def make(folder: Path, *arguments: str, **environment: str) -> str:
 def clients(machine: Machine) -> dict[str, Any]:
     """Return boto3 clients of the services, configured as `towpath env` says."""
     import boto3
+    import botocore.session
     from botocore.config import Config
 
-    server, credentials = machine.home.running_server(), machine.home.credentials()
-    assert server is not None
-    assert credentials is not None
+    told = machine.json("env")
+    models = botocore.session.Session()
+    models.set_config_variable("data_path", told["AWS_DATA_PATH"])
     session = boto3.Session(
-        aws_access_key_id=credentials.access_key,
-        aws_secret_access_key=credentials.secret_key,
-        region_name="us-east-1",
+        aws_access_key_id=told["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=told["AWS_SECRET_ACCESS_KEY"],
+        region_name=told["AWS_REGION"],
+        botocore_session=models,
     )
     config = Config(retries={"max_attempts": 0}, read_timeout=60)
-    names = ("sagemaker", "sagemaker-runtime", "s3", "logs", "sts")
-    return {name: session.client(name, endpoint_url=server.url, config=config) for name in names}
+    names = ("sagemaker", "sagemaker-runtime", "s3", "logs", "sts", "towpath")
+    return {name: session.client(name, endpoint_url=told["AWS_ENDPOINT_URL"], config=config) for name in names}
 
 
 @pytest.fixture(scope="session")

@@ -1,22 +1,15 @@
-"""boto3 alone can do all of the demo: data, pipeline, approval, deployment, answers, logs, take-down."""
+"""boto3 alone can do all of the demo: data, pipeline, approval, deployment, answers, lineage, next version, logs."""
 
 import io
 import json
 import tarfile
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from tests.acceptance.conftest import EXAMPLE, Machine, clients, wait_for_execution
-
-from towpath.app import KINDS
-from towpath.gateway import ServiceModels
-from towpath.kernel.generic import document
-from towpath.kernel.ports import Query
-from towpath.kernel.shapes import check, project
-from towpath.store import SqliteStore
+from tests.golden.story import faults, left_by
 
 pytestmark = pytest.mark.acceptance
 
@@ -178,7 +171,12 @@ def definition() -> str:
                                         "SupportedResponseMIMETypes": ["application/json"],
                                     },
                                 },
-                            }
+                            },
+                            {
+                                "Name": "CreateModel",
+                                "Type": "Model",
+                                "Arguments": {"PrimaryContainer": container, "ExecutionRoleArn": ROLE},
+                            },
                         ],
                         "ElseSteps": [
                             {
@@ -208,37 +206,6 @@ def upload(s3: Any, reviews: Path) -> None:
     s3.put_object(Bucket=BUCKET, Key="code/train/sourcedir.tar.gz", Body=code)
 
 
-def missing_members(machine: Machine) -> list[str]:
-    """Return what the API requires and the resources of the home leave empty, in every Describe and List answer."""
-    models = ServiceModels()
-    store = SqliteStore(machine.home.database)
-    found, seen = [], set()
-    try:
-        for kind in KINDS.values():
-            page = store.read(lambda transaction, kind=kind: transaction.resources.query(Query(kind=kind.noun)))  # type: ignore[misc]
-            for resource, operation in product(page.items, filter(None, (kind.describe, kind.listing))):
-                service = "towpath" if kind.noun.startswith("Dataset") else "sagemaker"
-                model: Any = models.operation(service, operation)
-                shape = model.output_shape
-                if operation == kind.listing:
-                    shape = shape.members[kind.list_member].member
-                seen.add(kind.noun)
-                shown = project(document(kind, resource), shape)
-                found += [f"{operation}: {fault}" for fault in check(shown, shape) if "must not be null" in str(fault)]
-    finally:
-        store.close()
-    assert seen >= {
-        "Pipeline",
-        "PipelineExecution",
-        "TrainingJob",
-        "ProcessingJob",
-        "ModelPackage",
-        "Endpoint",
-        "Model",
-    }
-    return found
-
-
 def test_boto3_takes_raw_reviews_to_an_answering_endpoint(machine: Machine, reviews: Path) -> None:
     machine.up()
     aws = clients(machine)
@@ -253,14 +220,22 @@ def test_boto3_takes_raw_reviews_to_an_answering_endpoint(machine: Machine, revi
         sagemaker.create_pipeline(
             PipelineName="boto3", PipelineDefinition=definition(), RoleArn=ROLE, ClientRequestToken="y" * 32
         )
+    data = aws["towpath"].create_dataset_version(DatasetName="reviews", S3Uri=f"s3://{BUCKET}/raw/")
+    assert (data["Version"], data["FileCount"]) == (1, 1)
+
     execution = sagemaker.start_pipeline_execution(PipelineName="boto3")["PipelineExecutionArn"]
     ended = wait_for_execution(sagemaker, execution)
     steps = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=execution, SortOrder="Ascending")
     assert ended["PipelineExecutionStatus"] == "Succeeded", steps
     told = {step["StepName"]: step for step in steps["PipelineExecutionSteps"]}
     assert {name: step["StepStatus"] for name, step in told.items()} == dict.fromkeys(
-        ("Prepare", "Train", "Evaluate", "Gate", "Register"), "Succeeded"
+        ("Prepare", "Train", "Evaluate", "Gate", "Register", "CreateModel"), "Succeeded"
     )
+    of_step = told["CreateModel"]["Metadata"]["Model"]["Arn"].rpartition("/")[2]
+    container = sagemaker.describe_model(ModelName=of_step)["PrimaryContainer"]
+    assert container["ModelDataUrl"].startswith(f"s3://{BUCKET}/models/")
+    check_outs = aws["towpath"].list_dataset_check_outs(DatasetName="reviews")["CheckOuts"]
+    assert [check_out["Version"] for check_out in check_outs] == [1], "the job that read it is told of"
     assert told["Gate"]["Metadata"]["Condition"]["Outcome"] == "True"
 
     job_name = told["Train"]["Metadata"]["TrainingJob"]["Arn"].rpartition("/")[2]
@@ -308,15 +283,49 @@ def test_boto3_takes_raw_reviews_to_an_answering_endpoint(machine: Machine, revi
     )
     assert json.loads(answer["Body"].read())["label"] == "positive"
 
-    assert missing_members(machine) == []
+    story = aws["towpath"].describe_model_package_lineage(ModelPackageName=arn)
+    assert [source["Dataset"] for source in story["SourceData"]] == ["reviews/1"]
+    assert story["TrainingJob"]["Name"] == job_name
+    assert story["PipelineExecution"] == {"PipelineExecutionArn": execution}
+
+    execution = sagemaker.start_pipeline_execution(PipelineName="boto3")["PipelineExecutionArn"]
+    assert wait_for_execution(sagemaker, execution)["PipelineExecutionStatus"] == "Succeeded"
+    packages = sagemaker.list_model_packages(
+        ModelPackageGroupName="boto3-reviews", SortBy="CreationTime", SortOrder="Descending"
+    )["ModelPackageSummaryList"]
+    assert [package["ModelPackageVersion"] for package in packages] == [2, 1]
+    second = packages[0]["ModelPackageArn"]
+    sagemaker.update_model_package(ModelPackageArn=second, ModelApprovalStatus="Approved")
+    sagemaker.create_model(
+        ModelName="boto3-reviews-2", PrimaryContainer={"ModelPackageName": second}, ExecutionRoleArn=ROLE
+    )
+    sagemaker.create_endpoint_config(
+        EndpointConfigName="boto3-reviews-2", ProductionVariants=[{**variant, "ModelName": "boto3-reviews-2"}]
+    )
+    sagemaker.update_endpoint(EndpointName="boto3-reviews", EndpointConfigName="boto3-reviews-2")
+    sagemaker.get_waiter("endpoint_in_service").wait(EndpointName="boto3-reviews", WaiterConfig=soon)
+    updated = sagemaker.describe_endpoint(EndpointName="boto3-reviews")
+    assert updated["EndpointConfigName"] == "boto3-reviews-2"
+    answer = aws["sagemaker-runtime"].invoke_endpoint(
+        EndpointName="boto3-reviews",
+        ContentType="application/json",
+        Body=json.dumps({"text": "Very disappointed. It fell apart after one wash and looked awful. Returning it."}),
+    )
+    assert json.loads(answer["Body"].read())["label"] == "negative"
+    story = aws["towpath"].describe_model_package_lineage(ModelPackageName=second)
+    assert [endpoint["EndpointName"] for endpoint in story["Endpoints"]] == ["boto3-reviews"]
+
+    assert list(faults(left_by(machine))) == []
     sagemaker.delete_endpoint(EndpointName="boto3-reviews")
     sagemaker.get_waiter("endpoint_deleted").wait(EndpointName="boto3-reviews", WaiterConfig=soon)
     assert sagemaker.list_endpoints()["Endpoints"] == []
     with pytest.raises(ClientError) as refused:
         sagemaker.describe_endpoint(EndpointName="boto3-reviews")
     assert refused.value.response["Error"]["Code"] == "ValidationException"
-    sagemaker.delete_endpoint_config(EndpointConfigName="boto3-reviews")
-    sagemaker.delete_model(ModelName="boto3-reviews")
+    for name in ("boto3-reviews", "boto3-reviews-2"):
+        sagemaker.delete_endpoint_config(EndpointConfigName=name)
+        sagemaker.delete_model(ModelName=name)
+    assert {model["ModelName"] for model in sagemaker.list_models()["Models"]} >= {of_step}
 
 
 def test_an_accuracy_below_the_threshold_registers_nothing(machine: Machine, reviews: Path) -> None:

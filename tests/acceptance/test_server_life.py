@@ -18,6 +18,9 @@ from pathlib import Path
 import pytest
 from tests.acceptance.conftest import ROOT, Machine, clean_environment, clients, wait_for_execution
 
+from towpath.server import PORTS_TRIED
+from towpath.settings import Settings
+
 pytestmark = pytest.mark.acceptance
 
 PIPELINE = """
@@ -131,6 +134,30 @@ def test_a_port_that_is_taken_is_refused_when_asked_for_exactly(machine: Machine
     assert "--port" in other.towpath("up", "--port", port, code=1)
 
 
+def test_a_configured_port_that_is_taken_gives_way_to_the_next_free_one(machine: Machine) -> None:
+    assert Settings().port == 7400
+    machine.home.path.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        first = taken.getsockname()[1]
+        machine.home.settings_file.write_text(f"port = {first}\n")
+        server = machine.up()
+        port = int(server.url.rpartition(":")[2])
+        # Others on this host may have the ports behind it; none of those that it passed by is free.
+        assert first < port <= first + PORTS_TRIED
+        assert port == first + 1 or all(in_use(passed) for passed in range(first + 1, port))
+    with urllib.request.urlopen(f"{server.url}/health", timeout=10) as answer:
+        assert json.load(answer)["pid"] == server.pid
+
+
+def in_use(port: int) -> bool:
+    """Return whether nobody can listen on a port now."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return True
+    return False
+
+
 def test_without_a_server_a_command_says_so_with_its_own_exit_code(machine: Machine) -> None:
     assert "towpath up" in machine.towpath("ps", code=3)
 
@@ -191,10 +218,15 @@ def test_ctrl_c_leaves_jobs_running_and_a_second_one_ends_them(machine: Machine,
     pid, screen = terminal(machine, "up")
     read_until(screen, r"answers at http")
     started(machine, waiting.file)
+    running = machine.home.running_server()
+    assert running is not None
+    url = running.url
     with waiting.answer():
         os.write(screen, b"\x03")
         told = read_until(screen, r"Press Ctrl-C again")
         assert "Still running" in told
+        with pytest.raises(urllib.error.URLError, match="refused"):
+            urllib.request.urlopen(f"{url}/health", timeout=10)
         os.write(screen, b"\x03")
         read_until(screen, r"stopped too")
         assert os.waitpid(pid, 0)[1] == 0

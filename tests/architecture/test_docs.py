@@ -5,6 +5,7 @@ shell, from the root of a copy of this checkout, with a home of their own in whi
 ends in `# exits N` has to end with that code. A block whose info string holds `file=NAME` is written to that file.
 """
 
+import ast
 import os
 import re
 import shutil
@@ -24,17 +25,9 @@ DOCUMENTS = sorted(
 
 #: What is shown but not run here: pattern of the whole line, and why.
 EXEMPT = {
-    r"git clone .*": "the address differs from reader to reader; the copy stands for the clone",
-    r"cd towpath": "belongs to the clone",
-    r"make (test|check)\b.*": "runs this very test",
-    r"make test-text\b.*": "its own part of .ci/run",
-    r"make lint\b.*": "its own part of .ci/run",
     r"make demo( QUICK=1)?": "sets up an environment: tests/acceptance and tests/text run both in a clone",
-    r"make (bench|bench-models|lock|clean|format)\b.*": "for developers: long, or changes the checkout",
-    r"python examples/reviews/compare\.py.*": "about ten minutes of training; its parts are tested beside it",
-    r"towpath up\b.*": "runs in the foreground until it is interrupted; tests/acceptance starts and interrupts it",
+    r"towpath up": "runs in the foreground until it is interrupted; tests/acceptance starts and interrupts it",
     r".*logs .*--follow.*": "follows until it is interrupted",
-    r"\.ci/run": "runs this very test",
 }
 
 BLOCK = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<body>.*?)^(?P=indent)```\s*$", re.M | re.S)
@@ -156,6 +149,18 @@ def test_the_commands_of_the_document_run(document: Path, checkout: Path) -> Non
 
 def test_every_exemption_says_why() -> None:
     assert all(len(reason) > 10 for reason in EXEMPT.values())
+
+
+@pytest.mark.parametrize("pattern", EXEMPT)
+def test_every_exemption_is_of_use(pattern: str) -> None:
+    marked = re.compile(r"^: exempt: (.*)$", re.M)
+    left_out = [
+        ast.literal_eval(bare)
+        for document in DOCUMENTS
+        for command in commands(document.read_text(encoding="utf-8"))
+        for bare in marked.findall(command.text)
+    ]
+    assert any(re.fullmatch(pattern, bare) for bare in left_out)
 
 
 def test_console_blocks_run_what_follows_the_prompt_and_shell_blocks_run_whole() -> None:

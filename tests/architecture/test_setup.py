@@ -77,6 +77,28 @@ def test_packages_that_only_carry_data_are_pinned_by_hash() -> None:
         assert all(re.fullmatch(r"[\w-]+==[\d.]+ --hash=sha256:[0-9a-f]{64}", line) for line in lines)
 
 
+def would_run(*arguments: str) -> str:
+    """Return the commands of a target, which are not run."""
+    told = subprocess.run(["make", "--dry-run", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    return told.stdout
+
+
+@pytest.mark.parametrize(
+    ("value", "quick"), [("1", True), ("yes", True), ("", False), ("0", False), ("no", False), ("false", False)]
+)
+def test_the_quick_demo_is_run_when_it_is_asked_for(value: str, quick: bool) -> None:
+    told = would_run("demo", f"QUICK={value}")
+    assert ("towpath demo examples/reviews --quick" in told) == quick
+    assert ("scripts/setup text" in would_run("--always-make", "demo", f"QUICK={value}")) != quick
+
+
+def test_clean_removes_what_git_ignores_but_the_home() -> None:
+    removed = {Path(word).name for word in would_run("clean").split()}
+    ignored = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()]
+    kept = {".towpath", ".venv-*", "*.pyc", "*.egg-info"}
+    assert set(ignored) - removed == kept
+
+
 def test_each_target_has_its_line_in_the_help() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     declared = re.search(r"^\.PHONY: (.*)$", makefile, re.M)

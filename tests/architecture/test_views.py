@@ -1,33 +1,33 @@
 """Every kind has a Describe and a List answer that holds what the API's output shapes require."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
+from tests.acceptance.conftest import Machine, clients
+from tests.golden.story import MODELS, answers, faults, left_by, live, shape_of
 
 from towpath.app import KINDS
-from towpath.gateway import ServiceModels
+from towpath.home import HomeFolder
 from towpath.kernel.kinds import Kind
+from towpath.kernel.resource import Resource
+from towpath.kernel.shapes import check
 
-MODELS = ServiceModels()
-
-
-def members(kind: Kind, operation: str) -> tuple[set[str], set[str]]:
-    """Return (all, required) members of what an operation answers about one resource of a kind."""
-    service = "towpath" if kind.noun.startswith("Dataset") else "sagemaker"
-    model = MODELS.operation(service, operation)
-    assert model is not None, f"{kind.noun} declares {operation}, which the service {service} does not have"
-    shape: Any = model.output_shape
-    if operation == kind.listing:
-        assert kind.list_member in shape.members, f"{operation} answers no {kind.list_member}"
-        shape = shape.members[kind.list_member].member
-    return set(shape.members), set(shape.required_members)
+#: Operations that answer about resources and that no kind declares: (service, operation, what is asked).
+OTHERS = [
+    ("sagemaker", "ListPipelines", {}),
+    ("sagemaker", "ListPipelineExecutions", {"PipelineName": "wine"}),
+    ("towpath", "DescribeDatasetVersion", {"DatasetName": "wine"}),
+    ("towpath", "ListDatasetVersions", {"DatasetName": "wine"}),
+]
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.noun)
 def test_a_kind_speaks_the_words_of_its_operations(kind: Kind) -> None:
     """Its names, ARNs and statuses stand in members that the answers have."""
     for operation in filter(None, (kind.describe, kind.listing)):
-        known, _ = members(kind, operation)
+        known = set(shape_of(kind, operation).members)
         assert kind.arn_member in known, (operation, kind.arn_member)
         if kind.status_member is not None:
             assert kind.status_member in known, (operation, kind.status_member)
@@ -48,3 +48,47 @@ def test_a_list_can_be_sorted_and_filtered_as_its_request_says(kind: Kind) -> No
     offered = set(request.members) - {"NextToken", "MaxResults", "SortBy", "SortOrder"}
     assert set(kind.filters) <= offered
     assert {name for name in offered if name.endswith(("After", "Before", "Contains", "Equals"))} <= set(kind.filters)
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """Return a home in which resources of every kind were made by real operations."""
+    machine = Machine(HomeFolder(tmp_path_factory.mktemp("views") / "home"))
+    machine.up()
+    try:
+        live(clients(machine))
+        yield machine
+    finally:
+        machine.towpath("down", "--all")
+
+
+@pytest.fixture(scope="module")
+def resources(lived: Machine) -> list[Resource]:
+    return left_by(lived)
+
+
+@pytest.mark.slow
+def test_every_answer_about_every_kind_holds_what_its_shape_requires(resources: list[Resource]) -> None:
+    assert {resource.kind for resource in resources if list(answers(resource))} == set(KINDS)
+    assert list(faults(resources)) == []
+
+
+@pytest.mark.slow
+def test_a_required_member_that_is_left_empty_is_named(resources: list[Resource]) -> None:
+    (endpoint,) = [resource for resource in resources if resource.kind == "Endpoint"]
+    assert list(faults([replace(endpoint, status=None)])) == [
+        f"{operation} of wine: Value 'null' at 'endpointStatus' failed to satisfy constraint: Member must not be null"
+        for operation in ("DescribeEndpoint", "ListEndpoints")
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("service", "operation", "request_"), OTHERS, ids=[other[1] for other in OTHERS])
+def test_answers_that_no_kind_declares_hold_what_their_shapes_require(
+    lived: Machine, service: str, operation: str, request_: dict[str, Any]
+) -> None:
+    answer = clients(lived)[service]._make_api_call(operation, request_)
+    model = MODELS.operation(service, operation)
+    assert model is not None
+    assert [fault for fault in check(answer, model.output_shape) if "must not be null" in str(fault)] == []
+    assert len(answer) > 1, "more than its metadata"

@@ -3,7 +3,6 @@
 import hashlib
 import socket
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ import pytest
 import uvicorn
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from tests.experiments import EXPERIMENT, create_experiment, explode
 
 from towpath.gateway import Gateway, KnownPrincipals, application, log_operations
 from towpath.gateway.gateway import Message, Receive, Scope, Send
@@ -27,7 +27,6 @@ from towpath.jobs import PROCESSING_JOB
 from towpath.jobs.model import Capabilities, JobObservation, JobSpec, LogLine, LogPage, MetricPoint, Phase
 from towpath.kernel import generic
 from towpath.kernel.arns import Home
-from towpath.kernel.kinds import COMMON_FILTERS, COMMON_SORT, Kind, resource_not_found
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Transaction
 from towpath.kernel.principals import Principal
@@ -39,24 +38,6 @@ pytestmark = pytest.mark.slow
 
 HOME = Home("123456789012", "us-east-1")
 ADA = Principal(name="ada", access_key="AKIAADA", secret_key="ada/secret+key", token="ada-token")
-EXPERIMENT = Kind(
-    noun="Experiment",
-    arn_type="experiment",
-    name_member="ExperimentName",
-    arn_member="ExperimentArn",
-    describe="DescribeExperiment",
-    listing="ListExperiments",
-    list_member="ExperimentSummaries",
-    delete="DeleteExperiment",
-    missing=resource_not_found,
-    sort_by=COMMON_SORT,
-    filters=COMMON_FILTERS,
-)
-
-
-def create_experiment(transaction: Transaction, request: Request) -> Document:
-    """Carry out CreateExperiment."""
-    return {"ExperimentArn": generic.create(transaction, EXPERIMENT, request).arn}
 
 
 def create_processing_job(transaction: Transaction, request: Request) -> Document:
@@ -64,11 +45,6 @@ def create_processing_job(transaction: Transaction, request: Request) -> Documen
     run = {"attempt": 1, "key": "k", "image": "i", "python": "p", "environment": "e"}
     job = generic.create(transaction, PROCESSING_JOB, request, state={"Run": run}, status="InProgress")
     return {"ProcessingJobArn": job.arn}
-
-
-def explode(_: Transaction, __: Request) -> Document:
-    """Fail as only a bug does."""
-    raise ZeroDivisionError("a detail that no client may see")
 
 
 class WrittenLogs:
@@ -93,6 +69,8 @@ class WrittenLogs:
 
     def metrics(self, key: str) -> list[MetricPoint]:
         return []
+
+    def drop(self, key: str, *, until: int) -> None: ...
 
     def address(self, key: str) -> str:
         return ""
@@ -443,12 +421,3 @@ def test_the_output_of_a_job_is_followed_like_the_sdks_do(server: Server) -> Non
     )
     assert len([event for page in pages for event in page["events"]]) == 10
     assert refusal(logs.describe_log_streams, logGroupName="/aws/other")[0] == "ResourceNotFoundException"
-
-
-def test_the_server_is_ready_within_a_second_and_the_first_call_is_quick(server: Server) -> None:
-    client = server.client("sagemaker")
-    client.list_experiments()
-    started = time.perf_counter()
-    for _ in range(20):
-        client.list_experiments(MaxResults=1)
-    assert (time.perf_counter() - started) / 20 < 0.25

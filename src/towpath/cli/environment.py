@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+from importlib.resources import files
 
+import towpath
 from towpath import settings
 from towpath.cli.console import show_json
 from towpath.cli.options import HomeOption, JsonOption, folder
@@ -28,9 +31,18 @@ def env(as_json: JsonOption = False, home: HomeOption = None) -> None:
         "AWS_REGION": region,
         # Without it, clients look for a role of a virtual machine first, which takes seconds.
         "AWS_EC2_METADATA_DISABLED": "true",
+        # Where botocore finds the service `towpath`: what SageMaker has no operation for.
+        "AWS_DATA_PATH": _data_path(),
     }
     if as_json:
         show_json(values)
         return
     for name, value in values.items():
         print(f"export {name}={shlex.quote(value)}")
+
+
+def _data_path() -> str:
+    """Return the folders of service models that AWS clients look into: those they had, and ours."""
+    ours = str(files(towpath) / "gateway" / "models")
+    had = os.environ.get("AWS_DATA_PATH", "").split(os.pathsep)
+    return os.pathsep.join([*(folder for folder in had if folder not in {"", ours}), ours])

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from towpath.cli.console import duration, say, show_document, show_json, show_table, when
-from towpath.cli.naming import find, steps_of_jobs
+from towpath.cli.naming import StepNames, find, steps_of_jobs
 from towpath.cli.options import HomeOption, JsonOption, connect
 from towpath.sdk.client import Client
 from towpath.sdk.errors import NotFound
@@ -55,13 +55,14 @@ def ps(
     if found["Jobs"]:
         say("")
         steps = steps_of_jobs(client, (each["PipelineExecutionArn"] for each in found["Executions"]))
+        named = StepNames(client)
         lines = [
             (
                 steps.get(each["Arn"], each["Name"]),
                 each["Status"],
                 when(each.get("CreationTime")),
                 _took(each),
-                each["WaitingFor"] or "",
+                named.in_(each["WaitingFor"] or ""),
             )
             for each in found["Jobs"]
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -99,7 +100,10 @@ def _nothing(client: Client, name: str, kinds: Sequence[str] | None) -> str:
         other = find(client, name)
     except NotFound:
         return f"no {wanted} is called {name!r}{_did_you_mean(client, name)}; `towpath ps --all` lists what there is"
-    return f"{name!r} is {_one(NOUN_WORDS[other.kind])}; expected the name of {_one(wanted)}, see `towpath ps --all`"
+    said = f"{name!r} is {_one(NOUN_WORDS[other.kind])}; expected the name of {_one(wanted)}, see `towpath ps --all`"
+    if other.kind == "Pipeline" and "PipelineExecution" in kinds:
+        return f"{said}; its newest execution is {other.name}/latest"
+    return said
 
 
 def _one(word: str) -> str:
@@ -127,6 +131,32 @@ def steps_of_jobs(client: Client, executions: Iterable[str]) -> dict[str, str]:
             if step.job is not None and step.arn is not None:
                 found[step.arn] = f"{execution.pipeline}/{execution.id}/{step.name}"
     return found
+
+
+#: The name that a step gives to its job, with the id of its execution.
+_STEP_JOB = re.compile(r"\bpipelines-([a-z0-9]+)-[A-Za-z0-9-]+")
+
+
+class StepNames:
+    """Names the jobs of steps in sentences of the platform as `ps` does: PIPELINE/EXECUTION/STEP."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._known: dict[str, str] = {}  #: name of a job -> of its step; what was asked for once is not asked again
+
+    def in_(self, sentence: str) -> str:
+        """Return the sentence with the names of steps; a job that is not found keeps its own."""
+        return _STEP_JOB.sub(lambda job: self._step(job[0], job[1]), sentence)
+
+    def _step(self, job: str, execution: str) -> str:
+        if job not in self._known:
+            try:
+                for arn, name in steps_of_jobs(self._client, [self._client.execution(execution).arn]).items():
+                    self._known[arn.rpartition("/")[2]] = name
+            except (NotFound, DefinitionError):
+                pass  # deleted since: its job has a name all the same
+            self._known.setdefault(job, job)
+        return self._known[job]
 
 
 def _readings(name: str) -> list[tuple[str, Callable[[Client], Target]]]:

@@ -6,7 +6,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from towpath.cli.console import coloured, console, duration, is_terminal
+from towpath.cli.naming import StepNames
 from towpath.sdk.client import Client
 from towpath.sdk.executions import ENDED, POLL_S, Execution, StepRun
 from towpath.sdk.expressions import Document
@@ -155,12 +156,16 @@ def _watch(
     *,
     reads_logs: bool = False,
 ) -> Look:
+    named = StepNames(client)
     metrics: dict[str, str] = {}
     settled: set[str] = set()
     while True:
         # The status first: steps read afterwards are at least as new, so an ended execution is shown complete.
         described = execution.describe()
-        steps = execution.steps()
+        steps = [
+            step if step.waiting_for is None else replace(step, waiting_for=named.in_(step.waiting_for))
+            for step in execution.steps()
+        ]
         for step in steps:
             if step.name not in settled:
                 metrics[step.name] = last_metric(client, step)

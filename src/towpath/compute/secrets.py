@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from towpath.jobs.ports import SecretEntry
-from towpath.kernel.errors import Unavailable
+from towpath.kernel.errors import Unavailable, noticing_full_disk
 from towpath.runner.folder import sync_folder, write_all
 
 
@@ -33,14 +33,16 @@ class SecretFile:
         with self._lock:
             kept = self._read()
             if name not in kept or kept[name].value != value:
-                self._write({**kept, name: _Kept(value, at)})
+                with noticing_full_disk():
+                    self._write({**kept, name: _Kept(value, at)})
 
     def remove(self, name: str) -> bool:
         """Remove a secret; return whether there was one."""
         with self._lock:
             kept = self._read()
             if name in kept:
-                self._write({other: item for other, item in kept.items() if other != name})
+                with noticing_full_disk():
+                    self._write({other: item for other, item in kept.items() if other != name})
             return name in kept
 
     def entries(self) -> list[SecretEntry]:

@@ -7,16 +7,20 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import uuid4
 
+from towpath.engine.full_disk import RETRY_S as FULL_DISK_RETRY_S
+from towpath.engine.full_disk import FullDiskNotice
 from towpath.engine.turn import Turn, Turns, WritableStore
 from towpath.kernel.clock import Clock
 from towpath.kernel.decisions import Controller
+from towpath.kernel.errors import DiskFull
 from towpath.kernel.kinds import Kind
 from towpath.kernel.resource import Uid
 from towpath.store import SqlTransaction
+from towpath.store.work import Lease
 
 logger = logging.getLogger(__name__)
 
@@ -46,12 +50,14 @@ class Engine:
         self._store = store
         self._clock = clock
         self._threads = threads
-        self._turns = Turns(store, clock, controllers, kinds, follow_up=self._follow_up)
+        self._full_disk = FullDiskNotice()
+        self._turns = Turns(store, clock, controllers, kinds, full_disk=self._full_disk, follow_up=self._follow_up)
         self._owner = uuid4().hex
         self._changed = threading.Condition()
         self._woken: set[Uid] = set()  #: to be scheduled with the next lease
         self._due: set[Uid] = set()  #: scheduled by commits since they were last looked at
         self._busy: set[Uid] = set()  #: turns under way
+        self._kept: list[Lease] = []  #: of turns that have ended and could not give them back
         self._latest = clock.now()  #: the time when leases were last taken
         self._backlog = True  #: there may be more due than is known here
         self._stopping = False
@@ -112,12 +118,11 @@ class Engine:
                 with self._changed:
                     free = self._threads - len(self._busy)
                 turns = self._lease(free)
-            except Exception:
-                # The store says what is wrong (a full disk); a while later it may be well again.
-                logger.exception("leasing work failed")
+            except Exception as error:  # noqa: BLE001 - the store says what is wrong, and it may be well again soon
+                self._log("leasing work failed", error)
                 with self._changed:
                     self._backlog = True
-                    self._changed.wait(1.0)
+                    self._changed.wait(FULL_DISK_RETRY_S)
                 continue
             with self._changed:
                 self._backlog = len(turns) == free
@@ -151,6 +156,7 @@ class Engine:
             woken = self._woken - self._busy
             self._woken -= woken
             self._due &= self._busy
+            kept = tuple(self._kept)
 
         def lease(transaction: SqlTransaction) -> list[Turn]:
             back_s = self._clock_went_back_s(transaction.now)
@@ -159,6 +165,9 @@ class Engine:
                 transaction.work.move_times(-back_s)
             for uid in woken:
                 transaction.work.schedule(uid, transaction.now)
+            for held in kept:
+                later = transaction.now + timedelta(seconds=FULL_DISK_RETRY_S)
+                transaction.work.give_back(held, later, held.failures)
             transaction.work.expire(transaction.now)
             leases = transaction.work.lease(self._owner, transaction.now, LEASE_S, limit)
             transaction.work.scheduled -= {lease.uid for lease in leases}
@@ -166,11 +175,14 @@ class Engine:
             return [Turn(lease, transaction.resources.get(lease.uid)) for lease in leases]
 
         try:
-            return self._store.write(lease)
+            turns = self._store.write(lease)
         except Exception:
             with self._changed:
                 self._woken |= woken
             raise
+        with self._changed:
+            del self._kept[: len(kept)]
+        return turns
 
     def _clock_went_back_s(self, now: datetime) -> float:
         """Return by how much the clock was put back since it was last read, 0 for corrections that do not matter."""
@@ -195,17 +207,28 @@ class Engine:
         following: Turn | None = turn
         while following is not None:
             turn, following = following, None
+            kept: list[Lease] = []
             try:
                 following = self._turns.take(turn)
-            except Exception:
-                # Giving the lease back failed too (the store is closed or full): it runs out by itself.
-                logger.exception("the turn on %s could not be ended", turn.lease.uid)
+            except Exception as error:  # noqa: BLE001 - the store is closed or full
+                # The lease could not be given back either: the next look at the work does it.
+                self._log(f"the turn on {turn.lease.uid} could not be ended", error)
+                kept = [turn.lease]
             finally:
                 with self._changed:
                     self._busy.discard(turn.lease.uid)
+                    self._kept += kept
+                    self._backlog = self._backlog or bool(kept)
                     if following is not None:
                         self._busy.add(following.lease.uid)
                     self._changed.notify_all()
+
+    def _log(self, what: str, error: Exception) -> None:
+        """Write into the log what failed, with its trace; of a full disk only that it is full."""
+        if isinstance(error, DiskFull):
+            self._full_disk.tell(error, self._clock.now())
+        else:
+            logger.error(what, exc_info=error)
 
     def _on_commit(self, scheduled: set[Uid]) -> None:
         with self._changed:

@@ -7,9 +7,11 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from msgspec.structs import replace
 
+from towpath.engine.full_disk import RETRY_S as FULL_DISK_RETRY_S
+from towpath.engine.full_disk import FullDiskNotice
 from towpath.kernel.clock import Clock
 from towpath.kernel.decisions import Controller, Decision
-from towpath.kernel.errors import StaleRevision
+from towpath.kernel.errors import DiskFull, StaleRevision
 from towpath.kernel.generic import with_sort
 from towpath.kernel.kinds import Kind
 from towpath.kernel.resource import Resource
@@ -49,16 +51,19 @@ class Turns:
         controllers: Mapping[str, Controller[Any]],
         kinds: Mapping[str, Kind],
         *,
+        full_disk: FullDiskNotice,
         follow_up: Callable[[SqlTransaction], Turn | None],
     ) -> None:
         """
         Args:
+            full_disk: is told when a turn finds no room.
             follow_up: takes, in the transaction that ends a turn, the lease on something that the turn made due.
         """
         self._store = store
         self._clock = clock
         self._controllers = controllers
         self._kinds = kinds
+        self._full_disk = full_disk
         self._follow_up = follow_up
 
     def take(self, turn: Turn) -> Turn | None:
@@ -73,6 +78,11 @@ class Turns:
         except StaleRevision:
             # Somebody changed the resource, or took the lease, while we decided: the decision is void, look again.
             self._give_back(lease, self._clock.now(), failures=0)
+        except DiskFull as error:
+            # No fault of what the turn was about, which therefore does not wait longer and longer.
+            self._full_disk.tell(error, self._clock.now())
+            due_at = self._clock.now() + timedelta(seconds=FULL_DISK_RETRY_S)
+            self._give_back(lease, due_at, failures=lease.failures)
         except Exception:
             failures = lease.failures + 1
             delay = RETRY_S[min(failures, len(RETRY_S)) - 1]

@@ -12,6 +12,7 @@ from towpath.gateway.signing import Reason, Refused
 from towpath.kernel.errors import (
     Conflict,
     Denied,
+    DiskFull,
     InUse,
     Invalid,
     LimitExceeded,
@@ -44,6 +45,10 @@ class WireError:
 
 _Row = tuple[str, int]  #: code, HTTP status
 
+#: AWS has no word for it. The status is WebDAV's (RFC 4918, section 11.5); AWS clients pass it on at once, where they
+#: would ask a few times more after a 503.
+_NO_ROOM: _Row = ("InsufficientStorage", 507)
+
 _JSON: Mapping[type[TowpathError], _Row] = {
     Invalid: ("ValidationException", 400),
     NotFound: ("ResourceNotFound", 400),
@@ -53,6 +58,7 @@ _JSON: Mapping[type[TowpathError], _Row] = {
     LimitExceeded: ("ResourceLimitExceeded", 400),
     Unsupported: ("UnsupportedOperation", 400),
     Unavailable: ("ServiceUnavailable", 503),
+    DiskFull: _NO_ROOM,
     ModelFailed: ("ModelError", 424),
     TowpathError: ("InternalFailure", 500),
 }
@@ -77,6 +83,7 @@ _KINDS: Mapping[Protocol, Mapping[type[TowpathError], _Row]] = {
         LimitExceeded: ("SlowDown", 503),
         Unsupported: ("NotImplemented", 501),
         Unavailable: ("ServiceUnavailable", 503),
+        DiskFull: _NO_ROOM,
         TowpathError: ("InternalError", 500),
     },
 }

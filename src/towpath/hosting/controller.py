@@ -34,6 +34,7 @@ from towpath.kernel.events import Event
 from towpath.kernel.objects import ObjectVersion
 from towpath.kernel.ports import Query, Store, Transaction
 from towpath.kernel.principals import PLATFORM
+from towpath.kernel.queries import every
 from towpath.kernel.resource import Resource, Uid, view
 from towpath.lineage.model import endpoint_graph
 from towpath.lineage.record import record as record_graph
@@ -139,22 +140,16 @@ class EndpointController:
         """Fill the routes from the store before the front door opens, so that endpoints that kept running answer at
         once; return the uids of all endpoints."""
         found: list[Uid] = []
-        token = None
-        while True:
-            asked = Query(kind=ENDPOINT.noun, token=token)
-            page = self._store.read(lambda transaction, asked=asked: transaction.resources.query(asked))  # type: ignore[misc]
-            for resource in page.items:
-                found.append(resource.uid)
-                standing = _standing(resource)
-                if standing.status is EndpointStatus.DELETING:
-                    continue
-                keys = rules.attempts_of(resource.uid, standing.state)
-                attempts = {key: self._seen(key, pings=False) for key in keys}
-                self._count(resource, standing.state, attempts)
-                self._routes.replace(resource.name, rules.entry(standing, attempts))
-            token = page.token
-            if token is None:
-                return found
+        for resource in every(self._store, Query(kind=ENDPOINT.noun)):
+            found.append(resource.uid)
+            standing = _standing(resource)
+            if standing.status is EndpointStatus.DELETING:
+                continue
+            keys = rules.attempts_of(resource.uid, standing.state)
+            attempts = {key: self._seen(key, pings=False) for key in keys}
+            self._count(resource, standing.state, attempts)
+            self._routes.replace(resource.name, rules.entry(standing, attempts))
+        return found
 
     def _plan(self, resource: Resource) -> FleetPlan | PlanFailed:
         name = view(EndpointSpec, resource.spec).endpoint_config_name

@@ -9,9 +9,11 @@ from towpath.kernel.resource import Document, Resource, Uid
 def dashboard_entry(transaction: Transaction, model: Resource) -> Document:
     """Return a model and the endpoints that were made with it and still are there."""
     found = []
-    for node_id, _ in transaction.lineage.edges_out_of(f"model:{model.uid}"):
+    rows, node = transaction.lineage, f"model:{model.uid}"
+    for node_id, association in rows.edges_out_of(node):
         word, _, uid = node_id.partition(":")
-        endpoint = transaction.resources.get(Uid(uid)) if word == "endpoint" else None
+        served = word == "endpoint" and rows.is_recorded(node, node_id, association)
+        endpoint = transaction.resources.get(Uid(uid)) if served else None
         if endpoint is not None and endpoint.is_live:
             found.append(document(ENDPOINT, endpoint))
     tags = [{"Key": key, "Value": value} for key, value in sorted(transaction.resources.tags(model.uid).items())]

@@ -5,12 +5,14 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from towpath.jobs.channels import PinnedInput, Role, WantedInput
+from towpath.jobs.channels import PinnedInput, Role, WantedInput, input_files
 from towpath.jobs.images import Environment
-from towpath.jobs.instances import Allocation, Host
+from towpath.jobs.instances import Allocation, Host, allocation
+from towpath.jobs.model import JobSpec, Limits, Output
 from towpath.kernel.arns import Home
 from towpath.kernel.errors import Invalid, Unsupported
-from towpath.kernel.resource import Document
+from towpath.kernel.objects import ObjectRef
+from towpath.kernel.resource import Document, Resource
 
 HOST = "algo-1"  #: the one host of a job, by the name that scripts compare with; nothing needs to resolve it
 GROUP = "homogeneousCluster"
@@ -40,6 +42,64 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
             gpus=self.host_gpus,
             limits=self.job_limits,
             oversized=self.oversized_jobs,
+        )
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """What an attempt of a job is made of, whatever its kind: all that a translation needs beside the request."""
+
+    key: str
+    surroundings: Surroundings
+    image: Environment
+    inputs: tuple[PinnedInput, ...]
+    paths: Mapping[ObjectRef, str]  #: of the inputs' bytes on the runner's host
+    tags: Mapping[str, str]  #: for people
+
+    def allocated(self, instance_type: str) -> Allocation:
+        """Return what the job gets of this host."""
+        return allocation(instance_type, self.surroundings.host)
+
+    def job(
+        self,
+        resource: Resource,
+        *,
+        kind: str,
+        argv: tuple[str, ...],
+        environment: dict[str, str],
+        files: dict[str, str],
+        folders: tuple[str, ...],
+        wanted: Iterable[WantedInput],
+        outputs: tuple[Output, ...],
+        allocated: Allocation,
+        max_runtime_s: float,
+        network: bool,
+    ) -> JobSpec:
+        """Return what every kind of job has in common: names, inputs, folders, limits and the first lines of the log.
+
+        Args:
+            folders: to make beside those of inputs and outputs. The script may expect the folder of an input that
+                holds no objects, and never has to make that of an output.
+        """
+        return JobSpec(
+            key=self.key,
+            kind=kind,
+            name=resource.name,
+            argv=argv,
+            environment=environment,
+            python=self.image.python,
+            files=files,
+            folders=(*folders, *(item.path for item in outputs), *(item.path for item in wanted)),
+            inputs=input_files(self.inputs, self.paths),
+            outputs=outputs,
+            limits=Limits(
+                max_runtime_s=max_runtime_s,
+                cores=allocated.cores,
+                hold_cores=allocated.hold_cores,
+                memory_bytes=allocated.memory_bytes,
+                network=network,
+            ),
+            tags=dict(self.tags),
+            notes=notes(self.image, allocated),
         )
 
 

@@ -1,14 +1,13 @@
 """Looks after processing and training jobs: starts the attempt, follows it, and publishes what it produced."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
 from towpath.jobs.admission import Demand
-from towpath.jobs.channels import PinnedInput, pin, sources
-from towpath.jobs.contract import Surroundings, code_origin, shortened
-from towpath.jobs.decisions import Adopt, Measure, Observation, Publish, Read, Record, Release, Stop, Submit, Tidy
+from towpath.jobs.channels import PinnedInput, Role, pin, sources
+from towpath.jobs.contract import Attempt, Surroundings, code_origin, shortened
+from towpath.jobs.decisions import Adopt, Drop, Measure, Observation, Publish, Read, Record, Release, Stop, Submit, Tidy
 from towpath.jobs.images import Images
 from towpath.jobs.instances import allocation, reserved
 from towpath.jobs.kinds import WAITING, JobStatus, is_terminal
@@ -19,16 +18,21 @@ from towpath.jobs.results import (
     artifacts_of,
     blob_of,
     environment_facts,
+    event_of,
     failure_of,
     lineage_of,
+    lineage_of_increments,
     status_of,
     versions_of,
+    versions_of_increments,
 )
 from towpath.jobs.state import (
     Run,
     attempt_keys,
     epoch,
+    is_lost,
     key_of,
+    may_begin,
     run_of,
     with_members,
     with_run,
@@ -38,10 +42,9 @@ from towpath.jobs.state import (
 from towpath.jobs.strategies import Strategy, secondary_status
 from towpath.kernel.decisions import Decision
 from towpath.kernel.errors import TowpathError
-from towpath.kernel.events import Event
 from towpath.kernel.objects import ObjectStore, ObjectVersion
 from towpath.kernel.ports import Filter, Query, Store, Transaction
-from towpath.kernel.principals import PLATFORM
+from towpath.kernel.queries import every
 from towpath.kernel.resource import Document, Resource
 from towpath.lineage import (
     datasets_graph,
@@ -81,7 +84,10 @@ class JobController:
     # observing
 
     def observe(self, resource: Resource) -> Observation:
-        """Look at the attempt; where one is still to be started, look up its inputs."""
+        """Look at the attempt; where one may have to be started, look up its inputs and its environment.
+
+        The queue for the host is told of the job here, which is no change of the world: see `jobs.ports.Admission`.
+        """
         if is_terminal(resource.status):
             untidy = tuple(key for key in attempt_keys(resource) if not self._backend.is_tidy(key))
             return Observation(backend=JobObservation(phase=Phase.ABSENT), untidy=untidy)
@@ -94,36 +100,30 @@ class JobController:
         observation = self._store.read(lambda transaction: self._look(transaction, resource, run, seen))
         if seen.metrics and run is not None:
             observation = replace(observation, series=tuple(self._backend.metrics(run.key)))
-        if run is not None or observation.problem is not None:
+        if not may_begin(run, seen) or observation.problem is not None:
             return observation
         try:
-            allocation(self._strategy.instance_type(resource.spec), self._surroundings.host)
+            environment = self._images.resolve(self._strategy.image(resource.spec))
+            if run is None:
+                allocation(self._strategy.instance_type(resource.spec), self._surroundings.host)
         except TowpathError as error:
             return replace(observation, problem=error.message)
-        return replace(observation, waits=self._admission.ask(self._demand(resource)))
+        waits = None if run is not None else self._admission.ask(self._demand(resource))
+        return replace(observation, environment=environment, waits=waits)
 
     def standing(self) -> tuple[list[Demand], list[Demand]]:
         """Return what the running jobs of this kind hold of the host, and what the waiting ones want."""
         held: list[Demand] = []
         waiting: list[Demand] = []
         for status in (JobStatus.IN_PROGRESS, JobStatus.STOPPING):
-            for resource in self._with_status(status):
+            asked = Query(kind=self.kind, filters=(Filter("status", "=", status.value),))
+            for resource in every(self._store, asked):
                 demand = self._demand(resource)
                 if run_of(resource) is not None:
                     held.append(demand)
                 elif WAITING in resource.state and status == JobStatus.IN_PROGRESS:
                     waiting.append(demand)
         return held, waiting
-
-    def _with_status(self, status: JobStatus) -> Iterator[Resource]:
-        token = None
-        while True:
-            asked = Query(kind=self.kind, filters=(Filter("status", "=", status.value),), token=token)
-            page = self._store.read(lambda transaction, asked=asked: transaction.resources.query(asked))  # type: ignore[misc]
-            yield from page.items
-            token = page.token
-            if token is None:
-                return
 
     def _demand(self, resource: Resource) -> Demand:
         instance_type = self._strategy.instance_type(resource.spec)
@@ -143,18 +143,25 @@ class JobController:
             tags=transaction.resources.tags(resource.uid),
             execution=(parent.uid, parent.arn) if parent is not None and is_execution else None,
         )
-        if run is not None and seen.phase not in {Phase.ABSENT, Phase.LOST}:
+        if not may_begin(run, seen):
             return observation
         try:
-            inputs = observation.inputs if run is not None else self._pinned(transaction, resource)
+            inputs = self._pinned(transaction, resource, run, seen)
             paths = sources(inputs, transaction.objects, self._objects.path)
         except TowpathError as error:
             return replace(observation, problem=error.message)
         return replace(observation, inputs=inputs, paths=paths)
 
-    def _pinned(self, transaction: Transaction, resource: Resource) -> tuple[PinnedInput, ...]:
+    def _pinned(
+        self, transaction: Transaction, resource: Resource, run: Run | None, seen: JobObservation
+    ) -> tuple[PinnedInput, ...]:
+        """Return what the next attempt reads: what the last one did, and the checkpoints that it got to."""
+        if run is not None and not is_lost(run, seen):
+            return run.inputs
+        kept = () if run is None else (item for item in run.inputs if item.role is not Role.CHECKPOINT)
+        last = {(item.name, item.role): item for item in kept}
         wanted = self._strategy.wanted_inputs(resource.spec)
-        return tuple(pin(item, transaction.objects, self._text) for item in wanted)
+        return tuple(last.get((item.name, item.role)) or pin(item, transaction.objects, self._text) for item in wanted)
 
     def _text(self, version: ObjectVersion) -> str:
         return b"".join(self._objects.read(version)).decode()
@@ -175,9 +182,11 @@ class JobController:
                 return self._waiting(resource, observation.waits, now)
             return self._begun(resource, observation, now, attempt=1)
         seen = observation.backend
+        if seen.increments:
+            return self._published(resource, run, observation, now)
         if seen.phase is Phase.FINISHED and seen.manifest is not None:
             return self._finished(resource, run, seen, seen.manifest, observation, now)
-        if seen.phase is Phase.LOST or (seen.phase is Phase.ABSENT and run.seen):
+        if is_lost(run, seen):
             if stopping:
                 return self._ended(resource, JobStatus.STOPPED, now)
             if run.attempt <= self._surroundings.lost_runner_restarts:
@@ -201,12 +210,12 @@ class JobController:
         """Record which attempt is started on which inputs, then have it started. Deciding it again changes nothing."""
         if observation.problem is not None:
             return self._ended(resource, JobStatus.FAILED, now, reason=f"ClientError: {observation.problem}")
+        environment = observation.environment
+        assert environment is not None, "it is looked up wherever an attempt may begin"
         key = key_of(resource.uid, attempt)
         execution = {} if observation.execution is None else {"execution": observation.execution[1]}
         try:
-            environment = self._images.resolve(self._strategy.image(resource.spec))
-            job = self._strategy.job(
-                resource,
+            attempted = Attempt(
                 key=key,
                 surroundings=self._surroundings,
                 image=environment,
@@ -214,6 +223,7 @@ class JobController:
                 paths=observation.paths,
                 tags=execution,
             )
+            job = self._strategy.job(resource, attempted)
         except TowpathError as error:
             return self._ended(resource, JobStatus.FAILED, now, reason=f"ClientError: {error.message}")
         run = Run(
@@ -232,14 +242,10 @@ class JobController:
         elif state.get("SecondaryStatus") == "Pending":
             state = with_secondary(state, "Starting", now)
         first = not again and attempt == 1
-        recorded: tuple[Record | Measure, ...] = ()
-        if not again:
-            recorded = (Record(environment_graph(environment_facts(environment))),)
-        if attempt > 1 and not again:
-            recorded = (*recorded, Measure((), anew=True))
+        recorded = () if again else (Record(environment_graph(environment_facts(environment))),)
         return Decision(
             state=with_run(state, run),
-            events=(self._event(resource, JobStatus.IN_PROGRESS, now),) if first else (),
+            events=(event_of(self._strategy, resource, JobStatus.IN_PROGRESS, now),) if first else (),
             facts=(*recorded, Read(run.inputs)) if first else recorded,
             effects=(Submit(job),),
         )
@@ -262,6 +268,20 @@ class JobController:
             return Decision(state=with_run(state, run), facts=facts, due_at=now + timedelta(seconds=STOP_REPEAT_S))
         run = replace(run, stop_asked_at=now.timestamp())
         return Decision(state=with_run(state, run), facts=facts, effects=(Stop(run.key),))
+
+    def _published(self, resource: Resource, run: Run, observation: Observation, now: datetime) -> Decision:
+        """Publish what waits of continuous outputs, however the attempt stands; those that were are only dropped."""
+        some = [item for item in observation.backend.increments if item.number > run.published][:MANY_FILES]
+        if not some:  # here after a crash between the commit and the dropping that follows it
+            return Decision(effects=(Drop(run.key, run.published),))
+        versions = versions_of_increments(some, resource, run.key, now)
+        graph = lineage_of_increments(self._strategy, resource, run, versions=versions, execution=observation.execution)
+        run = replace(run, seen=True, published=some[-1].number)
+        return Decision(
+            state=with_run(resource.state, run),
+            facts=(Publish(tuple((version, staged.path) for version, staged in versions)), Record(graph)),
+            effects=(Drop(run.key, run.published),),
+        )
 
     def _finished(
         self,
@@ -324,28 +344,10 @@ class JobController:
         state = with_members(with_waiting(resource.state, None), members)
         if self._strategy.secondary:
             state = with_secondary(state, secondary or status, now, shortened(reason) if reason else None)
-        event = self._event(resource, status, now, reason=reason)
+        event = event_of(self._strategy, resource, status, now, reason=reason)
         # After the commit: by then the outputs have been adopted, and a new attempt is out of the question.
         tidying = tuple(map(Tidy, attempt_keys(resource)))
         return Decision(state=state, status=status, events=(event,), effects=(Release(resource.uid), *tidying))
-
-    def _event(self, resource: Resource, status: JobStatus, now: datetime, *, reason: str | None = None) -> Event:
-        kind = self._strategy.kind
-        detail: Document = {
-            kind.name_member: resource.name,
-            kind.arn_member: resource.arn,
-            f"{kind.noun}Status": status.value,
-        }
-        if reason is not None:
-            detail["FailureReason"] = shortened(reason)
-        return Event(
-            type=self._strategy.event,
-            subject=resource.uid,
-            subject_arn=resource.arn,
-            principal=PLATFORM.principal,
-            at=now,
-            detail=detail,
-        )
 
     # writing and acting
 
@@ -357,9 +359,7 @@ class JobController:
                     self._publish(transaction, versions)
                 case Record(graph=graph):
                     record(transaction, graph)
-                case Measure(values=values, anew=anew):
-                    if anew:
-                        transaction.metrics.clear(resource.uid)
+                case Measure(values=values):
                     transaction.metrics.put(resource.uid, values)
                 case Read(inputs=inputs):
                     self._read(transaction, resource, inputs)
@@ -389,6 +389,8 @@ class JobController:
                     self._objects.adopt_all(files)
                 case Stop(key=key):
                     self._backend.stop(key)
+                case Drop(key=key, until=until):
+                    self._backend.drop(key, until=until)
                 case Release(key=key):
                     self._admission.release(key)
                 case Tidy(key=key):

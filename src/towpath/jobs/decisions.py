@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from towpath.jobs.channels import PinnedInput
+from towpath.jobs.images import Environment
 from towpath.jobs.model import JobObservation, JobSpec, MetricPoint
 from towpath.kernel.objects import ObjectRef, ObjectVersion, StoredBlob
 from towpath.kernel.ports import Measured
@@ -20,6 +21,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     paths: Mapping[ObjectRef, str] = msgspec.field(default_factory=dict)
     tags: Mapping[str, str] = msgspec.field(default_factory=dict)
     execution: tuple[Uid, str] | None = None  #: uid and ARN of the pipeline execution that started the job
+    environment: Environment | None = None  #: what the image stands for; there wherever an attempt may begin
     problem: str | None = None  #: why the job cannot be started
     waits: str | None = None  #: what of the host it has to wait for before it may start
     series: tuple[MetricPoint, ...] = ()  #: all values of metrics so far
@@ -36,6 +38,13 @@ class Stop(msgspec.Struct, frozen=True):
     """Effect: ask the attempt to stop."""
 
     key: str
+
+
+class Drop(msgspec.Struct, frozen=True):
+    """Effect: remove the staged increments of an attempt up to a number, which have been published."""
+
+    key: str
+    until: int
 
 
 class Release(msgspec.Struct, frozen=True):
@@ -60,7 +69,6 @@ class Measure(msgspec.Struct, frozen=True):
     """Fact: values of metrics that came since the last look."""
 
     values: tuple[Measured, ...]
-    anew: bool = False  #: a new attempt begins, what the lost one measured does not count
 
 
 class Read(msgspec.Struct, frozen=True):

@@ -55,6 +55,11 @@ class Allocation(msgspec.Struct, frozen=True, kw_only=True):
     hold_cores: bool = False  #: it gets the time of so many cores at most
     note: str | None = None
 
+    @property
+    def gpus(self) -> int:
+        """That the job is told of. They are counted, not handed out: it can see those of other jobs too."""
+        return self.reserved.gpus
+
 
 def machine(instance_type: str) -> Capacity | None:
     """Return what an instance type has, None for one that is not known here."""

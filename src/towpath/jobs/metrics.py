@@ -34,7 +34,7 @@ def definitions(asked: Iterable[RegexDefinition]) -> tuple[MetricDefinition, ...
 
 def measured(series: Sequence[MetricPoint], known: int) -> tuple[Measured, ...]:
     """Return the values of a series behind the first `known` ones. A value's step is its place among those of its
-    name."""
+    name in this attempt."""
     steps: Counter[str] = Counter()
     values = []
     for position, point in enumerate(series):

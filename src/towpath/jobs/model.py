@@ -35,6 +35,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     key: str  #: key prefix for FILES, full key for archives
     mode: OutputMode = OutputMode.FILES
     on_failure: bool = False  #: kept even when the script failed (/opt/ml/output/data)
+    continuous: bool = False  #: with FILES and `on_failure`: each file is kept while the job runs, once it is complete
 
 
 class MetricDefinition(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +103,13 @@ class StagedFile(msgspec.Struct, frozen=True, kw_only=True):
     md5: str
 
 
+class Increment(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of a continuous output that was complete while the job ran, and waits in the attempt's staging area."""
+
+    number: int  #: 1, 2, 3, … in the order in which the attempt staged them; some may be missing
+    file: StagedFile
+
+
 class MetricPoint(msgspec.Struct, frozen=True, kw_only=True):
     """One value read from the log."""
 
@@ -127,6 +135,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None  #: why it failed, in words; None when it did its work
     stopped: bool = False  #: ended because somebody asked
     timed_out: bool = False
+    no_room: bool = False  #: what the platform wrote for the job, or kept of it, found no room on the disk
     started_at: datetime | None = None  #: when the user's process started
     ended_at: datetime
     download_s: float = 0.0
@@ -145,6 +154,7 @@ class JobObservation(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime | None = None  #: when the user's process started
     activity: str = ""  #: "Downloading", "Training", "Uploading", … for people
     metrics: tuple[MetricPoint, ...] = ()  #: last value of each name
+    increments: tuple[Increment, ...] = ()  #: that wait to be adopted, by number; the first ones where there are many
     manifest: Manifest | None = None
 
 

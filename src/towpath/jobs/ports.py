@@ -36,6 +36,12 @@ class ComputeBackend(Protocol):
     def metrics(self, key: str) -> list[MetricPoint]:
         """Return every metric value read so far, oldest first."""
 
+    def drop(self, key: str, *, until: int) -> None:
+        """Remove the increments up to this number, which have been adopted; a repeat does nothing.
+
+        Until then `observe` tells of them, whatever dies. Of each file the newest waits; the older ones of it may go.
+        """
+
     def address(self, key: str) -> str:
         """Return the path of the Unix socket on which a serving job answers HTTP."""
 
@@ -50,8 +56,8 @@ class ComputeBackend(Protocol):
         """Remove the attempt's folder; the job must have ended and its outputs been adopted."""
 
     def watch(self, wake: Callable[[str], None]) -> None:
-        """Call `wake(key)` whenever an attempt started, got ready, read a metric or ended. Calls may repeat, and
-        after a restart one call is made for each attempt that is still on disk."""
+        """Call `wake(key)` whenever an attempt started, got ready, read a metric, staged an increment or ended. Calls
+        may repeat, and after a restart one call is made for each attempt that is still on disk."""
 
     def close(self) -> None:
         """Stop watching; jobs go on."""
@@ -59,6 +65,10 @@ class ComputeBackend(Protocol):
 
 class Admission(Protocol):
     """Says who may start on this host now. What it knows is lost with the process; `hold` and `ask` tell it again.
+
+    It only sums up what the store and the back ends say already, so controllers tell it of what they see while they
+    observe: a repeat changes nothing, and nobody who decides sees more of it than its answer. As an effect each call
+    would cost its job a commit of its own (docs/decisions/0012-admission.md).
 
     Whoever waits is woken when its turn comes, and may start then even if it asks a second time.
     """

@@ -1,24 +1,21 @@
 """CreateProcessingJob as a job: what is read, what is run, what is kept."""
 
-from collections.abc import Mapping
+from msgspec.structs import replace
 
-from towpath.jobs.channels import PinnedInput, Role, WantedInput, below_root, input_files
+from towpath.jobs.channels import Role, WantedInput, below_root
 from towpath.jobs.contract import (
-    Surroundings,
+    Attempt,
     as_json,
     below,
     environment,
-    notes,
     refuse_several_hosts,
     requirements_beside,
     resource_config,
 )
-from towpath.jobs.images import Environment
-from towpath.jobs.instances import allocation
-from towpath.jobs.model import JobSpec, Limits, Output
+from towpath.jobs.model import JobSpec, Output
 from towpath.jobs.requests import ProcessingInput, ProcessingJobRequest
 from towpath.kernel.errors import Invalid, Unsupported
-from towpath.kernel.objects import ObjectRef, parse_s3_uri
+from towpath.kernel.objects import parse_s3_uri
 from towpath.kernel.resource import Document, Resource, view
 
 _CODE_NAMES = {"code", "entrypoint", "aux"}  #: what the SageMaker SDKs call the inputs that hold code
@@ -61,8 +58,8 @@ def _wanted(item: ProcessingInput, request: ProcessingJobRequest) -> WantedInput
 
 
 def outputs(request: ProcessingJobRequest) -> tuple[Output, ...]:
-    """Return the folders that are kept. `Continuous` outputs are kept at the end of the job too, and whether it
-    failed or not, since on SageMaker what was written before a failure is already there."""
+    """Return the folders that are kept. What is left of `Continuous` outputs at the job's end is kept whether it failed
+    or not, since what was written earlier is there already."""
     found = []
     for item in request.processing_output_config.outputs:
         what = f"ProcessingOutputConfig.Outputs {item.output_name!r}"
@@ -73,13 +70,15 @@ def outputs(request: ProcessingJobRequest) -> tuple[Output, ...]:
         if item.s3_output.local_path is None:
             raise Invalid(f"{what}: LocalPath is missing; say which folder below /opt/ml/processing is kept")
         bucket, key = below(item.s3_output.s3_uri)
+        continuous = item.s3_output.s3_upload_mode == "Continuous"
         found.append(
             Output(
                 name=item.output_name,
                 path=below_root(item.s3_output.local_path, what=f"{what}: LocalPath"),
                 bucket=bucket,
                 key=key,
-                on_failure=item.s3_output.s3_upload_mode == "Continuous",
+                on_failure=continuous,
+                continuous=continuous,
             )
         )
     return tuple(found)
@@ -97,53 +96,31 @@ def check(request: ProcessingJobRequest) -> None:
         )
 
 
-def job(
-    resource: Resource,
-    *,
-    key: str,
-    surroundings: Surroundings,
-    image: Environment,
-    inputs: tuple[PinnedInput, ...],
-    paths: Mapping[ObjectRef, str],
-    tags: Mapping[str, str],
-) -> JobSpec:
+def job(resource: Resource, attempt: Attempt) -> JobSpec:
     """Return a processing job for the back end."""
     request = view(ProcessingJobRequest, resource.spec)
     check(request)
     cluster = request.processing_resources.cluster_config
-    allocated = allocation(cluster.instance_type, surroundings.host)
-    kept = outputs(request)
-    return JobSpec(
-        key=key,
+    specification = request.app_specification
+    own = {"PROCESSING_JOB_NAME": resource.name, "PROCESSING_JOB_ARN": resource.arn}
+    wanted = wanted_inputs(request)
+    common = attempt.job(
+        resource,
         kind="processing",
-        name=resource.name,
-        argv=(*request.app_specification.container_entrypoint, *request.app_specification.container_arguments),
-        environment=environment(
-            surroundings,
-            request.environment,
-            {"PROCESSING_JOB_NAME": resource.name, "PROCESSING_JOB_ARN": resource.arn},
-        ),
-        python=image.python,
+        argv=(*specification.container_entrypoint, *specification.container_arguments),
+        environment=environment(attempt.surroundings, request.environment, own),
         files={
             "config/processingjobconfig.json": as_json(job_config(resource)),
             "config/resourceconfig.json": as_json(resource_config(cluster.instance_type)),
         },
-        # The script may expect the folder of an input that holds no objects, and never has to make that of an output.
-        folders=("output", *(item.path for item in kept), *(item.path for item in wanted_inputs(request))),
-        inputs=input_files(inputs, paths),
-        outputs=kept,
-        requirements=requirements_beside(wanted_inputs(request)),
-        failure_file="output/message",
-        limits=Limits(
-            max_runtime_s=float(request.stopping_condition.max_runtime_in_seconds),
-            cores=allocated.cores,
-            hold_cores=allocated.hold_cores,
-            memory_bytes=allocated.memory_bytes,
-            network=not request.network_config.enable_network_isolation,
-        ),
-        tags=dict(tags),
-        notes=notes(image, allocated),
+        folders=("output",),
+        wanted=wanted,
+        outputs=outputs(request),
+        allocated=attempt.allocated(cluster.instance_type),
+        max_runtime_s=float(request.stopping_condition.max_runtime_in_seconds),
+        network=not request.network_config.enable_network_isolation,
     )
+    return replace(common, requirements=requirements_beside(wanted), failure_file="output/message")
 
 
 def job_config(resource: Resource) -> Document:

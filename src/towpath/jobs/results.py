@@ -1,24 +1,29 @@
-"""What a finished attempt becomes: the job's status and reason, object versions, and its part of the lineage."""
+"""What comes of an attempt: the job's status and reason, its event, object versions, and its part of the lineage."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from towpath.jobs.channels import PinnedInput, PinnedObject
-from towpath.jobs.contract import CodeOrigin
+from towpath.jobs.contract import CodeOrigin, shortened
 from towpath.jobs.images import Environment, Interpreter, fingerprint
 from towpath.jobs.kinds import JobStatus
-from towpath.jobs.model import JobObservation, Manifest, StagedFile
+from towpath.jobs.model import Increment, JobObservation, Manifest, StagedFile
 from towpath.jobs.state import Run, epoch
 from towpath.jobs.strategies import Strategy
+from towpath.kernel.events import Event
 from towpath.kernel.objects import ObjectVersion, StoredBlob
-from towpath.kernel.resource import Resource, Uid
+from towpath.kernel.principals import PLATFORM
+from towpath.kernel.resource import Document, Resource, Uid
 from towpath.lineage import (
     Artifact,
     CodeFacts,
     EnvironmentFacts,
     Graph,
     JobFacts,
+    artifact,
     environment_graph,
     job_graph,
 )
@@ -34,8 +39,10 @@ def status_of(resource: Resource, manifest: Manifest) -> JobStatus:
 
 
 def failure_of(manifest: Manifest) -> str:
-    """Return why a job failed, by whose fault in AWS's words: what it was given, or what the script did."""
+    """Return why a job failed, by whose fault in AWS's words: of its request, its script or the platform."""
     code = manifest.exit_code
+    if manifest.no_room:
+        return f"InternalServerError: {manifest.reason}"
     if code is None:
         return f"ClientError: {manifest.reason or 'the command could not be started'}"
     ending = f"killed by signal {-code}" if code < 0 else f"ExitCode {code}"
@@ -46,6 +53,28 @@ def failure_of(manifest: Manifest) -> str:
     return f"AlgorithmError: {manifest.reason}" if told else f"AlgorithmError: {manifest.reason}, {ending}"
 
 
+def event_of(
+    strategy: Strategy, resource: Resource, status: JobStatus, now: datetime, *, reason: str | None = None
+) -> Event:
+    """Return the event that tells of a job's new status."""
+    kind = strategy.kind
+    detail: Document = {
+        kind.name_member: resource.name,
+        kind.arn_member: resource.arn,
+        f"{kind.noun}Status": status.value,
+    }
+    if reason is not None:
+        detail["FailureReason"] = shortened(reason)
+    return Event(
+        type=strategy.event,
+        subject=resource.uid,
+        subject_arn=resource.arn,
+        principal=PLATFORM.principal,
+        at=now,
+        detail=detail,
+    )
+
+
 def versions_of(
     manifest: Manifest, resource: Resource, key: str, now: datetime
 ) -> tuple[tuple[ObjectVersion, StagedFile], ...]:
@@ -53,7 +82,14 @@ def versions_of(
     return tuple((_version(key, index, staged, resource, now), staged) for index, staged in enumerate(manifest.outputs))
 
 
-def _version(key: str, index: int, staged: StagedFile, resource: Resource, now: datetime) -> ObjectVersion:
+def versions_of_increments(
+    increments: Sequence[Increment], resource: Resource, key: str, now: datetime
+) -> tuple[tuple[ObjectVersion, StagedFile], ...]:
+    """Return the object versions that files become which an attempt staged while it runs, in their order."""
+    return tuple((_version(key, f"+{item.number}", item.file, resource, now), item.file) for item in increments)
+
+
+def _version(key: str, index: int | str, staged: StagedFile, resource: Resource, now: datetime) -> ObjectVersion:
     """Return the object version that a staged file becomes; its names follow from the attempt and the file's place."""
     name = hashlib.sha256(f"{key}/{index}/{staged.bucket}/{staged.key}".encode()).hexdigest()[:32]
     return ObjectVersion(
@@ -119,44 +155,70 @@ def lineage_of(
         versions: what became of its staged files.
         execution: uid and ARN of the pipeline execution that started it.
     """
-    uid, arn = execution or (None, "")
     layered = _layered(run, manifest)
-    facts = JobFacts(
-        uid=resource.uid,
-        arn=resource.arn,
-        kind=resource.kind,
-        name=resource.name,
+    facts = replace(
+        _facts(strategy, resource, run, execution),
         status=status_of(resource, manifest).value,
-        attempt=run.attempt,
-        image=run.image,
-        parameters=strategy.parameters(resource.spec),
         metrics={point.name: point.value for point in seen.metrics},
         started_at=epoch(manifest.started_at),
         ended_at=manifest.ended_at.timestamp(),
-        packs_only=strategy.packs_only(resource.spec),
         added_packages={} if manifest.layer is None else manifest.layer.packages,
-        execution=uid,
-        execution_arn=arn,
     )
     known = Graph() if layered is None else environment_graph(layered)
     return known + job_graph(
         facts,
         inputs=[artifact for pinned in run.inputs for _, artifact in artifacts_of(pinned)],
-        outputs=[
-            Artifact(
-                bucket=version.bucket,
-                key=version.key,
-                version_id=version.version_id,
-                sha256=version.sha256,
-                size=version.size,
-                role=strategy.roles.get(staged.output, "data"),
-                name=staged.output,
-            )
-            for version, staged in versions
-        ],
+        outputs=_produced(strategy, versions),
         environment_id=f"environment:{run.environment}" if layered is None else layered.id,
         code=None if run.code is None else _code_facts(run.code),
     )
+
+
+def lineage_of_increments(
+    strategy: Strategy,
+    resource: Resource,
+    run: Run,
+    *,
+    versions: Sequence[tuple[ObjectVersion, StagedFile]],
+    execution: tuple[Uid, str] | None,
+) -> Graph:
+    """Return what the lineage is told of files that a job publishes while it runs.
+
+    What the job read and ran is told with the first of them, since an attempt may be lost and never tell of its end.
+    How it ends, and what its requirements made of the environment, is known then only.
+    """
+    first = run.published == 0
+    return job_graph(
+        _facts(strategy, resource, run, execution),
+        inputs=[artifact for pinned in run.inputs for _, artifact in artifacts_of(pinned)] if first else (),
+        outputs=_produced(strategy, versions),
+        environment_id=None,
+        code=None if run.code is None else _code_facts(run.code),
+    )
+
+
+def _facts(strategy: Strategy, resource: Resource, run: Run, execution: tuple[Uid, str] | None) -> JobFacts:
+    """Return what is known of a job since it began."""
+    uid, arn = execution or (None, "")
+    return JobFacts(
+        uid=resource.uid,
+        arn=resource.arn,
+        kind=resource.kind,
+        name=resource.name,
+        attempt=run.attempt,
+        image=run.image,
+        parameters=strategy.parameters(resource.spec),
+        packs_only=strategy.packs_only(resource.spec),
+        execution=uid,
+        execution_arn=arn,
+    )
+
+
+def _produced(strategy: Strategy, versions: Sequence[tuple[ObjectVersion, StagedFile]]) -> list[Artifact]:
+    return [
+        artifact(version, role=strategy.roles.get(staged.output, "data"), name=staged.output)
+        for version, staged in versions
+    ]
 
 
 def _layered(run: Run, manifest: Manifest) -> EnvironmentFacts | None:

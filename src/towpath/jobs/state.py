@@ -8,6 +8,7 @@ import msgspec
 from towpath.jobs.channels import PinnedInput
 from towpath.jobs.contract import CodeOrigin
 from towpath.jobs.kinds import RUN, WAITING
+from towpath.jobs.model import JobObservation, Phase
 from towpath.kernel.resource import Document, Resource, Uid
 
 _MESSAGES = {
@@ -37,6 +38,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seen: bool = False  #: the back end has told of it; if it is gone then, it was lost
     stop_asked_at: float | None = None  #: epoch seconds
     measured: int = 0  #: values of metrics that the store has taken over
+    published: int = 0  #: number of the last increment that has become an object version
     adopted: bool = False  #: its many staged files are being taken in ahead of their publication
 
 
@@ -60,6 +62,16 @@ def attempt_keys(resource: Resource) -> list[str]:
     """Return the keys of all attempts so far, oldest first."""
     run = run_of(resource)
     return [] if run is None else [key_of(resource.uid, number) for number in range(1, run.attempt + 1)]
+
+
+def is_lost(run: Run, seen: JobObservation) -> bool:
+    """Return whether nothing more can come of the attempt under way."""
+    return seen.phase is Phase.LOST or (seen.phase is Phase.ABSENT and run.seen)
+
+
+def may_begin(run: Run | None, seen: JobObservation) -> bool:
+    """Return whether the next decision may begin an attempt: the first, the same once more, or one in its place."""
+    return run is None or seen.phase in {Phase.ABSENT, Phase.LOST}
 
 
 def with_run(state: Document, run: Run) -> Document:

@@ -2,34 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from towpath.jobs import processing, training
-from towpath.jobs.channels import PinnedInput, WantedInput
-from towpath.jobs.contract import Surroundings
-from towpath.jobs.images import Environment
+from towpath.jobs.channels import WantedInput
+from towpath.jobs.contract import Attempt
 from towpath.jobs.kinds import PROCESSING_JOB, TRAINING_JOB
 from towpath.jobs.model import JobSpec, Phase
 from towpath.jobs.requests import ProcessingJobRequest, TrainingJobRequest
 from towpath.kernel.kinds import Kind
-from towpath.kernel.objects import ObjectRef
 from towpath.kernel.resource import Document, Resource, view
-
-
-class Translation(Protocol):
-    """Turns a resource with its looked-up inputs into a job."""
-
-    def __call__(
-        self,
-        resource: Resource,
-        *,
-        key: str,
-        surroundings: Surroundings,
-        image: Environment,
-        inputs: tuple[PinnedInput, ...],
-        paths: Mapping[ObjectRef, str],
-        tags: Mapping[str, str],
-    ) -> JobSpec: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +29,7 @@ class Strategy:
     image: Callable[[Document], str]
     instance_type: Callable[[Document], str]
     wanted_inputs: Callable[[Document], tuple[WantedInput, ...]]
-    job: Translation
+    job: Callable[[Resource, Attempt], JobSpec]  #: translates the request
     parameters: Callable[[Document], dict[str, Any]]  #: what the lineage keeps of the request
     packs_only: Callable[[Document], bool]
 

@@ -4,26 +4,26 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from towpath.jobs.channels import ROOT, PinnedInput, Role, WantedInput, below_root, input_files
+from msgspec.structs import replace
+
+from towpath.jobs.channels import ROOT, Role, WantedInput, below_root
 from towpath.jobs.contract import (
     HOST,
     TOOLKIT_PATH,
-    Surroundings,
+    Attempt,
     as_json,
     below,
     environment,
-    notes,
     refuse_several_hosts,
     requirements_beside,
     resource_config,
 )
 from towpath.jobs.images import Environment
-from towpath.jobs.instances import allocation
 from towpath.jobs.metrics import definitions
-from towpath.jobs.model import JobSpec, Limits, Output, OutputMode
+from towpath.jobs.model import JobSpec, Output, OutputMode
 from towpath.jobs.requests import Channel, TrainingJobRequest
 from towpath.kernel.errors import Invalid, Unsupported
-from towpath.kernel.objects import ObjectRef, parse_s3_uri
+from towpath.kernel.objects import parse_s3_uri
 from towpath.kernel.resource import Document, Resource, view
 
 _CODE_CHANNELS = {
@@ -162,7 +162,7 @@ def outputs(request: TrainingJobRequest, name: str) -> tuple[Output, ...]:
     if request.checkpoint_config is not None:
         bucket, key = below(request.checkpoint_config.s3_uri)
         path = below_root(request.checkpoint_config.local_path, what="CheckpointConfig.LocalPath")
-        found.append(Output(name="checkpoints", path=path, bucket=bucket, key=key, on_failure=True))
+        found.append(Output(name="checkpoints", path=path, bucket=bucket, key=key, on_failure=True, continuous=True))
     return tuple(found)
 
 
@@ -220,7 +220,7 @@ def input_data_config(request: TrainingJobRequest) -> Document:
     return config
 
 
-def script_environment(request: TrainingJobRequest, name: str, cores: int) -> dict[str, str]:
+def script_environment(request: TrainingJobRequest, name: str, *, cores: int, gpus: int) -> dict[str, str]:
     """Return the SM_* variables of script mode."""
     own, control = hyperparameters(request)
     program, source = script(request)
@@ -239,7 +239,7 @@ def script_environment(request: TrainingJobRequest, name: str, cores: int) -> di
         "CURRENT_INSTANCE_GROUP": resources["current_group_name"],
         "NETWORK_INTERFACE_NAME": resources["network_interface_name"],
         "NUM_CPUS": cores,
-        "NUM_GPUS": 0,
+        "NUM_GPUS": gpus,
         "NUM_NEURONS": 0,
         "INPUT_DIR": "/opt/ml/input",
         "INPUT_CONFIG_DIR": "/opt/ml/input/config",
@@ -278,7 +278,7 @@ def script_environment(request: TrainingJobRequest, name: str, cores: int) -> di
         "module_name": module,
         "network_interface_name": resources["network_interface_name"],
         "num_cpus": cores,
-        "num_gpus": 0,
+        "num_gpus": gpus,
         "output_data_dir": "/opt/ml/output/data",
         "output_dir": "/opt/ml/output",
         "output_intermediate_dir": "/opt/ml/output/intermediate",
@@ -314,21 +314,13 @@ def is_repack(request: TrainingJobRequest) -> bool:
     return {"inference_script", "model_archive"} <= request.hyper_parameters.keys()
 
 
-def job(
-    resource: Resource,
-    *,
-    key: str,
-    surroundings: Surroundings,
-    image: Environment,
-    inputs: tuple[PinnedInput, ...],
-    paths: Mapping[ObjectRef, str],
-    tags: Mapping[str, str],
-) -> JobSpec:
+def job(resource: Resource, attempt: Attempt) -> JobSpec:
     """Return a training job for the back end."""
     request = view(TrainingJobRequest, resource.spec)
     check(request)
-    argv, folder = command(request, image)
-    allocated = allocation(request.resource_config.instance_type, surroundings.host)
+    argv, folder = command(request, attempt.image)
+    instance_type = request.resource_config.instance_type
+    allocated = attempt.allocated(instance_type)
     contract = {
         "TRAINING_JOB_NAME": resource.name,
         "TRAINING_JOB_ARN": resource.arn,
@@ -337,35 +329,29 @@ def job(
     files = {
         "input/config/hyperparameters.json": as_json(request.hyper_parameters),
         "input/config/inputdataconfig.json": as_json(input_data_config(request)),
-        "input/config/resourceconfig.json": as_json(resource_config(request.resource_config.instance_type)),
+        "input/config/resourceconfig.json": as_json(resource_config(instance_type)),
     }
     program, _ = script(request)
     if program is not None:
-        contract |= script_environment(request, resource.name, allocated.cores)
-        files[TOOLKIT_PATH] = surroundings.toolkit_source
-    kept = outputs(request, resource.name)
-    return JobSpec(
-        key=key,
+        contract |= script_environment(request, resource.name, cores=allocated.cores, gpus=allocated.gpus)
+        files[TOOLKIT_PATH] = attempt.surroundings.toolkit_source
+    common = attempt.job(
+        resource,
         kind="training",
-        name=resource.name,
         argv=argv,
-        cwd=folder,
-        environment=environment(surroundings, request.environment, contract),
-        python=image.python,
+        environment=environment(attempt.surroundings, request.environment, contract),
         files=files,
-        folders=("code", "output", *(item.path for item in kept), *(item.path for item in wanted_inputs(request))),
-        inputs=input_files(inputs, paths),
-        outputs=kept,
+        folders=("code", "output"),
+        wanted=wanted_inputs(request),
+        outputs=outputs(request, resource.name),
+        allocated=allocated,
+        max_runtime_s=float(request.stopping_condition.max_runtime_in_seconds),
+        network=not request.enable_network_isolation,
+    )
+    return replace(
+        common,
+        cwd=folder,
         metrics=definitions(request.algorithm_specification.metric_definitions),
         requirements=requirements(request, folder),
         failure_file="output/failure",
-        limits=Limits(
-            max_runtime_s=float(request.stopping_condition.max_runtime_in_seconds),
-            cores=allocated.cores,
-            hold_cores=allocated.hold_cores,
-            memory_bytes=allocated.memory_bytes,
-            network=not request.enable_network_isolation,
-        ),
-        tags=dict(tags),
-        notes=notes(image, allocated),
     )

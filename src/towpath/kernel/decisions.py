@@ -33,7 +33,7 @@ class Controller(Protocol, Generic[O]):
     kind: str
 
     def observe(self, resource: Resource) -> O:
-        """Look at the world. May read through ports; changes nothing."""
+        """Look at the world. May read through ports; changes nothing but what it may remember of such looks."""
 
     def decide(self, resource: Resource, observation: O, now: datetime) -> Decision:
         """Return what to do next. Pure."""

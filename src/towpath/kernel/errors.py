@@ -10,11 +10,16 @@
     ├── LimitExceeded         a limit of the API or of this host would be passed
     ├── Unsupported           well-formed, but not built yet; names what is missing
     ├── Unavailable           cannot be done now, may work later (starting, shutting down, overloaded)
+    │   └── DiskFull          there is no room left for it on the disk
     └── ModelFailed           the user's model answered an invocation with an error
 
 Front doors map the *kind* of an error to a wire code in one table each; `code` overrides it where AWS clients
 match on a particular one.
 """
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class TowpathError(Exception):
@@ -62,5 +67,21 @@ class Unavailable(TowpathError):
     """This cannot be done right now; try again."""
 
 
+class DiskFull(Unavailable):
+    """The disk of the platform's home is full, and nothing was changed. Make room there and try again; \
+`towpath gc --dry-run` says what the platform itself could give up."""
+
+
 class ModelFailed(TowpathError):
     """The model answered with an error."""
+
+
+@contextmanager
+def noticing_full_disk() -> Iterator[None]:
+    """Raise DiskFull where the system says that there is no room for what is done inside, on the disk or in a quota."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DiskFull from error

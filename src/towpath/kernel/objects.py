@@ -155,7 +155,11 @@ class ObjectStore(Protocol):
     """Bytes with versions. A put is durable when it returns; the caller's transaction makes it visible."""
 
     def write(self, chunks: Iterable[bytes]) -> StoredBlob:
-        """Stream bytes into a new blob, sync it, and return its name and digests."""
+        """Stream bytes into a new blob, sync it, and return its name and digests.
+
+        Raises:
+            DiskFull: there is no room for them.
+        """
 
     def adopt(self, path: str, blob: StoredBlob) -> None:
         """Move a synced file of the same file system in as the blob `blob.blob`; done already counts as done."""

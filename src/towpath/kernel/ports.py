@@ -148,6 +148,9 @@ class LineageRows(Protocol):
     def edges_out_of(self, node_id: str) -> list[tuple[str, str]]:
         """Return (destination, association) of the edges that start here."""
 
+    def is_recorded(self, source: str, destination: str, association: str) -> bool:
+        """Return whether the platform itself saw this happen, whatever users say of it."""
+
     def find(self, node_id: str) -> LineageNode | None:
         """Return a node with everything that is known of it."""
 
@@ -206,9 +209,6 @@ class MetricRows(Protocol):
 
     def put(self, subject: Uid, values: Sequence[Measured]) -> None:
         """Add values."""
-
-    def clear(self, subject: Uid) -> None:
-        """Remove all values of a subject."""
 
     def summaries(self, subjects: Sequence[Uid]) -> list[MetricSummary]:
         """Return the metrics of some subjects in short, by name."""

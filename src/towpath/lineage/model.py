@@ -33,8 +33,6 @@ class Association(StrEnum):
     CONTRIBUTED_TO = "ContributedTo"
     PRODUCED = "Produced"
     ASSOCIATED_WITH = "AssociatedWith"
-    DERIVED_FROM = "DerivedFrom"
-    SAME_AS = "SameAs"
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -132,13 +130,13 @@ class EnvironmentFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a job was, once it has ended."""
+    """What a job is, and how it ended where it has."""
 
     uid: Uid
     arn: str
     kind: str  #: "TrainingJob", "ProcessingJob"
     name: str
-    status: str
+    status: str = ""  #: how it ended; empty while it runs
     attempt: int = 1
     image: str = ""
     command: tuple[str, ...] = ()
@@ -206,7 +204,8 @@ def job_graph(
     environment_id: str | None,
     code: CodeFacts | None,
 ) -> Graph:
-    """Return what an ended job adds: what it read, ran and ran in, each contributing to it, and what it produced."""
+    """Return what a job adds that has ended, or that publishes while it runs: what it read, ran and ran in, each
+    contributing to it, and what it produced."""
     read, written = tuple(inputs), tuple(outputs)
     properties = _present(
         {

@@ -158,16 +158,19 @@ def _source_data(rows: LineageRows, job: Found) -> list[Document]:
     told = set(job.properties.get("inputs", {}))
     datasets: dict[str, str] = {}
     for node in origins:
-        told.update(node.properties.get("outputs", {}))
         datasets.update(node.properties.get("datasets", {}))
         told.update(item for item, use in node.properties.get("inputs", {}).items() if use.get("role") == "code")
     groups: dict[tuple[str, str], list[Found]] = {}
     for node in origins:
-        if node.type == NodeType.ARTIFACT and node.id not in told:
+        if node.type == NodeType.ARTIFACT and node.id not in told and not _is_product(rows, node):
             dataset = datasets.get(node.id, "")
             folder = "" if dataset else node.properties["uri"].rpartition("/")[0]
             groups.setdefault((dataset, folder), []).append(node)
     return [_together(group, dataset=dataset) for (dataset, _), group in sorted(groups.items())]
+
+
+def _is_product(rows: LineageRows, artifact: Found) -> bool:
+    return any(association == Association.PRODUCED for _, association in rows.edges_into(artifact.id))
 
 
 def _code_and_environment(rows: LineageRows, job: Found, *, packages: bool = True) -> Document:

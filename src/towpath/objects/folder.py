@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
-from towpath.kernel.errors import NotFound
+from towpath.kernel.errors import NotFound, noticing_full_disk
 from towpath.kernel.objects import ObjectVersion, StoredBlob
 
 CHUNK = 1 << 20  #: bytes read at a time; what a stream holds in memory
@@ -42,7 +42,14 @@ class FolderObjects:
         """Stream bytes into a new blob, sync it, and return its name and digests.
 
         An exception raised by `chunks` leaves nothing behind; raising there is how a caller refuses what it reads.
+
+        Raises:
+            DiskFull: there is no room for them; nothing is left behind.
         """
+        with noticing_full_disk():
+            return self._write(chunks)
+
+    def _write(self, chunks: Iterable[bytes]) -> StoredBlob:
         name = self.new_blob_name()
         path = self._new / name
         sha256 = hashlib.sha256()
@@ -81,10 +88,12 @@ class FolderObjects:
 
         Raises:
             NotFound: there is neither the file nor the blob.
+            DiskFull: there is no room for another name; the adoption can be repeated.
         """
-        changed = {target.parent for path, blob in files if (target := self._adopt(path, blob)) is not None}
-        for folder in sorted(changed):
-            _sync_folder(folder)
+        with noticing_full_disk():
+            changed = {target.parent for path, blob in files if (target := self._adopt(path, blob)) is not None}
+            for folder in sorted(changed):
+                _sync_folder(folder)
 
     def _adopt(self, path: str, blob: StoredBlob) -> Path | None:
         """Give a file its place among the blobs; return that, or None where it had it already."""

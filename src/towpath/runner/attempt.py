@@ -10,9 +10,12 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from towpath.runner import claim, failure, groups, layers, layout, outputs, process, syscalls, tree, wake
+from towpath.runner import claim, failure, layers, layout, outputs, process, syscalls, tree, wake
 from towpath.runner.command import Command, SecretMissing, command_of, with_secrets
+from towpath.runner.contents import resolve_inside
+from towpath.runner.continuous import ContinuousOutputs
 from towpath.runner.folder import (
+    INCREMENTS,
     JOB,
     LATER,
     LAYER,
@@ -32,19 +35,20 @@ from towpath.runner.folder import (
     is_full,
     moment,
     read_json,
+    room_bytes,
+    with_room,
     write_whole,
 )
 from towpath.runner.job_log import JobLog
+from towpath.runner.limits import Limits
 from towpath.runner.redaction import Redactor
 from towpath.runner.removal import remove_tree
 from towpath.runner.requirements import Refused
 
 _ACTIVITIES = {"training": "Training", "processing": "Processing", "serving": "Loading"}
-_MEMORY_EVERY_S = 2.0
-_WATCH_EVERY_S = 0.1  #: where nobody but us keeps the job to its memory
 _METRICS_EVERY_S = 0.25
-_FULL_DISK_RETRY_S = 0.2
-_FULL_DISK_PATIENCE_S = 60.0  #: then the attempt ends without a manifest, as one that was lost
+#: With less than this the disk counts as full: writing down how a job ended takes some of it, here and in the store.
+_ROOM_TO_END_BYTES = 4 << 20
 
 
 class _Stopped(Exception):
@@ -92,13 +96,12 @@ class _Attempt:
         self.stopped = False
         self.timed_out = False
         self.killed = False  #: by us, because stopping gracefully was not wanted or took too long
+        self.no_room = False  #: what we wrote for the job, or kept of it, found no room
         self.exit_code: int | None = None
         self.started_at: str | None = None
         self.download_s = 0.0
-        self.peak_bytes = 0
-        self.group: groups.Group | None = None  #: where the kernel holds the job to its limits
-        self.watched_bytes: int | None = None  #: limit of memory that we hold it to ourselves
-        self.over_memory = False  #: it went over its limit and was killed for it
+        self.continuous = ContinuousOutputs(self.job, folder, lambda: wake.tell(settings.wake, self.job["key"]))
+        self.limits = Limits(self.job, by_kernel=settings.groups)
         self.redactor = Redactor(value for _, value in settings.secrets)
         self.layer: layers.Layer | None = None  #: packages that were added to the environment
         self.phase = "running"
@@ -119,17 +122,17 @@ class _Attempt:
             staged = self._stage(reason)
         except Exception as error:  # noqa: BLE001 - an attempt always ends with a manifest that says why
             reason = failure.of_platform(error)
-            traceback.print_exc()  # to the log of the runner host
+            self.no_room = isinstance(error, OSError) and is_full(error)
             with contextlib.suppress(OSError):  # a broken disk may be the very reason
+                traceback.print_exc()  # to the log of the runner host
                 self.log.say(reason)
         tree.end_all()  # nothing may write to the outputs any more, and nothing outlives the job
-        if self.group is not None:
-            self.group.remove()
+        self.limits.remove()
         self._finish(reason, staged)
 
     def _clear(self) -> None:
         """Remove what an earlier runner of this attempt left: a power cut can take its claim, which is not synced."""
-        for name in (ML, TMP, STAGING, LATER):
+        for name in (ML, TMP, STAGING, INCREMENTS, LATER):
             remove_tree(self.folder / name)
         for name in (LOG, METRICS, STATUS):
             (self.folder / name).unlink(missing_ok=True)
@@ -149,8 +152,9 @@ class _Attempt:
             command = self._add_layer(command)
             self.download_s = round(time.monotonic() - begun, 3)
             self._check_stop()
-            self._limit(started)
+            self.limits.hold(started.pid)
             command = with_secrets(command, dict(self.settings.secrets))
+            self.continuous.note_laid_out()
             process.start(started, self.job, command, self.folder, self.settings)
         except _Stopped:
             return "Stopped on request before the job's process was started"
@@ -159,36 +163,19 @@ class _Attempt:
             return failure.shortened(str(error))
         self.started_at = moment(time.time())
         self._tell_status(_ACTIVITIES.get(self.job["kind"], "Running"))
-        self._supervise(started)
+        self.continuous.begin()
+        try:
+            self._supervise(started)
+        finally:
+            self.continuous.end()
         ended = process.wait(started)
         self.exit_code = ended.exit_code
-        self.peak_bytes = max(self.peak_bytes, ended.peak_bytes)
-        if self.group is not None and self.group.kills():
-            self.over_memory = True
-            self.peak_bytes = max(self.peak_bytes, self.group.peak_bytes())
+        self.limits.sum_up(ended.peak_bytes)
         survivors = tree.end_all()
         if survivors:
             self.log.say(f"processes that could not be killed: {survivors}")
         self._drain(started.output)
         return self._reason()
-
-    def _limit(self, started: process.Process) -> None:
-        """Have the job held to its memory and cores: by the kernel where it lets us, its memory else by ourselves."""
-        limits = self.job.get("limits", {})
-        memory = limits.get("memory_bytes")
-        cores = limits.get("cores") if limits.get("hold_cores") else None
-        if memory is None and cores is None:
-            return
-        if self.settings.groups:
-            group = groups.make(self.job["key"], memory_bytes=memory, cores=cores)
-            try:
-                group.add(started.pid)
-            except OSError:  # a group may be made where a process may not be moved to
-                group.remove()
-            else:
-                self.group = group
-        if self.group is None or "memory" not in self.group.folders:
-            self.watched_bytes = memory
 
     def _add_layer(self, command: Command) -> Command:
         """Return the command with the packages on its path that the job's requirements ask for."""
@@ -224,8 +211,7 @@ class _Attempt:
         max_runtime = limits.get("max_runtime_s")
         out_of_time_at = now + max_runtime if max_runtime is not None else None
         kill_at: float | None = None
-        measure_every_s = _MEMORY_EVERY_S if self.watched_bytes is None else _WATCH_EVERY_S
-        measure_at = now + measure_every_s
+        measure_at = now + self.limits.every_s
         metrics_at: float | None = None
         poll = select.poll()
         for descriptor in (started.pidfd, started.output, self.signals, started.ready):
@@ -259,8 +245,9 @@ class _Attempt:
                 self._kill(started)
                 kill_at = float("inf")
             if now >= measure_at:
-                self._measure(started)
-                measure_at = time.monotonic() + measure_every_s
+                if self.limits.measure():
+                    self._kill(started)
+                measure_at = time.monotonic() + self.limits.every_s
             due = self.log.due_at()
             if due is not None and now >= due:
                 self.log.flush()
@@ -270,17 +257,6 @@ class _Attempt:
                 metrics_at = None
                 self.log.has_new_metrics = False
                 wake.tell(self.settings.wake, self.job["key"])
-
-    def _measure(self, started: process.Process) -> None:
-        """Look how much memory the job uses, and end it where that is too much and nobody else does."""
-        job = tree.descendants(os.getpid())
-        used = tree.resident_bytes(job)
-        if self.watched_bytes is not None and used > self.watched_bytes:
-            used = tree.proportional_bytes(job)  # forked workers share most of what they have
-            if used > self.watched_bytes and not self.over_memory:
-                self.over_memory = True
-                self._kill(started)
-        self.peak_bytes = max(self.peak_bytes, used)
 
     def _on_signal(self, started: process.Process) -> None:
         """Look why a signal came, or whether a request to stop lies there."""
@@ -340,9 +316,9 @@ class _Attempt:
     def _reason(self) -> str | None:
         assert self.exit_code is not None
         limits = self.job.get("limits", {})
-        if self.over_memory and self.exit_code != 0:
-            return failure.over_memory(limits["memory_bytes"], self.peak_bytes, list(self.log.tail))
-        if self.over_memory:
+        if self.limits.over_memory and self.exit_code != 0:
+            return failure.over_memory(limits["memory_bytes"], self.limits.peak_bytes, list(self.log.tail))
+        if self.limits.over_memory:
             self.log.say("the kernel killed a process of the job because its memory was used up; the job went on")
         if self.timed_out:
             grace = f" and was killed {limits.get('stop_grace_s', 120.0):g} s after SIGTERM" if self.killed else ""
@@ -351,11 +327,12 @@ class _Attempt:
             return "Stopped on request" + (" and killed" if self.killed else "")
         if self.exit_code == 0:
             return None
-        return failure.failure_reason(self._failure_file(), self.exit_code, list(self.log.tail))
+        reason = failure.failure_reason(self._failure_file(), self.exit_code, list(self.log.tail))
+        return failure.on_full_disk(reason) if room_bytes(self.folder) < _ROOM_TO_END_BYTES else reason
 
     def _failure_file(self) -> str:
         name = self.job.get("failure_file")
-        place = outputs.resolve_inside(self.ml, name) if name else None
+        place = resolve_inside(self.ml, name) if name else None
         if place is None or not place.is_file():
             return ""
         with place.open("rb") as file:
@@ -374,7 +351,7 @@ class _Attempt:
         if wanted:
             self._tell_status("Uploading")
         try:
-            return outputs.stage(wanted, self.ml, self.folder / STAGING, self.log.say)
+            return outputs.stage(wanted, self.ml, self.folder / STAGING, self.log.say, self.continuous.known)
         except BaseException:
             remove_tree(self.folder / STAGING)  # all outputs are published or none
             raise
@@ -388,36 +365,34 @@ class _Attempt:
             "timed_out": self.timed_out,
             "started_at": self.started_at,
             "ended_at": moment(time.time()),
+            "no_room": self.no_room,
             "download_s": self.download_s,
-            "peak_memory_bytes": self.peak_bytes or None,
+            "peak_memory_bytes": self.limits.peak_bytes or None,
             "outputs": staged,
             "sandbox": self.settings.sandbox,
-            "memory_limit": self._memory_limit(),
+            "memory_limit": self.limits.mechanism,
             "layer": None if self.layer is None else self.layer._asdict(),
         }
-        self._write_manifest(json.dumps(manifest).encode())
+        if room_bytes(self.folder) < _ROOM_TO_END_BYTES:
+            self._remove_work()
+        # If there is no room for it in time, the attempt ends without a manifest, as one that was lost.
+        with_room(lambda: self._write_manifest(manifest))
         wake.tell(self.settings.wake, self.job["key"])
         with contextlib.suppress(OSError):  # a leftover goes with the folder when it is forgotten
             remove_tree(self.folder / TMP)
 
-    def _write_manifest(self, data: bytes) -> None:
-        """Write how the attempt ended; on a full disk, make room by what nobody needs any more, and wait for more."""
-        give_up_at = time.monotonic() + _FULL_DISK_PATIENCE_S
-        while True:
-            try:
-                write_whole(self.folder / MANIFEST, data, durable=True)
-                return
-            except OSError as error:
-                if not is_full(error) or time.monotonic() >= give_up_at:
-                    raise
-            for name in (TMP, ML):  # the outputs are staged by now, or lost
-                remove_tree(self.folder / name)
-            time.sleep(_FULL_DISK_RETRY_S)
+    def _write_manifest(self, manifest: ManifestDocument) -> None:
+        try:
+            write_whole(self.folder / MANIFEST, json.dumps(manifest).encode(), durable=True)
+        except OSError as error:
+            if is_full(error):
+                self._remove_work()
+            raise
 
-    def _memory_limit(self) -> str | None:
-        if self.group is not None and "memory" in self.group.folders:
-            return "cgroup"
-        return None if self.watched_bytes is None else "watch"
+    def _remove_work(self) -> None:
+        """Make room by what nobody needs any more: the outputs are staged by now, or lost."""
+        for name in (TMP, ML):
+            remove_tree(self.folder / name)
 
     def _tell_status(self, activity: str) -> None:
         status = {"phase": self.phase, "activity": activity, "started_at": self.started_at}

@@ -13,7 +13,7 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
-from towpath.runner.folder import CLAIM
+from towpath.runner.folder import CLAIM, with_room
 
 _FLOCK = "hhqqi4x"  # short type, short whence, off_t start, off_t length, pid_t owner (64-bit Linux)
 
@@ -53,7 +53,10 @@ def take(attempt: Path) -> int | None:
         os.close(descriptor)
         return None
     pid = os.getpid()
-    os.write(descriptor, json.dumps({"pid": pid, "start": start_time(pid), "boot_id": boot_id()}).encode())
+    # While this waits for room on the disk, the lock keeps other runners away, and nothing has been done.
+    with_room(
+        lambda: os.write(descriptor, json.dumps({"pid": pid, "start": start_time(pid), "boot_id": boot_id()}).encode())
+    )
     return descriptor
 
 

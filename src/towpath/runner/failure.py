@@ -14,6 +14,7 @@ _TRACEBACK = "Traceback (most recent call last):"
 #: Failure files of launchers that tell no more than that a process of theirs failed.
 _ABOUT_A_CHILD = re.compile(r"^subprocess\.CalledProcessError: |^Training Execution failed\.", re.M)
 _FRAME = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+)(?:, in .*)?$')
+_MAKE_ROOM = "Make room there (`towpath gc --dry-run` says what the platform itself could give up), then run it again"
 #: Frames of ours say nothing to the reader of a failure: it is the script that failed.
 _OURS = str(Path(__file__).parent.parent) + "/"
 
@@ -31,13 +32,15 @@ def shortened(text: str) -> str:
 def of_platform(error: Exception) -> str:
     """Return why an attempt failed in which not the job but what runs it met an error."""
     if isinstance(error, OSError) and is_full(error):
-        return (
-            "The disk of the platform's home is full: what the job produced could not be kept. Free some space "
-            "(`towpath gc --dry-run` says what could go), then run it again"
-        )
+        return f"The disk of the platform's home is full: what the job needed or produced found no room. {_MAKE_ROOM}"
     if isinstance(error, StagingFailed):
         return shortened(str(error))
     return shortened(f"{type(error).__name__} in the platform's runner: {error}")
+
+
+def on_full_disk(reason: str) -> str:
+    """Return why a job failed that ended by itself while the disk was full, which it may not have said."""
+    return shortened(f"{reason}\nThe disk of the platform's home was full when the job ended. {_MAKE_ROOM}")
 
 
 def cut(text: str, longest: int) -> str:

@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
@@ -19,11 +21,15 @@ ML = "ml"  #: what the job sees as /opt/ml
 TMP = "tmp"  #: what the job sees as /tmp
 LAYER = "layer"  #: digest of the environment layer that the attempt uses; absent where it uses none
 STAGING = "staging"  #: complete outputs that wait to be adopted
+INCREMENTS = "increments"  #: folder of single files that are complete while the job runs, see `increment_files`
 
 STOP_GRACEFULLY = "gracefully"
 STOP_AT_ONCE = "at once"
 
 OPT_ML = "/opt/ml"
+
+_FULL_DISK_RETRY_S = 0.2
+_FULL_DISK_PATIENCE_S = 60.0
 
 
 class Settings(NamedTuple):
@@ -70,6 +76,7 @@ class ManifestDocument(TypedDict):
     timed_out: bool
     started_at: str | None
     ended_at: str
+    no_room: bool
     download_s: float
     peak_memory_bytes: int | None
     outputs: list[StagedDocument]
@@ -78,9 +85,40 @@ class ManifestDocument(TypedDict):
     layer: dict[str, Any] | None
 
 
+def increment_files(folder: Path, number: int) -> tuple[Path, Path]:
+    """Return where the document and the bytes of a file lie that was staged while the job runs.
+
+    The document is written last and removed first: where it is, the bytes are whole.
+    """
+    return folder / f"{number:010d}.json", folder / f"{number:010d}"
+
+
 def is_full(error: OSError) -> bool:
     """Return whether a write failed because there is no room, on the disk or in a quota."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def room_bytes(folder: Path) -> int:
+    """Return how much may still be written to the disk on which a folder lies."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
+def with_room(write: Callable[[], object]) -> None:
+    """Write something that nothing goes on without; while the disk is full, wait for room.
+
+    Raises:
+        OSError: the write failed for another reason, or there has been no room for a minute.
+    """
+    give_up_at = time.monotonic() + _FULL_DISK_PATIENCE_S
+    while True:
+        try:
+            write()
+            return
+        except OSError as error:
+            if not is_full(error) or time.monotonic() >= give_up_at:
+                raise
+        time.sleep(_FULL_DISK_RETRY_S)
 
 
 def moment(at: float) -> str:

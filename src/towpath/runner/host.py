@@ -63,8 +63,7 @@ def _serve_and_exit(folder: Path, ready: int) -> NoReturn:
             host.serve()
         code = 0
     except BaseException:  # noqa: BLE001 - the last place that can say what happened
-        traceback.print_exc()
-    sys.stderr.flush()
+        _print_trace()
     os._exit(code)
 
 
@@ -210,9 +209,7 @@ class _Host:
             attempt.wait_and_run(3)
             code = 0
         except BaseException:  # noqa: BLE001 - this fork must end here; the host's log keeps the cause
-            print(f"runner {os.getpid()}:", file=sys.stderr)
-            traceback.print_exc()
-        sys.stderr.flush()
+            _print_trace(f"runner {os.getpid()}:\n")
         os._exit(code)
 
     def _reap(self) -> None:
@@ -261,6 +258,13 @@ class _Host:
                         os.kill(pid, signal.SIGKILL)
                 for pid in orphans:
                     os.waitpid(pid, 0)
+
+
+def _print_trace(heading: str = "") -> None:
+    """Write the exception that is being handled to the host's log, unless the disk is full."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(heading + traceback.format_exc())
+        sys.stderr.flush()
 
 
 def _close_from(first: int) -> None:

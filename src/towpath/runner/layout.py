@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from towpath.runner.folder import write_all
+from towpath.runner.folder import is_full, write_all
 
 CHUNK = 1 << 20
 
@@ -35,6 +35,8 @@ def lay_out(job: dict[str, Any], ml: Path, checkpoint: Checkpoint, rewrite: Call
         try:
             _lay_out_input(item, ml, checkpoint)
         except OSError as error:
+            if is_full(error):
+                raise  # no fault of this input
             raise LayoutFailed(f"Input {item['uri']} cannot be laid out at /opt/ml/{item['path']}: {error}") from error
     for path, text in job.get("files", {}).items():
         target = _inside(ml, path)
@@ -129,6 +131,8 @@ def unpack(archive: Path, target: Path, uri: str, checkpoint: Checkpoint) -> Non
                 else:
                     raise LayoutFailed(f"{uri} is not safe to unpack: {member.name!r} is neither file, folder nor link")
     except (tarfile.TarError, EOFError, OSError) as error:
+        if isinstance(error, OSError) and is_full(error):
+            raise
         raise LayoutFailed(f"{uri} cannot be unpacked as a tar archive: {error}") from error
     for name, place in links:  # only now do chains of links lead where they will lead the job
         end = place.resolve()

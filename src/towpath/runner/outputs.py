@@ -5,28 +5,27 @@ import hashlib
 import os
 import stat
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from towpath.runner import failure, syscalls
-from towpath.runner.folder import OPT_ML, StagedDocument, StagingFailed, sync_folder, write_all
+from towpath.runner.contents import LONGEST_KEY, Found, Mark, contents, open_inside
+from towpath.runner.folder import StagedDocument, StagingFailed, sync_folder, write_all
 
 CHUNK = 1 << 20
-LONGEST_KEY = 1024  #: bytes of UTF-8, as S3 has it
 SYNCED_SINGLY = 100  #: files of an attempt; those behind them are synced all together
-_MOST_LINKS = 40  # as the kernel
 
 
-class Found(NamedTuple):
-    """One file or folder of an output."""
+class Known(NamedTuple):
+    """What was staged of a file before the end."""
 
-    name: str  #: relative to the output's folder
-    real: Path  #: where its bytes lie; elsewhere than `name` if it is a link
-    folder: bool
+    mark: Mark  #: of the file then
+    sha256: str
 
 
-class _Digests:
+class Digests:
     """A file that computes both digests while it is written."""
 
     def __init__(self, path: Path) -> None:
@@ -55,11 +54,33 @@ class _Digests:
         return self._sha256.hexdigest(), self._md5.hexdigest()
 
 
-def stage(outputs: list[dict[str, Any]], ml: Path, staging: Path, warn: Callable[[str], None]) -> list[StagedDocument]:
+def key_of(output: dict[str, Any], name: str) -> str:
+    """Return the object's key for a file of an output.
+
+    Raises:
+        StagingFailed: S3 takes no key of that length.
+    """
+    key = f"{output['key'].rstrip('/')}/{name}".lstrip("/")
+    if len(key.encode()) > LONGEST_KEY:
+        raise StagingFailed(
+            f"output {output['name']}: the file {failure.cut(name, 80)!r} would get a key of "
+            f"{len(key.encode())} bytes; S3 takes at most {LONGEST_KEY}"
+        )
+    return key
+
+
+def stage(
+    outputs: list[dict[str, Any]],
+    ml: Path,
+    staging: Path,
+    warn: Callable[[str], None],
+    known: Mapping[tuple[str, str], Known] = MappingProxyType({}),
+) -> list[StagedDocument]:
     """Copy or pack these outputs and return what the manifest says of them.
 
     Args:
         outputs: the Output documents to publish.
+        known: what was staged of continuous outputs before, by bucket and key; it is not staged again.
         warn: receives a sentence for everything that was left out.
     Raises:
         StagingFailed: an output cannot be kept as it is; the message is the job's failure reason.
@@ -69,36 +90,46 @@ def stage(outputs: list[dict[str, Any]], ml: Path, staging: Path, warn: Callable
         return staged
     staging.mkdir(exist_ok=True)
     for output in outputs:
-        folder = resolve_inside(ml, output["path"])
-        found = list(_walk(ml, folder, output["name"], warn)) if folder is not None and folder.is_dir() else []
-        if folder is not None and folder.is_file():  # a single file where a folder was announced
-            found = [Found(folder.name, folder, folder=False)]
+        found = contents(ml, output, warn)
         if output["mode"] == "files":
+            before = known if output.get("continuous") else {}
             for item in found:
-                if not item.folder:
-                    key = f"{output['key'].rstrip('/')}/{item.name}".lstrip("/")
-                    if len(key.encode()) > LONGEST_KEY:
-                        raise StagingFailed(
-                            f"output {output['name']}: the file {failure.cut(item.name, 80)!r} would get a key of "
-                            f"{len(key.encode())} bytes; S3 takes at most {LONGEST_KEY}"
-                        )
-                    place = staging / str(len(staged))
-                    digests = _Digests(place)
-                    _copy(item.real, digests)
-                    # Many files are synced together, which takes seconds where one by one takes minutes.
-                    staged.append(_document(output, key, place, digests, sync=len(staged) < SYNCED_SINGLY))
+                if item.folder:
+                    continue
+                key = key_of(output, item.name)
+                published = before.get((output["bucket"], key))
+                if published is not None and published.mark == item.mark:
+                    continue
+                place = staging / str(len(staged))
+                # Many files are synced together, which takes seconds where one by one takes minutes.
+                told = _copied(ml, item, output, key, place, sync=len(staged) < SYNCED_SINGLY)
+                if published is not None and published.sha256 == told["sha256"]:
+                    place.unlink()
+                else:
+                    staged.append(told)
         elif found or output["mode"] != "archive-unless-empty":
             place = staging / str(len(staged))
-            digests = _Digests(place)
+            digests = Digests(place)
             _pack(found, digests)
-            staged.append(_document(output, output["key"], place, digests, sync=True))
+            staged.append(document(output, output["key"], place, digests, sync=True))
     if len(staged) > SYNCED_SINGLY:
         syscalls.sync_file_system(staging)
     sync_folder(staging)
     return staged
 
 
-def _document(output: dict[str, Any], key: str, place: Path, digests: _Digests, *, sync: bool) -> StagedDocument:
+def _copied(ml: Path, item: Found, output: dict[str, Any], key: str, place: Path, *, sync: bool) -> StagedDocument:
+    digests = Digests(place)
+    source = open_inside(ml, item.real)
+    try:
+        copy(source, digests)
+    finally:
+        os.close(source)
+    return document(output, key, place, digests, sync=sync)
+
+
+def document(output: dict[str, Any], key: str, place: Path, digests: Digests, *, sync: bool) -> StagedDocument:
+    """Close a staged file and return what is said of it."""
     sha256, md5 = digests.close(sync=sync)
     return {
         "output": output["name"],
@@ -111,16 +142,14 @@ def _document(output: dict[str, Any], key: str, place: Path, digests: _Digests, 
     }
 
 
-def _copy(source: Path, target: _Digests) -> None:
-    descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        while chunk := os.read(descriptor, CHUNK):
-            target.write(chunk)
-    finally:
-        os.close(descriptor)
+def copy(source: int, target: Digests, checkpoint: Callable[[], None] = lambda: None) -> None:
+    """Copy what a descriptor gives. `checkpoint` is called between chunks and may raise to end a long copy."""
+    while chunk := os.read(source, CHUNK):
+        checkpoint()
+        target.write(chunk)
 
 
-def _pack(found: list[Found], target: _Digests) -> None:
+def _pack(found: list[Found], target: Digests) -> None:
     """Write a .tar.gz whose bytes depend on names and contents alone, so that equal outputs have equal digests.
 
     Level 1: models hardly shrink further, and packing is on the way of every training job.
@@ -140,83 +169,3 @@ def _pack(found: list[Found], target: _Digests) -> None:
                 member.size = facts.st_size
                 member.mode = 0o755 if facts.st_mode & stat.S_IXUSR else 0o644
                 archive.addfile(member, content)
-
-
-def _walk(ml: Path, folder: Path, output: str, warn: Callable[[str], None]) -> Iterator[Found]:
-    """Yield everything below an output's folder in a fixed order; links within /opt/ml give what they lead to."""
-
-    def visit(real: Path, name: str, above: tuple[Path, ...]) -> Iterator[Found]:
-        for entry in sorted(os.scandir(real), key=lambda entry: os.fsencode(entry.name)):
-            label = f"{name}/{entry.name}" if name else entry.name
-            if not _is_text(entry.name):
-                warn(f"output {output}: a file whose name is not UTF-8 was left out: {os.fsencode(label)!r}")
-                continue
-            if len(label.encode()) > LONGEST_KEY:
-                raise StagingFailed(
-                    f"output {output}: {failure.cut(label, 80)!r} lies too deep: its name has {len(label.encode())} "
-                    f"bytes, and at most {LONGEST_KEY} can be kept"
-                )
-            place: Path | None = real / entry.name
-            if entry.is_symlink():
-                place = resolve_inside(ml, str((real / entry.name).relative_to(ml)))
-                if place is None or not place.exists():
-                    warn(f"output {output}: the link {label} leads out of /opt/ml or nowhere and was left out")
-                    continue
-            assert place is not None
-            mode = place.lstat().st_mode
-            if stat.S_ISDIR(mode):
-                if place in above:
-                    warn(f"output {output}: the link {label} leads to a folder around itself and was left out")
-                    continue
-                yield Found(label, place, folder=True)
-                yield from visit(place, label, (*above, place))
-            elif stat.S_ISREG(mode):
-                yield Found(label, place, folder=False)
-            else:
-                warn(f"output {output}: {label} is neither file nor folder and was left out")
-
-    yield from visit(folder, "", (folder,))
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def resolve_inside(ml: Path, path: str) -> Path | None:
-    """Return where a path of the job really lies, without links, or None if it leads out of /opt/ml.
-
-    Links are followed by hand and not by the kernel: the job wrote them for its own view, in which the attempt's folder
-    is /opt/ml, and in the runner's view the same words name another place.
-    """
-    done: list[str] = []
-    waiting = list(reversed(Path(path).parts))
-    followed = 0
-    while waiting:
-        part = waiting.pop()
-        if part == "..":
-            if not done:
-                return None
-            done.pop()
-            continue
-        place = ml.joinpath(*done, part)
-        if not place.is_symlink():
-            done.append(part)
-            continue
-        followed += 1
-        if followed > _MOST_LINKS:
-            return None
-        target = str(place.readlink())
-        if target.startswith("/"):
-            for root in (OPT_ML, str(ml)):
-                if target == root or target.startswith(root + "/"):
-                    target = target[len(root) :].lstrip("/")
-                    done = []
-                    break
-            else:
-                return None
-        waiting.extend(reversed(Path(target).parts))
-    return ml.joinpath(*done)

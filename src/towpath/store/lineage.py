@@ -117,6 +117,18 @@ class LineageTable:
         )
         return [(row.destination, row.association) for row in rows]
 
+    def is_recorded(self, source: str, destination: str, association: str) -> bool:
+        edge = lineage_edge.c
+        row = self._connection.execute(
+            select(edge.source).where(
+                edge.source == source,
+                edge.destination == destination,
+                edge.association == association,
+                edge.created_by.is_(None),
+            )
+        ).one_or_none()
+        return row is not None
+
     def find(self, node_id: str) -> LineageNode | None:
         return _one(self._connection.execute(select(lineage_node).where(lineage_node.c.id == node_id)).one_or_none())
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Connection, and_, delete, func, insert, select
+from sqlalchemy import Connection, and_, func, insert, select
 
 from towpath.kernel.ports import Measured, MetricSummary
 from towpath.kernel.resource import Uid
@@ -25,9 +25,6 @@ class MetricTable:
         ]
         if rows:
             self._connection.execute(insert(metric_point), rows)
-
-    def clear(self, subject: Uid) -> None:
-        self._connection.execute(delete(metric_point).where(metric_point.c.subject == subject))
 
     def summaries(self, subjects: Sequence[Uid]) -> list[MetricSummary]:
         point = metric_point.c

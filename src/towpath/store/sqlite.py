@@ -21,7 +21,7 @@ from sqlalchemy.pool import QueuePool
 
 from towpath.kernel.arns import Home
 from towpath.kernel.clock import Clock, SystemClock
-from towpath.kernel.errors import Unavailable
+from towpath.kernel.errors import DiskFull, Unavailable
 from towpath.kernel.resource import Uid
 from towpath.store import migrations
 from towpath.store.tables import meta
@@ -31,6 +31,8 @@ R = TypeVar("R")
 _Item = tuple[Callable[[SqlTransaction], Any], "Future[Any]"]
 
 _WRITES = {"writes": True}  #: execution options of connections that write
+#: What SQLite says where the database, its log or the log's index cannot grow.
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 BATCH = 256  #: writes that share one sync at most
 
 
@@ -42,6 +44,7 @@ class SqliteStore:
 
         Raises:
             Invalid: the file was written by a newer release.
+            DiskFull: there is no room for the files beside it.
         """
         self.clock = clock or SystemClock()
         self._listeners: list[Callable[[set[Uid]], None]] = []
@@ -49,8 +52,13 @@ class SqliteStore:
         # Made by us and not by SQLite, which would let everybody read the keys; its other files take this one's mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._engine = _engine(path)
-        migrations.upgrade(self._engine, path)
-        self.home, self.home_id = self._identity(home or Home())
+        try:
+            migrations.upgrade(self._engine, path)
+            self.home, self.home_id = self._identity(home or Home())
+        except OperationalError as error:
+            if not _is_full(error):
+                raise
+            raise DiskFull from error
         self._closed = threading.Event()
         self._writer = threading.Thread(target=self._write_batches, name="store-writer", daemon=True)
         self._writer.start()
@@ -174,9 +182,17 @@ class SqliteStore:
                 item[1].set_exception(Unavailable("The store is closed; the server is shutting down."))
 
 
+def _is_full(error: Exception) -> bool:
+    return getattr(getattr(error, "orig", None), "sqlite_errorcode", None) in _FULL
+
+
 def _as_unavailable(error: Exception) -> Exception:
     reason = str(getattr(error, "orig", error))
-    told = Unavailable(f"The store could not commit: {reason}. Nothing was written; free disk space or mend the file.")
+    told = (
+        DiskFull()
+        if _is_full(error)
+        else Unavailable(f"The store could not commit: {reason}. Nothing was written; mend the file or its disk.")
+    )
     told.__cause__ = error
     return told
 

@@ -302,6 +302,59 @@ class ComputeSuite:
         assert manifest.exit_code == 3
         assert [file.output for file in manifest.outputs] == ["data"]
 
+    # -- what it leaves while it runs
+
+    def test_complete_files_of_a_continuous_output_wait_while_the_job_runs_until_they_are_dropped(
+        self, open_backend: Callable[[], ComputeBackend], backend: ComputeBackend, news: News
+    ) -> None:
+        code = """
+            import os, signal
+            open("/opt/ml/checkpoints/1", "w").write("one")
+            half = open("/opt/ml/checkpoints/half", "w")
+            half.write("ha"); half.flush()
+            def go_on(*_):
+                half.write("lf"); half.close()
+                open("/opt/ml/checkpoints/2", "w").write("two")
+                os._exit(3)
+            signal.signal(signal.SIGTERM, go_on)
+            while True:
+                signal.pause()
+        """
+        output = Output(name="checkpoints", path="checkpoints", bucket="b", key="c", on_failure=True, continuous=True)
+        backend.submit(script(_dedent(code), folders=("checkpoints",), outputs=(output,)))
+        news.until(lambda: bool(backend.observe("job-1").increments), "the first file is complete")
+        (increment,) = backend.observe("job-1").increments
+        assert backend.observe("job-1").phase is Phase.RUNNING
+        assert (increment.file.output, increment.file.bucket, increment.file.key) == ("checkpoints", "b", "c/1")
+        assert Path(increment.file.path).read_bytes() == b"one"
+        assert increment.file.sha256 == hashlib.sha256(b"one").hexdigest()
+        other = open_backend()
+        assert other.observe("job-1").increments == (increment,), "it waits on disk, whoever looks"
+        other.drop("job-1", until=increment.number)
+        other.drop("job-1", until=increment.number)
+        other.close()
+        assert backend.observe("job-1").increments == ()
+        backend.stop("job-1")
+        manifest = self.finish(backend, news)
+        left = {file.key: Path(file.path).read_bytes() for file in manifest.outputs}
+        assert left == {"c/2": b"two", "c/half": b"half"}, "the rest, and nothing again"
+        assert backend.observe("job-1").increments == ()
+
+    def test_what_was_staged_when_its_attempt_ended_waits_still(self, backend: ComputeBackend, news: News) -> None:
+        output = Output(name="o", path="out", bucket="b", key="k", on_failure=True, continuous=True)
+        code = "import signal; open('/opt/ml/out/x', 'w').write('x'); signal.pause()"
+        backend.submit(script(code, folders=("out",), outputs=(output,)))
+        news.until(lambda: bool(backend.observe("job-1").increments), "the file is complete")
+        waiting = backend.observe("job-1").increments
+        backend.stop("job-1", at_once=True)
+        manifest = self.finish(backend, news)
+        assert manifest.outputs == ()
+        assert backend.observe("job-1").increments == waiting
+        assert Path(waiting[0].file.path).read_bytes() == b"x"
+        assert not backend.is_tidy("job-1")
+        backend.tidy("job-1")
+        assert backend.observe("job-1").increments == ()
+
     # -- what it says
 
     def test_lines_of_the_log_have_times_and_can_be_paged(self, backend: ComputeBackend, news: News) -> None:

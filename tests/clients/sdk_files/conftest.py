@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import pytest
 
@@ -60,6 +60,13 @@ class SdkFiles:
         raise LookupError(f"{module} has no constant {name}")
 
 
+def missing(what: str) -> NoReturn:
+    """Skip a test for want of something, or fail it where everything has to be there."""
+    if os.environ.get("CI"):
+        pytest.fail(what)
+    pytest.skip(what)
+
+
 @pytest.fixture(scope="session")
 def sdk_files(tmp_path_factory: pytest.TempPathFactory) -> SdkFiles:
     """The SDKs' files, from uv's cache or the package index; without either the tests are skipped, but not in CI."""
@@ -79,9 +86,7 @@ def sdk_files(tmp_path_factory: pytest.TempPathFactory) -> SdkFiles:
                 break
         else:
             return SdkFiles(folder)
-    if os.environ.get("CI"):
-        pytest.fail(f"the SDKs' files cannot be fetched: {problem}")
-    pytest.skip(f"the SDKs' files cannot be fetched: {problem}")
+    missing(f"the SDKs' files cannot be fetched: {problem}")
 
 
 def find_uv() -> str | None:
@@ -231,12 +236,12 @@ def home_with_pip(tmp_path: Path) -> Iterator[RunningHome]:
     """A home in which AWS's PyTorch image stands for an environment that holds pip and nothing else."""
     uv = find_uv()
     if uv is None:
-        pytest.skip("uv is not installed")
+        missing("uv is not installed")
     environment = tmp_path / "environment"
     command = [uv, "venv", "--quiet", "--seed", "--python", own_interpreter().python, str(environment)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        pytest.skip(f"no environment with pip can be made: {done.stderr.strip()}")
+        missing(f"no environment with pip can be made: {done.stderr.strip()}")
     running = RunningHome(tmp_path / "home", {"*/pytorch-training": probe(str(environment / "bin" / "python"))})
     yield running
     running.close()

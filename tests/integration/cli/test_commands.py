@@ -159,14 +159,21 @@ def test_names_that_nothing_has_end_with_1(towpath: Shell) -> None:
 
 def test_the_environment_lets_boto3_in(towpath: Shell) -> None:
     import boto3
+    import botocore.session
 
     values = json.loads(towpath("env", "--json"))
+    models = botocore.session.Session()
+    models.set_config_variable("data_path", values["AWS_DATA_PATH"])
     session = boto3.Session(
         aws_access_key_id=values["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=values["AWS_SECRET_ACCESS_KEY"],
         region_name=values["AWS_DEFAULT_REGION"],
+        botocore_session=models,
     )
     client = session.client("sagemaker", endpoint_url=values["AWS_ENDPOINT_URL"])
     assert "words" in [each["PipelineName"] for each in client.list_pipelines()["PipelineSummaries"]]
+    client.close()
+    client = session.client("towpath", endpoint_url=values["AWS_ENDPOINT_URL"])
+    assert client.list_datasets()["ResponseMetadata"]["HTTPStatusCode"] == 200
     client.close()
     assert towpath("env").splitlines()[0] == f"export AWS_ENDPOINT_URL={values['AWS_ENDPOINT_URL']}"

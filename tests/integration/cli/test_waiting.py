@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -38,10 +39,10 @@ def test_a_step_that_waits_says_for_what_and_runs_when_the_other_has_ended(shell
             assert run.stdout is not None
             said = next((line for line in run.stdout if "Waiting for" in line), "nothing of it")
             assert "Waiting for 1 core" in said
-            assert "in use by pipelines-" in said
+            assert re.search(r"in use by queue/\w+/First\b", said)
             jobs = json.loads(shell("ps", "--json"))["Jobs"]
             assert [bool(job["WaitingFor"]) for job in jobs].count(True) == 1
-            assert "Waiting for 1 core" in shell("ps")
+            assert re.search(r"Waiting for 1 core.* in use by queue/\w+/First\b", " ".join(shell("ps").split()))
             execution = json.loads(shell("ps", "--json"))["Executions"][0]["PipelineExecutionArn"].rpartition("/")[2]
             steps = json.loads(shell("describe", f"queue/{execution}", "--json"))["PipelineExecutionSteps"]
             assert {step["StepStatus"] for step in steps} == {"Executing", "Starting"}

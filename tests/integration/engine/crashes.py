@@ -183,6 +183,9 @@ class Backend:
     def metrics(self, key: str) -> list[MetricPoint]:
         return list(self._seen[key].metrics)
 
+    def drop(self, key: str, *, until: int) -> None:
+        """Nothing is staged while its jobs run."""
+
     def address(self, key: str) -> str:
         return key
 

@@ -1,5 +1,6 @@
-"""What the folder of blobs keeps over crashes and restarts."""
+"""What the folder of blobs keeps over crashes, restarts and a full disk."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from towpath.kernel.errors import DiskFull
 from towpath.kernel.objects import StoredBlob
 from towpath.objects import FolderObjects
 from towpath.testing.objects import version_of
@@ -89,3 +91,15 @@ def test_memory_does_not_grow_with_the_size_of_an_object(tmp_path: Path) -> None
         assert tracemalloc.get_traced_memory()[1] < 16 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_bytes_that_find_no_room_leave_nothing_behind(tmp_path: Path) -> None:
+    objects = FolderObjects(tmp_path)
+
+    def chunks() -> Iterator[bytes]:
+        yield b"half"
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    with pytest.raises(DiskFull, match="disk of the platform's home is full"):
+        objects.write(chunks())
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -13,7 +13,7 @@ import pytest
 
 from towpath.gateway.services.s3 import S3Service
 from towpath.kernel.arns import Home
-from towpath.kernel.errors import Unavailable
+from towpath.kernel.errors import DiskFull
 from towpath.kernel.objects import ObjectVersion
 from towpath.kernel.ports import Transaction
 from towpath.objects import FolderObjects
@@ -53,7 +53,7 @@ class FullDisk:
     def write(self, work: Callable[[Transaction], R]) -> R:
         def fails(transaction: Transaction) -> R:
             work(transaction)
-            raise Unavailable("The store could not commit: the disk is full.")
+            raise DiskFull
 
         return self._store.write(fails)
 
@@ -62,8 +62,8 @@ def test_a_put_whose_commit_fails_leaves_neither_bytes_nor_rows(s3: S3, store: S
     upload = s3("POST", "bucket", "big", uploads="").text("UploadId")
     broken = S3(S3Service(FullDisk(store), FolderObjects(tmp_path / "objects"), Home()).handle)
     before = blobs(tmp_path)
-    assert broken("PUT", "bucket", "k", body=b"x").code == "ServiceUnavailable"
-    assert broken("PUT", "bucket", "big", body=b"x", uploadId=upload, partNumber=1).code == "ServiceUnavailable"
+    assert broken("PUT", "bucket", "k", body=b"x").code == "InsufficientStorage"
+    assert broken("PUT", "bucket", "big", body=b"x", uploadId=upload, partNumber=1).code == "InsufficientStorage"
     assert blobs(tmp_path) == before
     assert s3("GET", "bucket", "k").code == "NoSuchKey"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from towpath.cli.naming import find, steps_of_jobs
+from towpath.cli.naming import StepNames, find, steps_of_jobs
 from towpath.sdk import NotFound
 
 ARN = "arn:aws:sagemaker:us-east-1:000000000000"
@@ -114,3 +114,23 @@ def test_what_nothing_is_called_is_told_with_the_forms_that_names_have(answers: 
     nothing: Any = {"ListEndpoints": {}, "ListModelPackageGroups": {}}
     with pytest.raises(NotFound, match=r"nothing is called .*PIPELINE/EXECUTION/STEP"):
         find(answers(**TABLE, **nothing), name)
+
+
+def test_a_pipeline_where_an_execution_is_meant_comes_with_its_newest_one(answers: Callable[..., Any]) -> None:
+    with pytest.raises(NotFound) as error:
+        find(answers(**TABLE), "pipeline/reviews", kinds=("PipelineExecution", "TrainingJob"))
+    assert "'pipeline/reviews' is a pipeline; expected the name of an execution or job" in str(error.value)
+    assert "its newest execution is reviews/latest" in str(error.value)
+
+
+def test_a_sentence_names_the_steps_that_jobs_belong_to(answers: Callable[..., Any]) -> None:
+    steps = [{"StepName": "Train", "Metadata": {"TrainingJob": {"Arn": f"{ARN}:training-job/pipelines-abc-Train-1f"}}}]
+    client = answers(**{**TABLE, "ListPipelineExecutionSteps": {"PipelineExecutionSteps": steps}})
+    names = StepNames(client)
+    said = "Waiting for 1 core: 0 of 1 core free, in use by pipelines-abc-Train-1f, by-hand and pipelines-gone-Train-2f"
+    for _ in range(2):
+        assert names.in_(said) == said.replace("pipelines-abc-Train-1f", "reviews/abc/Train")
+    assert [operation for operation, _ in client.asked].count("ListPipelineExecutionSteps") == 1
+    asked = len(client.asked)
+    assert names.in_("Waiting for 1 core: in use by by-hand") == "Waiting for 1 core: in use by by-hand"
+    assert len(client.asked) == asked

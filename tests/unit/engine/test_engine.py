@@ -1,5 +1,6 @@
 """The engine carries out decisions once each, looks again when the world changes, and survives faults at any write."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ from towpath.engine import Engine
 from towpath.kernel import generic
 from towpath.kernel.clock import VirtualClock
 from towpath.kernel.decisions import Decision
+from towpath.kernel.errors import DiskFull
 from towpath.kernel.events import Event
 from towpath.kernel.kinds import Kind
 from towpath.kernel.operations import Request
@@ -275,3 +277,64 @@ def test_a_failing_read_does_not_end_the_engine(store: SqliteStore, clock: Virtu
         assert done.wait(30)
     finally:
         engine.stop()
+
+
+class FullDisk:
+    """A store whose writes find no room from the one with this number on, counted from when it becomes full."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self.after: int | None = None  #: writes that still find room; None: the disk has room
+        self.refused = 0
+        self.refused_often = threading.Event()
+
+    def read(self, work: Callable[[SqlTransaction], R]) -> R:
+        return self._store.read(work)
+
+    def write(self, work: Callable[[SqlTransaction], R]) -> R:
+        with self._lock:
+            if self.after is not None:
+                self.after -= 1
+                if self.after < 0:
+                    self.refused += 1
+                    if self.refused >= 3:
+                        self.refused_often.set()
+                    raise DiskFull
+        return self._store.write(work)
+
+    def on_commit(self, listener: Callable[[set[Uid]], None]) -> None:
+        self._store.on_commit(listener)
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_a_full_disk_is_told_once_and_all_goes_on_when_there_is_room(
+    after: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whether leasing finds no room, deciding, or giving the lease back: nothing waits for a lease to run out."""
+    store = SqliteStore(tmp_path / "store.db")
+    full = FullDisk(store)
+    burning = threading.Event()
+
+    class Watched(World):
+        def switch(self, key: str) -> None:
+            super().switch(key)
+            burning.set()
+
+    world = Watched()
+    engine = Engine(full, {"Lamp": LampController(world)}, clock=store.clock, kinds={"Lamp": LAMP})
+    try:
+        with caplog.at_level(logging.WARNING):
+            engine.start()
+            full.after = after
+            uid = make(store, "a")
+            assert full.refused_often.wait(30)
+            assert not burning.is_set() or after == 2
+            full.after = None
+            assert burning.wait(10), "long before the lease runs out"
+        assert [record.exc_info for record in caplog.records] == [None], "one line, no trace"
+        assert "disk of the platform's home is full" in caplog.text
+        assert world.switched == [uid]
+    finally:
+        engine.stop()
+        store.close()

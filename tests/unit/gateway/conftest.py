@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from tests.experiments import EXPERIMENT, create_experiment, explode
 
 from towpath.gateway import Gateway, KnownPrincipals, ServiceModels
 from towpath.gateway.gateway import Application, Message
 from towpath.kernel import generic
 from towpath.kernel.arns import Home
 from towpath.kernel.errors import Invalid
-from towpath.kernel.kinds import COMMON_FILTERS, COMMON_SORT, Kind, resource_not_found
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Store, Transaction
 from towpath.kernel.principals import Principal
@@ -22,30 +22,6 @@ from towpath.store import SqliteStore
 HOME = Home("123456789012", "us-east-1")
 ADA = Principal(name="ada", access_key="AKIAADA", secret_key="ada/secret+key", token="ada-token")
 MODELS = ServiceModels()
-
-EXPERIMENT = Kind(
-    noun="Experiment",
-    arn_type="experiment",
-    name_member="ExperimentName",
-    arn_member="ExperimentArn",
-    describe="DescribeExperiment",
-    listing="ListExperiments",
-    list_member="ExperimentSummaries",
-    delete="DeleteExperiment",
-    missing=resource_not_found,
-    sort_by=COMMON_SORT,
-    filters=COMMON_FILTERS,
-)
-
-
-def create_experiment(transaction: Transaction, request: Request) -> Document:
-    """Carry out CreateExperiment."""
-    return {"ExperimentArn": generic.create(transaction, EXPERIMENT, request).arn, "Secret": "never shown"}
-
-
-def explode(_: Transaction, request: Request) -> Document:
-    """Fail as only a bug does."""
-    raise ZeroDivisionError(f"a detail that no client may see, in {request.operation}")
 
 
 def refuse(_: Transaction, __: Request) -> Document:

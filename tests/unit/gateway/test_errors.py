@@ -36,6 +36,7 @@ def test_every_refusal_of_a_caller_has_a_word_in_every_protocol(reason: Reason, 
         (errors.Denied(), "AccessDeniedException", 403),
         (errors.ModelFailed(), "ModelError", 424),
         (errors.Unavailable(), "ServiceUnavailable", 503),
+        (errors.DiskFull(), "InsufficientStorage", 507),
         (errors.Invalid(code="RequestTimeout"), "RequestTimeout", 408),
         (TowpathError(), "InternalFailure", 500),
     ],
@@ -48,3 +49,12 @@ def test_the_words_of_sagemaker_are_those_that_its_sdks_match_on(error: TowpathE
 def test_an_error_that_nobody_foresaw_tells_the_request_id_only() -> None:
     assert internal_error("r-1", Protocol.REST_XML).code == "InternalError"
     assert "r-1" in internal_error("r-1", Protocol.JSON).message
+
+
+@pytest.mark.parametrize("protocol", Protocol)
+def test_a_full_disk_has_the_same_word_everywhere_and_says_what_to_do(protocol: Protocol) -> None:
+    told = wire_error(errors.DiskFull(), protocol)
+    assert (told.code, told.status) == ("InsufficientStorage", 507)
+    assert "disk of the platform's home is full" in told.message
+    assert "Make room" in told.message
+    assert "\n" not in told.message

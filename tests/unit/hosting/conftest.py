@@ -58,6 +58,9 @@ class MemoryBackend:
     def metrics(self, key: str) -> list[MetricPoint]:
         return []
 
+    def drop(self, key: str, *, until: int) -> None:
+        """Nothing is staged while its jobs run."""
+
     def address(self, key: str) -> str:
         return f"/run/{key}.sock"
 

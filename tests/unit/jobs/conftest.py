@@ -63,6 +63,7 @@ class MemoryBackend:
         self.stops: list[str] = []
         self.untidy: set[str] = set()  #: attempts whose working copy is still there
         self.tidied: list[str] = []
+        self.dropped: list[tuple[str, int]] = []  #: attempt, number of its last increment that was adopted
 
     def submit(self, job: JobSpec) -> None:
         self.submits.append(job.key)
@@ -82,6 +83,11 @@ class MemoryBackend:
 
     def metrics(self, key: str) -> list[MetricPoint]:
         return list(self.seen[key].metrics)
+
+    def drop(self, key: str, *, until: int) -> None:
+        self.dropped.append((key, until))
+        seen = self.seen[key]
+        self.seen[key] = replace(seen, increments=tuple(item for item in seen.increments if item.number > until))
 
     def address(self, key: str) -> str:
         return key
@@ -157,7 +163,7 @@ class World:
         self.clock = clock
         self.objects = MemoryObjects()
         self.backend = MemoryBackend()
-        self.images = ImageMap(PLATFORM_PYTHON, {})
+        self.images: Any = ImageMap(PLATFORM_PYTHON, {})
         self.jobs = Jobs(self.images)
         self.operations = {operation.name: operation for operation in self.jobs.operations()}
         self.datasets: dict[ObjectRef, str] = {}

@@ -8,8 +8,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
-from towpath.jobs import attempt_keys, run_of, uid_of
+from towpath.jobs import ImageMap, attempt_keys, run_of, uid_of
+from towpath.jobs.decisions import Submit
+from towpath.jobs.images import Environment
 from towpath.jobs.model import JobObservation, Layer, MetricPoint, Phase
 from towpath.kernel.errors import StaleRevision
 from towpath.kernel.objects import ObjectRef, StoredBlob
@@ -259,6 +262,7 @@ def test_what_a_failed_job_left_on_purpose_is_published_too(training: World) -> 
         ({"exit_code": -9, "reason": None}, "AlgorithmError: killed by signal 9"),
         ({"exit_code": None, "reason": "input is damaged"}, "ClientError: input is damaged"),
         ({"exit_code": 4, "reason": "ExitCode 4: KeyError"}, "AlgorithmError: ExitCode 4: KeyError"),
+        ({"exit_code": 0, "reason": "The disk is full", "no_room": True}, "InternalServerError: The disk is full"),
         ({"exit_code": 3, "reason": "x" * 5000}, "AlgorithmError: xxx"),
     ],
 )
@@ -402,6 +406,55 @@ def test_deciding_twice_on_the_same_sight_gives_the_same(training: World) -> Non
         observation = controller.observe(resource)
         now = training.clock.now()
         assert controller.decide(resource, observation, now) == controller.decide(resource, observation, now)
+
+
+class OnceAsked:
+    """Implements `jobs.images.Images`: answers until the test says that nobody may ask any more."""
+
+    def __init__(self, images: ImageMap) -> None:
+        self.images = images
+        self.asked: list[str] = []
+        self.silent = False
+
+    def resolve(self, image: str) -> Environment:
+        assert not self.silent, "an environment is looked for while deciding"
+        self.asked.append(image)
+        return self.images.resolve(image)
+
+
+@pytest.mark.parametrize("image", ["towpath", "nobody/knows:1"])
+@pytest.mark.parametrize("phase", [None, Phase.ABSENT, Phase.LOST])
+def test_deciding_looks_for_no_environment(world: World, image: str, phase: Phase | None) -> None:
+    world.images = images = OnceAsked(world.images)
+    world.engine = world.new_engine()
+    document = {key: value for key, value in TRAINING.items() if key not in {"InputDataConfig", "Tags"}}
+    world.call("CreateTrainingJob", document)
+    resource = world.resource("TrainingJob", "train")
+    if phase is not None:
+        world.run()
+        world.backend.seen[f"{resource.uid}-1"] = JobObservation(phase=phase)
+        resource = world.resource("TrainingJob", "train")
+    spec = {**resource.spec, "AlgorithmSpecification": {**TRAINING["AlgorithmSpecification"], "TrainingImage": image}}
+    resource = replace(resource, spec=spec)
+    controller, now = world.controllers["TrainingJob"], world.clock.now()
+    observation = controller.observe(resource)
+    assert images.asked[-1] == image
+    images.silent = True
+    decision = controller.decide(resource, observation, now)
+    assert decision == controller.decide(resource, observation, now)
+    if image == "towpath":
+        assert isinstance(decision.effects[0], Submit)
+    else:
+        assert decision.state is not None
+        assert decision.state["FailureReason"].startswith("ClientError: Image 'nobody/knows:1' is not mapped")
+
+
+def test_no_environment_is_looked_for_where_no_attempt_may_begin(training: World) -> None:
+    training.images = images = OnceAsked(training.images)
+    training.engine = training.new_engine()
+    training.move("TrainingJob", "train", JobObservation(phase=Phase.RUNNING))
+    complete(training)
+    assert images.asked == []
 
 
 def test_the_record_of_the_attempt_survives_the_store(training: World) -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from towpath.jobs import JobStatus, attempt_keys, is_terminal, run_of
-from towpath.jobs.decisions import Observation, Release, Stop, Submit, Tidy
-from towpath.jobs.model import JobObservation, Manifest, Phase
+from towpath.jobs.decisions import Drop, Observation, Publish, Release, Stop, Submit, Tidy
+from towpath.jobs.model import Increment, JobObservation, Manifest, Phase, StagedFile
 from towpath.kernel.clock import VirtualClock
 from towpath.kernel.resource import Document, Resource
 
@@ -48,9 +48,20 @@ endings = st.builds(
     timed_out=st.booleans(),
     ended_at=st.just(AT),
 )
+increments = st.builds(
+    lambda numbers: tuple(
+        Increment(
+            number=number,
+            file=StagedFile(output="checkpoints", bucket="b", key="c", path=f"/{number}", size=1, sha256="", md5=""),
+        )
+        for number in sorted(numbers)
+    ),
+    st.sets(st.integers(1, 6), max_size=3),
+)
 sights = st.one_of(
-    st.builds(JobObservation, phase=st.sampled_from([Phase.ABSENT, Phase.STARTING, Phase.RUNNING, Phase.LOST])),
-    st.builds(JobObservation, phase=st.just(Phase.FINISHED), manifest=endings),
+    st.builds(JobObservation, phase=st.sampled_from([Phase.ABSENT, Phase.STARTING])),
+    st.builds(JobObservation, phase=st.sampled_from([Phase.RUNNING, Phase.LOST]), increments=increments),
+    st.builds(JobObservation, phase=st.just(Phase.FINISHED), manifest=endings, increments=increments),
     st.just("stop"),
 )
 
@@ -67,8 +78,10 @@ def test_no_order_of_events_breaks_the_life_of_a_job(
     world: World, job: Resource, seen: list[JobObservation | str]
 ) -> None:
     controller = world.controllers["TrainingJob"]
+    environment = world.images.resolve("towpath")
     resource, now = job, AT
     submitted: dict[str, object] = {}
+    published: set[str] = set()
     for sight in seen:
         now += timedelta(seconds=1)
         before = JobStatus(resource.status or "")
@@ -77,19 +90,29 @@ def test_no_order_of_events_breaks_the_life_of_a_job(
                 resource = replace(resource, status=JobStatus.STOPPING)
             continue
         shown = sight if run_of(resource) is not None else JobObservation(phase=Phase.ABSENT)
-        decision = controller.decide(resource, Observation(backend=shown), now)
-        assert controller.decide(resource, Observation(backend=shown), now) == decision
+        observation = Observation(backend=shown, environment=environment)
+        decision = controller.decide(resource, observation, now)
+        assert controller.decide(resource, observation, now) == decision
         resource = replace(
             resource,
             state=resource.state if decision.state is None else decision.state,
             status=resource.status if decision.status is None else decision.status,
         )
         assert JobStatus(resource.status or "") in ALLOWED[before]
+        versions = [version for fact in decision.facts if isinstance(fact, Publish) for version, _ in fact.versions]
+        names = {version.version_id for version in versions}
+        assert len(names) == len(versions)
+        assert not names & published, "nothing is published twice"
+        published |= names
         for effect in decision.effects:
             ended = is_terminal(resource.status)
             assert ended == isinstance(effect, Tidy | Release), (
                 "nothing is begun for a job that has ended, nor tidied before"
             )
+            if isinstance(effect, Drop):
+                run = run_of(resource)
+                assert run is not None
+                assert effect.until <= run.published, "only what is published is dropped"
             match effect:
                 case Submit(job=handed):
                     assert before is JobStatus.IN_PROGRESS, "a job that is being stopped is not started"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from towpath.jobs import ImageMap, Interpreter
 from towpath.jobs.model import JobSpec, MetricDefinition, OutputMode
@@ -174,6 +175,23 @@ def test_the_model_is_packed_where_aws_puts_it(script_mode: Document) -> None:
     assert (kept["model"].key, kept["model"].mode) == ("models/train-1/output/model", OutputMode.FILES)
 
 
+@pytest.mark.parametrize(
+    ("instance_type", "told"),
+    [("ml.g5.12xlarge", "4"), ("ml.g5.xlarge", "1"), ("ml.p4d.24xlarge", "4"), ("ml.m5.large", "0")],
+)
+def test_a_script_is_told_of_the_gpus_that_its_job_holds(
+    world: World, script_mode: Document, instance_type: str, told: str
+) -> None:
+    world.surroundings = replace(world.surroundings, host_gpus=4)  # of this host: it may have none
+    world.engine = world.new_engine()
+    world.put(f"s3://{BUCKET}/processed/part-0.csv", b"data")
+    world.put(SOURCE, b"tar")
+    script_mode["ResourceConfig"]["InstanceType"] = instance_type
+    environment = started(world, script_mode).environment
+    assert environment["SM_NUM_GPUS"] == told
+    assert json.loads(environment["SM_TRAINING_ENV"])["num_gpus"] == int(told)
+
+
 def test_checkpoints_come_back_and_are_kept(world: World, script_mode: Document) -> None:
     world.put(f"s3://{BUCKET}/processed/part-0.csv", b"data")
     world.put(SOURCE, b"tar")
@@ -205,7 +223,7 @@ def test_a_null_hyperparameter_is_an_empty_variable() -> None:
             "HyperParameters": {"dependencies": "null", "sagemaker_program": '"x.sh"'},
         },
     )
-    assert script_environment(request, "name", 1)["SM_HP_DEPENDENCIES"] == ""
+    assert script_environment(request, "name", cores=1, gpus=0)["SM_HP_DEPENDENCIES"] == ""
 
 
 def test_the_repack_job_of_the_sdk_is_known_as_one(step_arguments: Arguments) -> None:

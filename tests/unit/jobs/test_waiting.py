@@ -125,6 +125,21 @@ def test_however_a_job_ends_the_next_one_starts(queued: World, ending: str) -> N
     assert started(queued)[-1] == "second"
 
 
+def test_looking_again_takes_no_second_place_in_the_queue_and_changes_no_answer(queued: World) -> None:
+    create(queued, training("first"), training("second"))
+    assert queued.admission is not None
+    controller = queued.controllers["TrainingJob"]
+    before = (queued.admission.held(), queued.admission.waiting())
+    for name in ("first", "second", "second"):
+        resource = queued.resource("TrainingJob", name)
+        seen = controller.observe(resource)
+        assert controller.observe(resource) == seen
+        assert controller.decide(resource, seen, queued.clock.now()) == controller.decide(
+            resource, seen, queued.clock.now()
+        )
+    assert (queued.admission.held(), queued.admission.waiting()) == before
+
+
 def test_stopping_a_waiting_job_takes_it_out_of_the_queue(queued: World) -> None:
     create(queued, training("first"), training("second"), training("third"))
     queued.call("StopTrainingJob", {"TrainingJobName": "second"})

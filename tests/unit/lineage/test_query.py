@@ -196,6 +196,36 @@ def test_files_that_belong_together_are_told_together(store: SqliteStore) -> Non
     assert told["SourceData"] == [], "what the job read itself is not told again"
 
 
+def test_an_object_that_a_running_job_published_again_and_again_is_no_source_data(store: SqliteStore) -> None:
+    """Its node names the last version only, so that it does not grow; the edges know the others."""
+    versions = [
+        Artifact(bucket="b", key="train.csv", version_id=f"c{number}", sha256=f"c{number}", size=1, name="train")
+        for number in range(3)
+    ]
+
+    def write(transaction: Transaction) -> None:
+        for version in versions:
+            facts = job("prepare")
+            record(transaction, job_graph(facts, inputs=[RAW], outputs=[version], environment_id=None, code=None))
+        split = Artifact(bucket="b", key="split.csv", version_id="1", sha256="s", size=1, name="split")
+        for facts, read, made in (
+            (job("split"), versions[0], split),
+            (job("train", "TrainingJob"), split, PACKED),
+        ):
+            record(transaction, job_graph(facts, inputs=[read], outputs=[made], environment_id=None, code=None))
+        record(transaction, model_package_graph(Uid("p"), "arn:p", models=[PACKED]))
+        arn = transaction.home.arn("model-package", "reviews/1")
+        transaction.resources.insert(resource("p", "ModelPackage", "reviews/1", arn))
+
+    store.write(write)
+    node = store.read(lambda transaction: transaction.lineage.node("job:prepare"))
+    assert node is not None
+    assert list(node[1]["outputs"]) == [versions[-1].id]
+    assert store.read(lambda transaction: transaction.lineage.edges_into(versions[0].id)) != []
+    told = asked(store, "reviews/1")
+    assert [item["S3Uri"] for item in told["SourceData"]] == ["s3://b/raw.csv"]
+
+
 def test_an_endpoint_that_serves_another_version_by_now_is_told_so(store: SqliteStore) -> None:
     tell(store)
     later = model_package_graph(Uid("p2"), "arn:p2", models=[PACKED])

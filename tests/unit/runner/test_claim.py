@@ -1,8 +1,11 @@
+import errno
 import json
 import os
 from pathlib import Path
 
-from towpath.runner import claim
+import pytest
+
+from towpath.runner import claim, folder
 
 
 def take_in_another_process(attempt: Path) -> int:
@@ -56,3 +59,23 @@ def test_a_claim_that_was_opened_and_never_written_is_free(tmp_path: Path) -> No
 
 def test_a_process_is_named_by_its_start(tmp_path: Path) -> None:
     assert claim.start_time(os.getpid()) > 0
+
+
+def test_a_claim_waits_for_room_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrote = os.write
+    refused: list[bytes] = []
+
+    def write(descriptor: int, data: bytes) -> int:
+        if len(refused) < 3:
+            refused.append(data)
+            assert claim.look(tmp_path) == claim.UNCLAIMED, "nothing has been done"
+            raise OSError(errno.ENOSPC, "no space left on device")
+        return wrote(descriptor, data)
+
+    monkeypatch.setattr(folder, "_FULL_DISK_RETRY_S", 0.001)
+    pid = os.fork()
+    if pid == 0:
+        monkeypatch.setattr(os, "write", write)
+        os._exit(0 if claim.take(tmp_path) is not None and len(refused) == 3 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert claim.look(tmp_path).claimed

@@ -1,7 +1,8 @@
+import errno
 from pathlib import Path
 
 import towpath.runner
-from towpath.runner.failure import LONGEST_REASON, exit_reason, failure_reason, shortened
+from towpath.runner.failure import LONGEST_REASON, exit_reason, failure_reason, of_platform, on_full_disk, shortened
 
 OURS = str(Path(towpath.runner.__file__).parent)
 
@@ -119,3 +120,13 @@ def test_the_failure_file_of_a_script_is_its_reason() -> None:
 def test_a_launcher_that_only_saw_its_child_fail_leaves_the_word_to_the_script() -> None:
     for told in ("\n".join(SCRIPT_FAILED[-2:]), "Training Execution failed.\nFor more details, see …", ""):
         assert failure_reason(told, 1, SCRIPT_FAILED).startswith("ExitCode 1: ValueError: no such column (train.py")
+
+
+def test_a_full_disk_is_said_with_what_to_do_however_much_the_script_said() -> None:
+    ours = of_platform(OSError(errno.ENOSPC, "no space left on device"))
+    assert ours.startswith("The disk of the platform's home is full")
+    theirs = on_full_disk("ExitCode 1: " + "x" * 5000)
+    assert theirs.startswith("ExitCode 1: xxx")
+    assert "The disk of the platform's home was full" in theirs
+    assert "Make room" in ours and "Make room" in theirs
+    assert len(theirs) <= LONGEST_REASON

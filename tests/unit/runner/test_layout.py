@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import io
 import tarfile
@@ -5,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from towpath.runner import folder, layout
 from towpath.runner.layout import LayoutFailed, lay_out, unpack
 
 
@@ -118,6 +120,25 @@ def test_a_missing_blob_is_named(tmp_path: Path, target: Path) -> None:
     entry = item(tmp_path, "a")
     Path(str(entry["source"])).unlink()
     with pytest.raises(LayoutFailed, match="s3://b/a cannot be laid out"):
+        lay_out({"inputs": [entry]}, target, nothing, same)
+
+
+@pytest.mark.parametrize("unpacked", [False, True])
+def test_a_full_disk_is_no_fault_of_an_input(
+    tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch, *, unpacked: bool
+) -> None:
+    content = archive(tmp_path / "a.tar.gz", regular("x")).read_bytes()
+    entry = item(tmp_path, "a", content) | {"unpack": unpacked}
+    copied = folder.write_all
+
+    def full(descriptor: int, data: bytes) -> None:
+        if unpacked and data == content:
+            copied(descriptor, data)  # the archive finds room, and what is in it does not
+            return
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(layout, "write_all", full)
+    with pytest.raises(OSError, match="no space left"):
         lay_out({"inputs": [entry]}, target, nothing, same)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from towpath.runner.contents import resolve_inside
 from towpath.runner.folder import StagingFailed
-from towpath.runner.outputs import resolve_inside, stage
+from towpath.runner.outputs import stage
 from towpath.runner.removal import remove_tree
 
 
@@ -151,7 +152,7 @@ def test_pipes_sockets_and_devices_are_left_out_and_said_so(ml: Path, tmp_path: 
 
 
 @pytest.mark.slow
-def test_very_many_files_are_staged_within_seconds(ml: Path, tmp_path: Path) -> None:
+def test_very_many_files_are_all_staged(ml: Path, tmp_path: Path) -> None:
     (ml / "out").mkdir()
     for number in range(3000):
         (ml / f"out/{number}").write_text(str(number))

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from towpath.kernel import generic
 from towpath.kernel.clock import VirtualClock
-from towpath.kernel.errors import Conflict, Invalid, StaleRevision, Unavailable
+from towpath.kernel.errors import Conflict, DiskFull, Invalid, StaleRevision, Unavailable
 from towpath.kernel.kinds import COMMON_FILTERS, COMMON_SORT, Kind
 from towpath.kernel.operations import Request
 from towpath.kernel.ports import Filter, Query
@@ -320,3 +320,20 @@ def test_nothing_of_a_batch_is_kept_once_sqlite_has_undone_its_transaction(store
         assert all(isinstance(done.exception(), Unavailable) for done in batch)
     assert store.read(lambda transaction: transaction.objects.buckets()) == []
     assert store.write(partial(put, "later"))
+
+
+def test_a_database_that_cannot_grow_is_told_as_a_full_disk_and_goes_on_when_it_can(store: SqliteStore) -> None:
+    def limit(pages: int, transaction: SqlTransaction) -> None:
+        transaction.connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+    def put(count: int, transaction: SqlTransaction) -> None:
+        for number in range(count):
+            transaction.objects.create_bucket(f"{number}-{'x' * 1000}", transaction.now)
+
+    store.write(partial(limit, 1))  # the smallest that SQLite takes is what the file has now
+    with pytest.raises(DiskFull, match="nothing was changed"):
+        store.write(partial(put, 100))
+    assert store.read(lambda transaction: transaction.objects.buckets()) == []
+    store.write(partial(limit, 1 << 20))
+    store.write(partial(put, 100))
+    assert len(store.read(lambda transaction: transaction.objects.buckets())) == 100

@@ -14,15 +14,16 @@ import msgspec
 
 from towpath.compute.process.address import address_of, forget_address
 from towpath.compute.process.host_link import HostLink
-from towpath.compute.process.reading import MetricsReader, read_log, read_status
+from towpath.compute.process.reading import MetricsReader, drop_increments, read_increments, read_log, read_status
 from towpath.compute.process.selftest import SandboxMode, SelfTest, self_test
 from towpath.compute.process.watcher import Watcher
 from towpath.jobs.model import Capabilities, JobObservation, JobSpec, LogPage, Manifest, MetricPoint, Phase
 from towpath.jobs.secrets import named_in
-from towpath.kernel.errors import InUse, Invalid
+from towpath.kernel.errors import InUse, Invalid, noticing_full_disk
 from towpath.runner import claim
 from towpath.runner.command import folder_of_python
 from towpath.runner.folder import (
+    INCREMENTS,
     JOB,
     MANIFEST,
     ML,
@@ -47,7 +48,7 @@ _FORGOTTEN = ".forgotten-"
 #: Variables that tell uv where packages come from and how to reach them.
 _CONCERNS_UV = re.compile(r"PATH|HOME|LANG|TMPDIR|NETRC|SSL_\w+|UV_\w+|XDG_\w+|(?i:\w+_proxy)")
 #: What nobody reads once the outputs of an attempt have been adopted.
-_WORKED_ON = (STAGING, ML)
+_WORKED_ON = (STAGING, INCREMENTS, ML)
 _jobs = msgspec.json.Decoder(JobSpec)
 _manifests = msgspec.json.Decoder(Manifest)
 
@@ -121,13 +122,15 @@ class ProcessBackend:
         Raises:
             Invalid: the key cannot name a folder.
             Unavailable: the runner host cannot be started.
+            DiskFull: there is no room for what an attempt begins with.
         """
         folder = self._folder(job.key)
         if claim.look(folder).claimed or (folder / MANIFEST).exists():
             return
         if not self._is_recorded(folder):
-            folder.mkdir(exist_ok=True)
-            self._record(folder, job)
+            with noticing_full_disk():
+                folder.mkdir(exist_ok=True)
+                self._record(folder, job)
         runner = self._host.start_runner(folder, job.key, self._settings(job))
         if self._watcher is not None:
             self._watcher.follow(job.key, runner)
@@ -147,6 +150,7 @@ class ProcessBackend:
                 started_at=manifest.started_at,
                 activity="Stopped" if manifest.stopped else "Failed" if manifest.reason else "Completed",
                 metrics=self._reader(key, folder).latest(),
+                increments=read_increments(folder),
                 manifest=manifest,
             )
         if state.claimed:
@@ -156,6 +160,7 @@ class ProcessBackend:
                 started_at=status.started_at if status else None,
                 activity="Lost",
                 metrics=self._reader(key, folder).latest(),
+                increments=read_increments(folder),
             )
         runner = self._host.runner_of(key) if (folder / JOB).exists() else None
         if runner is not None:
@@ -178,7 +183,8 @@ class ProcessBackend:
         with contextlib.suppress(FileNotFoundError):
             if (folder / STOP).read_text() == STOP_AT_ONCE:
                 asked = STOP_AT_ONCE  # a stricter request is never taken back
-        write_whole(folder / STOP, asked.encode(), durable=True)
+        with noticing_full_disk():
+            write_whole(folder / STOP, asked.encode(), durable=True)
         _signal_runner(folder, signal.SIGTERM)
 
     def log(self, key: str, *, start: int = 0, limit: int = 10_000) -> LogPage:
@@ -188,6 +194,10 @@ class ProcessBackend:
     def metrics(self, key: str) -> list[MetricPoint]:
         """Return every metric value read so far, oldest first."""
         return list(self._reader(key, self._folder(key)).refresh())
+
+    def drop(self, key: str, *, until: int) -> None:
+        """Remove the increments up to this number, which have been adopted; a repeat does nothing."""
+        drop_increments(self._folder(key), until=until)
 
     def address(self, key: str) -> str:
         """Return the path of the Unix socket on which a serving job answers HTTP."""
@@ -322,6 +332,7 @@ class ProcessBackend:
             started_at=status.started_at if status else None,
             activity=status.activity if status else "Starting",
             metrics=self._reader(key, folder).latest(),
+            increments=read_increments(folder),
         )
 
 

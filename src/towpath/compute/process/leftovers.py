@@ -10,9 +10,9 @@ from typing import Protocol
 
 from towpath.housekeeping.model import Attempt, Layer
 from towpath.jobs.model import JobObservation, Phase
-from towpath.runner.folder import CLAIM, JOB, LATER, LAYER, LOG, MANIFEST, METRICS, ML, STAGING, STATUS, TMP
+from towpath.runner.folder import CLAIM, INCREMENTS, JOB, LATER, LAYER, LOG, MANIFEST, METRICS, ML, STAGING, STATUS, TMP
 
-_WORKED_ON = (STAGING, ML, TMP)
+_WORKED_ON = (STAGING, INCREMENTS, ML, TMP)
 _TOLD = (LOG, LATER, METRICS, MANIFEST, STATUS, JOB, CLAIM, LAYER)
 #: Layers that are being removed; the name is no digest.
 _GONE = ".gone-"

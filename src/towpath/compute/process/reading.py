@@ -1,4 +1,4 @@
-"""Reads what a runner writes: lines of the log by byte offset, metric values, its own account of what it does."""
+"""Reads what a runner writes: lines of the log, metric values, files that wait, its own account of what it does."""
 
 import contextlib
 import os
@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from towpath.jobs.model import LogLine, LogPage, MetricPoint
-from towpath.runner.folder import LATER, LOG, METRICS, STATUS
+from towpath.jobs.model import Increment, LogLine, LogPage, MetricPoint
+from towpath.runner.folder import INCREMENTS, LATER, LOG, METRICS, STATUS, increment_files
 
+INCREMENTS_READ = 200  #: of the files that wait; the others are seen when these have been adopted
 _BLOCK = 1 << 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -25,6 +26,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 _points = msgspec.json.Decoder(MetricPoint)
 _status = msgspec.json.Decoder(Status)
+_increments = msgspec.json.Decoder(Increment)
 
 
 def read_status(attempt: Path) -> Status | None:
@@ -33,6 +35,33 @@ def read_status(attempt: Path) -> Status | None:
         return _status.decode((attempt / STATUS).read_bytes())
     except (FileNotFoundError, msgspec.DecodeError):
         return None
+
+
+def read_increments(attempt: Path, *, limit: int = INCREMENTS_READ) -> tuple[Increment, ...]:
+    """Return the first of the files that wait to be adopted while the job runs, by number."""
+    folder = attempt / INCREMENTS
+    try:
+        documents = sorted(path for path in folder.iterdir() if path.suffix == ".json")
+    except FileNotFoundError:
+        return ()
+    found = []
+    for path in documents[:limit]:
+        with contextlib.suppress(FileNotFoundError):  # a newer copy of the file has just taken its place
+            found.append(_increments.decode(path.read_bytes()))
+    return tuple(found)
+
+
+def drop_increments(attempt: Path, *, until: int) -> None:
+    """Remove those up to a number: first the documents, without which the bytes are nothing."""
+    folder = attempt / INCREMENTS
+    try:
+        numbers = {int(path.name.partition(".")[0]) for path in folder.iterdir()}
+    except FileNotFoundError:
+        return
+    for number in sorted(numbers):
+        if number <= until:
+            for path in increment_files(folder, number):
+                path.unlink(missing_ok=True)
 
 
 def read_log(attempt: Path, *, start: int, limit: int) -> LogPage:

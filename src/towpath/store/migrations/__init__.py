@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine, inspect, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from towpath.kernel.errors import Invalid
+from towpath.kernel.errors import DiskFull, Invalid
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -82,12 +82,22 @@ def copy(path: Path, to: Path) -> None:
     """Copy a store as it stands at one moment, also while it is in use, to a file of its own that only its owner reads.
 
     A copy that was interrupted is begun anew; the file appears under its name when it is whole.
+
+    Raises:
+        DiskFull: there is no room for it.
     """
     fresh = to.with_name(f"{to.name}.new")
     fresh.unlink(missing_ok=True)
     os.close(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(fresh)) as target:
-        source.backup(target)
+        try:
+            source.backup(target)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+                raise
+            raise DiskFull(
+                f"There is no room for a copy of the database at {to}. Make room there and try again."
+            ) from error
         # A file of its own: without this mark it would ask for a write-ahead log beside it.
         target.execute("PRAGMA journal_mode=DELETE")
     descriptor = os.open(fresh, os.O_RDONLY)
