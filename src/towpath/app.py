@@ -15,6 +15,9 @@ from towpath.compute.process.capacity import capacity_of, host_capacity
 from towpath.compute.process.leftovers import AttemptFolders, LayerFolders
 from towpath.compute.secrets import SecretFile
 from towpath.engine import Engine
+from towpath.experiments import Components, Experiments, trial_shown
+from towpath.experiments import kinds as experiment_kinds
+from towpath.experiments.record import component_name
 from towpath.gateway import Gateway, KeyRing, ServiceModels, application, log_operations
 from towpath.gateway.gateway import ASGIApp
 from towpath.gateway.invocations import Invocations
@@ -24,12 +27,14 @@ from towpath.home import Credentials, HomeFolder
 from towpath.hosting import EndpointController, Routes
 from towpath.hosting import kinds as hosting_kinds
 from towpath.hosting import operations as hosting_operations
+from towpath.hosting.dashboard import dashboard_entry
 from towpath.housekeeping import Collector, Outcome, Retention
 from towpath.housekeeping import operations as housekeeping_operations
 from towpath.identity import iam_operations, make_administrator, sts_operations
 from towpath.identity import kinds as identity_kinds
 from towpath.jobs import kinds as job_kinds
 from towpath.jobs.admission import Ledger
+from towpath.jobs.components import JOBS_TELL
 from towpath.jobs.contract import Surroundings
 from towpath.jobs.controller import JobController
 from towpath.jobs.images import Images
@@ -44,7 +49,9 @@ from towpath.kernel.generic import TAG_OPERATIONS
 from towpath.kernel.kinds import Kind
 from towpath.kernel.operations import Operation, Operations
 from towpath.kernel.resource import Uid
+from towpath.lineage import kinds as lineage_kinds
 from towpath.lineage.query import operations as lineage_operations
+from towpath.lineage.service import Lineage
 from towpath.objects import create_default_bucket
 from towpath.objects import kinds as object_kinds
 from towpath.objects.check_outs import check_out_inputs
@@ -56,6 +63,8 @@ from towpath.pipelines.controller import ExecutionController
 from towpath.pipelines.service import operations as pipeline_operations
 from towpath.registry import kinds as registry_kinds
 from towpath.registry import operations as registry_operations
+from towpath.search import Search
+from towpath.search.records import ShownBy
 from towpath.settings import Settings
 from towpath.store import SqliteStore
 
@@ -68,8 +77,26 @@ SILENT_S = 5.0  #: after so long without news, whoever waits is told what for
 #: Every kind of resource, by its noun.
 KINDS: Mapping[str, Kind] = {
     kind.noun: kind
-    for module in (identity_kinds, job_kinds, hosting_kinds, object_kinds, pipeline_kinds, registry_kinds)
+    for module in (
+        experiment_kinds,
+        identity_kinds,
+        lineage_kinds,
+        job_kinds,
+        hosting_kinds,
+        object_kinds,
+        pipeline_kinds,
+        registry_kinds,
+    )
     for kind in module.KINDS
+}
+
+
+#: What shows kinds in the results of a search, where their documents take more than the resource itself.
+COMPONENTS = Components(JOBS_TELL)
+SHOWN_BY: Mapping[str, ShownBy] = {
+    "Model": dashboard_entry,
+    "Trial": trial_shown,
+    "TrialComponent": COMPONENTS.shown,
 }
 
 
@@ -352,7 +379,10 @@ def _operations(
         *hosting_operations(images.resolve),
         *dataset_operations(),
         *lineage_operations(),
+        *Lineage(component_name).operations(),
         *housekeeping_operations(KINDS, collector),
+        *Experiments(COMPONENTS).operations(),
+        *Search(KINDS, OperationShapes(models), SHOWN_BY).operations(),
         *pipeline_operations(
             definitions=StoredTexts(store, objects),
             check_arguments=lambda step: jobs.check_step_arguments(step.type, step.arguments),

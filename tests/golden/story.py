@@ -19,6 +19,7 @@ from tests.acceptance.conftest import Machine, clients, wait_for_execution
 
 import towpath
 from towpath.app import KINDS
+from towpath.experiments.model import component_state, trial_state
 from towpath.gateway import ServiceModels
 from towpath.home import HomeFolder
 from towpath.hosting.model import EndpointConfigSpec, EndpointSpec, EndpointState, ModelSpec, ModelState
@@ -208,6 +209,34 @@ def live(aws: Mapping[str, Any]) -> None:
     sagemaker.create_endpoint_config(EndpointConfigName="wine", ProductionVariants=[variant])
     sagemaker.create_endpoint(EndpointName="wine", EndpointConfigName="wine")
     sagemaker.get_waiter("endpoint_in_service").wait(EndpointName="wine", WaiterConfig=soon)
+    write_down(sagemaker)
+
+
+def write_down(sagemaker: Any) -> None:
+    """Make the records that people make by hand."""
+    sagemaker.create_experiment(ExperimentName="tasting", Description="by mouth")
+    sagemaker.create_trial(TrialName="evening", ExperimentName="tasting", DisplayName="Evening")
+    sagemaker.create_trial_component(
+        TrialComponentName="glass", Parameters={"ml": {"NumberValue": 100}}, Status={"PrimaryStatus": "InProgress"}
+    )
+    sagemaker.update_trial_component(
+        TrialComponentName="glass",
+        Status={"PrimaryStatus": "Completed"},
+        OutputArtifacts={"notes": {"Value": f"s3://{BUCKET}/notes.txt", "MediaType": "text/plain"}},
+    )
+    sagemaker.associate_trial_component(TrialComponentName="glass", TrialName="evening")
+    sagemaker.create_artifact(
+        ArtifactName="notes",
+        Source={"SourceUri": f"s3://{BUCKET}/notes.txt", "SourceTypes": [{"SourceIdType": "Custom", "Value": "1"}]},
+        ArtifactType="Notes",
+        Properties={"pages": "2"},
+    )
+    sagemaker.create_action(
+        ActionName="tasting", Source={"SourceUri": "cellar/7"}, ActionType="Tasting", Status="Completed"
+    )
+    sagemaker.create_context(
+        ContextName="cellar", Source={"SourceUri": "cellar"}, ContextType="Place", Description="below the house"
+    )
 
 
 def left_by(machine: Machine) -> list[Resource]:
@@ -272,6 +301,10 @@ def views(resource: Resource) -> dict[str, Any]:
             found = {"spec": view(EndpointSpec, spec), "state": view(EndpointState, state)}
         case "ModelPackage":
             found = {"spec": view(PackageSpec, spec), "state": view(PackageState, state)}
+        case "Trial":
+            found = {"state": trial_state(resource)}
+        case "TrialComponent":
+            found = {"state": component_state(resource)}
         case "DatasetVersion":
             found = {"files": files_of(state)}
         case "Pipeline" | "PipelineExecution":

@@ -17,7 +17,7 @@ from towpath.gateway.chain import CALL, authenticate, identify, protocol_of, ser
 from towpath.gateway.channel import Channel, Disconnected
 from towpath.gateway.errors import internal_error, wire_error
 from towpath.gateway.exchange import Exchange, Reply, head_of
-from towpath.gateway.gateway import Application, Gateway, Message, Receive, Scope, Send
+from towpath.gateway.gateway import BY_PATH, Application, Gateway, Message, Receive, Scope, Send
 from towpath.gateway.services.s3 import OPERATIONS, S3Request, S3Response
 from towpath.gateway.services.s3.service import route_of
 from towpath.gateway.signing import UNSIGNED_PAYLOAD, bearer_token, v2
@@ -56,7 +56,7 @@ async def _live(gateway: Gateway, receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            names = ("sagemaker", "towpath") if gateway.operations else ("sagemaker",)
+            names = ("sagemaker", *(["towpath"] if gateway.operations else []), *(service.name for service in BY_PATH))
             threading.Thread(target=gateway.models.preload, args=names, daemon=True, name="models").start()
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":

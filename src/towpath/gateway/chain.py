@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from towpath.gateway.errors import Protocol, WireError
 from towpath.gateway.exchange import Exchange, Reply
-from towpath.gateway.gateway import SERVICES, TARGETS, Gateway
-from towpath.gateway.protocols import json, query
+from towpath.gateway.gateway import BY_PATH, SERVICES, TARGETS, Gateway
+from towpath.gateway.protocols import json, query, rest_json
 from towpath.gateway.protocols.rest_xml import XML_TYPE, to_xml
 from towpath.gateway.signing import (
     UNSIGNED_PAYLOAD,
@@ -45,7 +45,7 @@ _UNKNOWN_OPERATION = "UnknownOperationException"
 _TRIES = 5  #: of an operation that another writer overtook
 
 
-def identify(_: Gateway, exchange: Exchange) -> None:
+def identify(gateway: Gateway, exchange: Exchange) -> None:
     """Find the service and the operation: by X-Amz-Target, by the credential scope, by the form, by the path."""
     head = exchange.head
     target = head.headers.get("x-amz-target")
@@ -60,17 +60,30 @@ def identify(_: Gateway, exchange: Exchange) -> None:
         return
     form = head.content_type == query.FORM
     signed_for = _signed_for(exchange)
-    if signed_for in _BY_SCOPE:
+    if signed_for in {None, "sagemaker"} and head.method == "POST" and INVOCATION.fullmatch(head.path):
+        exchange.service, exchange.operation = "sagemaker-runtime", "InvokeEndpoint"
+    elif (named := _by_path(gateway, exchange, signed_for)) is not None:
+        exchange.service, exchange.operation = named
+    elif signed_for in _BY_SCOPE:
         exchange.service = signed_for
     elif signed_for not in {None, "sagemaker"}:
         exchange.service = "sts" if form else "sagemaker"
         raise Unsupported(f"Towpath does not serve the AWS service {signed_for!r}.", code=_UNKNOWN_OPERATION)
-    elif head.method == "POST" and INVOCATION.fullmatch(head.path):
-        exchange.service, exchange.operation = "sagemaker-runtime", "InvokeEndpoint"
     elif signed_for == "sagemaker" or (head.method == "POST" and head.path == "/" and not form):
         exchange.service = "sagemaker"
     else:
         exchange.service = "sts" if form and head.path == "/" else "s3"
+
+
+def _by_path(gateway: Gateway, exchange: Exchange, signed_for: str | None) -> tuple[str, str] | None:
+    """Return the service and the operation that method and path mean, of those that a request so signed may be for."""
+    for service in BY_PATH:
+        if signed_for in {None, service.signing_name}:
+            model = gateway.models.service(service.name)
+            operation = rest_json.operation_of(model, exchange.head.method, exchange.head.path)
+            if operation is not None:
+                return service.name, operation
+    return None
 
 
 def _signed_for(exchange: Exchange) -> str | None:
@@ -89,9 +102,9 @@ def authenticate(gateway: Gateway, exchange: Exchange) -> None:
     if signature is None:
         exchange.key = _by_presigned_url(gateway, exchange)
         return
-    if service.protocol in {Protocol.JSON, Protocol.QUERY} and UNSIGNED_PAYLOAD in head.headers.get(
-        "x-amz-content-sha256", ""
-    ):
+    if (
+        service.by_path or service.protocol in {Protocol.JSON, Protocol.QUERY}
+    ) and UNSIGNED_PAYLOAD in head.headers.get("x-amz-content-sha256", ""):
         raise Refused(Reason.MALFORMED, f"{UNSIGNED_PAYLOAD} is for objects and invocations; sign the document.")
     verified = verify(
         head,
@@ -133,6 +146,9 @@ def parse(gateway: Gateway, exchange: Exchange) -> None:
             exchange.service = _service_of_version(gateway, fields.get("Version", "")) or exchange.service
         exchange.operation = fields.get("Action", "")
         exchange.document = query.parse(fields, _model(gateway, exchange).input_shape)
+        return
+    if SERVICES[exchange.service].by_path:
+        exchange.document = rest_json.parse(exchange.head, exchange.body, _model(gateway, exchange))
         return
     if exchange.head.method != "POST":
         raise Invalid(f"{exchange.head.method} carries no operation; expected POST.", code="MethodNotAllowedException")
@@ -181,6 +197,8 @@ def serialize(gateway: Gateway, exchange: Exchange) -> Reply:
         return query.render(
             exchange.operation, exchange.answer, shape, namespace=namespace, request_id=exchange.request_id
         )
+    if SERVICES[exchange.service].by_path:
+        return rest_json.render(exchange.answer, _model(gateway, exchange))
     return json.render(exchange.answer if _model(gateway, exchange).output_shape is not None else None)
 
 

@@ -1,6 +1,6 @@
 """What the front door needs from the rest of the platform."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
@@ -66,6 +66,7 @@ class Service:
     signing_name: str
     protocol: Wire
     target: str = ""  #: what X-Amz-Target begins with
+    by_path: bool = False  #: operations are found by method and path, as the service's model says
     anywhere: bool = False  #: clients also sign for us-east-1 whatever the region of the home is
 
 
@@ -74,9 +75,11 @@ _TABLE = (
     Service(name="towpath", signing_name="towpath", protocol=Wire.JSON, target="Towpath"),
     Service(name="logs", signing_name="logs", protocol=Wire.JSON, target="Logs_20140328"),
     Service(name="sagemaker-runtime", signing_name="sagemaker", protocol=Wire.REST_JSON),
+    Service(name="sagemaker-metrics", signing_name="sagemaker", protocol=Wire.REST_JSON, by_path=True),
     Service(name="s3", signing_name="s3", protocol=Wire.REST_XML),
     Service(name="sts", signing_name="sts", protocol=Wire.QUERY, anywhere=True),
     Service(name="iam", signing_name="iam", protocol=Wire.QUERY, anywhere=True),
 )
 SERVICES: Mapping[str, Service] = {service.name: service for service in _TABLE}
+BY_PATH: Sequence[Service] = tuple(service for service in _TABLE if service.by_path)
 TARGETS: Mapping[str, Service] = {service.target: service for service in _TABLE if service.target}

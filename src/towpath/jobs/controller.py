@@ -7,11 +7,11 @@ from msgspec.structs import replace
 from towpath.jobs.admission import Demand
 from towpath.jobs.channels import PinnedInput, Role, pin, sources
 from towpath.jobs.contract import Attempt, Surroundings, code_origin, shortened
-from towpath.jobs.decisions import Adopt, Drop, Observation, Publish, Read, Record, Release, Stop, Submit, Tidy
+from towpath.jobs.decisions import Adopt, Drop, Measure, Observation, Publish, Read, Record, Release, Stop, Submit, Tidy
 from towpath.jobs.images import Images
 from towpath.jobs.instances import allocation, reserved
 from towpath.jobs.kinds import WAITING, JobStatus, is_terminal
-from towpath.jobs.metrics import final_metrics
+from towpath.jobs.metrics import final_metrics, measured
 from towpath.jobs.model import JobObservation, Manifest, Phase
 from towpath.jobs.ports import Admission, AlwaysAdmitted, CheckOut, ComputeBackend, no_datasets
 from towpath.jobs.results import (
@@ -98,6 +98,8 @@ class JobController:
         if seen.phase is Phase.FINISHED:
             self._admission.release(resource.uid)  # its processes have ended: the next may start while we publish
         observation = self._store.read(lambda transaction: self._look(transaction, resource, run, seen))
+        if seen.metrics and run is not None:
+            observation = replace(observation, series=tuple(self._backend.metrics(run.key)))
         if not may_begin(run, seen) or observation.problem is not None:
             return observation
         try:
@@ -195,7 +197,7 @@ class JobController:
             if stopping:
                 return self._ended(resource, JobStatus.STOPPED, now, reason="Stopped before it started")
             return self._begun(resource, observation, now, attempt=run.attempt)
-        return self._followed(resource, run, seen, now)
+        return self._followed(resource, run, observation, now)
 
     def _waiting(self, resource: Resource, sentence: str, now: datetime) -> Decision:
         """Say what the job waits for; whoever gives it back wakes the job."""
@@ -248,10 +250,11 @@ class JobController:
             effects=(Submit(job),),
         )
 
-    def _followed(self, resource: Resource, run: Run, seen: JobObservation, now: datetime) -> Decision:
+    def _followed(self, resource: Resource, run: Run, observation: Observation, now: datetime) -> Decision:
         """Take over what the back end tells of a running attempt."""
+        seen = observation.backend
         stopping = resource.status == JobStatus.STOPPING
-        run = replace(run, seen=True)
+        facts, run = _measured(observation, replace(run, seen=True))
         state = with_members(resource.state, {self._strategy.start_member: epoch(seen.started_at)})
         if seen.metrics:
             state = with_members(state, {"FinalMetricDataList": final_metrics(seen.metrics)})
@@ -259,12 +262,12 @@ class JobController:
             secondary = "Stopping" if stopping else secondary_status(seen.phase, seen.activity)
             state = with_secondary(state, secondary, now)
         if not stopping:
-            return Decision(state=with_run(state, run))
+            return Decision(state=with_run(state, run), facts=facts)
         asked = run.stop_asked_at
         if asked is not None and now.timestamp() < asked + STOP_REPEAT_S:
-            return Decision(state=with_run(state, run), due_at=now + timedelta(seconds=STOP_REPEAT_S))
+            return Decision(state=with_run(state, run), facts=facts, due_at=now + timedelta(seconds=STOP_REPEAT_S))
         run = replace(run, stop_asked_at=now.timestamp())
-        return Decision(state=with_run(state, run), effects=(Stop(run.key),))
+        return Decision(state=with_run(state, run), facts=facts, effects=(Stop(run.key),))
 
     def _published(self, resource: Resource, run: Run, observation: Observation, now: datetime) -> Decision:
         """Publish what waits of continuous outputs, however the attempt stands; those that were are only dropped."""
@@ -312,15 +315,16 @@ class JobController:
         if manifest.started_at is not None:
             duration = max(1, round((manifest.ended_at - manifest.started_at).total_seconds()))
             members.update(dict.fromkeys(self._strategy.duration_members, duration))
+        series, run = _measured(observation, run)
         ended = self._ended(
-            replace(resource, state=with_members(resource.state, members)),
+            replace(resource, state=with_run(with_members(resource.state, members), run)),
             status,
             now,
             reason=reason,
             secondary="MaxRuntimeExceeded" if manifest.timed_out else None,
         )
         published = Publish(tuple((version, staged.path) for version, staged in versions))
-        return replace(ended, facts=(published, Record(graph)))
+        return replace(ended, facts=(published, Record(graph), *series))
 
     def _ended(
         self,
@@ -355,6 +359,8 @@ class JobController:
                     self._publish(transaction, versions)
                 case Record(graph=graph):
                     record(transaction, graph)
+                case Measure(values=values):
+                    transaction.metrics.put(resource.uid, values)
                 case Read(inputs=inputs):
                     self._read(transaction, resource, inputs)
 
@@ -389,3 +395,9 @@ class JobController:
                     self._admission.release(key)
                 case Tidy(key=key):
                     self._backend.tidy(key)
+
+
+def _measured(observation: Observation, run: Run) -> tuple[tuple[Measure, ...], Run]:
+    """Return the fact that tells of new values of metrics, where there are any, and the attempt with a note of it."""
+    values = measured(observation.series, run.measured)
+    return (Measure(values),) if values else (), replace(run, measured=run.measured + len(values))

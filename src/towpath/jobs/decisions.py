@@ -6,8 +6,9 @@ import msgspec
 
 from towpath.jobs.channels import PinnedInput
 from towpath.jobs.images import Environment
-from towpath.jobs.model import JobObservation, JobSpec
+from towpath.jobs.model import JobObservation, JobSpec, MetricPoint
 from towpath.kernel.objects import ObjectRef, ObjectVersion, StoredBlob
+from towpath.kernel.ports import Measured
 from towpath.kernel.resource import Uid
 from towpath.lineage import Graph
 
@@ -23,6 +24,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     environment: Environment | None = None  #: what the image stands for; there wherever an attempt may begin
     problem: str | None = None  #: why the job cannot be started
     waits: str | None = None  #: what of the host it has to wait for before it may start
+    series: tuple[MetricPoint, ...] = ()  #: all values of metrics so far
     untidy: tuple[str, ...] = ()  #: attempts of an ended job whose working copies are still there
 
 
@@ -61,6 +63,12 @@ class Record(msgspec.Struct, frozen=True):
     """Fact: something for the lineage."""
 
     graph: Graph
+
+
+class Measure(msgspec.Struct, frozen=True):
+    """Fact: values of metrics that came since the last look."""
+
+    values: tuple[Measured, ...]
 
 
 class Read(msgspec.Struct, frozen=True):

@@ -1,11 +1,13 @@
 """Metrics of a training job: their definitions checked, their values as the API tells them."""
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from towpath.jobs.model import MetricDefinition, MetricPoint
 from towpath.jobs.requests import RegexDefinition
 from towpath.kernel.errors import Invalid
+from towpath.kernel.ports import Measured
 from towpath.kernel.resource import Document
 
 
@@ -28,6 +30,18 @@ def definitions(asked: Iterable[RegexDefinition]) -> tuple[MetricDefinition, ...
             )
         found.append(MetricDefinition(name=definition.name, regex=definition.regex))
     return tuple(found)
+
+
+def measured(series: Sequence[MetricPoint], known: int) -> tuple[Measured, ...]:
+    """Return the values of a series behind the first `known` ones. A value's step is its place among those of its
+    name in this attempt."""
+    steps: Counter[str] = Counter()
+    values = []
+    for position, point in enumerate(series):
+        if position >= known:
+            values.append(Measured(name=point.name, value=point.value, at=point.at, step=steps[point.name]))
+        steps[point.name] += 1
+    return tuple(values)
 
 
 def final_metrics(points: Iterable[MetricPoint]) -> list[Document]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from towpath.experiments.record import begin_job
 from towpath.jobs import processing, training
 from towpath.jobs.images import Images
 from towpath.jobs.kinds import KINDS, PROCESSING_JOB, TRAINING_JOB, JobStatus
@@ -37,6 +38,7 @@ class Jobs:
         self._images.resolve(asked.app_specification.image_uri)
         processing.check(asked)
         resource = generic.create(transaction, PROCESSING_JOB, request, status=JobStatus.IN_PROGRESS)
+        begin_job(transaction, request, resource)
         return {"ProcessingJobArn": resource.arn}
 
     def create_training_job(self, transaction: Transaction, request: Request) -> Document:
@@ -54,6 +56,7 @@ class Jobs:
             state={"SecondaryStatus": "Starting", "SecondaryStatusTransitions": [started]},
             status=JobStatus.IN_PROGRESS,
         )
+        begin_job(transaction, request, resource)
         return {"TrainingJobArn": resource.arn}
 
     def operations(self) -> list[Operation]:

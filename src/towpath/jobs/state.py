@@ -37,6 +37,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     code: CodeOrigin | None = None
     seen: bool = False  #: the back end has told of it; if it is gone then, it was lost
     stop_asked_at: float | None = None  #: epoch seconds
+    measured: int = 0  #: values of metrics that the store has taken over
     published: int = 0  #: number of the last increment that has become an object version
     adopted: bool = False  #: its many staged files are being taken in ahead of their publication
 

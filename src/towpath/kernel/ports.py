@@ -1,6 +1,6 @@
 """What features may do to the store, inside one transaction. The store implements it; tests use the store in memory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -96,11 +96,42 @@ class Work(Protocol):
         """Make `uid` due at `due_at`, or earlier when it was due earlier."""
 
 
+class LineageNode(msgspec.Struct, frozen=True, kw_only=True):
+    """A node of the lineage graph, with what it is in SageMaker's words."""
+
+    id: str
+    type: str
+    properties: Document
+    lineage_type: str
+    entity: str  #: what stands in its ARN behind the type
+    entity_type: str
+    source_uri: str
+    created_at: datetime
+    modified_at: datetime
+
+
+class LineageEdge(msgspec.Struct, frozen=True, kw_only=True):
+    """An edge of the lineage graph, between nodes that are there."""
+
+    source: LineageNode
+    destination: LineageNode
+    association: str
+    created_at: datetime
+    created_by: str | None  #: None: the platform itself
+
+
 class LineageRows(Protocol):
     """The lineage graph: nodes are known by a stable id, edges by (source, destination, association)."""
 
     def put_node(self, node_id: str, type_: str, properties: Document, at: datetime) -> None:
         """Add a node, or merge `properties` into it."""
+
+    def put_edge(self, source: str, destination: str, association: str, at: datetime, *, by: str | None = None) -> None:
+        """Add an edge; adding it again changes nothing.
+
+        Args:
+            by: the user who says so, None for the platform itself.
+        """
 
     def put_nodes(self, nodes: Sequence[tuple[str, str, Document]], at: datetime) -> None:
         """Add or merge many nodes (id, type, properties), at a fraction of the cost of one by one."""
@@ -116,6 +147,74 @@ class LineageRows(Protocol):
 
     def edges_out_of(self, node_id: str) -> list[tuple[str, str]]:
         """Return (destination, association) of the edges that start here."""
+
+    def is_recorded(self, source: str, destination: str, association: str) -> bool:
+        """Return whether the platform itself saw this happen, whatever users say of it."""
+
+    def find(self, node_id: str) -> LineageNode | None:
+        """Return a node with everything that is known of it."""
+
+    def by_entity(self, lineage_type: str, entity: str) -> LineageNode | None:
+        """Return the node that an ARN names."""
+
+    def entities(self, filters: Sequence[Filter], query: Query) -> tuple[list[LineageNode], str | None]:
+        """Return a page of nodes and the token of the next one.
+
+        Args:
+            filters: on lineage_type, entity_type, source_uri and created_at.
+            query: its sort_by (created_at, entity), descending, limit and token.
+        """
+
+    def associations(self, filters: Sequence[Filter], query: Query) -> tuple[list[LineageEdge], str | None]:
+        """Return a page of edges and the token of the next one.
+
+        Args:
+            filters: on source, destination, association, source_type, destination_type and created_at.
+            query: its sort_by (created_at, source, destination, source_type, destination_type), descending, limit and
+                token.
+        """
+
+    def remove_node(self, node_id: str) -> None:
+        """Remove a node that has no edges."""
+
+    def remove_edges(self, source: str, destination: str) -> int:
+        """Remove what users said of two nodes; return how many edges went."""
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """One value of a metric."""
+
+    name: str
+    value: float
+    at: datetime
+    step: int | None = None  #: of the training; a job's values are counted from 0 for each metric
+
+
+class MetricSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """All values of one metric of one subject, in short."""
+
+    subject: Uid
+    name: str
+    count: int
+    least: float
+    greatest: float
+    mean: float
+    deviation: float  #: standard deviation of the values, as all there are
+    last: float  #: the value of the latest time
+    at: datetime  #: of the last value
+
+
+class MetricRows(Protocol):
+    """Values of metrics, of jobs and trial components."""
+
+    def put(self, subject: Uid, values: Sequence[Measured]) -> None:
+        """Add values."""
+
+    def summaries(self, subjects: Sequence[Uid]) -> list[MetricSummary]:
+        """Return the metrics of some subjects in short, by name."""
+
+    def values(self, subject: Uid, name: str) -> Iterator[Measured]:
+        """Yield the values of one metric, the earliest first."""
 
 
 class Transaction(Protocol):
@@ -141,6 +240,9 @@ class Transaction(Protocol):
 
     @property
     def lineage(self) -> LineageRows: ...
+
+    @property
+    def metrics(self) -> MetricRows: ...
 
     def nested(self) -> AbstractContextManager[None]:
         """Open a savepoint: an exception that leaves the block undoes what was written in it, and only that."""

@@ -6,6 +6,8 @@ from datetime import datetime
 
 import msgspec
 
+from towpath.kernel.resource import Document
+
 
 class Caller(msgspec.Struct, frozen=True):
     """The principal behind a request or a decision, and the request it came with."""
@@ -16,6 +18,14 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 PLATFORM = Caller("towpath")  #: the platform itself, in decisions that no request asked for
+
+
+def user_context(account: str, principal: str) -> Document:
+    """Return SageMaker's UserContext of a principal of ours."""
+    return {
+        "UserProfileName": principal,
+        "IamIdentity": {"Arn": f"arn:aws:iam::{account}:user/{principal}", "PrincipalId": principal},
+    }
 
 
 class AccessKey(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,6 +21,10 @@ class NodeType(StrEnum):
     MODEL_PACKAGE = "ModelPackage"
     MODEL = "Model"
     ENDPOINT = "Endpoint"
+    TRIAL_COMPONENT = "TrialComponent"  #: one that is not the record of a job
+    NAMED_ARTIFACT = "NamedArtifact"  #: made by a user, as are actions and contexts
+    ACTION = "Action"
+    CONTEXT = "Context"
 
 
 class Association(StrEnum):
@@ -176,8 +180,15 @@ def _datasets(read: Iterable[Artifact]) -> Document:
     return {item.id: item.dataset for item in read if item.dataset is not None}
 
 
+_ARTIFACT_TYPES = {"model": "Model", "checkpoint": "Checkpoint", "code": "Code", "evaluation": "Evaluation"}
+
+
 def _artifact_node(item: Artifact) -> Node:
     properties = {"uri": item.uri, "version_id": item.version_id, "sha256": item.sha256, "size": item.size}
+    # What it was to one job is a property of the use. What it is to everybody is told by the use that says most: a
+    # model stays one when the next job reads it as its data.
+    if item.role in _ARTIFACT_TYPES:
+        properties["artifact_type"] = _ARTIFACT_TYPES[item.role]
     return Node(item.id, NodeType.ARTIFACT, properties)
 
 

@@ -58,7 +58,8 @@ def summary_of(transaction: Transaction, package: Resource) -> Document:
     rows = transaction.lineage
     package_id = f"model-package:{package.uid}"
     origins = list(upstream(rows, package_id))
-    jobs = [node for node in origins if node.type == NodeType.JOB]
+    # One without a name has not ended: somebody associated it with something meanwhile.
+    jobs = [node for node in origins if node.type == NodeType.JOB and "name" in node.properties]
     training = [node for node in jobs if node.properties.get("kind") == "TrainingJob"]
     trained_by = next((node for node in training if not node.properties.get("packs_only")), None)
     summary: Document = {
@@ -202,7 +203,7 @@ def _evaluations(rows: LineageRows, package_id: str) -> list[Document]:
         document = _artifact(report)
         for source, _ in rows.edges_into(report.id):
             node = rows.node(source)
-            if node is not None and node[0] == NodeType.JOB:
+            if node is not None and node[0] == NodeType.JOB and "name" in node[1]:
                 document["Job"] = node[1]["name"]
         found.append(document)
     return found

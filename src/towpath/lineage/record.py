@@ -44,6 +44,7 @@ def artifact_at(rows: ObjectRows, uri: str, *, role: str = "data", name: str = "
 def artifact_of(transaction: Transaction, job: Uid, uri: str) -> Artifact | None:
     """Return the version of the object at an `s3://` URI that a job wrote, None when it wrote none or it is gone."""
     bucket, key = parse_s3_uri(uri)
-    made = (job_id(job), Association.PRODUCED.value)
     versions = (artifact(version) for version in transaction.objects.versions(bucket, key) if version.blob is not None)
-    return next((found for found in versions if made in transaction.lineage.edges_into(found.id)), None)
+    rows = transaction.lineage
+    made = (found for found in versions if rows.is_recorded(job_id(job), found.id, Association.PRODUCED.value))
+    return next(made, None)

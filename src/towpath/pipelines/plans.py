@@ -41,12 +41,16 @@ def variables(
 
 
 def experiment_config(plan: Plan, values: Document, known: Document, now: datetime) -> Document | None:
-    """Return the experiment and trial that an execution belongs to, None when the definition names none.
+    """Return the experiment and trial that an execution belongs to, None when the definition says null.
+
+    A definition that says nothing means an experiment by the name of the pipeline and a trial by that of the execution.
 
     Args:
         values: of the parameters.
         known: execution variables.
     """
+    if "PipelineExperimentConfig" not in plan.definition.members:
+        return {"ExperimentName": known["PipelineName"], "TrialName": known["PipelineExecutionId"]}
     if "PipelineExperimentConfig" not in plan.config:
         return None
     scope = Scope(parameters=values, execution={**known, "CurrentDateTime": now.isoformat()})

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
+from towpath.experiments.record import begin_execution
 from towpath.jobs.kinds import WAITING
 from towpath.kernel import generic
 from towpath.kernel.errors import Conflict, Invalid, Unsupported
@@ -145,6 +146,8 @@ def start_pipeline_execution(transaction: Transaction, request: Request) -> Docu
         spec=spec,
         status=ExecutionStatus.EXECUTING.value,
     )
+    if experiment is not None:
+        begin_execution(transaction, request, execution, experiment, pipeline.arn)
     transaction.resources.replace(
         pipeline,
         state={**pipeline.state, "LastRunTime": transaction.now.timestamp()},

@@ -3,8 +3,11 @@
 from towpath.kernel.errors import Conflict, InUse, NotFound
 from towpath.kernel.kinds import COMMON_FILTERS, COMMON_SORT, Kind, View
 from towpath.kernel.ports import Filter, Query, Transaction
+from towpath.kernel.principals import user_context
 from towpath.kernel.resource import Document, Resource
-from towpath.registry.packages import indexed, shown, user_context
+from towpath.registry.packages import indexed, shown
+
+POLICY = "ResourcePolicy"  #: member of a group's state, shown by an operation of its own
 
 
 def _does_not_exist(noun: str, name: str) -> NotFound:
@@ -56,7 +59,7 @@ MODEL_PACKAGE_GROUP = Kind(
     list_member="ModelPackageGroupSummaryList",
     delete="DeleteModelPackageGroup",
     missing=_does_not_exist,
-    view=View(computed=_group_shown),
+    view=View(computed=_group_shown, hidden=frozenset({POLICY})),
     sort_by=_SORT,
     filters=_FILTERS,
     refuse_delete=_refuse_with_versions,

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from towpath.jobs.channels import PinnedInput, Role, WantedInput
+from towpath.kernel.principals import user_context
 from towpath.kernel.resource import Document, Resource, view
 from towpath.lineage.model import Artifact
 from towpath.registry.history import Entry
@@ -132,14 +133,6 @@ def artifacts(inputs: Iterable[PinnedInput], *, role: str) -> Iterator[Artifact]
                 role=role,
                 name=pinned.name,
             )
-
-
-def user_context(account: str, principal: str) -> Document:
-    """Return SageMaker's UserContext of a principal of ours."""
-    return {
-        "UserProfileName": principal,
-        "IamIdentity": {"Arn": f"arn:aws:iam::{account}:user/{principal}", "PrincipalId": principal},
-    }
 
 
 def shown(resource: Resource) -> Document:

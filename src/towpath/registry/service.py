@@ -41,6 +41,7 @@ from towpath.registry.packages import (
     state_document,
     state_of,
 )
+from towpath.registry.policies import OPERATIONS as POLICIES
 
 Resolve = Callable[[str], Environment]  #: image name -> environment; raises a TowpathError for an unknown image
 
@@ -58,6 +59,7 @@ def operations(resolve: Resolve) -> list[Operation]:
         describe_operation(MODEL_PACKAGE_GROUP),
         _ascending(list_operation(MODEL_PACKAGE_GROUP)),
         delete_operation(MODEL_PACKAGE_GROUP),
+        *POLICIES,
         Operation(name="CreateModelPackage", function=create_model_package),
         describe_operation(MODEL_PACKAGE),
         _ascending(_narrowed(list_operation(MODEL_PACKAGE))),

@@ -17,6 +17,7 @@ from towpath.store.tables import (
     history,
     lineage_edge,
     lineage_node,
+    metric_point,
     object_version,
     resource,
     resource_index,
@@ -152,6 +153,7 @@ class HousekeepingTable:
             )
             for table in (resource_index, tag, work):
                 self._connection.execute(delete(table).where(table.c.uid.in_(deleted)))
+            self._connection.execute(delete(metric_point).where(metric_point.c.subject.in_(deleted)))
             for table in (step, history):
                 self._connection.execute(delete(table).where(table.c.execution.in_(deleted)))
             self._connection.execute(delete(resource).where(resource.c.uid.in_(deleted)))

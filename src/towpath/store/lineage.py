@@ -1,16 +1,27 @@
 """The repository of the lineage graph."""
 
+import base64
+import binascii
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+import msgspec
+from sqlalchemy import Connection, Row, Select, delete, select, tuple_, update
 from sqlalchemy.dialects.sqlite import insert
 
+from towpath.kernel.errors import Invalid
+from towpath.kernel.ports import Filter, LineageEdge, LineageNode, Query
 from towpath.kernel.resource import Document
-from towpath.store.codec import from_json, to_epoch, to_json
+from towpath.lineage.entities import entity_of
+from towpath.store.codec import from_epoch, from_json, to_epoch, to_json
+from towpath.store.resources import compare
 from towpath.store.tables import lineage_edge, lineage_node
 
+#: What a user said before becomes the platform's own when it sees it happen.
+_RECORDED = insert(lineage_edge).on_conflict_do_update(
+    index_elements=["source", "destination", "association"], set_={"created_by": None}
+)
 _NAMES_A_STATEMENT = 500  #: bound variables; older SQLite takes 999
 
 
@@ -26,7 +37,12 @@ class LineageTable:
         if existing is None:
             self._connection.execute(
                 insert(lineage_node).values(
-                    id=node_id, type=type_, properties=to_json(properties), created_at=moment, modified_at=moment
+                    id=node_id,
+                    type=type_,
+                    properties=to_json(properties),
+                    **_index(node_id, type_, properties),
+                    created_at=moment,
+                    modified_at=moment,
                 )
             )
             return
@@ -35,7 +51,7 @@ class LineageTable:
             self._connection.execute(
                 update(lineage_node)
                 .where(lineage_node.c.id == node_id)
-                .values(properties=to_json(merged), modified_at=moment)
+                .values(properties=to_json(merged), **_index(node_id, existing[0], merged), modified_at=moment)
             )
 
     def put_nodes(self, nodes: Sequence[tuple[str, str, Document]], at: datetime) -> None:
@@ -56,6 +72,7 @@ class LineageTable:
                     "id": node_id,
                     "type": type_,
                     "properties": to_json(properties),
+                    **_index(node_id, type_, properties),
                     "created_at": moment,
                     "modified_at": moment,
                 }
@@ -71,7 +88,14 @@ class LineageTable:
             for source, destination, association in edges
         ]
         if rows:
-            self._connection.execute(insert(lineage_edge).on_conflict_do_nothing(), rows)
+            self._connection.execute(_RECORDED, rows)
+
+    def put_edge(self, source: str, destination: str, association: str, at: datetime, *, by: str | None = None) -> None:
+        row = {"source": source, "destination": destination, "association": association, "created_at": to_epoch(at)}
+        if by is None:
+            self._connection.execute(_RECORDED, [row])
+        else:
+            self._connection.execute(insert(lineage_edge).values(**row, created_by=by).on_conflict_do_nothing())
 
     def node(self, node_id: str) -> tuple[str, Document] | None:
         row = self._connection.execute(select(lineage_node).where(lineage_node.c.id == node_id)).one_or_none()
@@ -92,3 +116,133 @@ class LineageTable:
             .order_by(lineage_edge.c.created_at, lineage_edge.c.destination)
         )
         return [(row.destination, row.association) for row in rows]
+
+    def is_recorded(self, source: str, destination: str, association: str) -> bool:
+        edge = lineage_edge.c
+        row = self._connection.execute(
+            select(edge.source).where(
+                edge.source == source,
+                edge.destination == destination,
+                edge.association == association,
+                edge.created_by.is_(None),
+            )
+        ).one_or_none()
+        return row is not None
+
+    def find(self, node_id: str) -> LineageNode | None:
+        return _one(self._connection.execute(select(lineage_node).where(lineage_node.c.id == node_id)).one_or_none())
+
+    def by_entity(self, lineage_type: str, entity: str) -> LineageNode | None:
+        named = select(lineage_node).where(lineage_node.c.lineage_type == lineage_type, lineage_node.c.entity == entity)
+        return _one(self._connection.execute(named.limit(1)).one_or_none())
+
+    def entities(self, filters: Sequence[Filter], query: Query) -> tuple[list[LineageNode], str | None]:
+        statement = select(lineage_node)
+        for condition in filters:
+            statement = statement.where(
+                compare(lineage_node.c[condition.member], condition.operator, _plain(condition))
+            )
+        order = (lineage_node.c[query.sort_by], lineage_node.c.id)
+        rows, token = self._page(statement, order, query)
+        return [_node(row) for row in rows], token
+
+    def associations(self, filters: Sequence[Filter], query: Query) -> tuple[list[LineageEdge], str | None]:
+        source, destination = lineage_node.alias("source_node"), lineage_node.alias("destination_node")
+        columns: dict[str, Any] = {
+            "source": lineage_edge.c.source,
+            "destination": lineage_edge.c.destination,
+            "association": lineage_edge.c.association,
+            "created_at": lineage_edge.c.created_at,
+            "source_type": source.c.entity_type,
+            "destination_type": destination.c.entity_type,
+        }
+        statement = select(
+            *(column.label(f"edge_{column.name}") for column in lineage_edge.c),
+            *(column.label(f"source_{column.name}") for column in source.c),
+            *(column.label(f"destination_{column.name}") for column in destination.c),
+        ).select_from(
+            lineage_edge.join(source, source.c.id == lineage_edge.c.source).join(
+                destination, destination.c.id == lineage_edge.c.destination
+            )
+        )
+        for condition in filters:
+            statement = statement.where(compare(columns[condition.member], condition.operator, _plain(condition)))
+        order = (columns[query.sort_by], columns["source"], columns["destination"], columns["association"])
+        rows, token = self._page(statement, order, query)
+        edges = [
+            LineageEdge(
+                source=_node(row, "source_"),
+                destination=_node(row, "destination_"),
+                association=row.edge_association,
+                created_at=from_epoch(row.edge_created_at),
+                created_by=row.edge_created_by,
+            )
+            for row in rows
+        ]
+        return edges, token
+
+    def _page(self, statement: Select[Any], order: tuple[Any, ...], query: Query) -> tuple[list[Row[Any]], str | None]:
+        """Return the rows behind the position that a token tells, which is the values of the order's columns."""
+        keys = [column.label(f"key_{position}") for position, column in enumerate(order)]
+        statement = statement.add_columns(*keys)
+        if query.token is not None:
+            position = tuple_(*order)
+            after = _position(query.token, len(order))
+            statement = statement.where(position < after if query.descending else position > after)
+        statement = statement.order_by(*(column.desc() if query.descending else column for column in order))
+        rows = list(self._connection.execute(statement.limit(query.limit + 1)))
+        if len(rows) <= query.limit:
+            return rows, None
+        last = rows[query.limit - 1]._mapping
+        token = base64.urlsafe_b64encode(to_json([last[f"key_{number}"] for number in range(len(order))])).decode()
+        return rows[: query.limit], token
+
+    def remove_node(self, node_id: str) -> None:
+        self._connection.execute(delete(lineage_node).where(lineage_node.c.id == node_id))
+
+    def remove_edges(self, source: str, destination: str) -> int:
+        between = (lineage_edge.c.source == source, lineage_edge.c.destination == destination)
+        done = self._connection.execute(delete(lineage_edge).where(*between, lineage_edge.c.created_by.is_not(None)))
+        return done.rowcount
+
+
+def _position(token: str, length: int) -> tuple[Any, ...]:
+    try:
+        values = from_json(base64.urlsafe_b64decode(token))
+    except (ValueError, binascii.Error, msgspec.DecodeError) as error:
+        raise Invalid(f"NextToken {token!r} is not one that this server gave out") from error
+    if not isinstance(values, list) or len(values) != length:
+        raise Invalid(f"NextToken {token!r} is not one of this list")
+    return tuple(values)
+
+
+def _plain(condition: Filter) -> Any:
+    return to_epoch(condition.value) if isinstance(condition.value, datetime) else condition.value
+
+
+def _index(node_id: str, type_: str, properties: Document) -> dict[str, str]:
+    """Return the columns by which a node is found and listed."""
+    entity = entity_of(node_id, type_, properties)
+    return {
+        "lineage_type": entity.lineage_type.value,
+        "entity": entity.entity,
+        "entity_type": entity.type,
+        "source_uri": entity.source_uri,
+    }
+
+
+def _one(row: Row[Any] | None) -> LineageNode | None:
+    return None if row is None else _node(row)
+
+
+def _node(row: Row[Any], prefix: str = "") -> LineageNode:
+    found = row._mapping
+    return LineageNode(
+        properties=from_json(found[f"{prefix}properties"]),
+        created_at=from_epoch(found[f"{prefix}created_at"]),
+        modified_at=from_epoch(found[f"{prefix}modified_at"]),
+        **{
+            name: found[f"{prefix}{name}"]
+            for name in ("id", "type", "lineage_type", "entity", "entity_type", "source_uri")
+        },
+    )

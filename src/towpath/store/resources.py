@@ -46,6 +46,7 @@ _REPLACE = Prepared(
     .where(resource.c.uid == bindparam("of"), resource.c.revision == bindparam("before"))
     .values({name: bindparam(name) for name in _MUTABLE})
 )
+_INDEX = Prepared(insert(resource_index).values({column.name: bindparam(column.name) for column in resource_index.c}))
 _UNINDEX = Prepared(delete(resource_index).where(resource_index.c.uid == bindparam("of")))
 
 
@@ -148,19 +149,16 @@ class ResourceTable:
 
     def _index(self, item: Resource) -> None:
         _UNINDEX(self._connection, of=item.uid)
-        rows = [
-            {
-                "uid": item.uid,
-                "member": member,
-                "kind": item.kind,
-                "text": value if isinstance(value, str) else None,
-                "number": None if isinstance(value, str) else value,
-            }
-            for member, value in item.sort.items()
-            if value is not None
-        ]
-        if rows:
-            self._connection.execute(insert(resource_index), rows)
+        for member, value in item.sort.items():
+            if value is not None:
+                _INDEX(
+                    self._connection,
+                    uid=item.uid,
+                    member=member,
+                    kind=item.kind,
+                    text=value if isinstance(value, str) else None,
+                    number=None if isinstance(value, str) else value,
+                )
 
 
 def _one(found: CursorResult[Any]) -> Resource | None:
@@ -172,17 +170,18 @@ def _filtered(statement: Select[Any], kind: str, condition: Filter) -> Select[An
     """Add a condition to a query over resources of `kind`."""
     value = to_epoch(condition.value) if isinstance(condition.value, datetime) else condition.value
     if condition.member in _COLUMNS:
-        return statement.where(_compare(resource.c[condition.member], condition.operator, value))
+        return statement.where(compare(resource.c[condition.member], condition.operator, value))
     column = resource_index.c.text if isinstance(value, str) else resource_index.c.number
     matching = select(resource_index.c.uid).where(
         resource_index.c.kind == kind,
         resource_index.c.member == condition.member,
-        _compare(column, condition.operator, value),
+        compare(column, condition.operator, value),
     )
     return statement.where(resource.c.uid.in_(matching))
 
 
-def _compare(column: Any, operator: str, value: Any) -> Any:
+def compare(column: Any, operator: str, value: Any) -> Any:
+    """Return the condition that an operator of a filter stands for."""
     match operator:
         case "=":
             return column == value

@@ -142,8 +142,30 @@ lineage_node = Table(
     Column("id", String(512), primary_key=True),
     Column("type", String(64), nullable=False),
     Column("properties", LargeBinary, nullable=False),
+    # What it is in SageMaker's words, worked out of type and properties: see `lineage.entities`.
+    Column("lineage_type", String(16), nullable=False),
+    Column("entity", String(256), nullable=False),
+    Column("entity_type", String(256), nullable=False),
+    Column("source_uri", String(2048), nullable=False),
     Column("created_at", Float, nullable=False),
     Column("modified_at", Float, nullable=False),
+    Index("lineage_node_entity", "lineage_type", "entity"),
+    Index("lineage_node_created", "lineage_type", "created_at", "id"),
+    Index("lineage_node_source", "source_uri"),
+)
+
+#: Values of metrics: of a job what was read from its log, of a trial component what was sent for it.
+metric_point = Table(
+    "metric_point",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("subject", String(32), nullable=False),  # uid of the job or trial component
+    Column("name", String(256), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("step", Integer),
+    Column("value", Float, nullable=False),
+    Index("metric_point_subject", "subject", "name", "at", "seq"),
+    sqlite_autoincrement=True,
 )
 
 lineage_edge = Table(
@@ -153,6 +175,7 @@ lineage_edge = Table(
     Column("destination", String(512), primary_key=True),
     Column("association", String(64), primary_key=True),
     Column("created_at", Float, nullable=False),
+    Column("created_by", String(256)),  # NULL: the platform itself, and nobody can take it back
     Index("lineage_edge_destination", "destination"),
 )
 

@@ -12,6 +12,7 @@ from towpath.store.events import EventTable
 from towpath.store.housekeeping import HousekeepingTable
 from towpath.store.keys import KeyTable
 from towpath.store.lineage import LineageTable
+from towpath.store.metrics import MetricTable
 from towpath.store.objects import ObjectTable
 from towpath.store.resources import ResourceTable
 from towpath.store.steps import StepTable
@@ -30,6 +31,7 @@ class SqlTransaction:
         self.events = EventTable(connection)
         self.objects = ObjectTable(connection)
         self.lineage = LineageTable(connection)
+        self.metrics = MetricTable(connection)
         self.steps = StepTable(connection)
         self.keys = KeyTable(connection)
         self.housekeeping = HousekeepingTable(connection, self.resources, self.objects)

@@ -61,6 +61,7 @@ def upgrade() -> None:
         sa.Column("destination", sa.String(length=512), nullable=False),
         sa.Column("association", sa.String(length=64), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
+        sa.Column("created_by", sa.String(length=256), nullable=True),
         sa.PrimaryKeyConstraint("source", "destination", "association"),
     )
     op.create_index("lineage_edge_destination", "lineage_edge", ["destination"])
@@ -69,16 +70,35 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=512), nullable=False),
         sa.Column("type", sa.String(length=64), nullable=False),
         sa.Column("properties", sa.LargeBinary(), nullable=False),
+        sa.Column("lineage_type", sa.String(length=16), nullable=False),
+        sa.Column("entity", sa.String(length=256), nullable=False),
+        sa.Column("entity_type", sa.String(length=256), nullable=False),
+        sa.Column("source_uri", sa.String(length=2048), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.Column("modified_at", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_index("lineage_node_entity", "lineage_node", ["lineage_type", "entity"])
+    op.create_index("lineage_node_created", "lineage_node", ["lineage_type", "created_at", "id"])
+    op.create_index("lineage_node_source", "lineage_node", ["source_uri"])
     op.create_table(
         "meta",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("value", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
+    op.create_table(
+        "metric_point",
+        sa.Column("seq", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("subject", sa.String(length=32), nullable=False),
+        sa.Column("name", sa.String(length=256), nullable=False),
+        sa.Column("at", sa.Float(), nullable=False),
+        sa.Column("step", sa.Integer(), nullable=True),
+        sa.Column("value", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("seq"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("metric_point_subject", "metric_point", ["subject", "name", "at", "seq"])
     op.create_table(
         "object_version",
         sa.Column("seq", sa.Integer(), autoincrement=True, nullable=False),
