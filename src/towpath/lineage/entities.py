@@ -78,8 +78,8 @@ def entity_of(node_id: str, type_: str, properties: Document) -> Entity:
         case NodeType.ARTIFACT:
             return _artifact(node_id, properties.get("artifact_type", "DataSet"), properties.get("uri", ""))
         case NodeType.CODE:
-            objects = properties.get("objects") or [""]
-            return _artifact(node_id, "Code", properties.get("repository") or objects[0].partition(" ")[0] or node_id)
+            # The objects that it consists of are artifacts of their own.
+            return _artifact(node_id, "Code", properties.get("repository") or node_id)
         case NodeType.ENVIRONMENT:
             return _artifact(node_id, "Environment", node_id)
         case NodeType.MODEL_PACKAGE:
