@@ -14,7 +14,7 @@ from towpath.gateway.exchange import Exchange, Reply
 from towpath.gateway.gateway import SERVICES, TARGETS, Gateway
 from towpath.gateway.protocols import json, query
 from towpath.gateway.protocols.rest_xml import XML_TYPE, to_xml
-from towpath.gateway.services import sts
+from towpath.gateway.services import ecr, sts
 from towpath.gateway.signing import (
     UNSIGNED_PAYLOAD,
     Reason,
@@ -213,6 +213,8 @@ def _model(gateway: Gateway, exchange: Exchange) -> "OperationModel":
 def _operations(gateway: Gateway, exchange: Exchange) -> Operations:
     if exchange.service == "logs":
         return gateway.logs
+    if exchange.service == "ecr":
+        return ecr.OPERATIONS
     if exchange.service == "sts":
         assert exchange.principal is not None
         return sts.operations(gateway.home, exchange.principal)
