@@ -19,7 +19,7 @@ QUICK ?=
 IS_QUICK := $(filter-out 0 no false,$(QUICK))
 ARGS ?=
 
-.PHONY: help demo test test-text lint format check bench bench-models lock clean
+.PHONY: help demo test test-clients test-text lint format check bench bench-models lock clean
 
 help: ## list the targets
 	@printf 'Towpath\n\n'
@@ -40,7 +40,11 @@ demo: $(if $(IS_QUICK),$(BASE),$(TEXT)) ## raw reviews become a model that answe
 	@$(BIN)/towpath demo examples/reviews $(if $(IS_QUICK),--quick)
 
 test: $(BASE) ## all tests that need no torch (under ten minutes)
-	@$(BIN)/pytest -m 'not text' $(ARGS)
+	@$(BIN)/pytest -m 'not text and not clients' $(ARGS)
+
+test-clients: $(BASE) ## real AWS clients, each in an environment of its own: boto3, both SageMaker SDKs, the AWS CLI (1.4 GB)
+	@scripts/lanes
+	@$(BIN)/pytest -m clients $(ARGS)
 
 test-text: $(TEXT) ## the tests with torch and transformers, the full demo among them
 	@$(BIN)/pytest -m text $(ARGS)
@@ -68,5 +72,5 @@ lock: $(BASE) ## write constraints/ anew (ARGS=--upgrade for the newest versions
 	@scripts/lock $(ARGS)
 
 clean: ## remove .venv, caches, figures and downloaded data; your platform's home stays
-	@rm -rf .venv .data examples/reviews/.data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .bench dist
+	@rm -rf .venv .venv-lanes .data examples/reviews/.data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .bench dist
 	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

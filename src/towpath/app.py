@@ -22,6 +22,7 @@ from towpath.gateway import Gateway, KeyRing, ServiceModels, application, log_op
 from towpath.gateway.gateway import ASGIApp
 from towpath.gateway.invocations import Invocations
 from towpath.gateway.model_client import ping
+from towpath.gateway.services import ecr
 from towpath.gateway.services.s3 import S3Service
 from towpath.home import Credentials, HomeFolder
 from towpath.hosting import EndpointController, Routes
@@ -228,7 +229,12 @@ class Platform:
             home_id=store.home_id,
             clock=clock,
             models=models,
-            services={"logs": log_operations(backend), "sts": sts_operations(), "iam": iam_operations()},
+            services={
+                "ecr": ecr.OPERATIONS,
+                "iam": iam_operations(),
+                "logs": log_operations(backend),
+                "sts": sts_operations(),
+            },
             s3=S3Service(store, objects, store.home),
             invocations=invocations,
             on_shutdown=(invocations.close,),

@@ -83,6 +83,11 @@ class HomeFolder:
         return self.path / "secrets.json"
 
     @property
+    def clients(self) -> Path:
+        """What `towpath env` writes for AWS clients."""
+        return self.path / "clients"
+
+    @property
     def layers(self) -> Path:
         return self.path / "layers"
 

@@ -1,48 +1,57 @@
-"""`towpath env`: what a shell needs so that boto3 and the AWS command line talk to this server."""
+"""`towpath env` and `towpath exec`: what AWS clients need so that they talk to this server."""
 
 from __future__ import annotations
 
 import os
 import shlex
-from importlib.resources import files
+import signal
+import sys
+from typing import Annotated
 
-import towpath
-from towpath import settings
-from towpath.cli.console import show_json
+import typer
+
+from towpath.aws import HOOK, client_environment
+from towpath.cli.console import note, show_json
 from towpath.cli.options import HomeOption, JsonOption, folder
-from towpath.sdk.errors import NoServer
+
+NOT_EXECUTABLE, NOT_FOUND = 126, 127  #: exit codes, as shells and env(1) have them
 
 
 def env(as_json: JsonOption = False, home: HomeOption = None) -> None:
-    """Print what a shell needs for boto3, as `export` lines. They hold the administrator's keys.
+    """Print what a shell needs for AWS clients, as `export` lines. They hold the administrator's keys.
 
     Example: eval "$(towpath env)"
     """
-    where = folder(home)
-    server, credentials = where.running_server(), where.credentials()
-    if server is None or credentials is None:
-        raise NoServer(f"no server is running for {where.path}; start one: towpath up --background{where.option}")
-    region = settings.load(where.settings_file).region
-    values = {
-        "AWS_ENDPOINT_URL": server.url,
-        "AWS_ACCESS_KEY_ID": credentials.access_key,
-        "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
-        "AWS_DEFAULT_REGION": region,
-        "AWS_REGION": region,
-        # Without it, clients look for a role of a virtual machine first, which takes seconds.
-        "AWS_EC2_METADATA_DISABLED": "true",
-        # Where botocore finds the service `towpath`: what SageMaker has no operation for.
-        "AWS_DATA_PATH": _data_path(),
-    }
+    changes = client_environment(folder(home), os.environ)
     if as_json:
-        show_json(values)
+        show_json(changes.values)
         return
-    for name, value in values.items():
+    for name in changes.unset:
+        print(f"unset {name}")
+    for name, value in changes.values.items():
         print(f"export {name}={shlex.quote(value)}")
 
 
-def _data_path() -> str:
-    """Return the folders of service models that AWS clients look into: those they had, and ours."""
-    ours = str(files(towpath) / "gateway" / "models")
-    had = os.environ.get("AWS_DATA_PATH", "").split(os.pathsep)
-    return os.pathsep.join([*(folder for folder in had if folder not in {"", ours}), ours])
+def execute(
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND…", help="What to run, with its arguments.")],
+    home: HomeOption = None,
+) -> None:
+    """Run a command whose AWS clients talk to this server, also those that name a host of AWS in their code.
+
+    Example: towpath exec -- python train_on_sagemaker.py
+    """
+    environment = client_environment(folder(home), os.environ).applied(os.environ)
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(HOOK), environment.get("PYTHONPATH"))))
+    # The command takes this process over: its exit code, its signals and its terminal are nobody else's. Python ignores
+    # these two, and what is ignored stays so in the command.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    sys.stdout.flush()
+    try:
+        os.execvpe(command[0], command, environment)
+    except FileNotFoundError:
+        note(f"Error: there is no command {command[0]!r}")
+        raise typer.Exit(NOT_FOUND) from None
+    except OSError as error:
+        note(f"Error: {command[0]} cannot be run: {error.strerror}")
+        raise typer.Exit(NOT_EXECUTABLE) from None

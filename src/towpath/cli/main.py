@@ -82,6 +82,8 @@ for command in (
     demo.demo,
 ):
     app.command()(command)
+# What follows the command's own name belongs to it, options included.
+app.command("exec", context_settings={"allow_interspersed_args": False})(environment.execute)
 app.add_typer(data.app, name="data")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(keys.app, name="keys")

@@ -74,6 +74,7 @@ _TABLE = (
     Service(name="sagemaker", signing_name="sagemaker", protocol=Wire.JSON, target="SageMaker"),
     Service(name="towpath", signing_name="towpath", protocol=Wire.JSON, target="Towpath"),
     Service(name="logs", signing_name="logs", protocol=Wire.JSON, target="Logs_20140328"),
+    Service(name="ecr", signing_name="ecr", protocol=Wire.JSON, target="AmazonEC2ContainerRegistry_V20150921"),
     Service(name="sagemaker-runtime", signing_name="sagemaker", protocol=Wire.REST_JSON),
     Service(name="sagemaker-metrics", signing_name="sagemaker", protocol=Wire.REST_JSON, by_path=True),
     Service(name="s3", signing_name="s3", protocol=Wire.REST_XML),

@@ -113,6 +113,9 @@ class ObjectRows(Protocol):
     def create_bucket(self, name: str, at: datetime) -> bool:
         """Record a bucket; False when it was there already."""
 
+    def remove_bucket(self, name: str) -> bool:
+        """Remove a bucket; False, and nothing done, where versions, delete markers or uploads are left in it."""
+
     def bucket_created_at(self, name: str) -> datetime | None:
         """Return when the bucket was created, None when there is none."""
 

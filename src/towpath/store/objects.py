@@ -10,6 +10,7 @@ from towpath.kernel.objects import ObjectRef, ObjectVersion, UploadRows
 from towpath.store.codec import from_epoch, from_json, to_epoch, to_json
 from towpath.store.tables import bucket as bucket_table
 from towpath.store.tables import object_version, upload_part
+from towpath.store.tables import upload as upload_table
 from towpath.store.uploads import UploadTable
 
 _NAMES_A_STATEMENT = 500  #: bound variables; older SQLite takes 999
@@ -40,6 +41,13 @@ class ObjectTable:
         if self.bucket_created_at(name) is not None:
             return False
         self._connection.execute(insert(bucket_table).values(name=name, created_at=to_epoch(at)))
+        return True
+
+    def remove_bucket(self, name: str) -> bool:
+        for table in (object_version, upload_table):
+            if self._connection.execute(select(table.c.key).where(table.c.bucket == name).limit(1)).first() is not None:
+                return False
+        self._connection.execute(delete(bucket_table).where(bucket_table.c.name == name))
         return True
 
     def bucket_created_at(self, name: str) -> datetime | None:

@@ -51,6 +51,20 @@ class ObjectRowsConformance:
         assert store.read(lambda transaction: transaction.objects.bucket_created_at("b")) == AT
         assert store.read(lambda transaction: transaction.objects.bucket_created_at("other")) is None
 
+    def test_a_bucket_is_removed_only_with_nothing_left_in_it(self, store: Store) -> None:
+        def work(transaction: Transaction) -> None:
+            rows = transaction.objects
+            rows.create_bucket("bucket", AT)
+            rows.create_bucket("bucket-2", AT)
+            rows.put(version("k", "v1", marker=True))
+            assert not rows.remove_bucket("bucket")
+            assert rows.remove_bucket("bucket-2")
+            rows.remove("bucket", "k", "v1")
+            assert rows.remove_bucket("bucket")
+            assert rows.buckets() == []
+
+        store.write(work)
+
     def test_the_last_put_is_the_latest_and_all_versions_stay(self, store: Store) -> None:
         def work(transaction: Transaction) -> None:
             rows = transaction.objects

@@ -92,6 +92,19 @@ class S3Conformance:
         assert s3("HEAD", "another-bucket").status == 200
         assert s3("HEAD", "no-such-bucket").status == 404
 
+    def test_a_bucket_goes_once_nothing_is_left_in_it_not_even_history(self, s3: S3) -> None:
+        assert s3("DELETE", "no-such-bucket").code == "NoSuchBucket"
+        marker = s3("DELETE", "bucket", "k")
+        refused = s3("DELETE", "bucket")
+        assert (refused.status, refused.code) == (409, "BucketNotEmpty")
+        s3("DELETE", "bucket", "k", versionId=marker.version)
+        upload = s3("POST", "bucket", "big", uploads="").text("UploadId")
+        assert s3("DELETE", "bucket").code == "BucketNotEmpty", "an upload is under way"
+        s3("DELETE", "bucket", "big", uploadId=upload)
+        assert s3("DELETE", "bucket").status == 204
+        assert s3("HEAD", "bucket").status == 404
+        assert s3("PUT", "bucket").status == 200
+
     @pytest.mark.parametrize("name", ["ab", "UPPER", "under_score", "-x-", "a..b", "192.168.1.1", "a" * 64])
     def test_a_name_that_cannot_name_a_bucket_is_refused(self, s3: S3, name: str) -> None:
         assert s3("PUT", name).code == "InvalidBucketName"
@@ -418,7 +431,7 @@ class S3Conformance:
                 s3("PUT", "bucket", "k", headers={"x-amz-copy-source": "b/k"}, uploadId="u", partNumber=1),
                 "UploadPartCopy",
             ),
-            (s3("DELETE", "bucket"), "DeleteBucket"),
+            (s3("DELETE", "bucket", tagging=""), "DeleteBucketTagging"),
             (s3("GET", "bucket", uploads=""), "ListMultipartUploads"),
         ):
             assert (answer.status, answer.code) == (501, "NotImplemented")

@@ -59,6 +59,26 @@ def create_bucket(context: Context, request: S3Request) -> S3Response:
     return empty_response(headers={"location": f"/{name}"})
 
 
+def delete_bucket(context: Context, request: S3Request) -> S3Response:
+    """Carry out DeleteBucket: of a bucket that has nothing left, old versions included.
+
+    Every bucket is versioned, and as on AWS a versioned bucket is empty only without its history. What models were made
+    from is part of it, so that nothing here empties it on the way.
+    """
+
+    def remove(transaction: Transaction) -> None:
+        require_bucket(transaction.objects, request)
+        if not transaction.objects.remove_bucket(request.of_bucket):
+            raise S3Error(
+                "BucketNotEmpty",
+                f"The bucket {request.of_bucket!r} holds objects, older versions or unfinished uploads. "
+                "Versions that nothing refers to go with `towpath gc` once they are old enough.",
+            )
+
+    context.store.write(remove)
+    return empty_response(status=204)
+
+
 def head_bucket(context: Context, request: S3Request) -> S3Response:
     """Carry out HeadBucket."""
     context.store.read(lambda transaction: require_bucket(transaction.objects, request))

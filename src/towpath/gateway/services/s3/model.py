@@ -83,6 +83,7 @@ class S3Error(TowpathError):
 STATUS: Mapping[str, int] = {
     "AccessDenied": 403,
     "BucketAlreadyOwnedByYou": 409,
+    "BucketNotEmpty": 409,
     "InvalidRange": 416,
     "MethodNotAllowed": 405,
     "MissingContentLength": 411,

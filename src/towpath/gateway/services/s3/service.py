@@ -81,6 +81,7 @@ SUBRESOURCES = frozenset(
 OPERATIONS: Mapping[Route, tuple[str, Function]] = {
     Route("GET", "service"): ("ListBuckets", buckets.list_buckets),
     Route("PUT", "bucket"): ("CreateBucket", buckets.create_bucket),
+    Route("DELETE", "bucket"): ("DeleteBucket", buckets.delete_bucket),
     Route("HEAD", "bucket"): ("HeadBucket", buckets.head_bucket),
     Route("GET", "bucket", frozenset({"location"})): ("GetBucketLocation", buckets.get_bucket_location),
     Route("GET", "bucket", frozenset({"versioning"})): ("GetBucketVersioning", buckets.get_bucket_versioning),

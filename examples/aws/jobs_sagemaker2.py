@@ -1,0 +1,99 @@
+"""Plain jobs with the SageMaker Python SDK 2: prepare, train, evaluate, each waited for with its log.
+
+`towpath exec -- python jobs_sagemaker2.py --reviews FOLDER`. The scripts are those of `examples/reviews`.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from shutil import copy
+
+from sagemaker import Session, get_execution_role
+from sagemaker.processing import FrameworkProcessor, ProcessingInput, ProcessingOutput
+from sagemaker.s3 import S3Downloader, S3Uploader
+from sagemaker.sklearn import SKLearn, SKLearnProcessor
+
+SCRIPTS = Path(__file__).resolve().parents[1] / "reviews"
+INSTANCE = "ml.m5.large"
+SKLEARN = "1.2-1"
+WORK = "/opt/ml/processing"
+
+
+def main() -> None:
+    """Run the three jobs."""
+    parser = argparse.ArgumentParser(description="Run plain jobs with the SageMaker SDK 2.")
+    parser.add_argument("--reviews", type=Path, required=True, help="folder of reviews.parquet")
+    settings = parser.parse_args()
+
+    session = Session()
+    role = get_execution_role(session)
+    base = f"s3://{session.default_bucket()}/jobs-sagemaker2"
+    start = S3Uploader.upload(str(SCRIPTS / "baseline.json"), f"{base}/start", sagemaker_session=session)
+
+    prepare = SKLearnProcessor(
+        framework_version=SKLEARN, instance_type=INSTANCE, instance_count=1, role=role, sagemaker_session=session
+    )
+    prepare.run(
+        code=str(SCRIPTS / "prepare.py"),
+        inputs=[ProcessingInput(source=str(settings.reviews), destination=f"{WORK}/input/raw")],
+        outputs=[
+            ProcessingOutput(output_name=name, source=f"{WORK}/output/{name}", destination=f"{base}/splits/{name}")
+            for name in ("train", "validation", "test")
+        ],
+        arguments=["--rows", "900"],
+        wait=True,
+        logs=True,
+    )
+
+    estimator = SKLearn(
+        entry_point=str(SCRIPTS / "train.py"),
+        dependencies=[str(SCRIPTS / "inference.py")],
+        framework_version=SKLEARN,
+        instance_type=INSTANCE,
+        role=role,
+        output_path=f"{base}/models",
+        hyperparameters={"model": "baseline"},
+        metric_definitions=[{"Name": "validation:accuracy", "Regex": "validation:accuracy=([0-9.]+)"}],
+        sagemaker_session=session,
+    )
+    estimator.fit(
+        {
+            "train": f"{base}/splits/train",
+            "validation": f"{base}/splits/validation",
+            "start": start.rpartition("/")[0] + "/",
+        },
+        wait=True,
+        logs="All",
+    )
+    print(
+        "metrics", [metric["MetricName"] for metric in estimator.latest_training_job.describe()["FinalMetricDataList"]]
+    )
+
+    evaluate = FrameworkProcessor(
+        estimator_cls=SKLearn,
+        framework_version=SKLEARN,
+        instance_type=INSTANCE,
+        instance_count=1,
+        role=role,
+        sagemaker_session=session,
+    )
+    with tempfile.TemporaryDirectory() as source:
+        copy(SCRIPTS / "evaluate.py", source)
+        evaluate.run(
+            code="evaluate.py",
+            source_dir=source,
+            inputs=[
+                ProcessingInput(source=estimator.model_data, destination=f"{WORK}/input/model"),
+                ProcessingInput(source=f"{base}/splits/test", destination=f"{WORK}/input/test"),
+            ],
+            outputs=[ProcessingOutput(source=f"{WORK}/output/evaluation", destination=f"{base}/evaluation")],
+            wait=True,
+            logs=True,
+        )
+    report = S3Downloader.read_file(f"{base}/evaluation/evaluation.json", sagemaker_session=session)
+    print("accuracy", json.loads(report)["accuracy"])
+
+
+if __name__ == "__main__":
+    main()

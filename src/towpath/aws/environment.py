@@ -1,0 +1,123 @@
+"""What the environment of a process has to hold so that the AWS clients in it talk to one server."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import urlsplit
+from xml.etree import ElementTree
+
+import towpath
+from towpath import settings
+from towpath.aws import sdk_config
+from towpath.home import HomeFolder
+from towpath.sdk.errors import NoServer
+from towpath.sdk.transport import Transport
+
+#: A folder for the front of PYTHONPATH, see its `sitecustomize`.
+HOOK = Path(__file__).with_name("hook")
+
+#: What would lead a client elsewhere although AWS_ENDPOINT_URL is set, or keep it from starting.
+_MISLEADING = frozenset(
+    {
+        "AWS_DEFAULT_PROFILE",
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+        "AWS_PROFILE",
+        "AWS_SECURITY_TOKEN",
+        "AWS_SESSION_TOKEN",
+        "AWS_USE_DUALSTACK_ENDPOINT",
+        "AWS_USE_FIPS_ENDPOINT",
+    }
+)
+_ENDPOINT_OF_A_SERVICE = "AWS_ENDPOINT_URL_"
+_PROXIES = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
+_IDENTITY = "{https://sts.amazonaws.com/doc/2011-06-15/}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientEnvironment:
+    """Changes to an environment."""
+
+    values: Mapping[str, str]
+    unset: tuple[str, ...]  #: names that are set now and must not be
+
+    def applied(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """Return an environment with the changes made."""
+        kept = {name: value for name, value in environment.items() if name not in self.unset}
+        return {**kept, **self.values}
+
+
+def client_environment(home: HomeFolder, environment: Mapping[str, str]) -> ClientEnvironment:
+    """Return what to change in an environment, and write the SDKs' configuration file into the home.
+
+    Args:
+        environment: as it is now.
+    Raises:
+        NoServer: none runs; says how to start one.
+    """
+    server, credentials = home.running_server(), home.credentials()
+    if server is None or credentials is None:
+        raise NoServer(f"no server is running for {home.path}; start one: towpath up --background{home.option}")
+    region = settings.load(home.settings_file).region
+    account, role = _caller(server.url, credentials.token)
+    config = sdk_config.write(home.clients, account=account, region=region, role=role)
+    values = {
+        "AWS_ENDPOINT_URL": server.url,
+        "AWS_ACCESS_KEY_ID": credentials.access_key,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_REGION": region,
+        # Without it, clients look for a role of a virtual machine first, which takes seconds.
+        "AWS_EC2_METADATA_DISABLED": "true",
+        # Where botocore finds the service `towpath`: what SageMaker has no operation for.
+        "AWS_DATA_PATH": _data_path(environment),
+        "SAGEMAKER_USER_CONFIG_OVERRIDE": str(config),
+        "SAGEMAKER_SUPPRESS_V2_WARNING": "1",
+        # A role is a label here: what a caller may do comes from who it is, so there is no policy for an SDK to check.
+        "SAGEMAKER_VALIDATE_ROLE": "false",
+        # The SageMaker SDK 3 brings MLflow along, which has telemetry of its own.
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        **_no_proxy(server.url, environment),
+    }
+    misleading = sorted(name for name in environment if name in _MISLEADING or name.startswith(_ENDPOINT_OF_A_SERVICE))
+    return ClientEnvironment(values=values, unset=tuple(misleading))
+
+
+def _caller(url: str, token: str) -> tuple[str, str]:
+    """Return (account, ARN of the role) that the server knows the administrator by."""
+    answer = Transport(url, token).send(
+        "POST",
+        "/",
+        headers={"Content-Type": "application/x-www-form-urlencoded"},
+        body=b"Action=GetCallerIdentity&Version=2011-06-15",
+    )
+    identity = ElementTree.fromstring(answer.body)
+    account = identity.findtext(f".//{_IDENTITY}Account", "")
+    # arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION, from which the SDKs work out the role as well.
+    role = identity.findtext(f".//{_IDENTITY}Arn", "").split("/")[1]
+    return account, f"arn:aws:iam::{account}:role/{role}"
+
+
+def _data_path(environment: Mapping[str, str]) -> str:
+    """Return the folders of service models that AWS clients look into: those they had, and ours."""
+    ours = str(service_models())
+    had = environment.get("AWS_DATA_PATH", "").split(os.pathsep)
+    return os.pathsep.join([*(folder for folder in had if folder not in {"", ours}), ours])
+
+
+def service_models() -> Path:
+    """Return the folder of the models of our own services, laid out as botocore does it."""
+    return Path(str(files(towpath) / "gateway" / "models"))
+
+
+def _no_proxy(url: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that keep requests to the server from a proxy; none where there is no proxy."""
+    if not any(environment.get(name) for name in _PROXIES):
+        return {}
+    host = urlsplit(url).hostname or ""
+    had = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    listed = had if host in had.split(",") or had == "*" else ",".join(filter(None, (had, host)))
+    return {"NO_PROXY": listed, "no_proxy": listed}

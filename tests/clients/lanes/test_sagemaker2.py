@@ -1,0 +1,46 @@
+"""The SageMaker SDK 2, unmodified, with programs that were written for AWS."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.clients.lanes.conftest import PROGRAMS, Lane, steps, why_refused
+
+pytestmark = [pytest.mark.slow, pytest.mark.clients, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def sdk(lane: Callable[[str], Lane]) -> Lane:
+    return lane("sagemaker2")
+
+
+def test_the_reviews_pipeline_becomes_an_endpoint_that_answers(sdk: Lane, raw_reviews: Path) -> None:
+    outcome = sdk.run(PROGRAMS / "reviews_sagemaker2.py", "--reviews", raw_reviews)
+    assert steps(outcome) == dict.fromkeys(
+        ("Prepare", "Train", "Evaluate", "GoodEnough", "Register-RegisterModel"), "Succeeded"
+    )
+    assert "execution Succeeded" in outcome.out
+    assert "answer positive" in outcome.out
+    assert "SAGEMAKER_SUPPRESS_V2_WARNING" not in outcome.error, "the notice that v2 is deprecated was not held back"
+    assert "accuracy 0." in why_refused(sdk, "reviews-sagemaker2")
+
+
+def test_plain_jobs_are_waited_for_and_their_logs_shown(sdk: Lane, raw_reviews: Path) -> None:
+    outcome = sdk.run(PROGRAMS / "jobs_sagemaker2.py", "--reviews", raw_reviews)
+    assert '"raw_rows": 23486' in outcome.out, "the log of the processing job"
+    assert "validation:accuracy=" in outcome.out, "the log of the training job"
+    assert "test:accuracy=" in outcome.out, "the log of the job with a source folder"
+    assert "metrics ['validation:accuracy']" in outcome.out
+
+
+def test_account_bucket_and_role_are_known_although_the_code_asks_sts_at_aws(sdk: Lane) -> None:
+    program = sdk.scratch / "who.py"
+    program.write_text(
+        "import sagemaker\n"
+        "session = sagemaker.Session()\n"
+        "print(session.account_id(), session.default_bucket(), sagemaker.get_execution_role(session))\n"
+    )
+    account, bucket, role = sdk.run(program).out.splitlines()[-1].split()
+    assert account == "000000000000"
+    assert bucket == f"sagemaker-us-east-1-{account}"
+    assert role.startswith(f"arn:aws:iam::{account}:role/")
