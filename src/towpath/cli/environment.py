@@ -33,10 +33,12 @@ def env(as_json: JsonOption = False, home: HomeOption = None) -> None:
 
 
 def execute(
-    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND…", help="What to run, with its arguments.")],
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="What to run, with its arguments.")],
     home: HomeOption = None,
 ) -> None:
-    """Run a command whose AWS clients talk to this server, also those that name a host of AWS in their code.
+    """Run a command whose AWS clients talk to this server.
+
+    That holds for those that name a host of AWS in their code too. The command's exit code is its own.
 
     Example: towpath exec -- python train_on_sagemaker.py
     """

@@ -92,14 +92,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 @pytest.fixture
 def lane(server: Machine, tmp_path: Path) -> Callable[[str], Lane]:
-    """Return a function that gives the lane of a name, whose environment is made where it does not stand yet."""
+    """Return a function that gives the lane of a name, for this test."""
+    return lambda name: made_lane(name, server, tmp_path)
 
-    def lane(name: str) -> Lane:
-        made = subprocess.run([ROOT / "scripts" / "lanes", name], capture_output=True, text=True, check=False)
-        assert made.returncode == 0, made.stderr
-        return Lane(name, server, tmp_path)
 
-    return lane
+def made_lane(name: str, server: Machine, scratch: Path) -> Lane:
+    """Return the lane of a name, whose environment is made where it does not stand yet."""
+    made = subprocess.run([ROOT / "scripts" / "lanes", name], capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    return Lane(name, server, scratch)
 
 
 @pytest.fixture(scope="session")

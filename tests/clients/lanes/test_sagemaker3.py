@@ -22,14 +22,6 @@ def test_the_reviews_pipeline_becomes_an_endpoint_that_answers(sdk: Lane, raw_re
     assert "accuracy 0." in why_refused(sdk, "reviews-sagemaker3")
 
 
-def test_plain_jobs_are_waited_for_and_their_logs_shown(sdk: Lane, raw_reviews: Path) -> None:
-    outcome = sdk.run(PROGRAMS / "jobs_sagemaker3.py", "--reviews", raw_reviews)
-    assert '"raw_rows": 23486' in outcome.out, "the log of the processing job"
-    assert "validation:accuracy=" in outcome.error, "the log of the training job, which this SDK logs"
-    assert "test:accuracy=" in outcome.out, "the log of the job with a source folder"
-    assert "metrics ['validation:accuracy']" in outcome.out
-
-
 def test_account_bucket_and_role_are_known_although_the_code_asks_sts_at_aws(sdk: Lane) -> None:
     program = sdk.scratch / "who.py"
     program.write_text(

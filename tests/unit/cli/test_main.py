@@ -13,7 +13,7 @@ from towpath.home import HomeFolder
 
 COMMANDS = [
     "up", "down", "run", "ps", "logs", "describe", "models", "approve", "reject", "deploy", "invoke", "lineage", "env",
-    "stop", "demo", "data put", "data get", "data ls", "data versions", "data check-outs", "data diff",
+    "exec", "stop", "demo", "data put", "data get", "data ls", "data versions", "data check-outs", "data diff",
 ]  # fmt: skip
 
 
