@@ -19,7 +19,7 @@ QUICK ?=
 IS_QUICK := $(filter-out 0 no false,$(QUICK))
 ARGS ?=
 
-.PHONY: help demo test test-clients test-text lint format check bench bench-models lock clean
+.PHONY: help demo test test-faults test-clients test-text lint format check bench bench-models lock clean
 
 help: ## list the targets
 	@printf 'Towpath\n\n'
@@ -40,7 +40,10 @@ demo: $(if $(IS_QUICK),$(BASE),$(TEXT)) ## raw reviews become a model that answe
 	@$(BIN)/towpath demo examples/reviews $(if $(IS_QUICK),--quick)
 
 test: $(BASE) ## all tests that need no torch (under ten minutes)
-	@$(BIN)/pytest -m 'not text and not clients' $(ARGS)
+	@$(BIN)/pytest -m 'not text and not clients and not faults' $(ARGS)
+
+test-faults: $(BASE) ## kill, stop, starve and mislead each part of the platform (about ten minutes)
+	@$(BIN)/pytest -m faults $(ARGS)
 
 test-clients: $(BASE) ## real AWS clients, each in an environment of its own: boto3, both SageMaker SDKs, the AWS CLI (1.4 GB)
 	@scripts/lanes

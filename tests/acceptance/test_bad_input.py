@@ -25,7 +25,7 @@ from tests.acceptance.test_killed_parts import SLOW, begin_train, check_succeede
 
 from towpath.home import HomeFolder
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.faults]
 
 ROLE = "arn:aws:iam::000000000000:role/anything"
 RESOURCES = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}

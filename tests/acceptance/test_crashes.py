@@ -39,7 +39,7 @@ from towpath.home import Server
 from towpath.pipelines.controller import EXECUTION_EVENT
 from towpath.store import SqliteStore, SqlTransaction
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.faults, pytest.mark.timeout(1800)]
 
 ROUNDS = int(os.environ.get("TOWPATH_TEST_ROUNDS", "50"))
 SEED = int(os.environ.get("TOWPATH_TEST_SEED", random.SystemRandom().randrange(10**6)))

@@ -24,7 +24,7 @@ from tests.acceptance.test_killed_parts import begin_train, check_succeeded, run
 from towpath.home import HomeFolder
 from towpath.runner import wake
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.faults]
 
 MB = 1 << 20
 DISK_MB = 64

@@ -21,7 +21,7 @@ from tests.acceptance.test_crashes import Story, deploy, kill_and_wait, until_in
 
 from towpath.runner import claim, tree, wake
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.faults]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tests.acceptance.test_killed_parts import begin_train, check_succeeded, hos
 from towpath.runner import claim, tree
 from towpath.runner.folder import JOB
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.faults]
 
 LEASE_S = 2.0
 

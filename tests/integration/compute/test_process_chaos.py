@@ -13,7 +13,7 @@ from towpath.compute.process import ProcessBackend
 from towpath.jobs.model import Output, Phase
 from towpath.testing.compute import News, script
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
 CODE = """
 import sys

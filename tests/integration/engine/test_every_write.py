@@ -14,7 +14,7 @@ from towpath.engine.loop import LEASE_S
 from towpath.objects.folder import FolderObjects
 from towpath.testing.crashes import Crash
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
 AGAIN = {
     "ExceptionType": ["SageMaker.JOB_INTERNAL_ERROR"],
