@@ -160,7 +160,8 @@ def test_after_its_runner_was_killed_a_job_goes_on_from_its_last_checkpoint(runn
     until(lambda: running.job("TrainingJob", "train").status == "Completed", "the next attempt ends")
     assert attempt_keys(running.job("TrainingJob", "train")) == [first, f"{first[:-1]}2"]
     assert running.log(first) == ["resumed=0"]
-    assert running.log(f"{first[:-1]}2") == ["resumed=2"]
+    said = [line for line in running.log(f"{first[:-1]}2") if not line.startswith("towpath: ")]
+    assert said == ["resumed=2"]
     found = running.versions("train/count.json")
     assert json.loads(running.read(found[0])) == {"count": 3}
     assert [json.loads(running.read(version))["count"] for version in found][-1] in {1, 2}
