@@ -420,6 +420,8 @@ def read_home(folder: Path, *, in_order: bool = True) -> dict[str, list[dict[str
                 text.pop("Turn", None)
         return text
 
+    # The names of entities are made of the ids of their nodes, and so of names that a chance made.
+    names |= {row["entity"]: f"<entity of {told(row['id'])}>" for row in rows["lineage_node"] if row["entity"]}
     shown = {
         name: [{key: told(value) for key, value in row.items() if key not in {"seq", "revision"}} for row in found]
         for name, found in rows.items()
@@ -439,7 +441,7 @@ def _without_times(value: Any) -> Any:
 
 
 #: Who leased what, who asked for what: how often things were tried may differ.
-_NOT_COMPARED = {"work", "meta", "principal", "alembic_version"}
+_NOT_COMPARED = {"work", "meta", "access_key", "alembic_version"}
 
 
 def _subject(row: Mapping[str, Any]) -> str:
