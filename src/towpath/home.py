@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 FOLDER = ".towpath"
-DEFAULT_PORT = 7400
 _FLOCK = "hhqqi"  #: struct flock: type, whence, start, length, pid
 _PROJECT_MARKS = (".git", "pyproject.toml", "pipeline.py")
 

@@ -26,13 +26,14 @@ from towpath.kernel.errors import Invalid, TowpathError, Unsupported
 LOG = logging.getLogger("towpath.gateway")
 ACCESS = logging.getLogger("towpath.access")
 
-#: Services whose successes come too often to tell of each at level info.
+#: Query parameters that belong to the signature of a presigned URL, and to no operation.
 _OF_SIGNATURES = frozenset(
     {
         "AWSAccessKeyId", "Expires", "Signature", "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires",
         "X-Amz-Security-Token", "X-Amz-Signature", "X-Amz-SignedHeaders", "x-amz-security-token",
     }
 )  # fmt: skip
+#: Services whose successes come too often to tell of each at level info.
 _FREQUENT = frozenset({"s3", "sagemaker-runtime", "health"})
 
 

@@ -4,7 +4,6 @@ import io
 import json
 import tarfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 import uvicorn
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from tests.acceptance.conftest import wait_for_execution
 
 from towpath.app import Platform
 from towpath.home import HomeFolder
@@ -163,13 +163,7 @@ def ran(aws: Aws) -> dict[str, str]:
         PipelineName="Words", PipelineDefinition=definition(), RoleArn=ROLE, ClientRequestToken="x" * 32
     )["PipelineArn"]
     execution = sagemaker.start_pipeline_execution(PipelineName="Words")["PipelineExecutionArn"]
-    deadline = time.monotonic() + 100
-    while True:
-        ended = sagemaker.describe_pipeline_execution(PipelineExecutionArn=execution)
-        if ended["PipelineExecutionStatus"] != "Executing":
-            break
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    ended = wait_for_execution(sagemaker, execution)
     steps = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=execution)["PipelineExecutionSteps"]
     assert ended["PipelineExecutionStatus"] == "Succeeded", steps
     made = {step["StepName"]: next(iter(step["Metadata"].values()))["Arn"] for step in steps}
