@@ -40,7 +40,7 @@ demo: $(if $(IS_QUICK),$(BASE),$(TEXT)) ## raw reviews become a model that answe
 	@$(BIN)/towpath demo examples/reviews $(if $(IS_QUICK),--quick)
 
 test: $(BASE) ## all tests that need no torch (under ten minutes)
-	@$(BIN)/pytest -m 'not text and not clients and not faults' $(ARGS)
+	@$(BIN)/pytest -n auto --dist loadfile -m 'not text and not clients and not faults' $(ARGS)
 
 test-faults: $(BASE) ## kill, stop, starve and mislead each part of the platform (about ten minutes)
 	@$(BIN)/pytest -m faults $(ARGS)
@@ -63,7 +63,7 @@ format: $(BASE) ## rewrite the sources in the project's format
 	@$(BIN)/ruff check --fix $(SOURCES)
 
 check: lint ## lint and the fast tests: what to run before a commit
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n auto --dist loadfile $(ARGS)
 
 bench: $(BASE) ## measure the platform against its floors
 	@$(BIN)/python scripts/bench $(ARGS)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.clients.lanes.conftest import Lane
 
-pytestmark = [pytest.mark.slow, pytest.mark.clients, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.clients, pytest.mark.timeout(900)]
 
 BUCKET = "s3://sagemaker-us-east-1-000000000000"
 MANY = 2_000

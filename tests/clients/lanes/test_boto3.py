@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.clients.lanes.conftest import PROGRAMS, Lane, steps, why_refused
 
-pytestmark = [pytest.mark.slow, pytest.mark.clients, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.clients, pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize("name", ["boto3", "boto3-minimum"])

@@ -14,7 +14,7 @@ import pytest
 from tests.acceptance.conftest import clean_environment
 from tests.clients.lanes.conftest import OBSERVER, Lane
 
-pytestmark = [pytest.mark.slow, pytest.mark.clients, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.clients, pytest.mark.timeout(900)]
 
 ALONE = ["unshare", "--net", "--"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net", "--"]
 

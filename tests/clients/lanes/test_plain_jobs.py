@@ -12,7 +12,7 @@ import pytest
 from tests.acceptance.conftest import Machine
 from tests.clients.lanes.conftest import PROGRAMS, Outcome, made_lane
 
-pytestmark = [pytest.mark.slow, pytest.mark.clients, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.clients, pytest.mark.timeout(900)]
 
 Run = Callable[[str], Outcome]
 

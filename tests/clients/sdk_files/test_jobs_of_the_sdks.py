@@ -15,7 +15,7 @@ from towpath.kernel.resource import Document
 if TYPE_CHECKING:
     from tests.clients.sdk_files.conftest import RunningHome, SdkFiles
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.slow
 
 BUCKET = "s3://sagemaker-us-east-1-000000000000"
 GOLDEN = Path(__file__).parents[2] / "golden" / "definitions"

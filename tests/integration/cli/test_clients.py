@@ -15,7 +15,7 @@ from tests.acceptance.conftest import Machine, clean_environment
 from towpath.aws import HOOK
 from towpath.home import HomeFolder
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.integration.cli.conftest import Shell
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from towpath.sdk.expressions import Document
 if TYPE_CHECKING:
     from tests.integration.cli.conftest import Shell
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.slow
 
 PIPELINE = """
 from towpath import Pipeline, Processing

@@ -13,7 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.integration.cli.conftest import Shell
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.slow
 
 PIPELINE = """
 from towpath import Pipeline, Processing, Training

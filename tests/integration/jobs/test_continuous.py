@@ -22,7 +22,7 @@ from towpath.kernel.resource import Document, Resource
 from towpath.runner import claim
 from towpath.settings import Settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.slow
 
 PATIENCE_S = 60.0
 BUCKET = "checkpoints"

@@ -22,7 +22,7 @@ from towpath.sdk.secrets import secret
 from towpath.server import bind
 from towpath.settings import Settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.slow
 
 TOKEN, OTHER = "s3cr3t-Pa55/w=rd", "an0ther-s3cret-0f-nobody"
 ROLE = "arn:aws:iam::000000000000:role/any"
