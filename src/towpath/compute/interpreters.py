@@ -6,7 +6,8 @@ import platform
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,7 @@ times = {folder: os.stat(folder).st_mtime_ns if os.path.exists(folder) else None
 packages = {d.metadata["Name"].lower(): d.version for d in importlib.metadata.distributions() if d.metadata["Name"]}
 print(json.dumps({"version": platform.python_version(), "packages": packages, "times": times}))
 """
+_REMEMBERED = 64  #: image names whose environments are not worked out anew
 PROBE_S = 60.0  #: an interpreter that does not answer by then is refused
 
 
@@ -55,7 +57,7 @@ class WatchedImages:
         self._lock = threading.Lock()
         self._own = _own()
         self._others = {python: _probed(python) for python in set(self._mapped.values())}
-        self._map = self._new_map()
+        self._resolve = self._new_map()
 
     def resolve(self, image: str) -> Environment:
         """Return the environment that runs `image`, as it is now.
@@ -66,19 +68,20 @@ class WatchedImages:
         with self._lock:
             if self._own.is_stale():
                 self._own = _own()
-                self._map = self._new_map()
-            found = self._map.resolve(image)
+                self._resolve = self._new_map()
+            found = self._resolve(image)
             # Others only when they are meant: one that was removed must not stand in the way of those that are there.
             other = self._others.get(found.python)
             if other is not None and other.is_stale():
                 self._others[found.python] = _probed(found.python)
-                self._map = self._new_map()
-                found = self._map.resolve(image)
+                self._resolve = self._new_map()
+                found = self._resolve(image)
             return found
 
-    def _new_map(self) -> ImageMap:
+    def _new_map(self) -> Callable[[str], Environment]:
+        """Return what turns names into environments, and remembers those that it was asked for last."""
         mapped = {pattern: self._others[python].interpreter for pattern, python in self._mapped.items()}
-        return ImageMap(platform=self._own.interpreter, mapped=mapped)
+        return lru_cache(_REMEMBERED)(ImageMap(platform=self._own.interpreter, mapped=mapped).resolve)
 
 
 class _Reading(msgspec.Struct, frozen=True):
@@ -126,8 +129,14 @@ def _probed(python: str) -> _Reading:
 
 
 def _times(folders: Iterable[str]) -> dict[str, int | None]:
-    found = {folder: Path(folder) for folder in folders}
-    return {folder: path.stat().st_mtime_ns if path.exists() else None for folder, path in found.items()}
+    return {folder: _modified(folder) for folder in folders}
+
+
+def _modified(folder: str) -> int | None:
+    try:
+        return Path(folder).stat().st_mtime_ns
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _commands(python: Path) -> tuple[str, ...]:

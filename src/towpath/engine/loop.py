@@ -8,12 +8,13 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
 from towpath.engine.full_disk import RETRY_S as FULL_DISK_RETRY_S
 from towpath.engine.full_disk import FullDiskNotice
-from towpath.engine.turn import Turn, Turns, WritableStore
+from towpath.engine.turn import Ended, Turn, Turns, WritableStore
 from towpath.kernel.clock import Clock
 from towpath.kernel.decisions import Controller
 from towpath.kernel.errors import DiskFull
@@ -22,6 +23,7 @@ from towpath.kernel.resource import Uid
 from towpath.store import SqlTransaction
 from towpath.store.work import Lease
 
+R = TypeVar("R")
 logger = logging.getLogger(__name__)
 
 LEASE_S = 60.0
@@ -54,7 +56,9 @@ class Engine:
         self._threads = threads
         self._lease_s = lease_s
         self._full_disk = FullDiskNotice()
-        self._turns = Turns(store, clock, controllers, kinds, full_disk=self._full_disk, follow_up=self._follow_up)
+        self._turns = Turns(
+            store, clock, controllers, kinds, full_disk=self._full_disk, follow_up=self._follow_up, timed=self._timed
+        )
         self._owner = uuid4().hex
         self._changed = threading.Condition()
         self._woken: set[Uid] = set()  #: to be scheduled with the next lease
@@ -62,6 +66,7 @@ class Engine:
         self._busy: set[Uid] = set()  #: turns under way
         self._kept: list[Lease] = []  #: of turns that have ended and could not give them back
         self._latest = clock.now()  #: the time when leases were last taken
+        self._next_due: datetime | None = None  #: when to look without being told, as far as commits have told
         self._backlog = True  #: there may be more due than is known here
         self._stopping = False
         self._pool: ThreadPoolExecutor | None = None
@@ -106,7 +111,10 @@ class Engine:
                 turn = next(iter(self._lease(1)), None)
             if turn is None:
                 return taken
-            turn = self._turns.take(turn)
+            ended = self._turns.take(turn)
+            if ended.last is not None:
+                ended.last()
+            turn = ended.following
         raise RuntimeError(f"work was still due after {turns} turns")
 
     def next_due(self) -> datetime | None:
@@ -146,7 +154,7 @@ class Engine:
                 # What a running turn is about is looked at when the turn has ended.
                 if self._backlog or not (self._woken | self._due) <= self._busy:
                     return True
-                due = self.next_due()
+                due = self._next_due
                 wait_s = LONGEST_WAIT_S if due is None else (due - self._clock.now()).total_seconds()
                 if wait_s <= 0:
                     return True
@@ -161,7 +169,7 @@ class Engine:
             self._due &= self._busy
             kept = tuple(self._kept)
 
-        def lease(transaction: SqlTransaction) -> list[Turn]:
+        def lease(transaction: SqlTransaction) -> tuple[list[Turn], datetime | None]:
             back_s = self._clock_went_back_s(transaction.now)
             if back_s > 0:
                 logger.warning("the clock went back by %.0f s; what waits for a time waits on by the new one", back_s)
@@ -175,14 +183,18 @@ class Engine:
             leases = transaction.work.lease(self._owner, transaction.now, self._lease_s, limit)
             transaction.work.scheduled -= {lease.uid for lease in leases}
             self._latest = transaction.now
-            return [Turn(lease, transaction.resources.get(lease.uid)) for lease in leases]
+            turns = [Turn(lease, transaction.resources.get(lease.uid)) for lease in leases]
+            return turns, transaction.work.next_due()
 
+        with self._changed:
+            self._next_due = None  # from here on turns that end tell theirs
         try:
-            turns = self._store.write(lease)
+            turns, next_due = self._store.write(lease)
         except Exception:
             with self._changed:
                 self._woken |= woken
             raise
+        self._timed(next_due)
         with self._changed:
             del self._kept[: len(kept)]
         return turns
@@ -206,25 +218,41 @@ class Engine:
                 return Turn(lease, transaction.resources.get(uid))
         return None
 
+    def _timed(self, due_at: datetime | None) -> None:
+        """Look at the work again at that time at the latest."""
+        if due_at is None:
+            return
+        with self._changed:
+            if self._next_due is None or due_at < self._next_due:
+                self._next_due = due_at
+                self._changed.notify_all()
+
     def _take(self, turn: Turn) -> None:
         following: Turn | None = turn
         while following is not None:
-            turn, following = following, None
-            kept: list[Lease] = []
-            try:
-                following = self._turns.take(turn)
-            except Exception as error:  # noqa: BLE001 - the store is closed or full
-                # The lease could not be given back either: the next look at the work does it.
-                self._log(f"the turn on {turn.lease.uid} could not be ended", error)
-                kept = [turn.lease]
-            finally:
-                with self._changed:
-                    self._busy.discard(turn.lease.uid)
-                    self._kept += kept
-                    self._backlog = self._backlog or bool(kept)
-                    if following is not None:
-                        self._busy.add(following.lease.uid)
-                    self._changed.notify_all()
+            lease = following.lease
+            ended = self._attempted(lease, partial(self._turns.take, following)) or Ended()
+            following = ended.following
+            with self._changed:
+                self._busy.discard(lease.uid)
+                if following is not None:
+                    self._busy.add(following.lease.uid)
+                self._changed.notify_all()
+            if ended.last is not None:
+                self._attempted(lease, ended.last)
+
+    def _attempted(self, lease: Lease, part: Callable[[], R]) -> R | None:
+        """Do a part of a turn; None when it failed and the lease could not be given back for it either."""
+        try:
+            return part()
+        except Exception as error:  # noqa: BLE001 - the store is closed or full
+            # The next look at the work gives it back.
+            self._log(f"the turn on {lease.uid} could not be ended", error)
+            with self._changed:
+                self._kept.append(lease)
+                self._backlog = True
+                self._changed.notify_all()
+            return None
 
     def _log(self, what: str, error: Exception) -> None:
         """Write into the log what failed, with its trace; of a full disk only that it is full."""

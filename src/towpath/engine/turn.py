@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from msgspec.structs import replace
@@ -41,6 +42,13 @@ class Turn(NamedTuple):
     resource: Resource | None
 
 
+class Ended(NamedTuple):
+    """What a turn leaves to do."""
+
+    following: Turn | None = None  #: the turn to take next, when there was one to go on with
+    last: Callable[[], None] | None = None  #: carries out the effects of a last decision; raises as `take` does
+
+
 class Turns:
     """Takes turns on resources by their kind's controller."""
 
@@ -53,11 +61,13 @@ class Turns:
         *,
         full_disk: FullDiskNotice,
         follow_up: Callable[[SqlTransaction], Turn | None],
+        timed: Callable[[datetime | None], None],
     ) -> None:
         """
         Args:
             full_disk: is told when a turn finds no room.
             follow_up: takes, in the transaction that ends a turn, the lease on something that the turn made due.
+            timed: is told when something is due once more, None for no time, after the commit that wrote it.
         """
         self._store = store
         self._clock = clock
@@ -65,16 +75,20 @@ class Turns:
         self._kinds = kinds
         self._full_disk = full_disk
         self._follow_up = follow_up
+        self._timed = timed
 
-    def take(self, turn: Turn) -> Turn | None:
+    def take(self, turn: Turn) -> Ended:
         """Make the state of the leased resource follow its spec as far as that goes now, and give the lease back.
 
-        Returns:
-            The turn to take next, when there was one to go on with.
+        Raises:
+            Exception: what the store raises when the lease could not be given back.
         """
-        lease = turn.lease
+        return self._guarded(turn.lease, lambda: self._follow(turn.lease, turn.resource)) or Ended()
+
+    def _guarded(self, lease: Lease, action: Callable[[], R]) -> R | None:
+        """Do a part of a turn; None when it failed, and the resource is to be looked at again."""
         try:
-            return self._follow(lease, turn.resource)
+            return action()
         except StaleRevision:
             # Somebody changed the resource, or took the lease, while we decided: the decision is void, look again.
             self._give_back(lease, self._clock.now(), failures=0)
@@ -90,26 +104,31 @@ class Turns:
             self._give_back(lease, self._clock.now() + timedelta(seconds=delay), failures=failures)
         return None
 
-    def _follow(self, lease: Lease, resource: Resource | None) -> Turn | None:
+    def _follow(self, lease: Lease, resource: Resource | None) -> Ended:
         for _ in range(ROUNDS):
             controller = None if resource is None else self._controllers.get(resource.kind)
             if resource is None or controller is None or not resource.is_live:
                 self._store.write(lambda transaction: transaction.work.remove(lease.uid))
-                return None
+                return Ended()
             observation = controller.observe(resource)
             decision = controller.decide(resource, observation, self._clock.now())
             # What is written is what the next round decides about; a change by anybody else makes its commit fail.
             resource, following = self._commit(lease, controller, resource, decision)
             if not decision.effects:
-                return following
-            controller.act(resource, decision)
+                return Ended(following)
+            act = partial(controller.act, resource, decision)
+            if decision.last:
+                # The lease has been given back: what fails then makes the resource due once more.
+                return Ended(following, partial(self._guarded, lease, act))
+            act()
         self._give_back(lease, self._clock.now(), failures=0)
-        return None
+        return Ended()
 
     def _commit(
         self, lease: Lease, controller: Controller[Any], resource: Resource, decision: Decision
     ) -> tuple[Resource, Turn | None]:
-        """Write a decision, all of it or nothing; give the lease back with it when nothing is left to act on."""
+        """Write a decision, all of it or nothing; give the lease back with it when nothing is left to decide."""
+        goes_on = bool(decision.effects) and not decision.last
 
         def commit(transaction: SqlTransaction) -> tuple[Resource, Turn | None]:
             transaction.work.confirm(lease)
@@ -120,14 +139,17 @@ class Turns:
                 transaction.events.append(event)
             if decision.facts:
                 controller.apply(transaction, written, decision)
-                # What `apply` writes may be the resource itself.
-                written = transaction.resources.get(resource.uid) or written
-            if decision.effects:
+                if resource.uid in transaction.resources.replaced:  # by `apply`, it may be
+                    written = transaction.resources.get(resource.uid) or written
+            if goes_on:
                 return written, None
             transaction.work.give_back(lease, decision.due_at)
             return written, self._follow_up(transaction)
 
-        return self._store.write(commit)
+        written = self._store.write(commit)
+        if not goes_on:
+            self._timed(decision.due_at)
+        return written
 
     def _written(self, transaction: SqlTransaction, current: Resource, decision: Decision) -> Resource:
         changes: dict[str, Any] = {}
@@ -151,6 +173,7 @@ class Turns:
 
     def _give_back(self, lease: Lease, due_at: datetime, *, failures: int) -> None:
         self._store.write(lambda transaction: transaction.work.give_back(lease, due_at, failures))
+        self._timed(due_at)
 
 
 def _check_unchanged(transaction: SqlTransaction, resource: Resource) -> None:

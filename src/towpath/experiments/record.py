@@ -21,7 +21,7 @@ from towpath.experiments.model import (
 from towpath.kernel import generic
 from towpath.kernel.errors import Conflict, Invalid
 from towpath.kernel.operations import Request
-from towpath.kernel.ports import Filter, Query, Transaction
+from towpath.kernel.ports import Transaction
 from towpath.kernel.resource import Document, Resource, Uid
 
 #: Noun of a kind of job -> what the name of its component ends in.
@@ -158,8 +158,7 @@ def put_state(transaction: Transaction, component: Resource, state: ComponentSta
 def _trials_of_execution(transaction: Transaction, execution: Uid | None) -> list[Resource]:
     if execution is None:
         return []
-    of_it = Query(kind=TRIAL.noun, filters=(Filter(of_execution(execution), "=", 1.0),), limit=1)
-    return transaction.resources.query(of_it).items
+    return transaction.resources.by_member(TRIAL.noun, of_execution(execution))
 
 
 def _trials_named(transaction: Transaction, request: Request, job: Resource, config: Document) -> list[Resource]:

@@ -135,7 +135,7 @@ class JobController:
         )
 
     def _look(self, transaction: Transaction, resource: Resource, run: Run | None, seen: JobObservation) -> Observation:
-        parent = None if resource.parent is None else transaction.resources.get(resource.parent)
+        parent = None if resource.parent is None else transaction.resources.identity(resource.parent)
         is_execution = parent is not None and parent.kind == "PipelineExecution"
         observation = Observation(
             backend=seen,
@@ -172,7 +172,7 @@ class JobController:
         """Return what to do next with a job."""
         if is_terminal(resource.status):
             # Here after a crash between the commit that ended the job and the tidying that follows it.
-            return Decision(effects=tuple(map(Tidy, observation.untidy)))
+            return Decision(effects=tuple(map(Tidy, observation.untidy)), last=True)
         run = run_of(resource)
         stopping = resource.status == JobStatus.STOPPING
         if run is None:
@@ -345,9 +345,12 @@ class JobController:
         if self._strategy.secondary:
             state = with_secondary(state, secondary or status, now, shortened(reason) if reason else None)
         event = event_of(self._strategy, resource, status, now, reason=reason)
-        # After the commit: by then the outputs have been adopted, and a new attempt is out of the question.
+        # After the commit: by then the outputs have been adopted, and a new attempt is out of the question. Where a
+        # crash comes between, the back end wakes the job for each attempt that it finds when it is started again.
         tidying = tuple(map(Tidy, attempt_keys(resource)))
-        return Decision(state=state, status=status, events=(event,), effects=(Release(resource.uid), *tidying))
+        return Decision(
+            state=state, status=status, events=(event,), effects=(Release(resource.uid), *tidying), last=True
+        )
 
     # writing and acting
 

@@ -14,7 +14,8 @@ O = TypeVar("O")  # noqa: E741 - the observation
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """The next change of one resource. The engine commits state, status, events and `due_at` in one transaction with
-    whatever `Controller.apply` adds, then calls `Controller.act`, then looks again if there was something to act on."""
+    whatever `Controller.apply` adds, then calls `Controller.act`, then looks again if there was something to act on and
+    the decision was not the last one."""
 
     state: Document | None = None  #: the new state; None leaves it
     status: str | None = None  #: the new status; None leaves it
@@ -23,6 +24,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     effects: tuple[
         Any, ...
     ] = ()  #: consequences outside, carried out by `act` after the commit; each is safe to repeat
+    last: bool = False  #: nothing is left to decide when the effects are done; whoever lost one is woken for it
     due_at: datetime | None = None  #: look again then at the latest; None: only when something wakes us
     delete: bool = False  #: the resource has been taken down and becomes a tombstone
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -41,6 +41,14 @@ class Page(msgspec.Struct, frozen=True):
     token: str | None
 
 
+class Identity(NamedTuple):
+    """What a resource is, without its documents."""
+
+    uid: Uid
+    kind: str
+    arn: str
+
+
 class Resources(Protocol):
     """The rows of all kinds."""
 
@@ -55,6 +63,12 @@ class Resources(Protocol):
 
     def query(self, query: Query) -> Page:
         """Return a page of live resources."""
+
+    def identity(self, uid: Uid) -> Identity | None:
+        """Return what a resource is, tombstones included: much less work than to read all of a large one."""
+
+    def by_member(self, kind: str, member: str) -> list[Resource]:
+        """Return the live resources of a kind that have an indexed member, whatever its value, oldest first."""
 
     def children(self, parent: Uid) -> list[Resource]:
         """Return what was started by `parent`, oldest first."""

@@ -2,12 +2,12 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, delete, select, tuple_, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, select, tuple_, update
 from sqlalchemy.dialects.sqlite import insert
 
 from towpath.kernel.errors import Invalid
@@ -15,14 +15,18 @@ from towpath.kernel.ports import Filter, LineageEdge, LineageNode, Query
 from towpath.kernel.resource import Document
 from towpath.lineage.entities import entity_of
 from towpath.store.codec import from_epoch, from_json, to_epoch, to_json
+from towpath.store.prepared import Prepared
 from towpath.store.resources import compare
 from towpath.store.tables import lineage_edge, lineage_node
 
+_EDGE = ("source", "destination", "association", "created_at")
+_recorded = insert(lineage_edge).values({name: bindparam(name) for name in _EDGE})
 #: What a user said before becomes the platform's own when it sees it happen.
-_RECORDED = insert(lineage_edge).on_conflict_do_update(
-    index_elements=["source", "destination", "association"], set_={"created_by": None}
+_RECORD = Prepared(
+    _recorded.on_conflict_do_update(index_elements=["source", "destination", "association"], set_={"created_by": None})
 )
-_NAMES_A_STATEMENT = 500  #: bound variables; older SQLite takes 999
+_NODE = Prepared(select(lineage_node).where(lineage_node.c.id == bindparam("of")))
+_ADD_NODE = Prepared(insert(lineage_node).values({column.name: bindparam(column.name) for column in lineage_node.c}))
 
 
 class LineageTable:
@@ -35,15 +39,14 @@ class LineageTable:
         existing = self.node(node_id)
         moment = to_epoch(at)
         if existing is None:
-            self._connection.execute(
-                insert(lineage_node).values(
-                    id=node_id,
-                    type=type_,
-                    properties=to_json(properties),
-                    **_index(node_id, type_, properties),
-                    created_at=moment,
-                    modified_at=moment,
-                )
+            _ADD_NODE(
+                self._connection,
+                id=node_id,
+                type=type_,
+                properties=to_json(properties),
+                **_index(node_id, type_, properties),
+                created_at=moment,
+                modified_at=moment,
             )
             return
         merged = {**existing[1], **properties}
@@ -55,50 +58,21 @@ class LineageTable:
             )
 
     def put_nodes(self, nodes: Sequence[tuple[str, str, Document]], at: datetime) -> None:
-        moment = to_epoch(at)
-        known: set[str] = set()
-        for start in range(0, len(nodes), _NAMES_A_STATEMENT):
-            names = [node_id for node_id, _, _ in nodes[start : start + _NAMES_A_STATEMENT]]
-            known.update(
-                self._connection.execute(select(lineage_node.c.id).where(lineage_node.c.id.in_(names))).scalars()
-            )
-        fresh: dict[str, dict[str, Any]] = {}
-        again = []
         for node_id, type_, properties in nodes:
-            if node_id in known or node_id in fresh:
-                again.append((node_id, type_, properties))
-            else:
-                fresh[node_id] = {
-                    "id": node_id,
-                    "type": type_,
-                    "properties": to_json(properties),
-                    **_index(node_id, type_, properties),
-                    "created_at": moment,
-                    "modified_at": moment,
-                }
-        if fresh:
-            self._connection.execute(insert(lineage_node), list(fresh.values()))
-        for node_id, type_, properties in again:
             self.put_node(node_id, type_, properties, at)
 
     def put_edges(self, edges: Sequence[tuple[str, str, str]], at: datetime) -> None:
-        moment = to_epoch(at)
-        rows = [
-            {"source": source, "destination": destination, "association": association, "created_at": moment}
-            for source, destination, association in edges
-        ]
-        if rows:
-            self._connection.execute(_RECORDED, rows)
+        _RECORD.many(self._connection, [dict(zip(_EDGE, (*edge, to_epoch(at)), strict=True)) for edge in edges])
 
     def put_edge(self, source: str, destination: str, association: str, at: datetime, *, by: str | None = None) -> None:
-        row = {"source": source, "destination": destination, "association": association, "created_at": to_epoch(at)}
+        row = dict(zip(_EDGE, (source, destination, association, to_epoch(at)), strict=True))
         if by is None:
-            self._connection.execute(_RECORDED, [row])
+            _RECORD(self._connection, **row)
         else:
             self._connection.execute(insert(lineage_edge).values(**row, created_by=by).on_conflict_do_nothing())
 
     def node(self, node_id: str) -> tuple[str, Document] | None:
-        row = self._connection.execute(select(lineage_node).where(lineage_node.c.id == node_id)).one_or_none()
+        row = _NODE(self._connection, of=node_id).one_or_none()
         return None if row is None else (row.type, from_json(row.properties))
 
     def edges_into(self, node_id: str) -> list[tuple[str, str]]:
@@ -130,11 +104,13 @@ class LineageTable:
         return row is not None
 
     def find(self, node_id: str) -> LineageNode | None:
-        return _one(self._connection.execute(select(lineage_node).where(lineage_node.c.id == node_id)).one_or_none())
+        row = _NODE(self._connection, of=node_id).one_or_none()
+        return None if row is None else _node(row._asdict())
 
     def by_entity(self, lineage_type: str, entity: str) -> LineageNode | None:
         named = select(lineage_node).where(lineage_node.c.lineage_type == lineage_type, lineage_node.c.entity == entity)
-        return _one(self._connection.execute(named.limit(1)).one_or_none())
+        row = self._connection.execute(named.limit(1)).one_or_none()
+        return None if row is None else _node(row._mapping)
 
     def entities(self, filters: Sequence[Filter], query: Query) -> tuple[list[LineageNode], str | None]:
         statement = select(lineage_node)
@@ -144,7 +120,7 @@ class LineageTable:
             )
         order = (lineage_node.c[query.sort_by], lineage_node.c.id)
         rows, token = self._page(statement, order, query)
-        return [_node(row) for row in rows], token
+        return [_node(row._mapping) for row in rows], token
 
     def associations(self, filters: Sequence[Filter], query: Query) -> tuple[list[LineageEdge], str | None]:
         source, destination = lineage_node.alias("source_node"), lineage_node.alias("destination_node")
@@ -171,8 +147,8 @@ class LineageTable:
         rows, token = self._page(statement, order, query)
         edges = [
             LineageEdge(
-                source=_node(row, "source_"),
-                destination=_node(row, "destination_"),
+                source=_node(row._mapping, "source_"),
+                destination=_node(row._mapping, "destination_"),
                 association=row.edge_association,
                 created_at=from_epoch(row.edge_created_at),
                 created_by=row.edge_created_by,
@@ -231,12 +207,7 @@ def _index(node_id: str, type_: str, properties: Document) -> dict[str, str]:
     }
 
 
-def _one(row: Row[Any] | None) -> LineageNode | None:
-    return None if row is None else _node(row)
-
-
-def _node(row: Row[Any], prefix: str = "") -> LineageNode:
-    found = row._mapping
+def _node(found: Mapping[Any, Any], prefix: str = "") -> LineageNode:
     return LineageNode(
         properties=from_json(found[f"{prefix}properties"]),
         created_at=from_epoch(found[f"{prefix}created_at"]),

@@ -2,21 +2,21 @@
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, CursorResult, Row, Select, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from towpath.kernel.arns import Home
 from towpath.kernel.errors import Conflict, Invalid, StaleRevision
 from towpath.kernel.formats import raised
-from towpath.kernel.ports import Filter, Page, Query
+from towpath.kernel.ports import Filter, Identity, Page, Query
 from towpath.kernel.resource import Resource, Uid
 from towpath.store.codec import from_epoch, from_json, optional_time, to_epoch, to_json
-from towpath.store.prepared import Prepared
+from towpath.store.prepared import Found, Prepared
 from towpath.store.tables import counter, resource, resource_index, tag
 
 _COLUMNS = {"name", "status", "parent", "created_at", "modified_at"}
@@ -41,11 +41,42 @@ _FIND = Prepared(
 _GET = Prepared(select(resource).where(resource.c.uid == bindparam("uid")))
 _BY_ARN = Prepared(select(resource).where(resource.c.arn == bindparam("arn"), resource.c.deleted_at.is_(None)))
 _INSERT = Prepared(insert(resource).values({name: bindparam(name) for name in _MEMBERS}))
+_IDENTITY = Prepared(select(resource.c.kind, resource.c.arn).where(resource.c.uid == bindparam("of")))
+_BY_MEMBER = Prepared(
+    select(resource)
+    .join(resource_index, resource_index.c.uid == resource.c.uid)
+    .where(
+        resource_index.c.kind == bindparam("of"),
+        resource_index.c.member == bindparam("having"),
+        resource.c.deleted_at.is_(None),
+    )
+    .order_by(resource.c.seq)
+)
+
+
 _REPLACE = Prepared(
     update(resource)
     .where(resource.c.uid == bindparam("of"), resource.c.revision == bindparam("before"))
     .values({name: bindparam(name) for name in _MUTABLE})
 )
+#: Most changes leave the spec, which may be large: an execution's holds its definition. Not so where the row is still
+#: of an older format: both documents are raised together.
+_BUT_SPEC = tuple(name for name in _MUTABLE if name != "spec")
+_REPLACE_BUT_SPEC = Prepared(
+    update(resource)
+    .where(
+        resource.c.uid == bindparam("of"),
+        resource.c.revision == bindparam("before"),
+        resource.c.format == bindparam("format"),
+    )
+    .values({name: bindparam(name) for name in _BUT_SPEC if name != "format"})
+)
+_CHILDREN = Prepared(
+    select(resource)
+    .where(resource.c.parent == bindparam("of"), resource.c.deleted_at.is_(None))
+    .order_by(resource.c.seq)
+)
+_TAGS = Prepared(select(tag.c.key, tag.c.value).where(tag.c.uid == bindparam("of")))
 _INDEX = Prepared(insert(resource_index).values({column.name: bindparam(column.name) for column in resource_index.c}))
 _UNINDEX = Prepared(delete(resource_index).where(resource_index.c.uid == bindparam("of")))
 
@@ -57,6 +88,7 @@ class ResourceTable:
         self._connection = connection
         self._home = home
         self._now = now
+        self.replaced: set[Uid] = set()  #: what this transaction has changed
         self._wake = wake  # makes the work of a resource due, in this same transaction
 
     def find(self, kind: str, name: str) -> Resource | None:
@@ -69,13 +101,15 @@ class ResourceTable:
     def by_arn(self, arn: str) -> Resource | None:
         return _one(_BY_ARN(self._connection, arn=arn))
 
+    def identity(self, uid: Uid) -> Identity | None:
+        row = _IDENTITY(self._connection, of=uid).one_or_none()
+        return None if row is None else Identity(uid, row.kind, row.arn)
+
+    def by_member(self, kind: str, member: str) -> list[Resource]:
+        return [_resource(row) for row in _BY_MEMBER(self._connection, of=kind, having=member).all()]
+
     def children(self, parent: Uid) -> list[Resource]:
-        rows = self._connection.execute(
-            select(resource)
-            .where(resource.c.parent == parent, resource.c.deleted_at.is_(None))
-            .order_by(resource.c.seq)
-        )
-        return [_resource(row) for row in rows]
+        return [_resource(row) for row in _CHILDREN(self._connection, of=parent).all()]
 
     def query(self, query: Query) -> Page:
         statement = select(resource).where(resource.c.kind == query.kind, resource.c.deleted_at.is_(None))
@@ -117,18 +151,23 @@ class ResourceTable:
         after = msgspec.structs.replace(
             before, **{"modified_at": self._now, **changes, "revision": before.revision + 1}
         )
-        values = _values({name: getattr(after, name) for name in _MUTABLE})
-        done = _REPLACE(self._connection, of=before.uid, before=before.revision, **values)
-        if done.rowcount != 1:
+        written = "spec" not in changes and self._write(_REPLACE_BUT_SPEC, _BUT_SPEC, before, after)
+        if not written and not self._write(_REPLACE, _MUTABLE, before, after):
             raise StaleRevision(f"{before.kind} {before.name!r} was changed by another writer")
         if after.sort != before.sort:
             self._index(after)
         if after.status != before.status and after.parent is not None:
             self._wake(after.parent)
+        self.replaced.add(after.uid)
         return after
 
+    def _write(self, statement: Prepared, members: Iterable[str], before: Resource, after: Resource) -> bool:
+        """Write members of a resource; False when the row is not as the statement wants it to be."""
+        values = _values({name: getattr(after, name) for name in members})
+        return statement(self._connection, of=before.uid, before=before.revision, **values).rowcount == 1
+
     def tags(self, uid: Uid) -> dict[str, str]:
-        return {row.key: row.value for row in self._connection.execute(select(tag).where(tag.c.uid == uid))}
+        return {row.key: row.value for row in _TAGS(self._connection, of=uid).all()}
 
     def set_tags(self, uid: Uid, tags: dict[str, str | None]) -> None:
         if not tags:
@@ -161,7 +200,7 @@ class ResourceTable:
                 )
 
 
-def _one(found: CursorResult[Any]) -> Resource | None:
+def _one(found: Found) -> Resource | None:
     row = found.one_or_none()
     return None if row is None else _resource(row)
 

@@ -93,7 +93,7 @@ class SqliteStore:
 
     def read(self, work: Callable[[SqlTransaction], R]) -> R:
         """Run `work` on a consistent snapshot; it must not write."""
-        with self._engine.connect() as connection:
+        with self._engine.connect() as connection, connection.begin():
             return work(SqlTransaction(connection, self.home, self.clock.now()))
 
     def write(self, work: Callable[[SqlTransaction], R]) -> R:
@@ -248,6 +248,8 @@ def _engine(path: Path) -> Engine:
     def _begin(connection: Connection) -> None:
         # A writer takes the lock at once: a transaction that begins as a reader cannot always become a writer.
         writes = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        cursor = connection.connection.cursor()
+        cursor.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+        cursor.close()
 
     return engine

@@ -3,17 +3,28 @@
 from collections.abc import Iterable
 
 import msgspec
-from sqlalchemy import Connection, func, insert, select
-from sqlalchemy.dialects.postgresql import insert as upsert_postgresql
-from sqlalchemy.dialects.sqlite import insert as upsert_sqlite
+from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy.dialects.sqlite import insert
 
 from towpath.kernel.resource import Uid
 from towpath.pipelines.model import Fact, StepRow
 from towpath.store.codec import to_epoch, to_json
+from towpath.store.prepared import Prepared
 from towpath.store.tables import history, step
 
 _read_row = msgspec.json.Decoder(StepRow).decode
 _read_fact = msgspec.json.Decoder(Fact).decode
+
+_CHANGING = ("status", "attempt", "position", "data")
+_fresh = insert(step).values({column.name: bindparam(column.name) for column in step.c})
+_PUT = Prepared(
+    _fresh.on_conflict_do_update(
+        index_elements=[step.c.execution, step.c.name], set_={name: _fresh.excluded[name] for name in _CHANGING}
+    )
+)
+_OF = Prepared(select(step.c.data).where(step.c.execution == bindparam("of")).order_by(step.c.position, step.c.name))
+_LAST = Prepared(select(func.max(history.c.seq)).where(history.c.execution == bindparam("of")))
+_APPEND = Prepared(insert(history).values({column.name: bindparam(column.name) for column in history.c}))
 
 
 class StepTable:
@@ -23,49 +34,24 @@ class StepTable:
         self._connection = connection
 
     def of(self, execution: Uid) -> dict[str, StepRow]:
-        rows = self._connection.execute(
-            select(step.c.data).where(step.c.execution == execution).order_by(step.c.position, step.c.name)
-        )
-        return {row.name: row for row in (_read_row(data) for (data,) in rows)}
+        return {row.name: row for row in (_read_row(data) for (data,) in _OF(self._connection, of=execution).all())}
 
     def put(self, execution: Uid, rows: Iterable[StepRow]) -> None:
-        values = [
-            {
-                "execution": execution,
-                "name": row.name,
-                "status": row.status.value,
-                "attempt": row.attempt,
-                "position": row.position,
-                "data": to_json(row),
-            }
-            for row in rows
-        ]
-        if not values:
-            return
-        upsert = upsert_postgresql if self._connection.dialect.name == "postgresql" else upsert_sqlite
-        statement = upsert(step)
-        self._connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[step.c.execution, step.c.name],
-                set_={name: statement.excluded[name] for name in ("status", "attempt", "position", "data")},
-            ),
-            values,
-        )
+        for row in rows:
+            _PUT(
+                self._connection,
+                execution=execution,
+                name=row.name,
+                status=row.status.value,
+                attempt=row.attempt,
+                position=row.position,
+                data=to_json(row),
+            )
 
     def append(self, execution: Uid, facts: Iterable[Fact]) -> None:
-        facts = list(facts)
-        if not facts:
-            return
-        last = self._connection.execute(
-            select(func.max(history.c.seq)).where(history.c.execution == execution)
-        ).scalar_one()
-        self._connection.execute(
-            insert(history),
-            [
-                {"execution": execution, "seq": seq, "at": to_epoch(fact.at), "fact": to_json(fact)}
-                for seq, fact in enumerate(facts, start=(last or 0) + 1)
-            ],
-        )
+        last = _LAST(self._connection, of=execution).scalar() or 0
+        for seq, fact in enumerate(facts, start=last + 1):
+            _APPEND(self._connection, execution=execution, seq=seq, at=to_epoch(fact.at), fact=to_json(fact))
 
     def history(self, execution: Uid) -> list[Fact]:
         rows = self._connection.execute(

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from towpath.kernel.errors import StaleRevision
@@ -41,6 +41,9 @@ _GIVE_BACK = Prepared(
     .where(work.c.uid == bindparam("of"), work.c.token == bindparam("number"))
     .values(due_at=func.min(work.c.due_at, bindparam("at")), lease_until=None, owner=None, failures=bindparam("failed"))
 )
+_REMOVE = Prepared(delete(work).where(work.c.uid == bindparam("of")))
+_FIRST_DUE = Prepared(select(func.min(work.c.due_at)).where(work.c.lease_until.is_(None)))
+_FIRST_LEASE_OVER = Prepared(select(func.min(work.c.lease_until)))
 _EXPIRE = Prepared(
     update(work)
     .where(work.c.lease_until <= bindparam("now"))
@@ -79,13 +82,13 @@ class WorkTable:
         row = _ONE_DUE(self._connection, of=uid, now=to_epoch(now)).one_or_none()
         return None if row is None else self._take(row, owner, to_epoch(now + timedelta(seconds=seconds)))
 
-    def _take(self, row: Row[Any], owner: str, until: float) -> Lease:
+    def _take(self, row: Any, owner: str, until: float) -> Lease:
         _TAKE(self._connection, of=row.uid, by=owner, number=row.token + 1, until=until, never=_NEVER)
         return Lease(uid=Uid(row.uid), token=row.token + 1, due_at=from_epoch(row.due_at), failures=row.failures)
 
     def confirm(self, lease: Lease) -> None:
         """Make sure that the lease is still ours. Raises StaleRevision when somebody else took over."""
-        token = _TOKEN(self._connection, of=lease.uid).scalar_one_or_none()
+        token = _TOKEN(self._connection, of=lease.uid).scalar()
         if token != lease.token:
             raise StaleRevision(f"the lease {lease.token} on {lease.uid} was taken over")
 
@@ -125,11 +128,10 @@ class WorkTable:
 
     def remove(self, uid: Uid) -> None:
         """Forget a resource that needs no more looking at."""
-        self._connection.execute(delete(work).where(work.c.uid == uid))
+        _REMOVE(self._connection, of=uid)
 
     def next_due(self) -> datetime | None:
         """Return when the next item is due or the next lease runs out; None when nothing will ever be."""
-        due = self._connection.execute(select(func.min(work.c.due_at)).where(work.c.lease_until.is_(None))).scalar()
-        lease = self._connection.execute(select(func.min(work.c.lease_until))).scalar()
-        times = [at for at in (due, lease) if at is not None and at < _NEVER]
+        firsts = (_FIRST_DUE(self._connection).scalar(), _FIRST_LEASE_OVER(self._connection).scalar())
+        times = [at for at in firsts if at is not None and at < _NEVER]
         return from_epoch(min(times)) if times else None

@@ -180,6 +180,76 @@ def test_a_controller_that_fails_is_tried_again_later(
     assert "the back end does not answer" in caplog.text
 
 
+class Dimmer(LampController):
+    """Switches the lamp on with its last decision, which fails as often as it is told."""
+
+    def __init__(self, world: World, failures: int) -> None:
+        super().__init__(world)
+        self.failures = failures
+
+    def decide(self, resource: Resource, observation: bool, now: datetime) -> Decision:
+        return Decision() if observation else Decision(status="Burning", effects=("switch",), last=True)
+
+    def act(self, resource: Resource, decision: Decision) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise OSError("the back end does not answer")
+        super().act(resource, decision)
+
+
+def test_the_effect_of_a_last_decision_is_tried_again_when_it_fails(
+    store: SqliteStore, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World()
+    engine = Engine(store, {"Lamp": Dimmer(world, failures=2)}, clock=clock, kinds={"Lamp": LAMP})
+    uid = make(store, "a")
+    engine.run_until_idle()
+    assert status(store, uid) == "Burning"
+    assert engine.next_due() == clock.now() + timedelta(seconds=0.1)
+    assert world.switched == []
+    run_to_the_end(engine, clock)
+    assert world.switched == [uid]
+    assert caplog.text.count("OSError: the back end does not answer") == 2
+
+
+def test_a_last_decision_is_one_commit_and_no_further_look(store: SqliteStore, clock: VirtualClock) -> None:
+    world = World()
+    looks: list[str] = []
+
+    class Counting(Dimmer):
+        def observe(self, resource: Resource) -> bool:
+            looks.append(resource.name)
+            return super().observe(resource)
+
+    engine = Engine(store, {"Lamp": Counting(world, failures=0)}, clock=clock, kinds={"Lamp": LAMP})
+    uid = make(store, "a")
+    engine.run_until_idle()
+    assert world.switched == [uid]
+    assert looks == ["a"]
+
+
+@pytest.mark.parametrize("refused", [1, 2])
+def test_a_started_engine_looks_again_at_the_time_that_a_turn_has_named(refused: int, tmp_path: Path) -> None:
+    """Nobody tells it then: the time itself has to end its wait."""
+    store = SqliteStore(tmp_path / "store.db")
+
+    class Announced(World):
+        def switch(self, key: str) -> None:
+            super().switch(key)
+            done.set()
+
+    done = threading.Event()
+    controller = Dimmer(Announced(), failures=refused)
+    engine = Engine(store, {"Lamp": controller}, clock=store.clock, kinds={"Lamp": LAMP})
+    engine.start()
+    try:
+        make(store, "a")
+        assert done.wait(30)
+    finally:
+        engine.stop()
+        store.close()
+
+
 def test_threads_carry_many_resources_to_their_end(tmp_path: Path) -> None:
     """On the real clock and with threads, woken by commits alone."""
     from threading import Event as Flag
@@ -240,8 +310,7 @@ def test_a_start_after_the_clock_was_put_back_looks_at_what_waits(store: SqliteS
     assert status(store, uid) == "Burning"
 
 
-def test_a_failing_read_does_not_end_the_engine(store: SqliteStore, clock: VirtualClock) -> None:
-    """A full disk can fail reads too: SQLite may have to make a file to read from."""
+def test_a_failing_look_at_the_work_does_not_end_the_engine(store: SqliteStore, clock: VirtualClock) -> None:
     done, failed = threading.Event(), threading.Event()
 
     class Failing:
@@ -249,13 +318,13 @@ def test_a_failing_read_does_not_end_the_engine(store: SqliteStore, clock: Virtu
             self.fails = False
 
         def read(self, work: Callable[[SqlTransaction], R]) -> R:
-            if self.fails and threading.current_thread().name == "engine-dispatch":
-                self.fails = False
-                failed.set()
-                raise OSError("no space left on device")
             return store.read(work)
 
         def write(self, work: Callable[[SqlTransaction], R]) -> R:
+            if self.fails and threading.current_thread().name == "engine-dispatch":
+                self.fails = False
+                failed.set()
+                raise OSError("the disk does not answer")
             return store.write(work)
 
         def on_commit(self, listener: Callable[[set[Uid]], None]) -> None:
@@ -271,7 +340,7 @@ def test_a_failing_read_does_not_end_the_engine(store: SqliteStore, clock: Virtu
     engine.start()
     try:
         failing.fails = True
-        engine.wake(Uid("nobody"))  # ends the wait, and the next look at the time of the next work fails
+        engine.wake(Uid("nobody"))  # ends the wait, and the look that follows fails
         assert failed.wait(30)
         make(store, "a")
         assert done.wait(30)
@@ -351,7 +420,7 @@ def test_a_turn_that_hangs_is_taken_over_when_its_lease_is_over(store: SqliteSto
     clock.advance(0.1)
     assert other.run_until_idle() == 1
     revision = store.read(lambda transaction: transaction.resources.get(uid)).revision  # type: ignore[union-attr]
-    slow._turns.take(hanging)
+    assert slow._turns.take(hanging) == (None, None)
     found = store.read(lambda transaction: transaction.resources.get(uid))
     assert found is not None
     assert found.revision == revision, "what it had decided is void"
