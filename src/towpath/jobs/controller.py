@@ -135,7 +135,7 @@ class JobController:
         )
 
     def _look(self, transaction: Transaction, resource: Resource, run: Run | None, seen: JobObservation) -> Observation:
-        parent = None if resource.parent is None else transaction.resources.identity(resource.parent)
+        parent = None if resource.parent is None else transaction.resources.heading(resource.parent)
         is_execution = parent is not None and parent.kind == "PipelineExecution"
         observation = Observation(
             backend=seen,

@@ -41,12 +41,14 @@ class Page(msgspec.Struct, frozen=True):
     token: str | None
 
 
-class Identity(NamedTuple):
-    """What a resource is, without its documents."""
+class Heading(NamedTuple):
+    """What a resource is and how it stands, without its documents: much less work to read than all of a large one."""
 
     uid: Uid
     kind: str
     arn: str
+    status: str | None
+    is_live: bool
 
 
 class Resources(Protocol):
@@ -64,8 +66,11 @@ class Resources(Protocol):
     def query(self, query: Query) -> Page:
         """Return a page of live resources."""
 
-    def identity(self, uid: Uid) -> Identity | None:
-        """Return what a resource is, tombstones included: much less work than to read all of a large one."""
+    def heading(self, uid: Uid) -> Heading | None:
+        """Return the heading of a resource, tombstones included."""
+
+    def headings(self, parent: Uid) -> list[Heading]:
+        """Return the headings of what was started by `parent` and is live, oldest first."""
 
     def by_member(self, kind: str, member: str) -> list[Resource]:
         """Return the live resources of a kind that have an indexed member, whatever its value, oldest first."""

@@ -17,7 +17,7 @@ from towpath.kernel.errors import Invalid, StaleRevision, TowpathError
 from towpath.kernel.events import Event
 from towpath.kernel.kinds import Kind
 from towpath.kernel.operations import Operations, Request
-from towpath.kernel.ports import Store
+from towpath.kernel.ports import Heading, Store
 from towpath.kernel.ports import Transaction as KernelTransaction
 from towpath.kernel.principals import PLATFORM, Caller
 from towpath.kernel.resource import Document, Resource, Uid
@@ -164,20 +164,25 @@ class ExecutionController:
     def _ended(self, transaction: KernelTransaction, resource: Resource, standings: Standings) -> dict[str, Ended]:
         running = [row for row in standings.running() if row.resource is not None]
         children = _children(transaction, resource, running, len(standings.rows))
-        ended = {}
-        for row in running:
-            step_type = standings.plan.nodes[row.name].type
-            assert step_type is not None, "only steps of known types are started"
-            child = children.get(row.resource)
-            if child is None or not child.is_live:
-                reason = f"{row.resource_arn} was deleted while the step ran"
-                ended[row.name] = Ended(status=StepStatus.FAILED, failure_reason=reason)
-                continue
-            status = StepStatus.SUCCEEDED if not step_type.ends else step_type.ends.get(child.status or "")
-            if status is not None:
-                document = self._document(step_type, child)
-                ended[row.name] = Ended(status=status, document=document, failure_reason=document.get("FailureReason"))
-        return ended
+        found = {row.name: self._ending(transaction, standings, row, children.get(row.resource)) for row in running}
+        return {name: ending for name, ending in found.items() if ending is not None}
+
+    def _ending(
+        self, transaction: KernelTransaction, standings: Standings, row: StepRow, child: Heading | None
+    ) -> Ended | None:
+        """Return how a running step has ended, None when what it started goes on."""
+        step_type = standings.plan.nodes[row.name].type
+        assert step_type is not None, "only steps of known types are started"
+        if child is None or not child.is_live:
+            reason = f"{row.resource_arn} was deleted while the step ran"
+            return Ended(status=StepStatus.FAILED, failure_reason=reason)
+        status = StepStatus.SUCCEEDED if not step_type.ends else step_type.ends.get(child.status or "")
+        if status is None:
+            return None
+        whole = transaction.resources.get(child.uid)
+        assert whole is not None, "its heading was read in this transaction"
+        document = self._document(step_type, whole)
+        return Ended(status=status, document=document, failure_reason=document.get("FailureReason"))
 
     def _document(self, step_type: StepType, child: Resource) -> Document:
         document = generic.document(self._kinds[child.kind], child)
@@ -293,17 +298,17 @@ class ExecutionController:
         transaction.events.append(_event(STEP_EVENT, resource, transaction.now, detail))
 
 
-#: Reading a resource by itself costs as much as reading this many in one query.
+#: Reading a heading by itself costs as much as reading this many in one query.
 _READS_IN_ONE = 6
 
 
 def _children(
     transaction: KernelTransaction, resource: Resource, running: list[StepRow], begun: int
-) -> dict[Uid | None, Resource]:
+) -> dict[Uid | None, Heading]:
     """Return what running steps have started: one by one when they are few among many, else all in one query."""
     if len(running) * _READS_IN_ONE > begun:
-        return {child.uid: child for child in transaction.resources.children(resource.uid)}
-    found = (transaction.resources.get(row.resource) for row in running if row.resource is not None)
+        return {child.uid: child for child in transaction.resources.headings(resource.uid)}
+    found = (transaction.resources.heading(row.resource) for row in running if row.resource is not None)
     return {child.uid: child for child in found if child is not None}
 
 

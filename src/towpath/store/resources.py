@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from towpath.kernel.arns import Home
 from towpath.kernel.errors import Conflict, Invalid, StaleRevision
 from towpath.kernel.formats import raised
-from towpath.kernel.ports import Filter, Identity, Page, Query
+from towpath.kernel.ports import Filter, Heading, Page, Query
 from towpath.kernel.resource import Resource, Uid
 from towpath.store.codec import from_epoch, from_json, optional_time, to_epoch, to_json
 from towpath.store.prepared import Found, Prepared
@@ -41,7 +41,11 @@ _FIND = Prepared(
 _GET = Prepared(select(resource).where(resource.c.uid == bindparam("uid")))
 _BY_ARN = Prepared(select(resource).where(resource.c.arn == bindparam("arn"), resource.c.deleted_at.is_(None)))
 _INSERT = Prepared(insert(resource).values({name: bindparam(name) for name in _MEMBERS}))
-_IDENTITY = Prepared(select(resource.c.kind, resource.c.arn).where(resource.c.uid == bindparam("of")))
+_heading = select(resource.c.uid, resource.c.kind, resource.c.arn, resource.c.status, resource.c.deleted_at)
+_HEADING = Prepared(_heading.where(resource.c.uid == bindparam("of")))
+_HEADINGS = Prepared(
+    _heading.where(resource.c.parent == bindparam("of"), resource.c.deleted_at.is_(None)).order_by(resource.c.seq)
+)
 _BY_MEMBER = Prepared(
     select(resource)
     .join(resource_index, resource_index.c.uid == resource.c.uid)
@@ -101,9 +105,12 @@ class ResourceTable:
     def by_arn(self, arn: str) -> Resource | None:
         return _one(_BY_ARN(self._connection, arn=arn))
 
-    def identity(self, uid: Uid) -> Identity | None:
-        row = _IDENTITY(self._connection, of=uid).one_or_none()
-        return None if row is None else Identity(uid, row.kind, row.arn)
+    def heading(self, uid: Uid) -> Heading | None:
+        row = _HEADING(self._connection, of=uid).one_or_none()
+        return None if row is None else _headed(row)
+
+    def headings(self, parent: Uid) -> list[Heading]:
+        return [_headed(row) for row in _HEADINGS(self._connection, of=parent).all()]
 
     def by_member(self, kind: str, member: str) -> list[Resource]:
         return [_resource(row) for row in _BY_MEMBER(self._connection, of=kind, having=member).all()]
@@ -198,6 +205,10 @@ class ResourceTable:
                     text=value if isinstance(value, str) else None,
                     number=None if isinstance(value, str) else value,
                 )
+
+
+def _headed(row: Any) -> Heading:
+    return Heading(Uid(row.uid), row.kind, row.arn, row.status, is_live=row.deleted_at is None)
 
 
 def _one(found: Found) -> Resource | None:
