@@ -27,7 +27,9 @@ def unpack(folder: Path, target: Path) -> None:
     if not archives:
         raise FileNotFoundError(f"no model.tar.gz in {folder}")
     with tarfile.open(archives[0]) as archive:
-        archive.extractall(target, filter="data")
+        # The filter came with Python 3.11.4; before, an archive is unpacked as it is. A training step wrote this one.
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(target)
 
 
 def load_code(folder: Path) -> ModuleType:

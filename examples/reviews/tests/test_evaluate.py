@@ -1,8 +1,10 @@
 """Evaluation: the figures, and the way from a model archive to them."""
 
+import io
 import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,3 +44,33 @@ def test_a_model_archive_becomes_an_evaluation(splits: Path, tmp_path: Path) -> 
 def test_a_folder_without_an_archive_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no model\.tar\.gz"):
         evaluate.unpack(tmp_path, tmp_path / "target")
+
+
+def test_a_python_without_filters_unpacks_an_archive_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unpacks = tarfile.TarFile.extractall
+    newer: dict[str, Any] = {"filter": "fully_trusted"} if hasattr(tarfile, "fully_trusted_filter") else {}
+
+    def of_3_11_2(self: tarfile.TarFile, path: Path, members: None = None, *, numeric_owner: bool = False) -> None:
+        unpacks(self, path, members, numeric_owner=numeric_owner, **newer)
+
+    monkeypatch.setattr(tarfile.TarFile, "extractall", of_3_11_2)
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    packed(tmp_path, "about.json")
+    evaluate.unpack(tmp_path, tmp_path / "target")
+    assert (tmp_path / "target" / "about.json").read_text() == "packed"
+
+
+@pytest.mark.skipif(not hasattr(tarfile, "data_filter"), reason="this Python has no filters of archives yet")
+def test_a_member_that_leads_out_is_refused(tmp_path: Path) -> None:
+    packed(tmp_path, "../outside")
+    with pytest.raises(tarfile.FilterError):
+        evaluate.unpack(tmp_path, tmp_path / "target")
+    assert not (tmp_path / "outside").exists()
+
+
+def packed(folder: Path, member: str) -> None:
+    """Write a model archive that holds one file."""
+    with tarfile.open(folder / "model.tar.gz", "w:gz") as tar:
+        info = tarfile.TarInfo(member)
+        info.size = len(b"packed")
+        tar.addfile(info, io.BytesIO(b"packed"))
