@@ -285,6 +285,17 @@ def stop_everything(home: HomeFolder, settings: Settings, *, say: Callable[[str]
         backend.close()
 
 
+def running_without_server(home: HomeFolder) -> list[str]:
+    """Return the names of the jobs and model servers of a home that run although its server has ended."""
+    if not home.jobs.is_dir():
+        return []
+    backend = ProcessBackend(home.jobs, home=home.path)  # to look needs no settings, which may be broken
+    try:
+        return [job.name for job in backend.live()]
+    finally:
+        backend.close()
+
+
 def collect_garbage(home: HomeFolder, settings: Settings, *, dry_run: bool) -> Outcome:
     """Remove what nothing needs any more from a home that no server runs on, or tell what would go.
 

@@ -178,7 +178,9 @@ def test_down_leaves_jobs_and_down_all_ends_them(machine: Machine, waiting: Wait
     machine.up()
     arn = started(machine, waiting.file)
     with waiting.answer():
-        machine.towpath("down")
+        told = machine.towpath("down")
+        assert re.search(r"Still running, and adopted at the next start: pipelines-\S+-Wait-", told), told
+        assert "End them too: towpath down --all\n" in told
         assert machine.home.running_server() is None
         assert machine.processes(), "the job goes on without a server"
         told = machine.towpath("down", "--all")

@@ -22,6 +22,7 @@ import towpath
 from towpath.cli import server
 from towpath.cli.console import busy, duration, heading, say, say_as_it_is
 from towpath.cli.data import put_line
+from towpath.cli.hosting import waiting_for_endpoint
 from towpath.cli.loading import load_pipeline
 from towpath.cli.options import HomeOption
 from towpath.cli.registry import decided_by, show_lineage, steps_in
@@ -159,7 +160,7 @@ def _run(project: Path, home: HomeFolder, *, model: str) -> None:
         say(f"{registered.name} is {registered.approval}{decided_by(registered.described)}")
 
     with _timed("Endpoint"):
-        with busy("Waiting until the endpoint answers"):
+        with waiting_for_endpoint("Waiting until the endpoint answers", home):
             deployment = client.deploy(registered.name, endpoint=EXAMPLE)
         say(_deployed(deployment))
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from towpath.cli.console import note, say, show_json
-from towpath.cli.naming import JOBS, find
+from towpath.cli.naming import JOBS, Target, find
 from towpath.cli.options import HomeOption, JsonOption, connect
 from towpath.sdk.client import Client
 from towpath.sdk.executions import ENDED, POLL_S, Execution
@@ -34,7 +34,11 @@ def logs(
     client = connect(home)
     target = find(client, name, kinds=(*JOBS, "PipelineExecution", "Endpoint", "Pipeline"))
 
+    shown = 0
+
     def show(line: LogLine, step: str) -> None:
+        nonlocal shown
+        shown += 1
         if as_json:
             show_json_line(line, step)
             return
@@ -48,11 +52,20 @@ def logs(
                 f"{target.name}/latest" if target.kind == "Pipeline" else target.described["PipelineExecutionArn"]
             )
             _execution_logs(client, execution, show, follow=follow, tail=tail)
-            return
-        for line in client.logs(target.kind, target.name, follow=follow, tail=tail):
-            show(line, "")
+        else:
+            for line in client.logs(target.kind, target.name, follow=follow, tail=tail):
+                show(line, "")
     except KeyboardInterrupt:
         note(f"\nStopped following; {target.name} goes on.")
+        return
+    if not shown:
+        note(nothing_printed(find(client, name, kinds=(target.kind,)) if follow else target, name))
+
+
+def nothing_printed(target: Target, name: str) -> str:
+    """Return what is told instead of an empty log: that it is empty, and where the job failed, why."""
+    reason = target.described.get("FailureReason")
+    return f"The log of {name} is empty." + (f" It is {target.status}: {reason}" if reason else "")
 
 
 def show_json_line(line: LogLine, step: str) -> None:

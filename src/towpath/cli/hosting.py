@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from towpath.cli.console import busy, is_terminal, say, say_as_it_is, show_json
+from towpath.cli.console import busy, is_terminal, note, say, say_as_it_is, show_json
 from towpath.cli.options import EXAMPLE_VERSION, HomeOption, JsonOption, connect
+from towpath.cli.server import folder
+from towpath.home import HomeFolder
 from towpath.sdk.errors import ClientError, DefinitionError, ModelError, NotFound, RequestFailed
+
+
+@contextmanager
+def waiting_for_endpoint(text: str, home: HomeFolder) -> Iterator[None]:
+    """Show that an endpoint is waited for; on Ctrl-C say that it goes on without us."""
+    try:
+        with busy(text):
+            yield
+    except KeyboardInterrupt:
+        note(f"\nNot waited for any longer: what the endpoint has begun goes on. See it: towpath ps{home.option}")
+        raise
 
 
 def deploy(
@@ -29,7 +44,7 @@ def deploy(
     Example: towpath deploy reviews/3 --endpoint reviews
     """
     client = connect(home)
-    with busy(f"Waiting until the endpoint answers with {version}"):
+    with waiting_for_endpoint(f"Waiting until the endpoint answers with {version}", folder(home)):
         done = client.deploy(version, endpoint=endpoint, wait=wait, timeout_s=timeout_s)
     if as_json:
         show_json(
@@ -100,8 +115,12 @@ def _body(json_text: str | None, text: str | None, file: Path | None) -> tuple[b
             raise DefinitionError(f"{file} cannot be read: {fault.strerror}") from fault
         return content, _TYPES.get(file.suffix.lower(), "application/octet-stream")
     if sys.stdin.isatty():
-        raise typer.BadParameter("give --json, --text or --file, or send something into standard input")
-    return sys.stdin.buffer.read(), "application/json"
+        raise typer.BadParameter(_NOTHING_TO_SEND)
+    piped = sys.stdin.buffer.read()
+    if not piped:  # as where there is no standard input; who means an empty body says --text ""
+        raise typer.BadParameter(f"standard input is empty; {_NOTHING_TO_SEND}")
+    return piped, "application/json"
 
 
+_NOTHING_TO_SEND = "give --json, --text or --file, or send something into standard input"
 _TYPES = {".json": "application/json", ".csv": "text/csv", ".txt": "text/plain"}

@@ -6,11 +6,14 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import TypeVar
 
 from towpath.sdk.client import Client
 from towpath.sdk.errors import DefinitionError, NotFound, RequestFailed
 from towpath.sdk.expressions import Document
 from towpath.sdk.registry import find_version
+
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,21 +76,29 @@ def find(client: Client, name: str, *, kinds: Sequence[str] | None = None) -> Ta
     for kind, look in _readings(name):
         if kinds is not None and kind not in kinds:
             continue
-        try:
-            found = look(client)
-        except (NotFound, DefinitionError):
-            continue
-        except RequestFailed as error:
-            if error.code != "ValidationException":  # what the API says to a name that the kind could never have
-                raise
-            continue
-        if kinds is None or found.kind in kinds:
+        found = _or_none(look, client)
+        if found is not None and (kinds is None or found.kind in kinds):
             return found
     raise NotFound("ResourceNotFound", _nothing(client, name, kinds), status=404)
 
 
+def _or_none(look: Callable[[Client], _Found], client: Client) -> _Found | None:
+    """Return what a look finds, None where nothing has the name or could have it."""
+    try:
+        return look(client)
+    except (NotFound, DefinitionError):
+        return None
+    except RequestFailed as error:
+        if error.code != "ValidationException":  # what the API says to a name that the kind could never have
+            raise
+        return None
+
+
 def _nothing(client: Client, name: str, kinds: Sequence[str] | None) -> str:
     """Return what to tell of a name that nothing has, or nothing of the kinds that will do."""
+    known = _steps(client, name)
+    if known is not None:
+        return known
     if kinds is None:
         return (
             f"nothing is called {name!r}{_did_you_mean(client, name)}; expected GROUP/VERSION, PIPELINE/EXECUTION, "
@@ -104,6 +115,23 @@ def _nothing(client: Client, name: str, kinds: Sequence[str] | None) -> str:
     if other.kind == "Pipeline" and "PipelineExecution" in kinds:
         return f"{said}; its newest execution is {other.name}/latest"
     return said
+
+
+def _steps(client: Client, name: str) -> str | None:
+    """Return what to tell of `EXECUTION/STEP` where only the execution is there, None for any other name."""
+    place, _, wanted = name.rpartition("/")
+    execution = _or_none(lambda client: client.execution(place), client) if place else None
+    if execution is None:
+        return None
+    steps = execution.steps()
+    step = next((step for step in steps if step.name == wanted), None)
+    if step is None:
+        begun = ", ".join(step.name for step in steps) or "none yet"
+        return f"execution {execution.pipeline}/{execution.id} has no step {wanted!r}; those that began: {begun}"
+    if step.job is not None:
+        return None
+    what = f"{wanted} of {execution.pipeline}/{execution.id} is {step.status} and ran no job"
+    return f"{what}: {step.failure_reason}" if step.failure_reason else what
 
 
 def _one(word: str) -> str:

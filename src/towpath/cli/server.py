@@ -37,7 +37,10 @@ def folder(home: Path | None) -> HomeFolder:
 
 def up(
     home: HomeOption = None,
-    port: Annotated[int | None, typer.Option(help="Exactly this port. Default: 7400 or the next free one.")] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Exactly this port; 0: any free one. Default: 7400 or the next free one."),
+    ] = None,
     background: Annotated[bool, typer.Option("--background", "-b", help="Start it and return.")] = False,
     ready_fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
@@ -98,17 +101,24 @@ def down(
         typer.echo(f"The server of {where.path} has ended.")
     else:
         typer.echo(f"No server is running for {where.path}.")
-    if everything:
-        from towpath import settings
-        from towpath.app import stop_everything
-        from towpath.server import held
+    if not where.path.is_dir():
+        return
+    # The server's packages: no command that only asks a server needs them.
+    from towpath import settings
+    from towpath.app import running_without_server, stop_everything
+    from towpath.server import held
 
-        if not where.path.is_dir():
-            return
+    if everything:
         with held(where):
             stopped = stop_everything(where, settings.load(where.settings_file), say=partial(typer.echo, err=True))
+        told = f"Stopped {len(stopped)} running job(s) and model server(s)." if stopped else "Nothing else was running."
+        typer.echo(told)
+        return
+    running = running_without_server(where)
+    if running:
         typer.echo(
-            f"Stopped {len(stopped)} running job(s) and model server(s)." if stopped else "Nothing else was running."
+            f"Still running, and adopted at the next start: {', '.join(running)}.\n"
+            f"End them too: towpath down --all{where.option}"
         )
 
 

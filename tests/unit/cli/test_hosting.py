@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from towpath.cli import hosting
+from towpath.home import HomeFolder
 from towpath.sdk import ClientError, ModelError, NotFound
 from towpath.sdk.errors import RequestFailed
 
@@ -27,6 +29,17 @@ def invoked(answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Cal
         hosting.invoke("nix", text="x")
 
     return invoke
+
+
+def test_whoever_no_longer_waits_for_an_endpoint_learns_where_to_see_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = HomeFolder(tmp_path / "elsewhere")
+    with pytest.raises(KeyboardInterrupt), hosting.waiting_for_endpoint("Waiting", home):
+        raise KeyboardInterrupt
+    told = capsys.readouterr().err
+    assert "goes on" in told
+    assert f"towpath ps --home {home.path}" in told
 
 
 REFUSED = RequestFailed("ValidationError", "Endpoint nix of account 0 not found.", status=400)

@@ -1,5 +1,6 @@
 """The command line as a whole: exit codes, help, and errors without tracebacks."""
 
+import io
 import json
 from pathlib import Path
 
@@ -90,14 +91,18 @@ def test_without_a_server_the_exit_code_is_3_and_one_line_says_how_to_start_one(
         (["run"], "Missing argument"),
         (["run", "nothing.py"], "there is no file 'nothing.py'"),
         (["run", "nothing.py", "-p", "oops"], "not of the form NAME=VALUE"),
+        (["up", "--port", "65536"], "less than or equal to 65535"),
+        (["up", "--background", "--port", "-1"], "greater than or equal to 0"),
+        (["invoke", "reviews"], "standard input is empty; give --json, --text or --file"),
         (["invoke", "reviews", "--json", "{"], "not JSON"),
         (["invoke", "reviews", "--json", "{}", "--text", "x"], "give one of"),
         (["data", "diff", "reviews/x", "2"], "expected NAME or NAME/VERSION"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_a_line_that_says_what_was_expected(
-    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
     assert ended(*arguments) == 2
     err = capsys.readouterr().err
     assert told in err

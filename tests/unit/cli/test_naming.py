@@ -107,13 +107,36 @@ def test_jobs_are_known_by_their_step(answers: Callable[..., Any]) -> None:
     assert found == {f"{ARN}:training-job/t-1": "reviews/abc/Train"}
 
 
-@pytest.mark.parametrize(
-    "name", ["nothing", "reviews/9", "reviews/xyz", "reviews/abc/Gate", "reviews/abc/None", "a/b/c/d"]
-)
+@pytest.mark.parametrize("name", ["nothing", "reviews/9", "reviews/xyz", "reviews/xyz/Train", "a/b/c/d"])
 def test_what_nothing_is_called_is_told_with_the_forms_that_names_have(answers: Callable[..., Any], name: str) -> None:
     nothing: Any = {"ListEndpoints": {}, "ListModelPackageGroups": {}}
     with pytest.raises(NotFound, match=r"nothing is called .*PIPELINE/EXECUTION/STEP"):
         find(answers(**TABLE, **nothing), name)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("reviews/latest/Trian", "execution reviews/abc has no step 'Trian'; those that began: Train, Gate"),
+        ("abc/Gate", "Gate of reviews/abc is Succeeded and ran no job"),
+        ("reviews/abc/Early", "Early of reviews/abc is Failed and ran no job: no such image"),
+    ],
+)
+@pytest.mark.parametrize("kinds", [None, ("TrainingJob", "PipelineExecution")])
+def test_a_step_that_is_not_there_or_ran_no_job_is_told_as_such(
+    answers: Callable[..., Any], name: str, told: str, kinds: tuple[str, ...] | None
+) -> None:
+    steps = [
+        {"StepName": "Train", "Metadata": {"TrainingJob": {"Arn": f"{ARN}:training-job/t-1"}}},
+        {"StepName": "Gate", "StepStatus": "Succeeded", "Metadata": {"Condition": {"Outcome": "True"}}},
+        {"StepName": "Early", "StepStatus": "Failed", "FailureReason": "no such image"},
+    ]
+    if "Trian" in name:
+        del steps[2]
+    client = answers(**{**TABLE, "ListPipelineExecutionSteps": {"PipelineExecutionSteps": steps}})
+    with pytest.raises(NotFound) as raised:
+        find(client, name, kinds=kinds)
+    assert raised.value.message == told
 
 
 def test_a_pipeline_where_an_execution_is_meant_comes_with_its_newest_one(answers: Callable[..., Any]) -> None:
