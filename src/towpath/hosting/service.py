@@ -14,7 +14,7 @@ from towpath.kernel.kinds import Kind
 from towpath.kernel.objects import ObjectVersion
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Transaction
-from towpath.kernel.resource import Document, Resource
+from towpath.kernel.resource import Document, Resource, view
 from towpath.lineage.model import model_graph
 from towpath.lineage.record import record as record_graph
 from towpath.registry.approval import refusal_to_deploy
@@ -247,6 +247,6 @@ def _refuse_existing(transaction: Transaction, kind: Kind, request: Request, wor
 
 def _typed(kind: type[Any], document: Document) -> Any:
     try:
-        return msgspec.convert(document, kind, strict=False)
+        return view(kind, document)
     except msgspec.ValidationError as error:
         raise Invalid(f"The request is not valid: {error}") from error

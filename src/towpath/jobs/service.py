@@ -15,7 +15,7 @@ from towpath.kernel.errors import Conflict, Invalid
 from towpath.kernel.kinds import Kind
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Transaction
-from towpath.kernel.resource import Document
+from towpath.kernel.resource import Document, view
 
 #: Where the arguments of a pipeline step name images: step type -> paths; of a list every item is meant. A registered
 #: model may be served elsewhere, so that the images of RegisterModel need not be known here.
@@ -96,7 +96,7 @@ def _literals(value: Any, path: tuple[str, ...]) -> Iterator[str]:
 
 def _typed(kind: type[Any], document: Document) -> Any:
     try:
-        return msgspec.convert(document, kind, strict=False)
+        return view(kind, document)
     except msgspec.ValidationError as error:
         raise Invalid(f"The request is not valid: {error}") from error
 

@@ -9,7 +9,7 @@ from towpath.jobs.channels import PinnedInput
 from towpath.jobs.contract import CodeOrigin
 from towpath.jobs.kinds import RUN, WAITING
 from towpath.jobs.model import JobObservation, Phase
-from towpath.kernel.resource import Document, Resource, Uid
+from towpath.kernel.resource import Document, Resource, Uid, view
 
 _MESSAGES = {
     "Starting": "Starting the job",
@@ -55,7 +55,7 @@ def uid_of(key: str) -> Uid:
 def run_of(resource: Resource) -> Run | None:
     """Return the attempt under way or the last one, None before the first."""
     stored = resource.state.get(RUN)
-    return None if stored is None else msgspec.convert(stored, Run)
+    return None if stored is None else view(Run, stored, strict=True)
 
 
 def attempt_keys(resource: Resource) -> list[str]:

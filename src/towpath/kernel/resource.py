@@ -1,5 +1,6 @@
 """A resource: a document with a spec (what the caller asked for) and a state (what the platform found)."""
 
+import threading
 from datetime import datetime
 from typing import Any, NewType, TypeVar
 
@@ -41,6 +42,24 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
         return self.deleted_at is None
 
 
-def view(kind: type[T], document: Document) -> T:
-    """Return `document` as a frozen typed view; members that the view does not know are left out."""
-    return msgspec.convert(document, kind, strict=False)
+_known: set[object] = set()  #: types whose every part msgspec knows
+_learning = threading.Lock()
+
+
+def view(kind: type[T], document: object, *, strict: bool = False) -> T:
+    """Return `document` as a frozen typed view; members that the view does not know are left out.
+
+    Any number of threads may ask at once.
+
+    Args:
+        strict: take no text for a number, nor the other way round.
+    Raises:
+        msgspec.ValidationError: the document is not of the kind; says where.
+    """
+    if kind not in _known:
+        # msgspec 0.22 learns about a class when it is first asked, and lets other threads see what it knows half-way:
+        # a second thread that asks for the same class meanwhile ends the process by a segmentation fault.
+        with _learning:
+            msgspec.json.Decoder(kind)
+            _known.add(kind)
+    return msgspec.convert(document, kind, strict=strict)

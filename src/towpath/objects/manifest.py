@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from towpath.kernel.objects import ObjectRef, ObjectRows, ObjectVersion
-from towpath.kernel.resource import Document
+from towpath.kernel.resource import Document, view
 
 _PAGE = 1000
 
@@ -49,7 +49,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 def files_of(document: Document) -> list[ManifestFile]:
     """Return the manifest kept in the state of a dataset version."""
-    return msgspec.convert(document["Manifest"], list[ManifestFile])
+    return view(list[ManifestFile], document["Manifest"], strict=True)
 
 
 def digest(files: Iterable[ManifestFile]) -> str:
