@@ -4,14 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from tests.golden.story import FOLDER, answers, faults, release, views
 
 from towpath.app import KINDS
 from towpath.kernel import formats
 from towpath.kernel.formats import Contents
-from towpath.kernel.resource import Resource
+from towpath.kernel.resource import Resource, view
 
 FILES = sorted(FOLDER.glob("*/*.json"))
 RELEASES = sorted(path.name for path in FOLDER.iterdir() if path.is_dir())
@@ -27,7 +26,7 @@ def golden(path: Path) -> dict[str, Any]:
 
 
 def stored(path: Path) -> Resource:
-    return msgspec.convert(golden(path)["stored"], Resource)
+    return view(Resource, golden(path)["stored"], strict=True)
 
 
 def lacking(recorded: Any, today: Any, place: str = "") -> list[str]:
