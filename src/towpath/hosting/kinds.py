@@ -127,6 +127,7 @@ ENDPOINT = Kind(
         **_FILTERS,
         **{name: COMMON_FILTERS[name] for name in ("LastModifiedTimeAfter", "LastModifiedTimeBefore", "StatusEquals")},
     },
+    page=10,
     controlled=True,
     deleting_status=EndpointStatus.DELETING.value,
     refuse_undelete=_refuse_without_config,

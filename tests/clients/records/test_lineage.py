@@ -1,6 +1,7 @@
 """Lineage through unmodified boto3: what the platform recorded, what users add, and questions over both."""
 
 import hashlib
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -190,10 +191,10 @@ def test_a_component_of_users_is_associated_too(aws: Aws, ran: dict[str, str]) -
 
 def test_an_endpoint_is_a_context_and_its_model_the_action_of_deploying_it(aws: Aws, ran: dict[str, str]) -> None:
     sagemaker = aws.sagemaker
-    sagemaker.create_model(
+    model = sagemaker.create_model(
         ModelName="words", PrimaryContainer={"ModelPackageName": ran["Register"]}, ExecutionRoleArn=ROLE
-    )
-    (action,) = sagemaker.list_actions(ActionType="ModelDeployment")["ActionSummaries"]
+    )["ModelArn"]
+    (action,) = sagemaker.list_actions(ActionType="ModelDeployment", SourceUri=model)["ActionSummaries"]
     shown = sagemaker.describe_action(ActionName=action["ActionName"])
     assert shown["Source"]["SourceUri"].endswith(":model/words")
     package = artifact_of(aws, ran["Register"])["ArtifactArn"]
@@ -213,6 +214,15 @@ def test_the_default_group_holds_all_and_has_no_policy(aws: Aws, ran: dict[str, 
     assert artifact_of(aws, "s3://lake/raw/words.txt")["LineageGroupArn"] == group["LineageGroupArn"]
     name = group["LineageGroupName"]
     assert aws.sagemaker.describe_lineage_group(LineageGroupName=name)["LineageGroupArn"] == group["LineageGroupArn"]
+    yesterday, tomorrow = (datetime.now(UTC) + timedelta(days=days) for days in (-1, 1))
+    assert yesterday < group["CreationTime"] < tomorrow
+    for asked, count in (
+        ({"CreatedAfter": yesterday, "CreatedBefore": tomorrow, "SortBy": "Name", "SortOrder": "Descending"}, 1),
+        ({"CreatedAfter": tomorrow}, 0),
+        ({"CreatedBefore": yesterday, "MaxResults": 1}, 0),
+    ):
+        assert len(aws.sagemaker.list_lineage_groups(**asked)["LineageGroupSummaries"]) == count
+    assert refusal(aws.sagemaker.list_lineage_groups, NextToken="x")[0] == "ValidationException"
     assert refusal(aws.sagemaker.get_lineage_group_policy, LineageGroupName=name)[0] == "ResourceNotFound"
     assert ran
 
