@@ -19,7 +19,7 @@ QUICK ?=
 IS_QUICK := $(filter-out 0 no false,$(QUICK))
 ARGS ?=
 
-.PHONY: help demo test test-faults test-clients test-text lint format check bench bench-models lock clean
+.PHONY: help api demo test test-faults test-clients test-text lint format check bench bench-models lock clean
 
 help: ## list the targets
 	@printf 'Towpath\n\n'
@@ -64,6 +64,9 @@ format: $(BASE) ## rewrite the sources in the project's format
 
 check: lint ## lint and the fast tests: what to run before a commit
 	@$(BIN)/pytest -n auto --dist loadfile $(ARGS)
+
+api: $(BASE) ## write docs/api.md anew: the operations, and the tests that show them
+	@$(BIN)/python -m tests.api_table
 
 bench: $(BASE) ## measure the platform against its floors
 	@$(BIN)/python scripts/bench $(ARGS)

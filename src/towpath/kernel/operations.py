@@ -30,6 +30,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     function: Function
     writes: bool = True
+    why_refused: str | None = None  #: for one that is refused whatever is asked: the sentence that is told
 
 
 def refusing(name: str, why: str) -> Operation:
@@ -38,7 +39,7 @@ def refusing(name: str, why: str) -> Operation:
     def refuse(_: Any, request: Request) -> Document:
         raise Unsupported(why)
 
-    return Operation(name=name, function=refuse, writes=False)
+    return Operation(name=name, function=refuse, writes=False, why_refused=why)
 
 
 Operations: TypeAlias = Mapping[str, Operation]

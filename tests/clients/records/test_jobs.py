@@ -28,11 +28,11 @@ def train(aws: Aws, name: str, script: str = "raise SystemExit(1)") -> None:
     )
 
 
-def process(aws: Aws, name: str) -> None:
+def process(aws: Aws, name: str, script: str = "raise SystemExit(1)") -> None:
     resources = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
     aws.sagemaker.create_processing_job(
         ProcessingJobName=name,
-        AppSpecification={"ImageUri": IMAGE, "ContainerEntrypoint": ["python3", "-c", "raise SystemExit(1)"]},
+        AppSpecification={"ImageUri": IMAGE, "ContainerEntrypoint": ["python3", "-c", script]},
         ProcessingResources={"ClusterConfig": resources},
         RoleArn=ROLE,
     )
@@ -63,6 +63,7 @@ def waiting(aws: Aws) -> Iterator[str]:
     aws.sagemaker.delete_training_job(TrainingJobName="waiting")
 
 
+@pytest.mark.shows("sagemaker", "UpdateTrainingJob", "DescribeTrainingJob")
 def test_an_update_changes_what_is_said_of_a_training_job(aws: Aws, ran: dict[str, str], waiting: str) -> None:
     sagemaker = aws.sagemaker
     arn = sagemaker.update_training_job(
@@ -88,6 +89,7 @@ def test_an_update_changes_what_is_said_of_a_training_job(aws: Aws, ran: dict[st
     assert (code, "is Completed" in message) == ("ValidationException", True)
 
 
+@pytest.mark.shows("sagemaker", "ListTrainingJobsForHyperParameterTuningJob", how="refuses")
 def test_jobs_of_tuning_are_not_listed_yet(aws: Aws) -> None:
     code, message = refusal(
         aws.sagemaker.list_training_jobs_for_hyper_parameter_tuning_job, HyperParameterTuningJobName="t"
@@ -95,6 +97,9 @@ def test_jobs_of_tuning_are_not_listed_yet(aws: Aws) -> None:
     assert (code, "not built yet" in message) == ("UnsupportedOperation", True)
 
 
+@pytest.mark.shows(
+    "sagemaker", "ListTrainingJobs", "ListProcessingJobs", "ListModels", "ListEndpointConfigs", "ListModelPackageGroups"
+)
 @pytest.mark.parametrize(
     ("operation", "member", "name", "make", "ascending"),
     [

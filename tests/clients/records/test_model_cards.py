@@ -38,6 +38,7 @@ def versions(aws: Aws, card: str, **asked: Any) -> list[tuple[int, str]]:
     return [(version["ModelCardVersion"], version["ModelCardStatus"]) for version in listed]
 
 
+@pytest.mark.shows("sagemaker", "CreateModelCard", "DescribeModelCard", "UpdateModelCard", "ListModelCardVersions")
 def test_each_change_of_a_card_is_a_version_that_stays(aws: Aws, card: str) -> None:
     sagemaker = aws.sagemaker
     shown = sagemaker.describe_model_card(ModelCardName=card)
@@ -58,6 +59,7 @@ def test_each_change_of_a_card_is_a_version_that_stays(aws: Aws, card: str) -> N
     assert versions(aws, card) == [(3, "Approved"), (2, "Draft"), (1, "Draft")]
 
 
+@pytest.mark.shows("sagemaker", "ListModelCardVersions")
 def test_versions_of_a_card_are_narrowed_sorted_and_come_in_pages(aws: Aws, card: str) -> None:
     aws.sagemaker.update_model_card(ModelCardName=card, ModelCardStatus="PendingReview")
     assert versions(aws, card, ModelCardStatus="Draft") == [(1, "Draft")]
@@ -69,6 +71,7 @@ def test_versions_of_a_card_are_narrowed_sorted_and_come_in_pages(aws: Aws, card
     assert versions(aws, card, NextToken=first["NextToken"]) == [(1, "Draft")]
 
 
+@pytest.mark.shows("sagemaker", "ListModelCards", "DeleteModelCard")
 def test_cards_are_narrowed_by_name_status_and_time(aws: Aws, card: str) -> None:
     def names(**asked: Any) -> list[str]:
         return [item["ModelCardName"] for item in aws.sagemaker.list_model_cards(**asked)["ModelCardSummaries"]]
@@ -93,6 +96,7 @@ def test_metadata_alone_leaves_out_what_may_be_confidential(aws: Aws, card: str)
     }
 
 
+@pytest.mark.shows("sagemaker", "Search")
 def test_a_card_is_found_by_what_its_content_says(aws: Aws, card: str) -> None:
     risk = {"Name": "RiskRating", "Operator": "Equals", "Value": "Low"}
     found = aws.sagemaker.search(Resource="ModelCard", SearchExpression={"Filters": [risk]})["Results"]
@@ -118,6 +122,9 @@ def test_what_a_card_cannot_be_is_refused(aws: Aws, card: str) -> None:
     assert versions(aws, card) == [(2, "Archived"), (1, "Draft")]
 
 
+@pytest.mark.shows(
+    "sagemaker", "CreateModelCardExportJob", "DescribeModelCardExportJob", "ListModelCardExportJobs", how="refuses"
+)
 def test_cards_are_not_exported_yet(aws: Aws, card: str) -> None:
     job = {"ModelCardName": card, "ModelCardExportJobName": "pdf", "OutputConfig": {"S3OutputPath": "s3://lake/cards"}}
     arn = f"arn:aws:sagemaker:us-east-1:000000000000:model-card/{card}/export-job/pdf"

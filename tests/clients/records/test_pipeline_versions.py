@@ -38,6 +38,7 @@ def start(aws: Aws, name: str, **members: Any) -> dict[str, Any]:
     return {**ended, "Said": step["FailureReason"]}
 
 
+@pytest.mark.shows("sagemaker", "CreatePipeline", "UpdatePipeline", "DescribePipeline", "ListPipelineVersions")
 def test_each_new_definition_is_a_version(aws: Aws, pipeline: str) -> None:
     sagemaker = aws.sagemaker
     again = sagemaker.update_pipeline(PipelineName=pipeline, PipelineDescription="as before")
@@ -57,6 +58,8 @@ def test_each_new_definition_is_a_version(aws: Aws, pipeline: str) -> None:
     assert {version["PipelineArn"] for version in listed} == {shown["PipelineArn"]}
 
 
+@pytest.mark.shows("sagemaker", "StartPipelineExecution", how="executes")
+@pytest.mark.shows("sagemaker", "ListPipelineExecutionSteps", "DescribePipelineDefinitionForExecution")
 def test_an_execution_runs_the_version_that_is_asked_for(aws: Aws, pipeline: str) -> None:
     newest = start(aws, pipeline)
     assert (newest["Said"], newest["PipelineVersionId"]) == ("second", 2)
@@ -69,6 +72,7 @@ def test_an_execution_runs_the_version_that_is_asked_for(aws: Aws, pipeline: str
     assert one["LastExecutionPipelineExecutionArn"] == oldest["PipelineExecutionArn"]
 
 
+@pytest.mark.shows("sagemaker", "UpdatePipelineVersion", "DescribePipeline", "ListPipelineExecutions")
 def test_a_version_has_a_name_a_description_and_aliases(aws: Aws, pipeline: str) -> None:
     sagemaker = aws.sagemaker
     arn = sagemaker.describe_pipeline(PipelineName=pipeline)["PipelineArn"]
@@ -100,6 +104,7 @@ def test_a_version_has_a_name_a_description_and_aliases(aws: Aws, pipeline: str)
     assert unknown[0] == "ResourceNotFound"
 
 
+@pytest.mark.shows("sagemaker", "ListPipelineVersions")
 def test_versions_are_narrowed_sorted_and_come_in_pages(aws: Aws, pipeline: str) -> None:
     pages = aws.sagemaker.list_pipeline_versions
     first = pages(PipelineName=pipeline, SortOrder="Ascending", MaxResults=1)
@@ -112,6 +117,7 @@ def test_versions_are_narrowed_sorted_and_come_in_pages(aws: Aws, pipeline: str)
     assert len(pages(PipelineName=pipeline, CreatedBefore=tomorrow)["PipelineVersionSummaries"]) == 2
 
 
+@pytest.mark.shows("sagemaker", "DeletePipeline")
 def test_a_pipeline_of_a_name_that_was_deleted_begins_at_its_first_version(aws: Aws) -> None:
     sagemaker = aws.sagemaker
     for definition in ("once", "twice"):
@@ -127,6 +133,7 @@ def test_a_pipeline_of_a_name_that_was_deleted_begins_at_its_first_version(aws: 
         sagemaker.delete_pipeline(PipelineName="reborn")
 
 
+@pytest.mark.shows("sagemaker", "ListPipelines")
 def test_pipelines_are_listed_by_prefix_time_and_who_manages_them(aws: Aws, pipeline: str) -> None:
     def names(**asked: Any) -> list[str]:
         return [item["PipelineName"] for item in aws.sagemaker.list_pipelines(**asked)["PipelineSummaries"]]

@@ -77,6 +77,9 @@ def archive(handler: str = HANDLER) -> bytes:
     return stream.getvalue()
 
 
+@pytest.mark.shows("sagemaker", "CreateEndpoint", how="executes")
+@pytest.mark.shows("sagemaker-runtime", "InvokeEndpoint", how="executes")
+@pytest.mark.shows("sagemaker", "DescribeEndpoint", "CreateModelPackage", "UpdateModelPackage", "DescribeModelPackage")
 def test_from_an_archive_in_the_lake_to_an_answer(aws: Aws) -> None:
     aws.s3.create_bucket(Bucket="lake")
     aws.s3.put_object(Bucket="lake", Key="m/model.tar.gz", Body=archive())
@@ -144,6 +147,8 @@ def predict_fn(data, model): return os.getpid()
 """
 
 
+@pytest.mark.shows("sagemaker", "UpdateEndpointWeightsAndCapacities", how="executes")
+@pytest.mark.shows("sagemaker", "DescribeEndpoint", "ListEndpoints")
 def test_weights_and_instance_counts_of_a_serving_endpoint_change(aws: Aws) -> None:
     aws.s3.create_bucket(Bucket="lake")
     aws.s3.put_object(Bucket="lake", Key="m/model.tar.gz", Body=archive(PIDS))
@@ -200,3 +205,6 @@ def test_weights_and_instance_counts_of_a_serving_endpoint_change(aws: Aws) -> N
     assert shown() == {"old": (0.0, 1), "new": (1.0, 1)}
     assert {pid for _, pid in answers(20)} == {before["new"]}
     assert sagemaker.describe_endpoint(EndpointName="e")["EndpointConfigName"] == "c"
+    (listed,) = sagemaker.list_endpoints(NameContains="e", StatusEquals="InService", SortBy="Status")["Endpoints"]
+    assert listed["EndpointName"] == "e"
+    assert sagemaker.list_endpoints(StatusEquals="Updating")["Endpoints"] == []
