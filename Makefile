@@ -19,7 +19,7 @@ QUICK ?=
 IS_QUICK := $(filter-out 0 no false,$(QUICK))
 ARGS ?=
 
-.PHONY: help api demo test test-faults test-clients test-text lint format check bench bench-models lock clean
+.PHONY: help api demo test test-faults fuzz test-clients test-text lint format check bench bench-models lock clean
 
 help: ## list the targets
 	@printf 'Towpath\n\n'
@@ -44,6 +44,9 @@ test: $(BASE) ## all tests that need no torch (under ten minutes)
 
 test-faults: $(BASE) ## kill, stop, starve and mislead each part of the platform (about ten minutes)
 	@$(BIN)/pytest -m faults $(ARGS)
+
+fuzz: $(BASE) ## throw requests at every operation for long (TOWPATH_FUZZ_EXAMPLES=1000 each, TOWPATH_TEST_SEED=...)
+	@TOWPATH_FUZZ_EXAMPLES=$${TOWPATH_FUZZ_EXAMPLES:-1000} $(BIN)/pytest -m faults tests/fuzz $(ARGS)
 
 test-clients: $(BASE) ## real AWS clients, each in an environment of its own: boto3, both SageMaker SDKs, the AWS CLI (1.4 GB)
 	@scripts/lanes

@@ -8,7 +8,7 @@ from towpath.hosting.kinds import ENDPOINT, ENDPOINT_CONFIG, MODEL, serving_flee
 from towpath.hosting.model import EndpointConfigSpec, EndpointStatus, ModelSpec, ModelState, state_document
 from towpath.hosting.ports import Resolve
 from towpath.jobs.channels import PinnedInput, Role, WantedInput, pin
-from towpath.kernel.errors import Conflict, Invalid, Unsupported
+from towpath.kernel.errors import Conflict, Invalid, LimitExceeded, Unsupported
 from towpath.kernel.generic import create, find, operations_of, record
 from towpath.kernel.kinds import Kind
 from towpath.kernel.objects import ObjectVersion
@@ -21,6 +21,8 @@ from towpath.registry.approval import refusal_to_deploy
 from towpath.registry.kinds import MODEL_PACKAGE
 from towpath.registry.packages import Container, artifacts, model_files, spec_of
 from towpath.registry.packages import state_of as package_state
+
+MOST_INSTANCES = 20  #: of one variant
 
 
 def operations(resolve: Resolve) -> list[Operation]:
@@ -156,6 +158,14 @@ def create_endpoint_config(transaction: Transaction, request: Request) -> Docume
     return {"EndpointConfigArn": create(transaction, ENDPOINT_CONFIG, request).arn}
 
 
+def _refuse_many(variant: str, count: int) -> None:
+    """Refuse more instances than a host can have: each is a process, and a record in the endpoint's state."""
+    if count > MOST_INSTANCES:
+        raise LimitExceeded(
+            f"Variant {variant!r} asks for {count} instances; on one host a variant has at most {MOST_INSTANCES}"
+        )
+
+
 def _check_config(transaction: Transaction, config: EndpointConfigSpec) -> None:
     for asked, words in (
         (config.shadow_production_variants, "Shadow variants (ShadowProductionVariants)"),
@@ -182,6 +192,7 @@ def _check_config(transaction: Transaction, config: EndpointConfigSpec) -> None:
             )
         if variant.initial_instance_count < 1:
             raise Invalid(f"Variant {variant.variant_name!r} needs an InitialInstanceCount of at least 1")
+        _refuse_many(variant.variant_name, variant.initial_instance_count)
         find(transaction, MODEL, variant.model_name)
     if not names:
         raise Invalid("An endpoint configuration needs at least one entry in ProductionVariants")
@@ -283,6 +294,7 @@ def update_weights_and_capacities(transaction: Transaction, request: Request) ->
             raise Unsupported("Serverless variants are not supported yet; leave ServerlessUpdateConfig out")
         if item.get("DesiredInstanceCount") == 0:
             raise Invalid(f"Variant {name!r} needs a DesiredInstanceCount of at least 1")
+        _refuse_many(name, item.get("DesiredInstanceCount") or 1)
         wanted[name] |= {member: item[member] for member in wanted[name] if item.get(member) is not None}
     if sum(properties["DesiredWeight"] for properties in wanted.values()) <= 0:
         raise Invalid("The weights of all variants add up to 0, so that none would get requests")
