@@ -1,5 +1,6 @@
 """Updates of jobs, and what every member of a List request does, through unmodified boto3."""
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -144,6 +145,71 @@ def test_lists_are_narrowed_sorted_and_come_in_pages(
         assert names(StatusEquals="Completed") == names(LastModifiedTimeAfter=tomorrow) == []
         assert sorted(names(LastModifiedTimeBefore=tomorrow)) == sorted(made)
         assert sorted(names(SortBy="Status")) == sorted(made)
+
+
+def experiment(aws: Aws, name: str) -> None:
+    aws.sagemaker.create_experiment(ExperimentName=name)
+
+
+def component(aws: Aws, name: str) -> None:
+    aws.sagemaker.create_trial_component(TrialComponentName=name)
+
+
+def action(aws: Aws, name: str) -> None:
+    aws.sagemaker.create_action(ActionName=name, ActionType="Listed", Source={"SourceUri": "listed"})
+
+
+def context(aws: Aws, name: str) -> None:
+    aws.sagemaker.create_context(ContextName=name, ContextType="Listed", Source={"SourceUri": "listed"})
+
+
+def artifact(aws: Aws, name: str) -> None:
+    aws.sagemaker.create_artifact(ArtifactName=name, ArtifactType="Listed", Source={"SourceUri": f"listed-{name}"})
+
+
+def pipeline(aws: Aws, name: str) -> None:
+    fails = {"Name": "F", "Type": "Fail", "Arguments": {"ErrorMessage": "f"}}
+    definition = json.dumps({"Version": "2020-12-01", "Steps": [fails]})
+    aws.sagemaker.create_pipeline(PipelineName=name, PipelineDefinition=definition, RoleArn=ROLE)
+
+
+@pytest.mark.parametrize(
+    ("operation", "member", "name", "make", "asked"),
+    [
+        ("list_experiments", "ExperimentSummaries", "ExperimentName", experiment, {}),
+        ("list_trial_components", "TrialComponentSummaries", "TrialComponentName", component, {}),
+        ("list_actions", "ActionSummaries", "ActionName", action, {"ActionType": "Listed", "SourceUri": "listed"}),
+        ("list_contexts", "ContextSummaries", "ContextName", context, {"ContextType": "Listed", "SourceUri": "listed"}),
+        ("list_artifacts", "ArtifactSummaries", "ArtifactName", artifact, {"ArtifactType": "Listed"}),
+        ("list_pipelines", "PipelineSummaries", "PipelineName", pipeline, {"PipelineNamePrefix": "made"}),
+    ],
+)
+@pytest.mark.shows(
+    "sagemaker", "ListExperiments", "ListTrialComponents", "ListActions", "ListContexts", "ListArtifacts"
+)
+def test_lists_of_records_are_narrowed_sorted_and_come_in_pages(
+    aws: Aws, operation: str, member: str, name: str, make: Callable[[Aws, str], None], asked: dict[str, Any]
+) -> None:
+    listing = getattr(aws.sagemaker, operation)
+    before = datetime.now(UTC)
+    made = ["made-b", "made-a", "made-c"]
+    for known in made:
+        make(aws, known)
+    asked = {**asked, "CreatedAfter": before}  # what other tests made is older
+
+    def names(**more: Any) -> list[str]:
+        return [item[name] for item in listing(**asked, **more)[member]]
+
+    assert names() == made[::-1]
+    assert names(SortBy="CreationTime", SortOrder="Ascending") == made
+    if operation != "list_artifacts":
+        assert names(SortBy="Name", SortOrder="Ascending") == sorted(made)
+        assert names(SortBy="Name", SortOrder="Descending") == sorted(made)[::-1]
+    first = listing(**asked, SortOrder="Ascending", MaxResults=2)
+    assert [item[name] for item in first[member]] == made[:2]
+    assert names(SortOrder="Ascending", NextToken=first["NextToken"]) == made[2:]
+    assert names(CreatedBefore=before) == []
+    assert names(CreatedBefore=datetime.now(UTC) + timedelta(days=1)) == made[::-1]
 
 
 def test_groups_of_other_accounts_there_are_none(aws: Aws) -> None:
