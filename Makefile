@@ -19,7 +19,7 @@ QUICK ?=
 IS_QUICK := $(filter-out 0 no false,$(QUICK))
 ARGS ?=
 
-.PHONY: help demo test test-faults test-clients test-text lint format check bench bench-models lock clean
+.PHONY: help api demo test test-faults fuzz test-clients test-text lint format check bench bench-models lock clean
 
 help: ## list the targets
 	@printf 'Towpath\n\n'
@@ -45,6 +45,9 @@ test: $(BASE) ## all tests that need no torch (under ten minutes)
 test-faults: $(BASE) ## kill, stop, starve and mislead each part of the platform (about ten minutes)
 	@$(BIN)/pytest -m faults $(ARGS)
 
+fuzz: $(BASE) ## throw requests at every operation for long (TOWPATH_FUZZ_EXAMPLES=1000 each, TOWPATH_TEST_SEED=...)
+	@TOWPATH_FUZZ_EXAMPLES=$${TOWPATH_FUZZ_EXAMPLES:-1000} $(BIN)/pytest -m faults tests/fuzz $(ARGS)
+
 test-clients: $(BASE) ## real AWS clients, each in an environment of its own: boto3, both SageMaker SDKs, the AWS CLI (1.4 GB)
 	@scripts/lanes
 	@$(BIN)/pytest -m clients $(ARGS)
@@ -64,6 +67,9 @@ format: $(BASE) ## rewrite the sources in the project's format
 
 check: lint ## lint and the fast tests: what to run before a commit
 	@$(BIN)/pytest -n auto --dist loadfile $(ARGS)
+
+api: $(BASE) ## write docs/api.md anew: the operations, and the tests that show them
+	@$(BIN)/python -m tests.api_table
 
 bench: $(BASE) ## measure the platform against its floors
 	@$(BIN)/python scripts/bench $(ARGS)

@@ -126,6 +126,7 @@ class Platform:
     backend: ProcessBackend
     engine: Engine
     operations: Operations
+    gateway: Gateway
     application: ASGIApp
     unfinished: tuple[Uid, ...] = ()  #: the jobs that had begun and the endpoints, when the home was opened
 
@@ -244,6 +245,7 @@ class Platform:
             backend=backend,
             engine=engine,
             operations=operations,
+            gateway=gateway,
             application=application(gateway),
             unfinished=tuple(unfinished),
         )

@@ -206,6 +206,8 @@ def upload(s3: Any, reviews: Path) -> None:
     s3.put_object(Bucket=BUCKET, Key="code/train/sourcedir.tar.gz", Body=code)
 
 
+@pytest.mark.shows("sagemaker", "StartPipelineExecution", "CreateEndpoint", "UpdateEndpoint", how="executes")
+@pytest.mark.shows("towpath", "CreateDatasetVersion", "ListDatasetCheckOuts", "DescribeModelPackageLineage")
 def test_boto3_takes_raw_reviews_to_an_answering_endpoint(machine: Machine, reviews: Path) -> None:
     machine.up()
     aws = clients(machine)

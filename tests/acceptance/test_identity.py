@@ -50,6 +50,10 @@ def refusal(call: Any, **arguments: Any) -> str:
     return str(caught.value.response["Error"]["Code"])
 
 
+@pytest.mark.shows(
+    "iam", "CreateUser", "GetUser", "ListUsers", "DeleteUser", "CreateAccessKey", "UpdateAccessKey", "DeleteAccessKey"
+)
+@pytest.mark.shows("sts", "GetCallerIdentity")
 def test_a_user_s_key_works_until_it_is_made_inactive_or_removed(door: Door) -> None:
     iam = door.client("iam")
     assert iam.create_user(UserName="ada")["User"]["Arn"].endswith(":user/ada")
@@ -80,6 +84,7 @@ def test_a_user_s_key_works_until_it_is_made_inactive_or_removed(door: Door) -> 
     assert refusal(iam.get_user, UserName="ada") == "NoSuchEntity"
 
 
+@pytest.mark.shows("iam", "ListAccessKeys")
 def test_the_last_key_cannot_be_removed_by_mistake(door: Door) -> None:
     iam = door.client("iam")
     (key,) = iam.list_access_keys()["AccessKeyMetadata"]
@@ -88,6 +93,7 @@ def test_the_last_key_cannot_be_removed_by_mistake(door: Door) -> None:
     assert refusal(iam.update_access_key, AccessKeyId=key["AccessKeyId"], Status="Inactive") == "DeleteConflict"
 
 
+@pytest.mark.shows("sts", "AssumeRole", "GetCallerIdentity")
 def test_a_session_of_a_role_works_under_its_own_name(door: Door) -> None:
     role = "arn:aws:iam::111122223333:role/service/Trainer"
     taken = door.client("sts").assume_role(RoleArn=role, RoleSessionName="nightly", DurationSeconds=900)
@@ -104,6 +110,17 @@ def test_a_session_of_a_role_works_under_its_own_name(door: Door) -> None:
     )
 
 
+@pytest.mark.shows(
+    "iam", "CreateRole", "GetRole", "ListRoles", "DeleteRole", "PutRolePolicy", "GetRolePolicy", "ListRolePolicies"
+)
+@pytest.mark.shows(
+    "iam",
+    "DeleteRolePolicy",
+    "AttachRolePolicy",
+    "ListAttachedRolePolicies",
+    "DetachRolePolicy",
+    "SimulatePrincipalPolicy",
+)
 def test_roles_and_policies_are_kept(door: Door) -> None:
     iam = door.client("iam")
     trust = '{"Version":"2012-10-17","Statement":[]}'

@@ -1,11 +1,14 @@
 """Every kind has a Describe and a List answer that holds what the API's output shapes require."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.loaders import Loader
 from msgspec.structs import replace
 from tests.acceptance.conftest import Machine, clients
+from tests.api_table import all_offered
 from tests.golden.story import MODELS, answers, faults, left_by, live, shape_of
 
 from towpath.app import KINDS
@@ -29,7 +32,7 @@ def test_a_kind_speaks_the_words_of_its_operations(kind: Kind) -> None:
     for operation in filter(None, (kind.describe, kind.listing)):
         known = set(shape_of(kind, operation).members)
         assert kind.arn_member in known, (operation, kind.arn_member)
-        if kind.status_member is not None:
+        if kind.status_member is not None and (operation == kind.describe or kind.describe is None):
             assert kind.status_member in known, (operation, kind.status_member)
         for shown in kind.view.renames.values():
             assert shown in known or operation == kind.listing, (operation, shown)
@@ -48,6 +51,80 @@ def test_a_list_can_be_sorted_and_filtered_as_its_request_says(kind: Kind) -> No
     offered = set(request.members) - {"NextToken", "MaxResults", "SortBy", "SortOrder"}
     assert set(kind.filters) <= offered
     assert {name for name in offered if name.endswith(("After", "Before", "Contains", "Equals"))} <= set(kind.filters)
+
+
+#: Members of List requests that an operation's own function reads, where the kind's table has no word for it.
+OWN_MEMBERS: dict[str, set[str]] = {
+    "ListActions": {"ActionType", "SourceUri"},
+    "ListArtifacts": {"ArtifactType", "SourceUri"},
+    "ListContexts": {"ContextType", "SourceUri"},
+    "ListDatasetCheckOuts": {"DatasetName", "Version"},
+    "ListDeletedResources": {"ResourceKind", "ResourceName"},
+    "ListModelCardVersions": {"ModelCardName"},
+    "ListModelPackageGroups": {"CrossAccountFilterOption"},
+    "ListPipelineExecutionSteps": {"PipelineExecutionArn"},
+    "ListPipelineExecutions": {"PipelineName", "PipelineVersionAlias"},
+    "ListPipelineParametersForExecution": {"PipelineExecutionArn"},
+    "ListPipelineVersions": {"PipelineName"},
+    "ListPipelines": {"ManagedBy"},
+    "ListTags": {"ResourceArn"},
+    "ListTrialComponents": {"ExperimentName", "SourceArn", "TrialName"},
+    "ListTrials": {"ExperimentName", "TrialComponentName"},
+}
+#: Operations that have no kind: what they list are no resources.
+WITHOUT_KIND = {
+    "ListAssociations": {
+        "AssociationType", "CreatedAfter", "CreatedBefore", "DestinationArn", "DestinationType", "SourceArn",
+        "SourceType",
+    },
+    "ListLineageGroups": {"CreatedAfter", "CreatedBefore"},
+}  # fmt: skip
+PAGING = {"NextToken", "MaxResults", "SortBy", "SortOrder"}
+
+
+def listings() -> list[tuple[str, str]]:
+    """Return (service, operation) of every list that is offered and not refused."""
+    return [
+        (service, name)
+        for service, operations in all_offered().items()
+        if service in {"sagemaker", "towpath"}
+        for name, operation in operations.items()
+        if name.startswith("List") and operation is not None and operation.why_refused is None
+    ]
+
+
+@pytest.mark.parametrize(("service", "operation"), listings())
+def test_no_member_of_a_list_request_is_ignored(service: str, operation: str) -> None:
+    model = MODELS.operation(service, operation)
+    assert model is not None
+    shape: Any = model.input_shape
+    members = set(shape.members) - PAGING
+    kind = next((kind for kind in KINDS.values() if kind.listing == operation), None)
+    read = WITHOUT_KIND.get(operation, set()) if kind is None else set(kind.filters)
+    assert members - read == OWN_MEMBERS.get(operation, set())
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [kind for kind in KINDS.values() if kind.listing and not kind.noun.startswith("Dataset")],
+    ids=lambda kind: kind.noun,
+)
+def test_a_list_has_the_order_and_the_size_that_the_api_says_where_nothing_is_asked(kind: Kind) -> None:
+    assert kind.listing is not None
+    told = documentation(kind.listing)
+    order = re.search(r"default(?: value)? is (Ascending|Descending)", told.get("SortOrder", ""))
+    if order is not None:
+        assert kind.ascending == (order[1] == "Ascending"), told["SortOrder"]
+    size = re.search(r"defaults? (?:to|value is) (\d+)", told.get("MaxResults", ""))
+    if size is not None:
+        assert kind.page == int(size[1]), told["MaxResults"]
+
+
+def documentation(operation: str) -> dict[str, str]:
+    """Return what the API's own documentation says of each member of a request, without its markup."""
+    model = Loader().load_service_model("sagemaker", "service-2")
+    members = model["shapes"][model["operations"][operation]["input"]["shape"]]["members"]
+    return {name: re.sub(r"<[^>]+>", "", member.get("documentation", "")) for name, member in members.items()}
 
 
 @pytest.fixture(scope="module")

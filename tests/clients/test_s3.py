@@ -90,6 +90,7 @@ def code_of(call: Callable[..., Any], **arguments: Any) -> str:
     return str(caught.value.response["Error"]["Code"])
 
 
+@pytest.mark.shows("s3", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "HeadObject", "GetObject")
 def test_a_file_of_20_mb_goes_up_in_parts_and_comes_back_whole(s3: Any, tmp_path: Path) -> None:
     source, target = tmp_path / "model.safetensors", tmp_path / "back"
     source.write_bytes(random.Random(1).randbytes(20 * MiB + 17))
@@ -159,6 +160,7 @@ def test_the_resource_interface_finds_buckets_and_filters_objects(session: boto3
     assert [(item.key, item.size) for item in bucket.objects.filter(Prefix="resource/")] == [("resource/x", 2)]
 
 
+@pytest.mark.shows("s3", "PutObject", "DeleteObject", "ListObjectVersions")
 def test_versions_are_told_and_deleted_objects_come_back(s3: Any) -> None:
     first = s3.put_object(Bucket=BUCKET, Key="versions", Body=b"1")["VersionId"]
     s3.put_object(Bucket=BUCKET, Key="versions", Body=b"2")
@@ -212,6 +214,14 @@ def test_a_download_that_arrives_changed_would_be_noticed(s3: Any) -> None:
     assert b"".join(answer["Body"].iter_chunks(65_536)) == content
 
 
+@pytest.mark.shows(
+    "towpath",
+    "CreateDatasetVersion",
+    "CheckOutDataset",
+    "ListDatasetCheckOuts",
+    "DiffDatasetVersions",
+    "ListDatasetVersions",
+)
 def test_a_dataset_is_made_checked_out_and_compared(s3: Any, towpath: Any) -> None:
     s3.put_object(Bucket=BUCKET, Key="datasets/reviews/train.csv", Body=b"one")
     made = towpath.create_dataset_version(DatasetName="reviews", Description="as collected")

@@ -182,6 +182,14 @@ def live(aws: Mapping[str, Any]) -> None:
         ClientRequestToken="p" * 32,
     )
 
+    sagemaker.update_pipeline(PipelineName="wine", PipelineDefinition=json.dumps(definition()) + "\n")
+    sagemaker.update_pipeline_version(
+        PipelineArn=sagemaker.describe_pipeline(PipelineName="wine")["PipelineArn"],
+        PipelineVersionId=1,
+        PipelineVersionDisplayName="last-year",
+        PipelineVersionDescription="as it was",
+        PipelineVersionAliasOperations={"Add": ["old"]},
+    )
     for least, ends in (("2", "Succeeded"), ("9", "Failed")):
         started = sagemaker.start_pipeline_execution(
             PipelineName="wine",
@@ -237,6 +245,14 @@ def write_down(sagemaker: Any) -> None:
     sagemaker.create_context(
         ContextName="cellar", Source={"SourceUri": "cellar"}, ContextType="Place", Description="below the house"
     )
+
+    sagemaker.create_model_card(
+        ModelCardName="wine",
+        Content=json.dumps({"model_overview": {"model_id": "wine"}, "intended_uses": {"risk_rating": "Low"}}),
+        ModelCardStatus="Draft",
+        Tags=[{"Key": "team", "Value": "cellar"}],
+    )
+    sagemaker.update_model_card(ModelCardName="wine", ModelCardStatus="PendingReview")
 
 
 def left_by(machine: Machine) -> list[Resource]:

@@ -1,19 +1,13 @@
 """The kinds Experiment, Trial and TrialComponent."""
 
-from collections.abc import Mapping
-
 from towpath.experiments.model import component_state, trial_state
 from towpath.kernel.errors import Conflict, InUse
-from towpath.kernel.kinds import COMMON_SORT, Kind, View, resource_not_found
+from towpath.kernel.kinds import COMMON_SORT, CREATED_FILTERS, Kind, View, resource_not_found
 from towpath.kernel.ports import Filter, Query, Transaction
 from towpath.kernel.principals import user_context
 from towpath.kernel.resource import Document, Resource, Uid
 
 _SORT = {name: COMMON_SORT[name] for name in ("Name", "CreationTime")}
-_FILTERS: Mapping[str, tuple[str, str]] = {
-    "CreatedAfter": ("created_at", ">="),
-    "CreatedBefore": ("created_at", "<="),
-}
 IN_EXPERIMENT = "experiment"  #: indexed member of a trial: uid of its experiment
 OF_SOURCE = "source"  #: indexed member of a trial component: ARN of its job, in lower case, as the SDKs ask for it
 
@@ -116,7 +110,8 @@ EXPERIMENT = Kind(
     missing=resource_not_found,
     view=View(computed=_experiment_shown),
     sort_by=_SORT,
-    filters=_FILTERS,
+    filters=CREATED_FILTERS,
+    page=10,
     refuse_delete=_refuse_with_trials,
 )
 
@@ -132,7 +127,8 @@ TRIAL = Kind(
     missing=resource_not_found,
     view=View(computed=_trial_shown),
     sort_by=_SORT,
-    filters=_FILTERS,
+    filters=CREATED_FILTERS,
+    page=10,
     indexed=_trial_indexed,
     refuse_delete=_refuse_with_components,
     refuse_undelete=_refuse_without_experiment,
@@ -150,7 +146,8 @@ TRIAL_COMPONENT = Kind(
     missing=resource_not_found,
     view=View(computed=_who),
     sort_by=_SORT,
-    filters=_FILTERS,
+    filters=CREATED_FILTERS,
+    page=10,
     indexed=_component_indexed,
     refuse_delete=_refuse_in_a_trial,
 )

@@ -85,15 +85,10 @@ class Experiments:
                 raise Invalid(
                     f"Give one of {', '.join(given)}: a list is narrowed by experiment, by trial or by source"
                 )
-        page = transaction.resources.query(_ten(generic.query_of(TRIAL_COMPONENT, request, *narrowed), request))
+        page = transaction.resources.query(generic.query_of(TRIAL_COMPONENT, request, *narrowed))
         shown = [self._components.shown(transaction, component) for component in page.items]
         answer: Document = {"TrialComponentSummaries": shown}
         return answer if page.token is None else {**answer, "NextToken": page.token}
-
-
-def _ten(query: Query, request: Request) -> Query:
-    """Return a query with the size that these lists have when nothing is said."""
-    return query if request.input.get("MaxResults") else replace(query, limit=10)
 
 
 def create_experiment(transaction: Transaction, request: Request) -> Document:
@@ -202,7 +197,7 @@ def list_trials(transaction: Transaction, request: Request) -> Document:
     if asked.get("ExperimentName") is not None:
         experiment = generic.find(transaction, EXPERIMENT, asked["ExperimentName"])
         narrowed.append(Filter(IN_EXPERIMENT, "=", experiment.uid))
-    query = _ten(generic.query_of(TRIAL, request, *narrowed), request)
+    query = generic.query_of(TRIAL, request, *narrowed)
     if asked.get("TrialComponentName") is not None:
         component = generic.find(transaction, TRIAL_COMPONENT, asked["TrialComponentName"])
         items, token = _trials_of(transaction, component, query)

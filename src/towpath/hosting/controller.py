@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import msgspec
+from msgspec.structs import replace
 
 from towpath.hosting import endpoint as rules
 from towpath.hosting import fleet as fleets
@@ -21,6 +22,7 @@ from towpath.hosting.model import (
     state_document,
 )
 from towpath.hosting.ports import Ping, Resolve
+from towpath.hosting.resizing import resized
 from towpath.hosting.routing import Routes
 from towpath.jobs.admission import Demand
 from towpath.jobs.channels import sources
@@ -152,13 +154,17 @@ class EndpointController:
         return found
 
     def _plan(self, resource: Resource) -> FleetPlan | PlanFailed:
-        name = view(EndpointSpec, resource.spec).endpoint_config_name
+        spec = view(EndpointSpec, resource.spec)
+        name = spec.endpoint_config_name
 
         def read(transaction: Transaction) -> FleetPlan | PlanFailed:
             config = transaction.resources.find(ENDPOINT_CONFIG.noun, name)
             if config is None:
                 return PlanFailed(f"The endpoint configuration {name!r} has been deleted")
-            return fleets.plan(config, lambda model: transaction.resources.find(MODEL.noun, model), self._resolve)
+            planned = fleets.plan(config, lambda model: transaction.resources.find(MODEL.noun, model), self._resolve)
+            if isinstance(planned, PlanFailed):
+                return planned
+            return replace(planned, variants=resized(planned.variants, spec.variant_properties))
 
         try:
             found = self._store.read(read)
@@ -211,11 +217,14 @@ class EndpointController:
 
 
 def _standing(resource: Resource) -> Endpoint:
+    spec = view(EndpointSpec, resource.spec)
     return Endpoint(
         uid=resource.uid,
         generation=resource.generation,
         status=EndpointStatus(resource.status or EndpointStatus.CREATING),
         state=state_of(resource),
+        resizes=spec.resizes,
+        wanted=spec.variant_properties,
     )
 
 

@@ -2,7 +2,8 @@
 
 A new generation starts a fleet beside the one that serves. When all its instances answer, the traffic moves to it in
 one step, the old fleet finishes its requests and is stopped. A fleet that does not come up is stopped, and the old one
-goes on. No instance is stopped before the routes, as they were *seen*, hold it no more; so the order survives crashes.
+goes on. Other weights and counts alone do not start another fleet, see `resizing`. No instance is stopped before the
+routes, as they were *seen*, hold it no more; so the order survives crashes.
 
 An instance that serves is pinged now and then. A model server answers pings beside its predictions, so a busy one does
 answer, unless its code keeps all other threads from running. Even then it is given longer than a request may take
@@ -15,6 +16,7 @@ from datetime import datetime, timedelta
 import msgspec
 from msgspec.structs import replace
 
+from towpath.hosting import resizing
 from towpath.hosting.model import (
     EndpointState,
     EndpointStatus,
@@ -24,6 +26,7 @@ from towpath.hosting.model import (
     PlanFailed,
     Seen,
     Stage,
+    VariantProperties,
     attempt_key,
 )
 from towpath.hosting.routing import Entry, Target
@@ -50,6 +53,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     generation: int
     status: EndpointStatus
     state: EndpointState
+    resizes: int | None = None  #: of `model.EndpointSpec`
+    wanted: Mapping[str, VariantProperties] = msgspec.field(default_factory=dict)  #: of variants by name
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,9 +109,19 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 def wants_plan(endpoint: Endpoint) -> bool:
     """Whether a fleet for the endpoint's generation is still to be planned."""
-    return endpoint.status is not EndpointStatus.DELETING and all(
-        fleet.generation != endpoint.generation for fleet in endpoint.state.fleets
-    )
+    return endpoint.status is not EndpointStatus.DELETING and not _is_followed(endpoint) and _resized(endpoint) is None
+
+
+def _is_followed(endpoint: Endpoint) -> bool:
+    return any(fleet.follows == endpoint.generation for fleet in endpoint.state.fleets)
+
+
+def _resized(endpoint: Endpoint) -> Fleet | None:
+    """Return the fleet that is to follow the endpoint's generation with other weights and counts, where one is."""
+    if _is_followed(endpoint) or endpoint.resizes is None:
+        return None
+    serving = (fleet for fleet in endpoint.state.fleets if fleet.stage is Stage.SERVING)
+    return next((fleet for fleet in serving if fleet.follows == endpoint.resizes), None)
 
 
 def wants_ping(fleet: Fleet, instance: Instance, phase: Phase) -> bool:
@@ -151,9 +166,12 @@ class _Turn:
         fleets = list(self.endpoint.state.fleets)
         if deleting:
             fleets = [replace(fleet, stage=Stage.STOPPING) for fleet in fleets]
+        elif (fleet := _resized(self.endpoint)) is not None:
+            fleets = self._resize(fleets, fleet)
         elif self.seen.plan is not None:
             fleets = self._begin(fleets, self.seen.plan)
         fleets = [self._start(fleet) if fleet.stage is Stage.STARTING else fleet for fleet in fleets]
+        fleets = [part for fleet in fleets for part in self._grow(fleet)]
         fleets = self._settle(fleets)
         fleets = [kept for fleet in fleets if (kept := self._go_on(fleet)) is not None]
         wanted = None if deleting else self._entry(fleets)
@@ -171,7 +189,7 @@ class _Turn:
 
     def _begin(self, fleets: list[Fleet], plan: FleetPlan | PlanFailed) -> list[Fleet]:
         """Add the fleet of the current generation; what failed before makes way."""
-        fleets = [replace(fleet, stage=Stage.STOPPING) if fleet.stage is Stage.FAILED else fleet for fleet in fleets]
+        fleets = _without_failed(fleets)
         new = Fleet(generation=self.endpoint.generation, config_name="", since=self.now)
         if isinstance(plan, PlanFailed):
             self.reason = plan.reason
@@ -183,9 +201,32 @@ class _Turn:
         )
         return [*fleets, replace(new, config_name=plan.config_name, variants=plan.variants, instances=instances)]
 
+    def _resize(self, fleets: list[Fleet], fleet: Fleet) -> list[Fleet]:
+        """Begin to give the serving fleet other weights and counts; what failed before makes way."""
+        wanted, generation = self.endpoint.wanted, self.endpoint.generation
+        begun = resizing.begin(fleet, wanted, generation, self.now)
+        return [begun if known is fleet else known for known in _without_failed(fleets)]
+
+    def _grow(self, fleet: Fleet) -> list[Fleet]:
+        """Give a serving fleet that is being resized its new weights and counts when what it grows by answers."""
+        if not fleet.wanted or fleet.stage is not Stage.SERVING:
+            return [fleet]
+        until = self.now + timedelta(seconds=DRAIN_S)
+        grows_by = resizing.added(fleet)
+        for instance in grows_by:
+            _, seen = self._look(fleet, instance)
+            reason = None if instance.healthy else self._hopeless(fleet, instance, seen)
+            if reason is not None:
+                self.reason = self._told(fleet, instance, reason)
+                self.status = EndpointStatus.IN_SERVICE
+                return resizing.give_up(fleet, until)
+        if all(instance.healthy for instance in grows_by):
+            return resizing.finish(fleet, until)
+        return [fleet]
+
     def _settle(self, fleets: list[Fleet]) -> list[Fleet]:
         """Move the traffic to a fleet that has come up, and make the status say how things stand."""
-        new = next((fleet for fleet in fleets if fleet.generation == self.endpoint.generation), None)
+        new = next((fleet for fleet in fleets if fleet.follows == self.endpoint.generation), None)
         if new is None or self.status is EndpointStatus.DELETING:
             return fleets
         if new.stage is Stage.STARTING and all(instance.healthy for instance in new.instances):
@@ -198,13 +239,20 @@ class _Turn:
                 else fleet
                 for fleet in fleets
             ]
-        if new.stage is Stage.SERVING and self.status is not EndpointStatus.IN_SERVICE and self._is_routed(new):
-            # Not before the front door knows: whoever reads this status may ask in the next moment.
-            self.status, self.reason, self.deployed = EndpointStatus.IN_SERVICE, None, new
+        # Not before the front door knows: whoever reads this status may ask in the next moment.
+        if new.stage is Stage.SERVING and self.status is not EndpointStatus.IN_SERVICE:
+            if new.resized and not new.wanted and self._is_known(fleets):
+                self.status, self.reason = EndpointStatus.IN_SERVICE, None
+            elif not new.resized and self._is_routed(new):
+                self.status, self.reason, self.deployed = EndpointStatus.IN_SERVICE, None, new
         if new.stage is Stage.FAILED:
             serving = any(fleet.stage is Stage.SERVING for fleet in fleets)
             self.status = EndpointStatus.IN_SERVICE if serving else EndpointStatus.FAILED
         return fleets
+
+    def _is_known(self, fleets: list[Fleet]) -> bool:
+        """Return whether the front door knows the weights and the instances as they are."""
+        return self.seen.entry is not None and self.seen.entry.targets == self._entry(fleets).targets
 
     def _is_routed(self, fleet: Fleet) -> bool:
         return any(attempt_key(self.endpoint.uid, fleet, instance) in self.routed for instance in fleet.instances)
@@ -223,30 +271,42 @@ class _Turn:
                 instance = replace(instance, attempt=instance.attempt + 1, submitted_at=self.now, healthy=False)
                 self._submit(fleet, instance)
             elif seen.phase in ENDED:
-                return self._failed(fleet, instance, seen.reason or "its process ended before it could answer")
+                return self._failed(fleet, instance, self._hopeless(fleet, instance, seen))
             elif seen.phase is Phase.ABSENT and self.now < deadline:
                 self._submit(fleet, instance)
             elif not instance.healthy:
                 if seen.phase is Phase.READY and seen.answers:
                     instance = replace(instance, healthy=True)
                 elif self.now >= deadline:
-                    seconds = f"{fleet.variants[instance.variant].startup_timeout_s:g}"
-                    return self._failed(
-                        fleet,
-                        instance,
-                        f"it did not pass the ping health check within {seconds} s "
-                        "(ContainerStartupHealthCheckTimeoutInSeconds)",
-                    )
+                    return self._failed(fleet, instance, self._hopeless(fleet, instance, seen))
                 else:
                     self._wake_for_ping(seen, deadline)
             started.append(instance)
         return replace(fleet, instances=tuple(started))
 
-    def _failed(self, fleet: Fleet, instance: Instance, reason: str) -> Fleet:
+    def _hopeless(self, fleet: Fleet, instance: Instance, seen: Seen) -> str | None:
+        """Return why an instance that has not answered yet never will, None while it still may."""
+        if seen.stopped or (seen.phase is Phase.LOST and instance.attempt == 1):
+            return None  # the host went down, orderly or not; that says nothing about the model
+        if seen.phase in ENDED:
+            return seen.reason or "its process ended before it could answer"
+        timeout_s = fleet.variants[instance.variant].startup_timeout_s
+        answers = seen.phase is Phase.READY and seen.answers
+        if answers or self.now < instance.submitted_at + timedelta(seconds=timeout_s):
+            return None
+        return (
+            f"it did not pass the ping health check within {timeout_s:g} s "
+            "(ContainerStartupHealthCheckTimeoutInSeconds)"
+        )
+
+    def _told(self, fleet: Fleet, instance: Instance, reason: str | None) -> str:
+        variant = fleet.variants[instance.variant].name
+        return f"Instance {instance.number} of variant {variant!r} could not be started: {reason}"
+
+    def _failed(self, fleet: Fleet, instance: Instance, reason: str | None) -> Fleet:
         # What was about to be started for this fleet is not: its intent would be dropped with this very decision.
         self.submits.clear()
-        variant = fleet.variants[instance.variant].name
-        self.reason = f"Instance {instance.number} of variant {variant!r} could not be started: {reason}"
+        self.reason = self._told(fleet, instance, reason)
         return replace(fleet, stage=Stage.FAILED)
 
     def _go_on(self, fleet: Fleet) -> Fleet | None:
@@ -389,6 +449,10 @@ class _Turn:
     def _entry(self, fleets: list[Fleet]) -> Entry:
         state = EndpointState(fleets=tuple(fleets))
         return entry(replace(self.endpoint, state=state, status=self.status), self.seen.attempts)
+
+
+def _without_failed(fleets: list[Fleet]) -> list[Fleet]:
+    return [replace(fleet, stage=Stage.STOPPING) if fleet.stage is Stage.FAILED else fleet for fleet in fleets]
 
 
 def entry(endpoint: Endpoint, attempts: Mapping[str, Seen]) -> Entry:

@@ -63,6 +63,7 @@ def serving_fleet(state: EndpointState) -> Fleet | None:
 
 
 def _variant_shown(fleet: Fleet, position: int, variant: VariantPlan) -> Document:
+    wanted = fleet.wanted[position] if fleet.wanted else variant
     healthy = sum(1 for instance in fleet.instances if instance.variant == position and instance.healthy)
     resolved_at = fleet.since.timestamp()
     return {
@@ -71,9 +72,9 @@ def _variant_shown(fleet: Fleet, position: int, variant: VariantPlan) -> Documen
             {"SpecifiedImage": variant.image, "ResolvedImage": variant.image, "ResolutionTime": resolved_at}
         ],
         "CurrentWeight": variant.weight,
-        "DesiredWeight": variant.weight,
+        "DesiredWeight": wanted.weight,
         "CurrentInstanceCount": healthy,
-        "DesiredInstanceCount": variant.instance_count,
+        "DesiredInstanceCount": wanted.instance_count,
     }
 
 
@@ -121,12 +122,13 @@ ENDPOINT = Kind(
     list_member="Endpoints",
     delete="DeleteEndpoint",
     missing=_missing_endpoint,
-    view=View(computed=_shown, hidden=frozenset({"Fleets"})),
+    view=View(computed=_shown, hidden=frozenset({"Fleets", "VariantProperties", "Resizes"})),
     sort_by={**_SORT, "Status": "status"},
     filters={
         **_FILTERS,
         **{name: COMMON_FILTERS[name] for name in ("LastModifiedTimeAfter", "LastModifiedTimeBefore", "StatusEquals")},
     },
+    page=10,
     controlled=True,
     deleting_status=EndpointStatus.DELETING.value,
     refuse_undelete=_refuse_without_config,

@@ -70,10 +70,21 @@ class EndpointConfigSpec(msgspec.Struct, frozen=True, kw_only=True, rename="pasc
     explainer_config: dict[str, Any] | None = None
 
 
+class VariantProperties(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """What is wanted of a variant, whatever the endpoint config says."""
+
+    desired_weight: float | None = None
+    desired_instance_count: int | None = None
+
+
 class EndpointSpec(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
-    """CreateEndpoint with later UpdateEndpoint requests merged in."""
+    """CreateEndpoint with later updates merged in."""
 
     endpoint_config_name: str
+    variant_properties: dict[str, VariantProperties] = msgspec.field(default_factory=dict)  #: over the config's
+    #: The generation that the serving fleet followed when only other weights and counts were asked of it; None where
+    #: another fleet is to take its place.
+    resizes: int | None = None
 
 
 class VariantPlan(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
@@ -143,6 +154,14 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     instances: tuple[Instance, ...] = ()
     drain_until: datetime | None = None
     ended: tuple[str, ...] = ()  #: keys of attempts that were replaced, oldest first; their logs are kept a while
+    wanted: tuple[VariantPlan, ...] = ()  #: while it is resized: its variants as they will be
+    resized: int = 0  #: generation whose weights and counts it has or gets; 0: those of the generation it was made for
+    next_number: int = 0  #: the lowest number that no instance has had, where some were added
+
+    @property
+    def follows(self) -> int:
+        """The generation of the endpoint that the fleet answers to."""
+        return self.resized or self.generation
 
 
 class EndpointState(msgspec.Struct, frozen=True, kw_only=True, rename="pascal", omit_defaults=True):

@@ -4,11 +4,11 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from towpath.hosting.kinds import ENDPOINT, ENDPOINT_CONFIG, MODEL
+from towpath.hosting.kinds import ENDPOINT, ENDPOINT_CONFIG, MODEL, serving_fleet, state_of
 from towpath.hosting.model import EndpointConfigSpec, EndpointStatus, ModelSpec, ModelState, state_document
 from towpath.hosting.ports import Resolve
 from towpath.jobs.channels import PinnedInput, Role, WantedInput, pin
-from towpath.kernel.errors import Conflict, Invalid, Unsupported
+from towpath.kernel.errors import Conflict, Invalid, LimitExceeded, Unsupported
 from towpath.kernel.generic import create, find, operations_of, record
 from towpath.kernel.kinds import Kind
 from towpath.kernel.objects import ObjectVersion
@@ -22,6 +22,8 @@ from towpath.registry.kinds import MODEL_PACKAGE
 from towpath.registry.packages import Container, artifacts, model_files, spec_of
 from towpath.registry.packages import state_of as package_state
 
+MOST_INSTANCES = 20  #: of one variant
+
 
 def operations(resolve: Resolve) -> list[Operation]:
     """Return the operations of hosting; `resolve` tells what an image stands for on this host."""
@@ -34,6 +36,7 @@ def operations(resolve: Resolve) -> list[Operation]:
         Operation(name="CreateEndpointConfig", function=create_endpoint_config),
         Operation(name="CreateEndpoint", function=create_endpoint),
         Operation(name="UpdateEndpoint", function=update_endpoint),
+        Operation(name="UpdateEndpointWeightsAndCapacities", function=update_weights_and_capacities),
     ]
     for kind in (MODEL, ENDPOINT_CONFIG, ENDPOINT):
         found += operations_of(kind)
@@ -155,6 +158,14 @@ def create_endpoint_config(transaction: Transaction, request: Request) -> Docume
     return {"EndpointConfigArn": create(transaction, ENDPOINT_CONFIG, request).arn}
 
 
+def _refuse_many(variant: str, count: int) -> None:
+    """Refuse more instances than a host can have: each is a process, and a record in the endpoint's state."""
+    if count > MOST_INSTANCES:
+        raise LimitExceeded(
+            f"Variant {variant!r} asks for {count} instances; on one host a variant has at most {MOST_INSTANCES}"
+        )
+
+
 def _check_config(transaction: Transaction, config: EndpointConfigSpec) -> None:
     for asked, words in (
         (config.shadow_production_variants, "Shadow variants (ShadowProductionVariants)"),
@@ -181,6 +192,7 @@ def _check_config(transaction: Transaction, config: EndpointConfigSpec) -> None:
             )
         if variant.initial_instance_count < 1:
             raise Invalid(f"Variant {variant.variant_name!r} needs an InitialInstanceCount of at least 1")
+        _refuse_many(variant.variant_name, variant.initial_instance_count)
         find(transaction, MODEL, variant.model_name)
     if not names:
         raise Invalid("An endpoint configuration needs at least one entry in ProductionVariants")
@@ -208,6 +220,23 @@ def update_endpoint(transaction: Transaction, request: Request) -> Document:
     endpoint = find(transaction, ENDPOINT, request.input["EndpointName"])
     _check_deployment(request)
     find(transaction, ENDPOINT_CONFIG, request.input["EndpointConfigName"])
+    _refuse_unless_in_service(endpoint)
+    spec = {name: value for name, value in endpoint.spec.items() if name not in {"VariantProperties", "Resizes"}}
+    retained = _retained(endpoint, request.input)
+    if retained:
+        spec["VariantProperties"] = retained
+    updated = transaction.resources.replace(
+        endpoint,
+        spec={**spec, **request.input},
+        status=EndpointStatus.UPDATING.value,
+        generation=endpoint.generation + 1,
+    )
+    transaction.work.schedule(updated.uid, transaction.now)
+    record(transaction, updated, request, request.operation, config=request.input["EndpointConfigName"])
+    return {"EndpointArn": updated.arn}
+
+
+def _refuse_unless_in_service(endpoint: Resource) -> None:
     if endpoint.status == EndpointStatus.FAILED:
         raise Conflict(
             f'Cannot update failed endpoint "{endpoint.arn}": delete it with DeleteEndpoint and create it again',
@@ -218,14 +247,65 @@ def update_endpoint(transaction: Transaction, request: Request) -> Document:
             f'Cannot update in-progress endpoint "{endpoint.arn}": it is {endpoint.status}, wait until it is InService',
             code="ValidationException",
         )
+
+
+def _retained(endpoint: Resource, asked: Document) -> Document:
+    """Return the weights and counts that variants keep whatever the new config says. Pure."""
+    serving = serving_fleet(state_of(endpoint))
+    if not asked.get("RetainAllVariantProperties") or serving is None:
+        return {}
+    left_out = {item["VariantPropertyType"] for item in asked.get("ExcludeRetainedVariantProperties") or ()}
+    return {
+        variant.name: {
+            **({} if "DesiredWeight" in left_out else {"DesiredWeight": variant.weight}),
+            **({} if "DesiredInstanceCount" in left_out else {"DesiredInstanceCount": variant.instance_count}),
+        }
+        for variant in serving.variants
+    }
+
+
+def update_weights_and_capacities(transaction: Transaction, request: Request) -> Document:
+    """Carry out UpdateEndpointWeightsAndCapacities: the serving fleet gets other weights and instance counts.
+
+    Raises:
+        Invalid: a variant is named twice, or is not one of the endpoint's, or no requests would go anywhere.
+        Conflict: the endpoint is not InService.
+        Unsupported: a variant is to be serverless.
+    """
+    endpoint = find(transaction, ENDPOINT, request.input["EndpointName"])
+    _refuse_unless_in_service(endpoint)
+    serving = serving_fleet(state_of(endpoint))
+    assert serving is not None, "in service"
+    wanted = {
+        variant.name: {"DesiredWeight": variant.weight, "DesiredInstanceCount": variant.instance_count}
+        for variant in serving.variants
+    }
+    seen: set[str] = set()
+    for item in request.input["DesiredWeightsAndCapacities"]:
+        name = item["VariantName"]
+        if name not in wanted:
+            raise Invalid(
+                f"The endpoint {endpoint.name!r} has no variant {name!r}; its variants are {', '.join(wanted)}"
+            )
+        if name in seen:
+            raise Invalid(f"DesiredWeightsAndCapacities names the variant {name!r} twice")
+        seen.add(name)
+        if item.get("ServerlessUpdateConfig") is not None:
+            raise Unsupported("Serverless variants are not supported yet; leave ServerlessUpdateConfig out")
+        if item.get("DesiredInstanceCount") == 0:
+            raise Invalid(f"Variant {name!r} needs a DesiredInstanceCount of at least 1")
+        _refuse_many(name, item.get("DesiredInstanceCount") or 1)
+        wanted[name] |= {member: item[member] for member in wanted[name] if item.get(member) is not None}
+    if sum(properties["DesiredWeight"] for properties in wanted.values()) <= 0:
+        raise Invalid("The weights of all variants add up to 0, so that none would get requests")
     updated = transaction.resources.replace(
         endpoint,
-        spec={**endpoint.spec, **request.input},
+        spec={**endpoint.spec, "VariantProperties": wanted, "Resizes": serving.follows},
         status=EndpointStatus.UPDATING.value,
         generation=endpoint.generation + 1,
     )
     transaction.work.schedule(updated.uid, transaction.now)
-    record(transaction, updated, request, request.operation, config=request.input["EndpointConfigName"])
+    record(transaction, updated, request, request.operation, variants=wanted)
     return {"EndpointArn": updated.arn}
 
 

@@ -70,6 +70,7 @@ PROCESSING_JOB = Kind(
     view=View(computed=_processing_members, hidden=frozenset({RUN, WAITING})),
     sort_by=COMMON_SORT,
     filters=COMMON_FILTERS,
+    ascending=True,
     refuse_delete=refuse_running,
     controlled=True,
 )
@@ -92,6 +93,7 @@ TRAINING_JOB = Kind(
         "WarmPoolStatusEquals": ("WarmPoolStatus", "="),
         "TrainingPlanArnEquals": ("TrainingPlanArn", "="),
     },
+    ascending=True,
     refuse_delete=refuse_running,
     controlled=True,
 )

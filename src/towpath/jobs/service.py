@@ -8,12 +8,12 @@ import msgspec
 from towpath.experiments.record import begin_job
 from towpath.jobs import processing, training
 from towpath.jobs.images import Images
-from towpath.jobs.kinds import KINDS, PROCESSING_JOB, TRAINING_JOB, JobStatus
+from towpath.jobs.kinds import KINDS, PROCESSING_JOB, TRAINING_JOB, JobStatus, is_terminal
 from towpath.jobs.requests import ProcessingJobRequest, TrainingJobRequest
 from towpath.kernel import generic
-from towpath.kernel.errors import Conflict, Invalid
+from towpath.kernel.errors import Conflict, Invalid, Unsupported
 from towpath.kernel.kinds import Kind
-from towpath.kernel.operations import Operation, Request
+from towpath.kernel.operations import Operation, Request, refusing
 from towpath.kernel.ports import Transaction
 from towpath.kernel.resource import Document, view
 
@@ -64,6 +64,11 @@ class Jobs:
         found = [
             Operation(name="CreateProcessingJob", function=self.create_processing_job),
             Operation(name="CreateTrainingJob", function=self.create_training_job),
+            Operation(name="UpdateTrainingJob", function=update_training_job),
+            refusing(
+                "ListTrainingJobsForHyperParameterTuningJob",
+                "Hyperparameter tuning jobs are not built yet; ListTrainingJobs lists all training jobs.",
+            ),
             Operation(name="StopProcessingJob", function=_stopping(PROCESSING_JOB)),
             Operation(name="StopTrainingJob", function=_stopping(TRAINING_JOB)),
         ]
@@ -120,3 +125,54 @@ def _stopping(kind: Kind) -> Any:
         return {}
 
     return stop
+
+
+def update_training_job(transaction: Transaction, request: Request) -> Document:
+    """Carry out UpdateTrainingJob. What is asked has to be true of a job here, where nothing is profiled, debugged from
+    afar or kept warm: it can be said that none of it shall be.
+
+    Raises:
+        Unsupported: a profiler, a warm pool or remote debugging is asked for.
+        Conflict: the job has ended, and what is asked is for one that runs.
+    """
+    asked = request.input
+    job = generic.find(transaction, TRAINING_JOB, asked["TrainingJobName"])
+    changes = _updates(asked)
+    if not changes:
+        raise Invalid("UpdateTrainingJob needs ProfilerConfig, ResourceConfig or RemoteDebugConfig: what to change")
+    if is_terminal(job.status) and set(changes) != {"ResourceConfig"}:
+        raise Conflict(
+            f"The training job {job.name!r} is {job.status}; profiling and debugging can be changed while one runs",
+            code="ValidationException",
+        )
+    spec = dict(job.spec)
+    for member, value in changes.items():
+        spec[member] = {**(spec.get(member) or {}), **value}
+    state = job.state if "ProfilerConfig" not in changes else {**job.state, "ProfilingStatus": "Disabled"}
+    job = transaction.resources.replace(job, spec=spec, state=state, generation=job.generation + 1)
+    generic.record(transaction, job, request, request.operation, changed=sorted(changes))
+    return {"TrainingJobArn": job.arn}
+
+
+def _updates(asked: Document) -> Document:
+    """Return the members of a job that an UpdateTrainingJob request changes. Pure."""
+    changes: Document = {}
+    profiler = asked.get("ProfilerConfig") or {}
+    if asked.get("ProfilerRuleConfigurations") or (profiler and profiler.get("DisableProfiler") is not True):
+        raise Unsupported("Training jobs are not profiled yet; of ProfilerConfig only DisableProfiler true is taken")
+    if profiler:
+        changes["ProfilerConfig"] = {"DisableProfiler": True}
+    keep_s = (asked.get("ResourceConfig") or {}).get("KeepAlivePeriodInSeconds")
+    if keep_s:
+        raise Unsupported(
+            f"There are no warm pools here: nothing is kept alive for {keep_s} s after a job; a next one starts in "
+            "a moment anyway. KeepAlivePeriodInSeconds can be 0"
+        )
+    if keep_s is not None:
+        changes["ResourceConfig"] = {"KeepAlivePeriodInSeconds": 0}
+    debugged = (asked.get("RemoteDebugConfig") or {}).get("EnableRemoteDebug")
+    if debugged:
+        raise Unsupported("Training jobs cannot be debugged from afar yet; EnableRemoteDebug can be false")
+    if debugged is not None:
+        changes["RemoteDebugConfig"] = {"EnableRemoteDebug": False}
+    return changes

@@ -1,6 +1,7 @@
 """Operations that are the same for all kinds: create a record, describe, list, delete, tags."""
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -166,8 +167,8 @@ def query_of(kind: Kind, request: Request, *extra: Filter) -> Query:
         kind=kind.noun,
         filters=tuple(filters),
         sort_by=sort_by,
-        descending=asked.get("SortOrder", "Descending") == "Descending",
-        limit=min(int(asked.get("MaxResults") or 100), 100),
+        descending=asked.get("SortOrder", "Ascending" if kind.ascending else "Descending") == "Descending",
+        limit=min(int(asked.get("MaxResults") or kind.page), 100),
         token=asked.get("NextToken"),
     )
 
@@ -175,15 +176,17 @@ def query_of(kind: Kind, request: Request, *extra: Filter) -> Query:
 def list_operation(kind: Kind) -> Operation:
     """Return the List operation of a kind."""
 
-    def listing(transaction: Transaction, request: Request) -> Document:
-        page = transaction.resources.query(query_of(kind, request))
-        answer: Document = {kind.list_member or "": [document(kind, item) for item in page.items]}
-        if page.token:
-            answer["NextToken"] = page.token
-        return answer
-
     assert kind.listing is not None
-    return Operation(name=kind.listing, function=listing, writes=False)
+    return Operation(name=kind.listing, function=partial(page_of, kind), writes=False)
+
+
+def page_of(kind: Kind, transaction: Transaction, request: Request, *extra: Filter) -> Document:
+    """Return the answer of the List operation of a kind, narrowed by further conditions."""
+    page = transaction.resources.query(query_of(kind, request, *extra))
+    answer: Document = {kind.list_member or "": [document(kind, item) for item in page.items]}
+    if page.token:
+        answer["NextToken"] = page.token
+    return answer
 
 
 def delete_operation(kind: Kind) -> Operation:

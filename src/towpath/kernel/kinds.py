@@ -55,6 +55,8 @@ class Kind:
     view: View = View()
     sort_by: Mapping[str, str] = field(default_factory=dict)  #: value of SortBy -> member it sorts by
     default_sort: str = "created_at"
+    ascending: bool = False  #: how its List operation sorts when nothing is said
+    page: int = 100  #: how many its List operation answers when nothing is said
     filters: Mapping[str, tuple[str, str]] = field(default_factory=dict)  #: request member -> (member, operator)
     indexed: Callable[[Resource], dict[str, str | float | None]] | None = None  #: kept in `Resource.sort`
     refuse_delete: Callable[[Transaction, Resource], None] | None = None  #: raises InUse or Conflict
@@ -74,6 +76,11 @@ COMMON_FILTERS: Mapping[str, tuple[str, str]] = {
     "LastModifiedTimeAfter": ("modified_at", ">="),
     "LastModifiedTimeBefore": ("modified_at", "<="),
     "StatusEquals": ("status", "="),
+}
+#: What the kinds of lineage, experiments and pipelines call the same filters.
+CREATED_FILTERS: Mapping[str, tuple[str, str]] = {
+    "CreatedAfter": ("created_at", ">="),
+    "CreatedBefore": ("created_at", "<="),
 }
 COMMON_SORT: Mapping[str, str] = {
     "Name": "name",

@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from towpath.kernel.errors import Unsupported
 from towpath.kernel.principals import Caller
 from towpath.kernel.resource import Document, Uid
 
@@ -29,6 +30,16 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     function: Function
     writes: bool = True
+    why_refused: str | None = None  #: for one that is refused whatever is asked: the sentence that is told
+
+
+def refusing(name: str, why: str) -> Operation:
+    """Return an operation that is refused whatever is asked, with a sentence that says what is missing."""
+
+    def refuse(_: Any, request: Request) -> Document:
+        raise Unsupported(why)
+
+    return Operation(name=name, function=refuse, writes=False, why_refused=why)
 
 
 Operations: TypeAlias = Mapping[str, Operation]

@@ -19,7 +19,7 @@ class Filter(msgspec.Struct, frozen=True):
     """A condition on an indexed member: `member` is name, status, parent, created_at, modified_at or a sort member."""
 
     member: str
-    operator: str  #: "=", "contains", ">", "<", ">=", "<="
+    operator: str  #: "=", "contains", "begins", ">", "<", ">=", "<="
     value: Any
 
 

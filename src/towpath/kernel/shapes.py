@@ -215,7 +215,12 @@ def _number_faults(value: Any, shape: "Shape", path: Path) -> Iterator[Fault]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond all that a float can hold
+        return False
 
 
 def _wrong_type(value: Any, expected: str, path: Path) -> Fault:

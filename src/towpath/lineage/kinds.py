@@ -1,19 +1,13 @@
 """The kinds of lineage entities that users make: Artifact, Action and Context."""
 
-from collections.abc import Mapping
-
 from towpath.kernel.errors import Conflict, InUse
-from towpath.kernel.kinds import COMMON_SORT, Kind, View, resource_not_found
+from towpath.kernel.kinds import COMMON_SORT, CREATED_FILTERS, Kind, View, resource_not_found
 from towpath.kernel.ports import Transaction
 from towpath.kernel.principals import user_context
 from towpath.kernel.resource import Document, Resource
 from towpath.lineage.entities import LineageType, user_node
 
 _SORT = {name: COMMON_SORT[name] for name in ("Name", "CreationTime")}
-_FILTERS: Mapping[str, tuple[str, str]] = {
-    "CreatedAfter": ("created_at", ">="),
-    "CreatedBefore": ("created_at", "<="),
-}
 
 
 def _shown(entity: Resource) -> Document:
@@ -57,7 +51,8 @@ ARTIFACT = Kind(
     missing=resource_not_found,
     view=View(computed=_artifact_shown),
     sort_by=_SORT,
-    filters=_FILTERS,
+    filters=CREATED_FILTERS,
+    page=10,
     refuse_delete=_refuse_associated,
     refuse_undelete=_refuse_undelete,
 )
@@ -74,7 +69,8 @@ ACTION = Kind(
     missing=resource_not_found,
     view=View(computed=_shown),
     sort_by=_SORT,
-    filters=_FILTERS,
+    filters=CREATED_FILTERS,
+    page=10,
     refuse_delete=_refuse_associated,
     refuse_undelete=_refuse_undelete,
 )
@@ -91,7 +87,8 @@ CONTEXT = Kind(
     missing=resource_not_found,
     view=View(computed=_shown),
     sort_by=_SORT,
-    filters=_FILTERS,
+    filters=CREATED_FILTERS,
+    page=10,
     refuse_delete=_refuse_associated,
     refuse_undelete=_refuse_undelete,
 )

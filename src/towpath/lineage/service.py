@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from towpath.kernel.errors import Conflict, Invalid
 from towpath.kernel.kinds import resource_not_found
+from towpath.kernel.objects import default_bucket
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Filter, LineageEdge, LineageNode, Transaction
 from towpath.kernel.principals import PLATFORM, user_context
@@ -233,7 +234,12 @@ def _held(node: LineageNode) -> dict[str, str]:
 
 
 def _group(transaction: Transaction) -> Document:
-    return {"LineageGroupName": GROUP, "LineageGroupArn": group_arn(transaction), "DisplayName": GROUP}
+    group: Document = {"LineageGroupName": GROUP, "LineageGroupArn": group_arn(transaction), "DisplayName": GROUP}
+    # A home has had its group since it has had its default bucket.
+    created_at = transaction.objects.bucket_created_at(default_bucket(transaction.home))
+    if created_at is not None:
+        group |= {"CreationTime": created_at.timestamp(), "LastModifiedTime": created_at.timestamp()}
+    return group
 
 
 def describe_lineage_group(transaction: Transaction, request: Request) -> Document:
@@ -244,9 +250,14 @@ def describe_lineage_group(transaction: Transaction, request: Request) -> Docume
     return _group(transaction)
 
 
-def list_lineage_groups(transaction: Transaction, _: Request) -> Document:
-    """Carry out ListLineageGroups."""
-    return {"LineageGroupSummaries": [_group(transaction)]}
+def list_lineage_groups(transaction: Transaction, request: Request) -> Document:
+    """Carry out ListLineageGroups: there is one, whose place no order changes."""
+    group, asked = _group(transaction), request.input
+    if asked.get("NextToken"):
+        raise Invalid("This list has one page, whose NextToken is none")
+    created = group.get("CreationTime", 0.0)
+    within = asked.get("CreatedAfter", created) <= created <= asked.get("CreatedBefore", created)
+    return {"LineageGroupSummaries": [group] if within else []}
 
 
 def get_lineage_group_policy(transaction: Transaction, request: Request) -> Document:

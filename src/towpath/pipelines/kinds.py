@@ -1,14 +1,15 @@
 """The kinds Pipeline and PipelineExecution: how they are described, listed and sorted, and when they may be deleted."""
 
 from towpath.kernel.errors import Conflict
-from towpath.kernel.kinds import COMMON_SORT, Kind, View, resource_not_found
+from towpath.kernel.kinds import COMMON_SORT, CREATED_FILTERS, Kind, View, resource_not_found
 from towpath.kernel.ports import Filter, Query, Transaction
 from towpath.kernel.resource import Document, Resource
 from towpath.pipelines.model import ExecutionStatus
 
-#: Member of an execution's `sort` that holds the uid of its pipeline.
-PIPELINE_UID = "pipeline"
-
+OF_PIPELINE = "pipeline"  #: indexed member of an execution and of a version: uid of its pipeline
+VERSION = "version"  #: indexed member of an execution and of a version: number of the version
+LATEST = "LatestVersion"  #: member of a pipeline's state: number of its latest version; never shown
+ALIASES = "VersionOfAlias"  #: member of a pipeline's state: alias -> number of the version; never shown
 
 #: Member of an execution's state that changes with every write of its step rows; never shown.
 TURN = "Turn"
@@ -27,7 +28,7 @@ def _refuse_with_running_executions(transaction: Transaction, pipeline: Resource
         running = transaction.resources.query(
             Query(
                 kind="PipelineExecution",
-                filters=(Filter(PIPELINE_UID, "=", pipeline.uid), Filter("status", "=", status.value)),
+                filters=(Filter(OF_PIPELINE, "=", pipeline.uid), Filter("status", "=", status.value)),
                 limit=1,
             )
         )
@@ -60,7 +61,21 @@ def _execution_shown(execution: Resource) -> Document:
 
 
 def _execution_index(execution: Resource) -> dict[str, str | float | None]:
-    return {PIPELINE_UID: execution.spec["PipelineUid"]}
+    return {OF_PIPELINE: execution.spec["PipelineUid"], VERSION: execution.spec.get("PipelineVersionId")}
+
+
+def _version_shown(version: Resource) -> Document:
+    last = version.state.get("LastExecutionPipelineExecutionArn")
+    return {
+        "PipelineArn": version.spec["PipelineArn"],
+        "CreatedBy": user_context(version, version.created_by),
+        "LastModifiedBy": user_context(version, version.created_by),
+        **({} if last is None else {"LastExecutedPipelineExecutionArn": last}),
+    }
+
+
+def _version_index(version: Resource) -> dict[str, str | float | None]:
+    return {OF_PIPELINE: version.spec["PipelineUid"], VERSION: version.spec["PipelineVersionId"]}
 
 
 PIPELINE = Kind(
@@ -70,10 +85,13 @@ PIPELINE = Kind(
     arn_member="PipelineArn",
     status_member="PipelineStatus",
     describe="DescribePipeline",
+    listing="ListPipelines",
+    list_member="PipelineSummaries",
     delete="DeletePipeline",
     missing=resource_not_found,
-    view=View(computed=_pipeline_shown, hidden=frozenset({"ClientRequestToken"})),
+    view=View(computed=_pipeline_shown, hidden=frozenset({"ClientRequestToken", LATEST, ALIASES})),
     sort_by={name: COMMON_SORT[name] for name in ("Name", "CreationTime")},
+    filters={"PipelineNamePrefix": ("name", "begins"), **CREATED_FILTERS},
     refuse_delete=_refuse_with_running_executions,
 )
 
@@ -84,12 +102,30 @@ PIPELINE_EXECUTION = Kind(
     arn_member="PipelineExecutionArn",
     status_member="PipelineExecutionStatus",
     describe="DescribePipelineExecution",
+    listing="ListPipelineExecutions",
+    list_member="PipelineExecutionSummaries",
     missing=resource_not_found,
     # The definition is large, and has an operation of its own.
     view=View(computed=_execution_shown, hidden=frozenset({"PipelineDefinition", "Values", TURN})),
     sort_by={"CreationTime": "created_at", "PipelineExecutionArn": "name"},
+    filters=CREATED_FILTERS,
     indexed=_execution_index,
     controlled=True,
 )
 
-KINDS = (PIPELINE, PIPELINE_EXECUTION)
+#: A version's name is UID/NUMBER, with the uid of its pipeline.
+PIPELINE_VERSION = Kind(
+    noun="PipelineVersion",
+    arn_type="pipeline",  # the rest of the ARN is NAME/version/NUMBER
+    name_member="PipelineVersionName",
+    arn_member="PipelineArn",
+    listing="ListPipelineVersions",
+    list_member="PipelineVersionSummaries",
+    missing=resource_not_found,
+    view=View(computed=_version_shown),
+    default_sort=VERSION,
+    filters=CREATED_FILTERS,
+    indexed=_version_index,
+)
+
+KINDS = (PIPELINE, PIPELINE_EXECUTION, PIPELINE_VERSION)

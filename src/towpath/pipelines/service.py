@@ -1,7 +1,6 @@
 """The operations on pipelines and their executions."""
 
 import hashlib
-from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -11,13 +10,14 @@ from towpath.experiments.record import begin_execution
 from towpath.jobs.kinds import WAITING
 from towpath.kernel import generic
 from towpath.kernel.errors import Conflict, Invalid, Unsupported
-from towpath.kernel.operations import Operation, Request
+from towpath.kernel.operations import Operation, Request, refusing
 from towpath.kernel.ports import Filter
 from towpath.kernel.resource import Document, Resource
+from towpath.pipelines import versions
 from towpath.pipelines.checks import accept, refuse_unexecuted
 from towpath.pipelines.definition import Definition, Step
 from towpath.pipelines.evaluation import as_text
-from towpath.pipelines.kinds import PIPELINE, PIPELINE_EXECUTION, PIPELINE_UID, TURN
+from towpath.pipelines.kinds import ALIASES, LATEST, OF_PIPELINE, PIPELINE, PIPELINE_EXECUTION, TURN, VERSION
 from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
 from towpath.pipelines.parameters import bind
 from towpath.pipelines.plans import experiment_config, plan_of, variables
@@ -26,7 +26,6 @@ from towpath.pipelines.ports import CheckArguments, Definitions, NoShapes, Shape
 _ID_CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _ID_LENGTH = 12
 _LONGEST_REASON = 1024  #: of a step's FailureReason in the API
-_BEHIND_ALL_NAMES = "\U0010ffff"  #: sorts behind every character of a name
 
 
 class Pipelines:
@@ -48,31 +47,45 @@ class Pipelines:
         existing = transaction.resources.find(PIPELINE.noun, asked["PipelineName"])
         if existing is not None and token is not None and existing.state.get("ClientRequestToken") == token:
             return {"PipelineArn": existing.arn}  # the answer to an earlier try of this request was lost
-        left_out = {"ClientRequestToken", "Tags", "PipelineDefinitionS3Location"}
+        left_out = {"ClientRequestToken", "Tags", "PipelineDefinitionS3Location", "PipelineVersionAliases"}
         spec = {name: value for name, value in asked.items() if name not in left_out}
         spec["PipelineDefinition"] = text
         state = {} if token is None else {"ClientRequestToken": token}
         pipeline = generic.create(transaction, PIPELINE, request, spec=spec, state=state, status="Active")
+        number = versions.record(transaction, request, pipeline, text)
+        aliases = versions.with_aliases(pipeline, number, asked.get("PipelineVersionAliases") or (), ())
+        transaction.resources.replace(pipeline, state={**state, LATEST: number, ALIASES: aliases})
         return {"PipelineArn": pipeline.arn}
 
     def update_pipeline(self, transaction: Transaction, request: Request) -> Document:
-        """Carry out UpdatePipeline. Executions that run keep the definition they started with."""
+        """Carry out UpdatePipeline: a new definition is the next version, and executions that run keep theirs."""
         pipeline = generic.find(transaction, PIPELINE, request.input["PipelineName"])
         text = self._definition_text(request.input)
-        left_out = {"PipelineName", "PipelineDefinitionS3Location"}
+        left_out = {"PipelineName", "PipelineDefinitionS3Location", "PipelineVersionAliases"}
         changes = {name: value for name, value in request.input.items() if name not in left_out and value is not None}
         if text is not None:
             self._accept(text)
             changes["PipelineDefinition"] = text
+        versions.record_first(transaction, request, pipeline)
+        number = versions.latest(pipeline)
+        if text not in {None, pipeline.spec["PipelineDefinition"]}:
+            assert text is not None
+            number = versions.record(transaction, request, pipeline, text)
+        aliases = versions.with_aliases(pipeline, number, request.input.get("PipelineVersionAliases") or (), ())
         pipeline = transaction.resources.replace(
             pipeline,
             spec={**pipeline.spec, **changes},
-            state={**pipeline.state, "LastModifiedBy": request.caller.principal},
+            state={
+                **pipeline.state,
+                "LastModifiedBy": request.caller.principal,
+                LATEST: number,
+                ALIASES: aliases,
+            },
             generation=pipeline.generation + 1,
             modified_at=transaction.now,
         )
         generic.record(transaction, pipeline, request, request.operation, changed=sorted(changes))
-        return {"PipelineArn": pipeline.arn}
+        return {"PipelineArn": pipeline.arn, "PipelineVersionId": number}
 
     def _definition_text(self, asked: Document) -> str | None:
         text, location = asked.get("PipelineDefinition"), asked.get("PipelineDefinitionS3Location")
@@ -101,15 +114,15 @@ class Pipelines:
 def start_pipeline_execution(transaction: Transaction, request: Request) -> Document:
     """Carry out StartPipelineExecution. A repeated token gives the execution that its first request started."""
     asked = request.input
-    for member in ("SelectiveExecutionConfig", "PipelineVersionId", "PipelineVersionAlias"):
-        if asked.get(member) is not None:
-            raise Unsupported(f"{member} is not built yet; an execution runs the whole pipeline as it stands now")
+    if asked.get("SelectiveExecutionConfig") is not None:
+        raise Unsupported("SelectiveExecutionConfig is not built yet; an execution runs the whole pipeline")
     pipeline = generic.find(transaction, PIPELINE, asked["PipelineName"])
     execution_id = _execution_id(pipeline, asked.get("ClientRequestToken"))
     existing = transaction.resources.find(PIPELINE_EXECUTION.noun, execution_id)
     if existing is not None:
         return {"PipelineExecutionArn": existing.arn}
-    text = pipeline.spec["PipelineDefinition"]
+    number = versions.asked_for(pipeline, asked) or versions.latest(pipeline)
+    text = versions.definition_of(transaction, pipeline, number)
     plan = plan_of(text)
     values = bind(plan.definition.parameters, _given(asked.get("PipelineParameters") or []))
     arn = f"{pipeline.arn}/execution/{execution_id}"
@@ -126,6 +139,7 @@ def start_pipeline_execution(transaction: Transaction, request: Request) -> Docu
         "PipelineUid": pipeline.uid,
         "PipelineName": pipeline.name,
         "PipelineArn": pipeline.arn,
+        "PipelineVersionId": number,
         "PipelineDefinition": text,
         "Values": values,
         **({} if experiment is None else {"PipelineExperimentConfig": experiment}),
@@ -148,6 +162,7 @@ def start_pipeline_execution(transaction: Transaction, request: Request) -> Docu
     )
     if experiment is not None:
         begin_execution(transaction, request, execution, experiment, pipeline.arn)
+    versions.ran(transaction, pipeline, number, execution.arn)
     transaction.resources.replace(
         pipeline,
         state={**pipeline.state, "LastRunTime": transaction.now.timestamp()},
@@ -259,33 +274,27 @@ def update_pipeline_execution(transaction: Transaction, request: Request) -> Doc
 
 
 def list_pipelines(transaction: Transaction, request: Request) -> Document:
-    """Carry out ListPipelines."""
-    extra = _created_between(request.input)
-    prefix = request.input.get("PipelineNamePrefix")
-    if prefix:
-        extra += [Filter("name", ">=", prefix), Filter("name", "<", prefix + _BEHIND_ALL_NAMES)]
-    page = transaction.resources.query(generic.query_of(PIPELINE, request, *extra))
-    answer: Document = {"PipelineSummaries": [generic.document(PIPELINE, item) for item in page.items]}
-    return answer if page.token is None else {**answer, "NextToken": page.token}
+    """Carry out ListPipelines. All of them are the users' own."""
+    if request.input.get("ManagedBy") == "AWS":
+        return {"PipelineSummaries": []}
+    return generic.page_of(PIPELINE, transaction, request)
+
+
+def describe_pipeline(transaction: Transaction, request: Request) -> Document:
+    """Carry out DescribePipeline: with the version that is asked for, or the latest."""
+    pipeline = generic.find(transaction, PIPELINE, request.input["PipelineName"])
+    number = versions.asked_for(pipeline, request.input) or versions.latest(pipeline)
+    return {**generic.document(PIPELINE, pipeline), **versions.shown(transaction, pipeline, number)}
 
 
 def list_pipeline_executions(transaction: Transaction, request: Request) -> Document:
     """Carry out ListPipelineExecutions: those of one pipeline, the latest first."""
     pipeline = generic.find(transaction, PIPELINE, request.input["PipelineName"])
-    extra = [Filter(PIPELINE_UID, "=", pipeline.uid), *_created_between(request.input)]
-    page = transaction.resources.query(generic.query_of(PIPELINE_EXECUTION, request, *extra))
-    answer: Document = {
-        "PipelineExecutionSummaries": [generic.document(PIPELINE_EXECUTION, item) for item in page.items]
-    }
-    return answer if page.token is None else {**answer, "NextToken": page.token}
-
-
-def _created_between(asked: Document) -> list[Filter]:
-    return [
-        Filter("created_at", operator, datetime.fromtimestamp(float(asked[member]), UTC))
-        for member, operator in (("CreatedAfter", ">="), ("CreatedBefore", "<="))
-        if asked.get(member) is not None
-    ]
+    narrowed = [Filter(OF_PIPELINE, "=", pipeline.uid)]
+    number = versions.asked_for(pipeline, request.input)
+    if number is not None:
+        narrowed.append(Filter(VERSION, "=", float(number)))
+    return generic.page_of(PIPELINE_EXECUTION, transaction, request, *narrowed)
 
 
 def list_pipeline_execution_steps(transaction: Transaction, request: Request) -> Document:
@@ -374,14 +383,21 @@ def operations(
     return [
         Operation(name="CreatePipeline", function=pipelines.create_pipeline),
         Operation(name="UpdatePipeline", function=pipelines.update_pipeline),
-        *generic.operations_of(PIPELINE),
+        Operation(name="DescribePipeline", function=describe_pipeline, writes=False),
         Operation(name="ListPipelines", function=list_pipelines, writes=False),
+        generic.delete_operation(PIPELINE),
+        Operation(name="ListPipelineVersions", function=versions.list_pipeline_versions, writes=False),
+        Operation(name="UpdatePipelineVersion", function=versions.update_pipeline_version),
         Operation(name="StartPipelineExecution", function=start_pipeline_execution),
         Operation(name="StopPipelineExecution", function=stop_pipeline_execution),
         Operation(name="RetryPipelineExecution", function=retry_pipeline_execution),
         Operation(name="UpdatePipelineExecution", function=update_pipeline_execution),
-        *generic.operations_of(PIPELINE_EXECUTION),
+        generic.describe_operation(PIPELINE_EXECUTION),
         Operation(name="ListPipelineExecutions", function=list_pipeline_executions, writes=False),
+        *(
+            refusing(name, "Callback steps are not built yet, so that no step waits for a token.")
+            for name in ("SendPipelineExecutionStepSuccess", "SendPipelineExecutionStepFailure")
+        ),
         Operation(name="ListPipelineExecutionSteps", function=list_pipeline_execution_steps, writes=False),
         Operation(name="ListPipelineParametersForExecution", function=list_pipeline_parameters, writes=False),
         Operation(name="DescribePipelineDefinitionForExecution", function=describe_definition, writes=False),

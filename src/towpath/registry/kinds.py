@@ -5,6 +5,7 @@ from towpath.kernel.kinds import COMMON_FILTERS, COMMON_SORT, Kind, View
 from towpath.kernel.ports import Filter, Query, Transaction
 from towpath.kernel.principals import user_context
 from towpath.kernel.resource import Document, Resource
+from towpath.registry.cards import MODEL_CARD, MODEL_CARD_VERSION
 from towpath.registry.packages import indexed, shown
 
 POLICY = "ResourcePolicy"  #: member of a group's state, shown by an operation of its own
@@ -62,6 +63,7 @@ MODEL_PACKAGE_GROUP = Kind(
     view=View(computed=_group_shown, hidden=frozenset({POLICY})),
     sort_by=_SORT,
     filters=_FILTERS,
+    ascending=True,
     refuse_delete=_refuse_with_versions,
 )
 
@@ -88,8 +90,9 @@ MODEL_PACKAGE = Kind(
         "ModelApprovalStatus": ("approval", "="),
         "ModelPackageType": ("type", "="),
     },
+    ascending=True,
     indexed=indexed,
     refuse_undelete=_refuse_without_group,
 )
 
-KINDS = (MODEL_PACKAGE_GROUP, MODEL_PACKAGE)
+KINDS = (MODEL_PACKAGE_GROUP, MODEL_PACKAGE, MODEL_CARD, MODEL_CARD_VERSION)

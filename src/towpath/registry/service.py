@@ -28,6 +28,7 @@ from towpath.lineage.model import model_package_graph
 from towpath.lineage.record import record as record_graph
 from towpath.registry import approval
 from towpath.registry.approval import ApprovalStatus
+from towpath.registry.cards import operations as card_operations
 from towpath.registry.history import Entry, Topic, approvals
 from towpath.registry.kinds import MODEL_PACKAGE, MODEL_PACKAGE_GROUP
 from towpath.registry.packages import (
@@ -57,12 +58,13 @@ def operations(resolve: Resolve) -> list[Operation]:
     return [
         Operation(name="CreateModelPackageGroup", function=create_model_package_group),
         describe_operation(MODEL_PACKAGE_GROUP),
-        _ascending(list_operation(MODEL_PACKAGE_GROUP)),
+        _own_account(list_operation(MODEL_PACKAGE_GROUP)),
         delete_operation(MODEL_PACKAGE_GROUP),
         *POLICIES,
+        *card_operations(),
         Operation(name="CreateModelPackage", function=create_model_package),
         describe_operation(MODEL_PACKAGE),
-        _ascending(_narrowed(list_operation(MODEL_PACKAGE))),
+        _narrowed(list_operation(MODEL_PACKAGE)),
         Operation(name="UpdateModelPackage", function=update_model_package),
         delete_operation(MODEL_PACKAGE),
         Operation(name="BatchDescribeModelPackage", function=batch_describe_model_package, writes=False),
@@ -367,11 +369,13 @@ def _state_change(transaction: Transaction, package: Resource, request: Request,
     )
 
 
-def _ascending(operation: Operation) -> Operation:
-    """Return a List operation that sorts upwards when nothing is said: the registry's own default on SageMaker."""
+def _own_account(operation: Operation) -> Operation:
+    """Return ListModelPackageGroups: a home is one account, and no other shares groups with it."""
 
     def listing(transaction: Transaction, request: Request) -> Document:
-        return operation.function(transaction, replace(request, input={"SortOrder": "Ascending", **request.input}))
+        if request.input.get("CrossAccountFilterOption") == "CrossAccount":
+            return {"ModelPackageGroupSummaryList": []}
+        return operation.function(transaction, request)
 
     return replace(operation, function=listing)
 

@@ -6,7 +6,7 @@ document.
 
 import heapq
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,6 +49,14 @@ def compiled(expression: Expression, type_of: TypeOf) -> Predicate:
             f"The SearchExpression has {_size(expression)} conditions; at most {MOST_CONDITIONS} can be given"
         )
     return _expression(expression, type_of)
+
+
+def names_in(expression: Expression) -> Iterator[str]:
+    """Yield the names of all properties that an expression asks about."""
+    yield from (condition.name for condition in expression.filters)
+    yield from (nested.nested_property_name for nested in expression.nested_filters)
+    for inner in expression.sub_expressions:
+        yield from names_in(inner)
 
 
 def _size(expression: Expression) -> int:

@@ -49,6 +49,16 @@ def searched(record: Document) -> Document:
     return found
 
 
+def narrowed(shown: Document, shape: "Shape", names: Iterable[str]) -> Document:
+    """Return what of a document the properties of these names are read from, so that the rest need not be looked at."""
+    roots = {name.partition(".")[0].lower() for name in names}
+    if "metrics" in roots:
+        roots.add("finalmetricdatalist")
+    if "Model" in shape.members:
+        roots.add("model")  # whose members are meant where a name is not one of the entry's own
+    return {member: value for member, value in shown.items() if member.lower() in roots}
+
+
 def type_of(shape: "Shape", name: str) -> PropertyType | None:
     """Return the type of a property of the records of `shape`, None when they have no such property."""
     root, _, rest = name.partition(".")

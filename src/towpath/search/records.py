@@ -33,6 +33,7 @@ SEARCHABLE: Mapping[str, Searchable] = {
     "ModelPackageGroup": Searchable(noun="ModelPackageGroup", member="ModelPackageGroup"),
     "Pipeline": Searchable(noun="Pipeline", member="Pipeline"),
     "PipelineExecution": Searchable(noun="PipelineExecution", member="PipelineExecution"),
+    "PipelineVersion": Searchable(noun="PipelineVersion", member="PipelineVersion"),
     "Project": Searchable(noun="Project", member="Project"),
     "TrainingJob": Searchable(noun="TrainingJob", member="TrainingJob"),
 }

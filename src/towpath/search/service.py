@@ -16,11 +16,11 @@ from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Filter, Page, Query, Transaction
 from towpath.kernel.resource import Document, Resource, view
 from towpath.kernel.shapes import project
-from towpath.search.evaluation import Predicate, SortKey, best, compiled, sort_key
+from towpath.search.evaluation import Predicate, SortKey, best, compiled, names_in, sort_key
 from towpath.search.model import Expression, Joined, Operator
 from towpath.search.model import Filter as Condition
 from towpath.search.ports import Shapes
-from towpath.search.properties import own_names, searched, static_names, type_of
+from towpath.search.properties import narrowed, own_names, searched, static_names, type_of
 from towpath.search.records import SEARCHABLE, ShownBy
 
 PAGE = 100  #: resources read at a time
@@ -70,19 +70,21 @@ class Search:
         sort_by = asked.get("SortBy") or "LastModifiedTime"
         if "SortBy" in asked and known(sort_by) is None:
             raise Invalid(f"SortBy {sort_by!r} is not a property of the type {asked['Resource']}")
+        names = frozenset({sort_by, *(() if expression is None else names_in(expression))})
         wide = Looking(
             transaction=transaction,
             subject=subject,
+            names=names,
             matches=matches,
             filters=_narrowed(expression, subject.kind),
-            tagged=sort_by.lower().startswith("tags.") or (expression is not None and _names_tags(expression)),
+            tagged=any(name.lower().startswith("tags.") for name in names),
             descending=asked.get("SortOrder", "Descending") == "Descending",
             limit=int(asked.get("MaxResults") or 10),
             token=asked.get("NextToken"),
         )
         column = "name" if sort_by == subject.kind.name_member else _COLUMNS.get(sort_by)
         found, token = wide.by_column(column) if column is not None else wide.by_property(sort_by)
-        results = [{subject.member: wide.with_tags(resource, record)} for resource, record in found]
+        results = [{subject.member: wide.shown(resource)} for resource in found]
         answer: Document = {"Results": results}
         if token is not None:
             answer["NextToken"] = token
@@ -129,6 +131,11 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
         found: Document = project(self.shown(transaction, resource), self.shape)
         return found
 
+    def part(self, transaction: Transaction, resource: Resource, names: frozenset[str]) -> Document:
+        """Return as much of a record as the properties of these names are read from."""
+        found: Document = project(narrowed(self.shown(transaction, resource), self.shape, names), self.shape)
+        return found
+
 
 def tags_of(transaction: Transaction, resource: Resource) -> list[Document]:
     """Return the tags of a resource as documents carry them."""
@@ -136,10 +143,14 @@ def tags_of(transaction: Transaction, resource: Resource) -> list[Document]:
 
 
 class Looking(msgspec.Struct, frozen=True, kw_only=True):
-    """One look through the resources of a kind, page by page: no more are in memory than a page and the results."""
+    """One look through the resources of a kind, page by page: no more are in memory than a page and the results.
+
+    Of what is looked at, only the properties that are asked about are made ready; only results are shown whole.
+    """
 
     transaction: Any
     subject: Subject
+    names: frozenset[str]  #: of all properties that are asked about
     matches: Predicate
     filters: tuple[Filter, ...]
     tagged: bool  #: what is asked depends on tags
@@ -147,21 +158,20 @@ class Looking(msgspec.Struct, frozen=True, kw_only=True):
     limit: int
     token: str | None
 
-    def with_tags(self, resource: Resource, record: Document) -> Document:
-        """Return a record of the results with its tags."""
-        return record if "Tags" in record else {**record, "Tags": tags_of(self.transaction, resource)}
+    def shown(self, resource: Resource) -> Document:
+        """Return a record of the results, with its tags."""
+        return self._with_tags(resource, self.subject.record(self.transaction, resource))
 
-    def by_column(self, column: str) -> tuple[list[tuple[Resource, Document]], str | None]:
+    def by_column(self, column: str) -> tuple[list[Resource], str | None]:
         """Return a page of results in the order of a column of the store, which can go on where the last one ended."""
-        found: list[tuple[Resource, Document]] = []
+        found: list[Resource] = []
         looked_at, token = 0, self.token
         while True:
             page = self._page(column, token, PAGE)
             for position, resource in enumerate(page.items, start=1):
-                record = self._match(resource)
-                if record is None:
+                if self._match(resource) is None:
                     continue
-                found.append((resource, record))
+                found.append(resource)
                 if len(found) == self.limit:
                     # The token of a page is that of its last item: the page that ends with this one tells it.
                     whole = position == len(page.items)
@@ -171,24 +181,24 @@ class Looking(msgspec.Struct, frozen=True, kw_only=True):
                 return found, page.token
             token = page.token
 
-    def by_property(self, name: str) -> tuple[list[tuple[Resource, Document]], str | None]:
+    def by_property(self, name: str) -> tuple[list[Resource], str | None]:
         """Return a page of results in the order of any property: all resources are looked at, the best are kept."""
         after = None if self.token is None else _position(self.token)
         chosen = best(self._keyed(name, after), self.limit + 1, descending=self.descending)
-        found = [pair for _, pair in chosen[: self.limit]]
+        found = [resource for _, resource in chosen[: self.limit]]
         return found, None if len(chosen) <= self.limit else _token(chosen[self.limit - 1][0])
 
-    def _keyed(self, name: str, after: SortKey | None) -> Iterator[tuple[SortKey, tuple[Resource, Document]]]:
+    def _keyed(self, name: str, after: SortKey | None) -> Iterator[tuple[SortKey, Resource]]:
         token = None
         while True:
             page = self._page("created_at", token, PAGE)
             for resource in page.items:
-                record = self._match(resource)
-                if record is None:
+                properties = self._match(resource)
+                if properties is None:
                     continue
-                key = sort_key(searched(record), name, resource.uid, descending=self.descending)
+                key = sort_key(properties, name, resource.uid, descending=self.descending)
                 if after is None or (key < after if self.descending else key > after):
-                    yield key, (resource, record)
+                    yield key, resource
             token = page.token
             if token is None:
                 return
@@ -207,10 +217,15 @@ class Looking(msgspec.Struct, frozen=True, kw_only=True):
         return page
 
     def _match(self, resource: Resource) -> Document | None:
-        record = self.subject.record(self.transaction, resource)
+        """Return the properties that are asked about of a resource that matches."""
+        record = self.subject.part(self.transaction, resource, self.names)
         if self.tagged:
-            record = self.with_tags(resource, record)
-        return record if self.matches(searched(record)) else None
+            record = self._with_tags(resource, record)
+        properties = searched(record)
+        return properties if self.matches(properties) else None
+
+    def _with_tags(self, resource: Resource, record: Document) -> Document:
+        return record if "Tags" in record else {**record, "Tags": tags_of(self.transaction, resource)}
 
 
 def _expression(asked: Document) -> Expression | None:
@@ -225,12 +240,6 @@ def _expression(asked: Document) -> Expression | None:
         return expression
     filters = tuple(Condition(name=item.get("Key", ""), value=item.get("Value")) for item in conditions)
     return Expression(filters=filters, sub_expressions=() if expression is None else (expression,))
-
-
-def _names_tags(expression: Expression) -> bool:
-    return any(condition.name.lower().startswith("tags.") for condition in expression.filters) or any(
-        map(_names_tags, expression.sub_expressions)
-    )
 
 
 def _narrowed(expression: Expression | None, kind: Kind) -> tuple[Filter, ...]:

@@ -22,6 +22,7 @@ from towpath.store.tables import counter, resource, resource_index, tag
 _COLUMNS = {"name", "status", "parent", "created_at", "modified_at"}
 _DOCUMENTS = {"spec", "state", "sort"}
 _TIMES = {"created_at", "modified_at", "deleted_at"}
+_BEHIND_ALL_TEXTS = "\U0010ffff"  #: sorts behind every character of a name
 _MEMBERS = tuple(column.name for column in resource.c if column.name != "seq")
 #: What a change of a resource may write; the rest is fixed when it is made.
 _MUTABLE = (
@@ -237,6 +238,9 @@ def compare(column: Any, operator: str, value: Any) -> Any:
             return column == value
         case "contains":
             return func.instr(func.lower(column), value.lower()) > 0
+        case "begins":
+            # A range, which an index can answer.
+            return and_(column >= value, column < value + _BEHIND_ALL_TEXTS)
         case ">":
             return column > value
         case "<":

@@ -41,15 +41,19 @@ class Aws:
     def __init__(self, url: str, home: HomeFolder) -> None:
         keys = home.credentials()
         assert keys is not None
-        session = boto3.Session(
+        self._session = boto3.Session(
             aws_access_key_id=keys.access_key, aws_secret_access_key=keys.secret_key, region_name="us-east-1"
         )
-        once = Config(retries={"total_max_attempts": 1})
         self.url = url
         self.home = home
-        self.sagemaker = session.client("sagemaker", endpoint_url=url, config=once)
-        self.metrics = session.client("sagemaker-metrics", endpoint_url=url, config=once)
-        self.s3 = session.client("s3", endpoint_url=url, config=once)
+        self.sagemaker = self.client("sagemaker")
+        self.metrics = self.client("sagemaker-metrics")
+        self.s3 = self.client("s3")
+
+    def client(self, service: str) -> Any:
+        """Return a client that tries each request once."""
+        once = Config(retries={"total_max_attempts": 1})
+        return self._session.client(service, endpoint_url=self.url, config=once)
 
 
 def definition() -> str:

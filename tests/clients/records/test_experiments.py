@@ -9,6 +9,13 @@ from tests.clients.records.conftest import IMAGE, ROLE, Aws, refusal
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.shows("sagemaker", "CreateTrial", "DescribeTrial", "ListTrials", "DeleteTrial")
+@pytest.mark.shows(
+    "sagemaker", "CreateTrialComponent", "DescribeTrialComponent", "UpdateTrialComponent", "DeleteTrialComponent"
+)
+@pytest.mark.shows(
+    "sagemaker", "AssociateTrialComponent", "DisassociateTrialComponent", "ListTrialComponents", "DeleteExperiment"
+)
 def test_experiments_trials_and_components_live_a_whole_life(aws: Aws) -> None:
     sagemaker = aws.sagemaker
     tags = [{"Key": "team", "Value": "nlp"}]
@@ -75,6 +82,7 @@ def test_experiments_trials_and_components_live_a_whole_life(aws: Aws) -> None:
     assert refusal(sagemaker.describe_experiment, ExperimentName="by-hand")[0] == "ResourceNotFound"
 
 
+@pytest.mark.shows("sagemaker", "ListTrials")
 def test_lists_are_narrowed_sorted_and_come_in_pages(aws: Aws) -> None:
     sagemaker = aws.sagemaker
     sagemaker.create_experiment(ExperimentName="pages")
@@ -163,6 +171,7 @@ def test_a_job_joins_the_experiment_that_it_names(aws: Aws) -> None:
     assert trial["TrialName"] == "alone-trial"
 
 
+@pytest.mark.shows("sagemaker", "Search", "GetSearchSuggestions")
 def test_searches_find_what_ran(aws: Aws, ran: dict[str, str]) -> None:
     def found(resource: str, member: str, *filters: tuple[str, str, str], **asked: Any) -> list[dict[str, Any]]:
         given = [{"Name": name, "Operator": operator, "Value": value} for name, operator, value in filters]

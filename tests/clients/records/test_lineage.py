@@ -1,6 +1,7 @@
 """Lineage through unmodified boto3: what the platform recorded, what users add, and questions over both."""
 
 import hashlib
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ def component_arn(aws: Aws, job: str) -> str:
     return str(found["TrialComponentArn"])
 
 
+@pytest.mark.shows("sagemaker", "ListArtifacts", "DescribeArtifact")
 def test_an_object_that_a_job_read_is_an_artifact_with_version_and_digest(aws: Aws, ran: dict[str, str]) -> None:
     shown = artifact_of(aws, "s3://lake/raw/words.txt")
     head = aws.s3.head_object(Bucket="lake", Key="raw/words.txt")
@@ -42,6 +44,7 @@ def test_an_object_that_a_job_read_is_an_artifact_with_version_and_digest(aws: A
     assert artifact_of(aws, ran["Register"])["ArtifactType"] == "ModelPackage"
 
 
+@pytest.mark.shows("sagemaker", "QueryLineage")
 def test_the_model_leads_back_to_the_data_and_the_data_to_the_model(aws: Aws, ran: dict[str, str]) -> None:
     model = artifact_of(aws, model_uri(aws, ran))["ArtifactArn"]
     raw = artifact_of(aws, "s3://lake/raw/words.txt")["ArtifactArn"]
@@ -86,6 +89,7 @@ def test_a_query_comes_in_pages(aws: Aws, ran: dict[str, str]) -> None:
     assert len(vertices) > 6
 
 
+@pytest.mark.shows("sagemaker", "ListAssociations")
 def test_associations_are_listed_with_the_words_of_sagemaker(aws: Aws, ran: dict[str, str]) -> None:
     trained = component_arn(aws, ran["Train"])
     pages = aws.sagemaker.get_paginator("list_associations").paginate(
@@ -100,6 +104,18 @@ def test_associations_are_listed_with_the_words_of_sagemaker(aws: Aws, ran: dict
     assert model["DestinationArn"] == artifact_of(aws, model_uri(aws, ran))["ArtifactArn"]
 
 
+@pytest.mark.shows(
+    "sagemaker",
+    "CreateArtifact",
+    "DescribeArtifact",
+    "UpdateArtifact",
+    "DeleteArtifact",
+    "CreateAction",
+    "DescribeAction",
+)
+@pytest.mark.shows(
+    "sagemaker", "UpdateAction", "ListActions", "DeleteAction", "AddAssociation", "DeleteAssociation", "QueryLineage"
+)
 def test_what_users_add_joins_the_same_graph(aws: Aws, ran: dict[str, str]) -> None:
     sagemaker = aws.sagemaker
     tags = [{"Key": "owner", "Value": "ada"}]
@@ -190,10 +206,10 @@ def test_a_component_of_users_is_associated_too(aws: Aws, ran: dict[str, str]) -
 
 def test_an_endpoint_is_a_context_and_its_model_the_action_of_deploying_it(aws: Aws, ran: dict[str, str]) -> None:
     sagemaker = aws.sagemaker
-    sagemaker.create_model(
+    model = sagemaker.create_model(
         ModelName="words", PrimaryContainer={"ModelPackageName": ran["Register"]}, ExecutionRoleArn=ROLE
-    )
-    (action,) = sagemaker.list_actions(ActionType="ModelDeployment")["ActionSummaries"]
+    )["ModelArn"]
+    (action,) = sagemaker.list_actions(ActionType="ModelDeployment", SourceUri=model)["ActionSummaries"]
     shown = sagemaker.describe_action(ActionName=action["ActionName"])
     assert shown["Source"]["SourceUri"].endswith(":model/words")
     package = artifact_of(aws, ran["Register"])["ArtifactArn"]
@@ -208,15 +224,28 @@ def test_an_endpoint_is_a_context_and_its_model_the_action_of_deploying_it(aws: 
     assert [item["Model"]["Model"]["ModelName"] for item in found] == ["words"]
 
 
+@pytest.mark.shows("sagemaker", "DescribeLineageGroup", "ListLineageGroups", "GetLineageGroupPolicy")
 def test_the_default_group_holds_all_and_has_no_policy(aws: Aws, ran: dict[str, str]) -> None:
     (group,) = aws.sagemaker.list_lineage_groups()["LineageGroupSummaries"]
     assert artifact_of(aws, "s3://lake/raw/words.txt")["LineageGroupArn"] == group["LineageGroupArn"]
     name = group["LineageGroupName"]
     assert aws.sagemaker.describe_lineage_group(LineageGroupName=name)["LineageGroupArn"] == group["LineageGroupArn"]
+    yesterday, tomorrow = (datetime.now(UTC) + timedelta(days=days) for days in (-1, 1))
+    assert yesterday < group["CreationTime"] < tomorrow
+    for asked, count in (
+        ({"CreatedAfter": yesterday, "CreatedBefore": tomorrow, "SortBy": "Name", "SortOrder": "Descending"}, 1),
+        ({"CreatedAfter": tomorrow}, 0),
+        ({"CreatedBefore": yesterday, "MaxResults": 1}, 0),
+    ):
+        assert len(aws.sagemaker.list_lineage_groups(**asked)["LineageGroupSummaries"]) == count
+    assert refusal(aws.sagemaker.list_lineage_groups, NextToken="x")[0] == "ValidationException"
     assert refusal(aws.sagemaker.get_lineage_group_policy, LineageGroupName=name)[0] == "ResourceNotFound"
     assert ran
 
 
+@pytest.mark.shows(
+    "sagemaker", "PutModelPackageGroupPolicy", "GetModelPackageGroupPolicy", "DeleteModelPackageGroupPolicy"
+)
 def test_a_group_keeps_its_resource_policy(aws: Aws) -> None:
     sagemaker = aws.sagemaker
     name = {"ModelPackageGroupName": "shared"}

@@ -22,6 +22,7 @@ def query(arn: str, stat: str, **asked: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.shows("sagemaker-metrics", "BatchPutMetrics", "BatchGetMetrics")
 def test_values_sent_for_a_component_come_back_as_series_and_in_short(aws: Aws) -> None:
     arn = aws.sagemaker.create_trial_component(TrialComponentName="measured")["TrialComponentArn"]
     values = [4.0, 2.0, 1.0, 0.5]

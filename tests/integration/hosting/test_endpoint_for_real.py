@@ -203,6 +203,7 @@ def platform(home: Path) -> Iterator[Platform]:
     made.close()
 
 
+@pytest.mark.shows("sagemaker", "DeleteEndpoint", how="executes")
 def test_a_model_is_deployed_answers_fails_in_its_own_words_and_goes(platform: Platform) -> None:
     platform.deploy("m1", archive("m1"), instances=2)
     platform.call("CreateEndpoint", EndpointName="e", EndpointConfigName="m1")
@@ -229,6 +230,7 @@ def test_a_script_that_cannot_load_its_model_fails_the_endpoint_with_its_traceba
     assert "KeyError: 'weights' (inference.py line 2)" in shown["FailureReason"]
 
 
+@pytest.mark.shows("sagemaker", "UpdateEndpoint", how="executes")
 def test_an_update_under_load_fails_no_request(platform: Platform) -> None:
     platform.deploy("m1", archive("m1"))
     platform.deploy("m2", archive("m2"))

@@ -68,15 +68,18 @@ def aws(tmp_path: Path) -> Iterator[Aws]:
         platform.close()
 
 
-def archive() -> bytes:
+def archive(handler: str = HANDLER) -> bytes:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w:gz") as tar:
         member = tarfile.TarInfo("code/inference.py")
-        member.size = len(HANDLER)
-        tar.addfile(member, io.BytesIO(HANDLER.encode()))
+        member.size = len(handler)
+        tar.addfile(member, io.BytesIO(handler.encode()))
     return stream.getvalue()
 
 
+@pytest.mark.shows("sagemaker", "CreateEndpoint", how="executes")
+@pytest.mark.shows("sagemaker-runtime", "InvokeEndpoint", how="executes")
+@pytest.mark.shows("sagemaker", "DescribeEndpoint", "CreateModelPackage", "UpdateModelPackage", "DescribeModelPackage")
 def test_from_an_archive_in_the_lake_to_an_answer(aws: Aws) -> None:
     aws.s3.create_bucket(Bucket="lake")
     aws.s3.put_object(Bucket="lake", Key="m/model.tar.gz", Body=archive())
@@ -135,3 +138,73 @@ def test_from_an_archive_in_the_lake_to_an_answer(aws: Aws) -> None:
     sagemaker.delete_endpoint(EndpointName="e")
     waiter = sagemaker.get_waiter("endpoint_deleted")
     waiter.wait(EndpointName="e", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+
+
+PIDS = """
+import os
+def model_fn(model_dir): return None
+def predict_fn(data, model): return os.getpid()
+"""
+
+
+@pytest.mark.shows("sagemaker", "UpdateEndpointWeightsAndCapacities", how="executes")
+@pytest.mark.shows("sagemaker", "DescribeEndpoint", "ListEndpoints")
+def test_weights_and_instance_counts_of_a_serving_endpoint_change(aws: Aws) -> None:
+    aws.s3.create_bucket(Bucket="lake")
+    aws.s3.put_object(Bucket="lake", Key="m/model.tar.gz", Body=archive(PIDS))
+    sagemaker = aws.sagemaker
+    container: Any = {"Image": IMAGE, "ModelDataUrl": "s3://lake/m/model.tar.gz"}
+    sagemaker.create_model(
+        ModelName="m", PrimaryContainer=container, ExecutionRoleArn="arn:aws:iam::000000000000:role/any"
+    )
+    variants: Any = [
+        {"VariantName": name, "ModelName": "m", "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
+        for name in ("old", "new")
+    ]
+    sagemaker.create_endpoint_config(EndpointConfigName="c", ProductionVariants=variants)
+    sagemaker.create_endpoint(EndpointName="e", EndpointConfigName="c")
+
+    def answers(requests: int) -> list[tuple[str, int]]:
+        """Return who answered each request: variant and process."""
+        told = []
+        for _ in range(requests):
+            answer = aws.runtime.invoke_endpoint(EndpointName="e", Body=b"1", ContentType="application/json")
+            told.append((answer["InvokedProductionVariant"], json.loads(answer["Body"].read())))
+        return told
+
+    def shown() -> dict[str, tuple[float, int]]:
+        sagemaker.get_waiter("endpoint_in_service").wait(EndpointName="e", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+        found = sagemaker.describe_endpoint(EndpointName="e")["ProductionVariants"]
+        return {item["VariantName"]: (item["CurrentWeight"], item["CurrentInstanceCount"]) for item in found}
+
+    assert shown() == {"old": (1.0, 1), "new": (1.0, 1)}
+    before = dict(answers(60))
+    assert set(before) == {"old", "new"}
+
+    wanted: Any = [{"VariantName": "new", "DesiredWeight": 1}, {"VariantName": "old", "DesiredWeight": 0}]
+    updated = sagemaker.update_endpoint_weights_and_capacities(EndpointName="e", DesiredWeightsAndCapacities=wanted)
+    assert updated["EndpointArn"].endswith(":endpoint/e")
+    assert sagemaker.describe_endpoint(EndpointName="e")["EndpointStatus"] in {"Updating", "InService"}
+    assert shown() == {"old": (0.0, 1), "new": (1.0, 1)}
+    assert set(answers(60)) == {("new", before["new"])}, "the same process, and no other"
+
+    more: Any = [{"VariantName": "new", "DesiredInstanceCount": 2}]
+    sagemaker.update_endpoint_weights_and_capacities(EndpointName="e", DesiredWeightsAndCapacities=more)
+    assert sagemaker.describe_endpoint(EndpointName="e")["EndpointStatus"] == "Updating"
+    with pytest.raises(ClientError) as busy:
+        sagemaker.update_endpoint_weights_and_capacities(EndpointName="e", DesiredWeightsAndCapacities=more)
+    code, message = busy.value.response["Error"]["Code"], busy.value.response["Error"]["Message"]
+    assert (code, "in-progress endpoint" in message) == ("ValidationException", True)
+    assert shown() == {"old": (0.0, 1), "new": (1.0, 2)}
+    pids = {pid for _, pid in answers(20)}
+    assert before["new"] in pids
+    assert len(pids) == 2
+
+    fewer: Any = [{"VariantName": "new", "DesiredInstanceCount": 1}]
+    sagemaker.update_endpoint_weights_and_capacities(EndpointName="e", DesiredWeightsAndCapacities=fewer)
+    assert shown() == {"old": (0.0, 1), "new": (1.0, 1)}
+    assert {pid for _, pid in answers(20)} == {before["new"]}
+    assert sagemaker.describe_endpoint(EndpointName="e")["EndpointConfigName"] == "c"
+    (listed,) = sagemaker.list_endpoints(NameContains="e", StatusEquals="InService", SortBy="Status")["Endpoints"]
+    assert listed["EndpointName"] == "e"
+    assert sagemaker.list_endpoints(StatusEquals="Updating")["Endpoints"] == []

@@ -84,6 +84,7 @@ def test_a_backup_taken_while_an_execution_runs_is_a_home_that_goes_on(towpath: 
     until(lambda: status(towpath, running, "PipelineExecutionStatus") == "Succeeded", "the original's own end")
 
 
+@pytest.mark.shows("towpath", "Undelete", how="executes")
 def test_a_deleted_endpoint_comes_back_and_answers(towpath: Shell) -> None:
     assert "add --yes" in towpath("delete", "endpoint/words", code=2)
     assert "towpath undelete endpoint/words" in towpath("delete", "endpoint/words", "--yes")
@@ -93,6 +94,7 @@ def test_a_deleted_endpoint_comes_back_and_answers(towpath: Shell) -> None:
     assert json.loads(towpath("invoke", "words", "--json", '{"text": "ant"}')) == {"known": True}
 
 
+@pytest.mark.shows("towpath", "ListDeletedResources")
 def test_a_deleted_model_version_comes_back_with_its_lineage(towpath: Shell) -> None:
     story = towpath("lineage", "words/1", "--json")
     towpath("delete", "words/1", "--yes")

@@ -145,6 +145,7 @@ def training(code: str, **members: Any) -> Document:
     }
 
 
+@pytest.mark.shows("sagemaker", "CreateTrainingJob", how="executes")
 def test_after_its_runner_was_killed_a_job_goes_on_from_its_last_checkpoint(running: Running) -> None:
     running.create("CreateTrainingJob", training(COUNTING))
 
@@ -189,6 +190,7 @@ def test_what_is_written_while_the_server_is_away_is_published_when_it_is_back(r
     assert len(running.versions("train/a")) == 1, "and not published again"
 
 
+@pytest.mark.shows("sagemaker", "CreateProcessingJob", how="executes")
 def test_a_continuous_output_is_there_before_its_job_has_ended(running: Running) -> None:
     output = {
         "OutputName": "out",

@@ -166,6 +166,7 @@ def test_no_file_of_the_home_and_no_answer_shows_a_secret_that_a_job_told(client
     assert TOKEN in home.secrets.read_text()
 
 
+@pytest.mark.shows("towpath", "PutJobSecret", "ListJobSecrets", "DeleteJobSecret")
 def test_secrets_are_set_listed_and_removed_and_never_read_back(client: Client) -> None:
     client.secrets.set("A.b-c_1", TOKEN)
     client.secrets.set("A.b-c_1", OTHER)

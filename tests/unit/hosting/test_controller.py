@@ -331,3 +331,80 @@ def test_looking_at_a_healthy_instance_again_and_again_writes_nothing(serving: W
     revision = serving.endpoint().revision
     look_on(serving, 300)
     assert serving.endpoint().revision == revision
+
+
+def test_another_count_starts_and_drains_instances_of_the_fleet_that_serves(serving: World) -> None:
+    (first,) = serving.routed()
+    more = [{"VariantName": "AllTraffic", "DesiredInstanceCount": 3}]
+    serving.call("UpdateEndpointWeightsAndCapacities", EndpointName="e", DesiredWeightsAndCapacities=more)
+    serving.run()
+    shown = serving.describe()
+    assert shown["EndpointStatus"] == "Updating"
+    assert shown["EndpointConfigName"] == "c"
+    (variant,) = shown["ProductionVariants"]
+    assert (variant["CurrentInstanceCount"], variant["DesiredInstanceCount"]) == (1, 3)
+    assert serving.routed() == [first], "what comes up gets no requests"
+    serving.bring_up()
+    shown = serving.describe()
+    assert shown["EndpointStatus"] == "InService"
+    assert shown["ProductionVariants"][0]["CurrentInstanceCount"] == 3
+    kept, *others = serving.routed()
+    assert (kept, len(others)) == (first, 2)
+
+    fewer = [{"VariantName": "AllTraffic", "DesiredInstanceCount": 1}]
+    with serving.routes.target("e", wanted=None, position=0.0, without=frozenset({first})) as busy:
+        serving.call("UpdateEndpointWeightsAndCapacities", EndpointName="e", DesiredWeightsAndCapacities=fewer)
+        serving.run()
+        assert serving.describe()["EndpointStatus"] == "InService"
+        assert serving.routed() == [first]
+        assert busy.key in serving.backend.running(), "its request is answered first"
+    serving.run()
+    assert serving.backend.running() == [first]
+    assert sorted(serving.backend.forgotten) == sorted(others)
+
+    serving.call("UpdateEndpointWeightsAndCapacities", EndpointName="e", DesiredWeightsAndCapacities=more)
+    serving.run()
+    serving.bring_up()
+    assert not set(serving.routed()) & set(others), "no key is used twice"
+
+
+def test_an_instance_that_cannot_be_added_leaves_all_as_it_was_and_is_told(serving: World) -> None:
+    (first,) = serving.routed()
+    more = [{"VariantName": "AllTraffic", "DesiredInstanceCount": 2, "DesiredWeight": 5}]
+    serving.call("UpdateEndpointWeightsAndCapacities", EndpointName="e", DesiredWeightsAndCapacities=more)
+    serving.run()
+    (second,) = set(serving.backend.running()) - {first}
+    serving.backend.end(second, reason="MemoryError")
+    serving.run()
+    shown = serving.describe()
+    assert shown["EndpointStatus"] == "InService"
+    assert "Instance 1 of variant 'AllTraffic' could not be started: MemoryError" in shown["FailureReason"]
+    (variant,) = shown["ProductionVariants"]
+    assert (variant["DesiredInstanceCount"], variant["DesiredWeight"]) == (1, 1.0)
+    assert serving.backend.running() == [first]
+    assert serving.backend.forgotten == [second]
+
+
+def test_an_update_keeps_weights_and_counts_where_that_is_asked(serving: World) -> None:
+    more = [{"VariantName": "AllTraffic", "DesiredInstanceCount": 2, "DesiredWeight": 5}]
+    serving.call("UpdateEndpointWeightsAndCapacities", EndpointName="e", DesiredWeightsAndCapacities=more)
+    serving.run()
+    serving.bring_up()
+    serving.config("next")
+    for asked, count, weight in (
+        ({"RetainAllVariantProperties": True}, 2, 5.0),
+        (
+            {
+                "RetainAllVariantProperties": True,
+                "ExcludeRetainedVariantProperties": [{"VariantPropertyType": "DesiredWeight"}],
+            },
+            2,
+            1.0,
+        ),
+        ({}, 1, 1.0),
+    ):
+        serving.call("UpdateEndpoint", EndpointName="e", EndpointConfigName="next", **asked)
+        serving.run()
+        serving.bring_up()
+        (variant,) = serving.describe()["ProductionVariants"]
+        assert (variant["CurrentInstanceCount"], variant["CurrentWeight"]) == (count, weight)

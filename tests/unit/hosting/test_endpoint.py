@@ -25,14 +25,17 @@ from towpath.hosting.endpoint import (
 from towpath.hosting.model import (
     EndpointState,
     EndpointStatus,
+    Fleet,
     FleetPlan,
     PlanFailed,
     Seen,
     Stage,
     VariantPlan,
+    VariantProperties,
     attempt_key,
     state_document,
 )
+from towpath.hosting.resizing import resized
 from towpath.hosting.routing import LATELY_S, Entry
 from towpath.jobs.model import Phase
 from towpath.kernel.resource import Uid, view
@@ -133,7 +136,11 @@ class EndpointLife(RuleBasedStateMachine):
             assert hung_s >= 60, "a request may take as long, and keep the others waiting"
             self.given_up.add(key)
         elif not stop.at_once and self.requests.get(key) and self.endpoint.status is not EndpointStatus.DELETING:
-            (fleet,) = [f for f in self.endpoint.state.fleets if f.generation == int(key.split("-")[1])]
+            (fleet,) = [
+                fleet
+                for fleet in self.endpoint.state.fleets
+                if any(attempt_key(UID, fleet, instance) == key for instance in fleet.instances)
+            ]
             assert fleet.drain_until is not None and fleet.drain_until <= self.now, "a request is cut off"
 
     def carry_out(self, effect: Effect) -> None:
@@ -253,7 +260,30 @@ class EndpointLife(RuleBasedStateMachine):
     def update(self, instances: list[int], can_be_planned: bool) -> None:
         generation = self.endpoint.generation + 1
         self.next_plan = plan(f"c{generation}", instances) if can_be_planned else PlanFailed("no such model")
-        self.endpoint = replace(self.endpoint, status=EndpointStatus.UPDATING, generation=generation)
+        self.endpoint = replace(
+            self.endpoint, status=EndpointStatus.UPDATING, generation=generation, resizes=None, wanted={}
+        )
+
+    @precondition(lambda self: self.endpoint.status is EndpointStatus.IN_SERVICE)
+    @rule(
+        wanted=st.dictionaries(
+            st.sampled_from(["v0", "v1"]),
+            st.builds(
+                VariantProperties,
+                desired_weight=st.none() | st.sampled_from([0.5, 2.0]),
+                desired_instance_count=st.none() | st.integers(1, 3),
+            ),
+        )
+    )
+    def resize(self, wanted: dict[str, VariantProperties]) -> None:
+        (serving,) = [fleet for fleet in self.endpoint.state.fleets if fleet.stage is Stage.SERVING]
+        self.endpoint = replace(
+            self.endpoint,
+            status=EndpointStatus.UPDATING,
+            generation=self.endpoint.generation + 1,
+            resizes=serving.follows,
+            wanted=wanted,
+        )
 
     @precondition(lambda self: not self.removed)
     @rule(really=st.integers(0, 4))
@@ -307,10 +337,25 @@ class EndpointLife(RuleBasedStateMachine):
         assert not self.routed() & self.hung_since.keys(), "what hung was replaced"
         serving = [fleet for fleet in self.endpoint.state.fleets if fleet.stage is Stage.SERVING]
         assert len(self.routed()) == sum(len(fleet.instances) for fleet in serving)
+        for fleet in serving:
+            counts = [sum(1 for item in fleet.instances if item.variant == n) for n in range(len(fleet.variants))]
+            assert counts == [variant.instance_count for variant in fleet.variants]
+            assert not fleet.wanted, "what was asked for is done or given up"
+            self.check_size(fleet)
         failed = [fleet.generation for fleet in self.endpoint.state.fleets if fleet.stage is Stage.FAILED]
         assert failed in ([], [self.endpoint.generation]), "what failed before the last update has made way"
         alive = {key for key, phase in self.phases.items() if phase in ALIVE}
         assert alive == self.routed(), "nothing else runs once the world is quiet"
+
+    def check_size(self, fleet: Fleet) -> None:
+        """A fleet that was resized has what was asked of it, unless it is told why not."""
+        if self.endpoint.resizes is None or self.endpoint.state.failure_reason is not None:
+            return
+        assert fleet.follows == self.endpoint.generation
+        assert fleet.variants == resized(fleet.variants, self.endpoint.wanted)
+        assert self.entry is not None
+        weights = {variant.name: variant.weight for variant in fleet.variants}
+        assert all(target.weight == weights[target.variant] for target in self.entry.targets)
 
 
 def test_a_fleet_that_fails_starts_nothing_more_in_the_same_decision() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from towpath.hosting.model import ModelState
-from towpath.kernel.errors import Conflict, Invalid, NotFound, Unsupported
+from towpath.kernel.errors import Conflict, Invalid, LimitExceeded, NotFound, Unsupported
 from towpath.kernel.resource import view
 
 World = Any
@@ -188,3 +188,37 @@ def test_a_model_and_its_package_are_connected(world: World) -> None:
     package = world.store.read(lambda transaction: transaction.resources.find("ModelPackage", "g/1"))
     assert edges("m") == [(f"model-package:{package.uid}", "ContributedTo")]
     assert edges("m2") == [("artifact:s3://lake/model.tar.gz#v1", "ContributedTo")]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "error", "words"),
+    [
+        ([{"VariantName": "other"}], Invalid, "its variants are AllTraffic"),
+        ([{"VariantName": "AllTraffic"}, {"VariantName": "AllTraffic"}], Invalid, "twice"),
+        ([{"VariantName": "AllTraffic", "DesiredInstanceCount": 0}], Invalid, "at least 1"),
+        ([{"VariantName": "AllTraffic", "DesiredInstanceCount": 10**6}], LimitExceeded, "at most 20"),
+        ([{"VariantName": "AllTraffic", "DesiredWeight": 0.0}], Invalid, "add up to 0"),
+        ([{"VariantName": "AllTraffic", "ServerlessUpdateConfig": {"MaxConcurrency": 2}}], Unsupported, "Serverless"),
+    ],
+)
+def test_weights_and_counts_that_nobody_can_have_are_refused(
+    world: World, wanted: list[dict[str, Any]], error: type[Exception], words: str
+) -> None:
+    world.model()
+    world.config()
+    world.call("CreateEndpoint", EndpointName="e", EndpointConfigName="c")
+    with pytest.raises(Conflict, match="wait until it is InService"):
+        world.call("UpdateEndpointWeightsAndCapacities", EndpointName="e", DesiredWeightsAndCapacities=wanted)
+    world.run()
+    world.bring_up()
+    before = world.endpoint()
+    with pytest.raises(error, match=words):
+        world.call("UpdateEndpointWeightsAndCapacities", EndpointName="e", DesiredWeightsAndCapacities=wanted)
+    assert world.endpoint() == before
+
+
+def test_an_endpoint_config_with_more_instances_than_a_host_can_have_is_refused(world: World) -> None:
+    world.model()
+    with pytest.raises(LimitExceeded, match="at most 20"):
+        world.config(instances=2_000_000_000)
+    assert world.call("ListEndpointConfigs")["EndpointConfigs"] == []

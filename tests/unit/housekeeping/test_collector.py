@@ -37,6 +37,7 @@ def test_a_replaced_version_goes_with_its_bytes(lake: Lake) -> None:
     assert went(lake) == {}
 
 
+@pytest.mark.shows("towpath", "CollectGarbage", how="executes")
 def test_a_dry_run_tells_what_a_collection_does_and_does_nothing(lake: Lake) -> None:
     lake.put("a")
     lake.put("a")

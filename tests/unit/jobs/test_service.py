@@ -10,7 +10,7 @@ import botocore.session
 import pytest
 
 from towpath.jobs import KINDS
-from towpath.kernel.errors import Conflict, InUse, Invalid, NotFound
+from towpath.kernel.errors import Conflict, InUse, Invalid, NotFound, Unsupported
 from towpath.kernel.resource import Document
 
 if TYPE_CHECKING:
@@ -127,7 +127,48 @@ def test_lists_are_filtered_by_status_and_name(world: World) -> None:
 
     assert names(StatusEquals="Completed") == ["first"]
     assert names(NameContains="sec") == ["second"]
-    assert names(SortBy="Name", SortOrder="Ascending") == ["first", "second"]
+    assert names(SortBy="Name", SortOrder="Descending") == ["second", "first"]
+    assert names() == ["first", "second"], "the oldest first, as on SageMaker"
+
+
+def test_a_training_job_may_be_told_to_do_what_it_does_anyway(world: World) -> None:
+    world.call("CreateTrainingJob", TRAINING)
+    name = {"TrainingJobName": "train"}
+    for member, value in (
+        ("ProfilerConfig", {"DisableProfiler": True}),
+        ("ResourceConfig", {"KeepAlivePeriodInSeconds": 0}),
+        ("RemoteDebugConfig", {"EnableRemoteDebug": False}),
+    ):
+        world.call("UpdateTrainingJob", {**name, member: value})
+        assert world.call("DescribeTrainingJob", name)[member] == value
+    world.run()
+    world.move("TrainingJob", "train", world.finished())
+    assert world.resource("TrainingJob", "train").status == "Completed"
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"ProfilerConfig": {"ProfilingIntervalInMilliseconds": 500}}, "not profiled"),
+        ({"ProfilerRuleConfigurations": [{"RuleConfigurationName": "r", "RuleEvaluatorImage": "i"}]}, "not profiled"),
+        ({"ResourceConfig": {"KeepAlivePeriodInSeconds": 60}}, "no warm pools"),
+        ({"RemoteDebugConfig": {"EnableRemoteDebug": True}}, "debugged from afar"),
+    ],
+)
+def test_what_a_training_job_would_have_to_do_for_an_update_is_refused(
+    world: World, asked: Document, words: str
+) -> None:
+    world.call("CreateTrainingJob", TRAINING)
+    before = world.call("DescribeTrainingJob", {"TrainingJobName": "train"})
+    with pytest.raises(Unsupported, match=words):
+        world.call("UpdateTrainingJob", {"TrainingJobName": "train", **asked})
+    assert world.call("DescribeTrainingJob", {"TrainingJobName": "train"}) == before
+
+
+def test_an_update_of_a_training_job_says_what_to_change(world: World) -> None:
+    world.call("CreateTrainingJob", TRAINING)
+    with pytest.raises(Invalid, match="what to change"):
+        world.call("UpdateTrainingJob", {"TrainingJobName": "train", "ResourceConfig": {}})
 
 
 def _missing(shape: Any, value: Any, path: str) -> list[str]:

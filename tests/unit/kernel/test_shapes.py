@@ -223,6 +223,14 @@ def test_timestamps_and_numbers_are_read_from_text() -> None:
     assert shapes.coerce({"At": "17.5", "Count": "3.5"}, shape) == {"At": 17.5, "Count": "3.5"}
 
 
+@pytest.mark.parametrize("kind", ["double", "float", "long", "integer", "timestamp"])
+@pytest.mark.parametrize("value", [10**400, -(10**400)], ids=["huge", "tiny"])
+def test_a_number_beyond_every_number_is_a_fault_and_no_accident(kind: str, value: int) -> None:
+    (fault,) = shapes.check({"At": value}, structure({"At": {"type": kind}}))
+    assert "Member must be a" in fault.constraint
+    assert len(str(fault)) < 500
+
+
 def test_a_projection_keeps_what_the_output_shape_knows(sagemaker: Any) -> None:
     shape = sagemaker.operation_model("DescribeTrainingJob").output_shape
     stored = {

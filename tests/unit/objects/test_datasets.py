@@ -34,6 +34,7 @@ def uses(store: SqliteStore, refs: Iterable[ObjectRef]) -> list[DatasetUse]:
     return store.read(lambda transaction: dataset_versions_of(transaction, list(refs)))
 
 
+@pytest.mark.shows("towpath", "DescribeDataset", "DescribeDatasetVersion", "ListDatasets")
 def test_files_put_below_the_datasets_folder_become_version_1(call: Call, put: Put) -> None:
     put(FOLDER + "train.csv", b"one")
     put(FOLDER + "more/test.csv", b"three")

@@ -1,0 +1,147 @@
+"""One real server for all that is thrown at it, and how much that is."""
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.acceptance.conftest import Machine
+from tests.fuzz.documents import ARTIFACT, EXECUTION, MEMBERS, PACKAGE
+from tests.fuzz.door import Door, form
+
+from towpath.home import HomeFolder
+
+EACH = 25  #: requests to each operation where nothing is said: what CI has time for, always the same ones
+#: How many requests each operation gets; S3 and invocations, which are one test each, get a multiple of it.
+EXAMPLES = int(os.environ.get("TOWPATH_FUZZ_EXAMPLES", "0"))
+SEED = int(os.environ.get("TOWPATH_TEST_SEED") or secrets.randbelow(2**32)) if EXAMPLES else 0
+
+
+def pytest_report_header() -> str:
+    return f"fuzzing: seed {SEED}, {EXAMPLES} requests for each operation" if EXAMPLES else ""
+
+
+@pytest.fixture(scope="session")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    folder: Path = tmp_path_factory.mktemp("fuzz")
+    machine = Machine(HomeFolder(folder / "home"))
+    server = machine.up()
+    door = Door(machine, server.url)
+    try:
+        furnish(door)
+        yield door
+        assert door.health()["pid"] == server.pid, "the server that was started is the one that answers"
+    finally:
+        door.hang_up()
+        machine.towpath("down", "--all")
+
+
+def furnish(door: Door) -> None:
+    """Make what requests name, or make it again, so that they get beyond the check of names."""
+    for path, body in (("/fuzz", b""), ("/fuzz/key", b"not a model"), ("/fuzz/in/a", b"1")):
+        assert door.send("s3", "PUT", path, {}, body).status == 200
+    for service, operation, document in FURNITURE:
+        asked: Any = form(operation, document) if service == "iam" else document
+        answer = door.check(door.ask(service, operation, asked))
+        if answer.status == 200 and operation in CHOSEN:
+            placeholder, member = CHOSEN[operation]
+            door.known[placeholder] = json.loads(answer.body)[member]
+
+
+ROLE = "arn:aws:iam::000000000000:role/any"
+POLICY = '{"Version":"2012-10-17","Statement":[]}'
+JOB = {
+    "RoleArn": ROLE,
+    "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+}
+RESOURCES = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
+ENDS = ["python3", "-c", "print('ended')"]
+IMAGE = MEMBERS["Image"][0]
+SOURCE = {"Source": {"SourceUri": "s3://fuzz/key"}}
+#: Operation -> the name that documents have for what it makes, and the member of its answer with the real one.
+CHOSEN = {
+    "StartPipelineExecution": (EXECUTION, "PipelineExecutionArn"),
+    "CreateModelPackage": (PACKAGE, "ModelPackageArn"),
+    "CreateArtifact": (ARTIFACT, "ArtifactArn"),
+}
+FURNITURE: list[tuple[str, str, dict[str, Any]]] = [
+    *(
+        ("sagemaker", operation, document)
+        for operation, document in (
+            ("CreateExperiment", {"ExperimentName": "fuzz"}),
+            (
+                "CreatePipeline",
+                {"PipelineName": "fuzz", "PipelineDefinition": MEMBERS["PipelineDefinition"][0], "RoleArn": ROLE},
+            ),
+            ("StartPipelineExecution", {"PipelineName": "fuzz", "ClientRequestToken": "f" * 32}),
+            ("CreateModelPackageGroup", {"ModelPackageGroupName": "fuzz"}),
+            (
+                "CreateModelPackage",
+                {
+                    "ModelPackageGroupName": "fuzz",
+                    "ClientToken": "f" * 36,
+                    "InferenceSpecification": {"Containers": [{"Image": IMAGE, "ModelDataUrl": "s3://fuzz/key"}]},
+                },
+            ),
+            ("CreateTrial", {"TrialName": "fuzz", "ExperimentName": "fuzz"}),
+            ("CreateTrialComponent", {"TrialComponentName": "fuzz"}),
+            ("AssociateTrialComponent", {"TrialName": "fuzz", "TrialComponentName": "fuzz"}),
+            ("CreateAction", {"ActionName": "fuzz", "ActionType": "T", **SOURCE}),
+            ("CreateContext", {"ContextName": "fuzz", "ContextType": "T", **SOURCE}),
+            ("CreateArtifact", {"ArtifactName": "fuzz", "ArtifactType": "T", **SOURCE}),
+            ("CreateModelCard", {"ModelCardName": "fuzz", "Content": "{}", "ModelCardStatus": "Draft"}),
+            (
+                "CreateTrainingJob",
+                {
+                    "TrainingJobName": "fuzz",
+                    "AlgorithmSpecification": {
+                        "TrainingImage": IMAGE,
+                        "TrainingInputMode": "File",
+                        "ContainerEntrypoint": ENDS,
+                    },
+                    "OutputDataConfig": {"S3OutputPath": "s3://fuzz/out"},
+                    "ResourceConfig": RESOURCES,
+                    **JOB,
+                },
+            ),
+            (
+                "CreateProcessingJob",
+                {
+                    "ProcessingJobName": "fuzz",
+                    "AppSpecification": {"ImageUri": IMAGE, "ContainerEntrypoint": ENDS},
+                    "ProcessingResources": {"ClusterConfig": RESOURCES},
+                    **JOB,
+                },
+            ),
+            (
+                "CreateModel",
+                {"ModelName": "fuzz", "PrimaryContainer": {"Image": IMAGE}, "ExecutionRoleArn": ROLE},
+            ),
+            (
+                "CreateEndpointConfig",
+                {
+                    "EndpointConfigName": "fuzz",
+                    "ProductionVariants": [
+                        {
+                            "VariantName": "fuzz",
+                            "ModelName": "fuzz",
+                            "InitialInstanceCount": 1,
+                            "InstanceType": "ml.m5.large",
+                        }
+                    ],
+                },
+            ),
+            # Its model has no script, so that it ends in the status Failed.
+            ("CreateEndpoint", {"EndpointName": "fuzz", "EndpointConfigName": "fuzz"}),
+        )
+    ),
+    ("towpath", "CreateDatasetVersion", {"DatasetName": "fuzz", "S3Uri": "s3://fuzz/in/"}),
+    ("towpath", "PutJobSecret", {"SecretName": "fuzz", "SecretValue": "not-a-secret"}),
+    ("iam", "CreateUser", {"UserName": "fuzz"}),
+    ("iam", "CreateRole", {"RoleName": "fuzz", "AssumeRolePolicyDocument": POLICY}),
+    ("iam", "PutRolePolicy", {"RoleName": "fuzz", "PolicyName": "fuzz", "PolicyDocument": POLICY}),
+    ("iam", "CreatePolicy", {"PolicyName": "fuzz", "PolicyDocument": POLICY}),
+]
