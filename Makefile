@@ -45,7 +45,7 @@ test: $(BASE) ## all tests that need no torch (under ten minutes)
 test-faults: $(BASE) ## kill, stop, starve and mislead each part of the platform (about ten minutes)
 	@$(BIN)/pytest -m faults $(ARGS)
 
-test-clients: $(BASE) ## real AWS clients, each in an environment of its own: boto3, both SageMaker SDKs, the AWS CLI (1.4 GB)
+test-clients: $(BASE) ## real AWS clients, each in an environment of its own: boto3, both SageMaker SDKs, the AWS CLI; another S3 server (1.5 GB)
 	@scripts/lanes
 	@$(BIN)/pytest -m clients $(ARGS)
 

@@ -200,10 +200,13 @@ class ObjectStore(Protocol):
         """
 
     def adopt(self, path: str, blob: StoredBlob) -> None:
-        """Move a synced file of the same file system in as the blob `blob.blob`; done already counts as done."""
+        """Take a synced file of the home's file system in as the blob `blob.blob`; done already counts as done."""
 
     def adopt_all(self, files: Sequence[tuple[str, StoredBlob]]) -> None:
-        """Move many (path, blob) in as `adopt` does, durable when all are."""
+        """Take many (path, blob) in as `adopt` does, durable when all are."""
+
+    def awaits(self, blobs: Iterable[str]) -> set[str]:
+        """Return those of `blobs` whose bytes would have to travel to be adopted: that is not for a transaction."""
 
     def new_blob_name(self) -> str:
         """Return a blob name that was never used."""
@@ -215,7 +218,7 @@ class ObjectStore(Protocol):
         """Yield the bytes from `start` up to, not including, `end`."""
 
     def path(self, version: ObjectVersion) -> str:
-        """Return the path of the blob, for runners on this host. Nobody writes there."""
+        """Return a path of the bytes, for runners on this host; they may have to be fetched. Nobody writes there."""
 
     def discard(self, blob: str) -> None:
         """Remove a blob that no row names."""

@@ -133,7 +133,7 @@ class S3ClientConformance:
     # lists
 
     def test_both_forms_of_listing_page_through_all_keys_in_order(self, s3: Any, bucket: str) -> None:
-        keys = sorted([*(f"f{folder}/{number}" for folder in range(3) for number in range(3)), "a b", "top", "ü"])
+        keys = sorted([*(f"f{folder}/{number}" for folder in range(3) for number in range(3)), "a b", "top"])
         for key in keys:
             s3.put_object(Bucket=bucket, Key=key, Body=b"x")
         for form in ("list_objects", "list_objects_v2"):
@@ -144,12 +144,23 @@ class S3ClientConformance:
             folded = list(s3.get_paginator(form).paginate(Bucket=bucket, **paging))
             prefixes = [item["Prefix"] for page in folded for item in page.get("CommonPrefixes", [])]
             assert prefixes == ["f0/", "f1/", "f2/"]
-            assert [item["Key"] for page in folded for item in page.get("Contents", [])] == ["a b", "top", "ü"]
+            assert [item["Key"] for page in folded for item in page.get("Contents", [])] == ["a b", "top"]
 
-    def test_the_older_form_names_the_next_marker_only_with_a_delimiter(self, s3: Any, bucket: str) -> None:
+    def test_keys_are_listed_in_the_order_of_their_bytes(self, s3: Any, bucket: str) -> None:
+        keys = sorted(["a", "B", "ü", "top", "日本", "\U0001f600", "\uff5e", "a/b", "a-b"], key=str.encode)
+        for key in keys:
+            s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+        assert [item["Key"] for item in s3.list_objects_v2(Bucket=bucket)["Contents"]] == keys
+
+    def test_the_older_form_names_no_next_marker_without_a_delimiter(self, s3: Any, bucket: str) -> None:
+        for key in ("a", "b"):
+            s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+        page = s3.list_objects(Bucket=bucket, MaxKeys=1)
+        assert (page["IsTruncated"], "NextMarker" in page) == (True, False)
+
+    def test_the_older_form_goes_on_behind_a_folded_prefix(self, s3: Any, bucket: str) -> None:
         for key in ("a", "b/1", "c"):
             s3.put_object(Bucket=bucket, Key=key, Body=b"x")
-        assert "NextMarker" not in s3.list_objects(Bucket=bucket, MaxKeys=1)
         page = s3.list_objects(Bucket=bucket, MaxKeys=2, Delimiter="/")
         assert (page["IsTruncated"], page["NextMarker"]) == (True, "b/")
         rest = s3.list_objects(Bucket=bucket, Marker="b/", Delimiter="/")
@@ -187,15 +198,20 @@ class S3ClientConformance:
         assert tags_of(s3, Bucket=bucket, Key="kept") == {"team": "lake"}
         assert tags_of(s3, Bucket=bucket, Key="own") == {"a": "b"}
 
-    def test_more_tags_than_possible_and_keys_there_twice_are_refused(self, s3: Any, bucket: str) -> None:
+    def test_a_tag_that_is_there_twice_is_refused(self, s3: Any, bucket: str) -> None:
         s3.put_object(Bucket=bucket, Key="k", Body=b"x")
-        for tags, code in (
-            ([{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}], "InvalidTag"),
-            ([{"Key": "k" * 129, "Value": ""}], "InvalidTag"),
-            ([{"Key": "k", "Value": "v" * 257}], "InvalidTag"),
-            ([{"Key": f"k{number}", "Value": ""} for number in range(11)], "BadRequest"),
+        tags = [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]
+        assert code_of(s3.put_object_tagging, Bucket=bucket, Key="k", Tagging={"TagSet": tags}) == "InvalidTag"
+
+    def test_more_and_longer_tags_than_possible_are_refused(self, s3: Any, bucket: str) -> None:
+        s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+        for tags in (
+            [{"Key": "k" * 129, "Value": ""}],
+            [{"Key": "k", "Value": "v" * 257}],
+            [{"Key": f"k{number}", "Value": ""} for number in range(11)],
         ):
-            assert code_of(s3.put_object_tagging, Bucket=bucket, Key="k", Tagging={"TagSet": tags}) == code
+            code = code_of(s3.put_object_tagging, Bucket=bucket, Key="k", Tagging={"TagSet": tags})
+            assert code in {"InvalidTag", "BadRequest"}
         most = [{"Key": f"{number:0128d}", "Value": "v" * 256} for number in range(10)]
         s3.put_object_tagging(Bucket=bucket, Key="k", Tagging={"TagSet": most})
         assert len(tags_of(s3, Bucket=bucket, Key="k")) == 10
@@ -207,13 +223,18 @@ class S3ClientConformance:
         s3.put_object(Bucket=bucket, Key="ä b", Body=b"two")
         source = {"Bucket": bucket, "Key": "ä b", "VersionId": first["VersionId"]}
         copied = s3.copy_object(Bucket=bucket, Key="copy", CopySource=source)
-        assert copied["CopyObjectResult"]["ETag"] == first["ETag"]
+        assert copied["CopyObjectResult"]["ETag"]
         assert content_of(s3, Bucket=bucket, Key="copy") == b"one"
         assert s3.head_object(Bucket=bucket, Key="copy")["Metadata"] == {"origin": "lake"}
         s3.copy_object(Bucket=bucket, Key="copy", CopySource=source, MetadataDirective="REPLACE", Metadata={"new": "1"})
         assert s3.head_object(Bucket=bucket, Key="copy")["Metadata"] == {"new": "1"}
         unwanted = {"Bucket": bucket, "Key": "copy", "CopySource": source, "CopySourceIfNoneMatch": first["ETag"]}
         assert code_of(s3.copy_object, **unwanted) == "PreconditionFailed"
+
+    def test_a_copy_has_the_etag_of_its_source(self, s3: Any, bucket: str) -> None:
+        first = s3.put_object(Bucket=bucket, Key="k", Body=b"one")
+        copied = s3.copy_object(Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": "k"})
+        assert copied["CopyObjectResult"]["ETag"] == first["ETag"]
 
     def test_parts_become_one_object_with_the_upload_s_headers_and_tags(self, s3: Any, bucket: str) -> None:
         begun = s3.create_multipart_upload(
@@ -262,13 +283,20 @@ class S3ClientConformance:
         s3.complete_multipart_upload(**which, MultipartUpload={"Parts": parts})
         assert content_of(s3, Bucket=bucket, Key="big") == content + b"3456"
 
-    def test_uploads_that_are_under_way_are_listed_folded_and_paged(self, s3: Any, bucket: str) -> None:
+    def test_uploads_that_are_under_way_are_listed_by_prefix_and_page_by_page(self, s3: Any, bucket: str) -> None:
+        keys = ["a/1", "a/2", "b"]
+        begun = {key: s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"] for key in keys}
+        pages = s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, PaginationConfig={"PageSize": 1})
+        found = {item["Key"]: item["UploadId"] for page in pages for item in page.get("Uploads", [])}
+        assert found == begun
+        listed = s3.list_multipart_uploads(Bucket=bucket, Prefix="a/")["Uploads"]
+        assert {item["Key"] for item in listed} == {"a/1", "a/2"}
+
+    def test_uploads_that_are_under_way_are_listed_in_order_and_folded(self, s3: Any, bucket: str) -> None:
         keys = ["a/1", "a/2", "b", "c"]
         begun = {key: s3.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"] for key in keys}
         listed = s3.list_multipart_uploads(Bucket=bucket)["Uploads"]
-        assert {item["Key"]: item["UploadId"] for item in listed} == begun
-        pages = s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, PaginationConfig={"PageSize": 1})
-        assert [item["Key"] for page in pages for item in page.get("Uploads", [])] == keys
+        assert [(item["Key"], item["UploadId"]) for item in listed] == list(begun.items())
         folded = s3.list_multipart_uploads(Bucket=bucket, Delimiter="/")
         assert [item["Prefix"] for item in folded["CommonPrefixes"]] == ["a/"]
         assert [item["Key"] for item in folded["Uploads"]] == ["b", "c"]
@@ -280,10 +308,14 @@ class S3ClientConformance:
         assert code_of(s3.upload_part, **gone) == "NoSuchUpload"
 
     def test_attributes_are_told_without_the_content(self, s3: Any, bucket: str) -> None:
-        put = s3.put_object(Bucket=bucket, Key="k", Body=b"data", ChecksumAlgorithm="SHA256")
-        wanted = ["ETag", "Checksum", "ObjectSize", "StorageClass"]
+        put = s3.put_object(Bucket=bucket, Key="k", Body=b"data")
+        wanted = ["ETag", "ObjectSize", "StorageClass"]
         told = s3.get_object_attributes(Bucket=bucket, Key="k", ObjectAttributes=wanted)
         assert (told["ETag"], told["ObjectSize"]) == (put["ETag"].strip('"'), 4)
-        assert told["Checksum"]["ChecksumSHA256"] == put["ChecksumSHA256"]
         assert "ObjectSize" not in s3.get_object_attributes(Bucket=bucket, Key="k", ObjectAttributes=["ETag"])
         assert code_of(s3.get_object_attributes, Bucket=bucket, Key="absent", ObjectAttributes=["ETag"]) == "NoSuchKey"
+
+    def test_the_checksum_is_one_of_the_attributes(self, s3: Any, bucket: str) -> None:
+        put = s3.put_object(Bucket=bucket, Key="k", Body=b"data", ChecksumAlgorithm="SHA256")
+        told = s3.get_object_attributes(Bucket=bucket, Key="k", ObjectAttributes=["Checksum"])
+        assert told["Checksum"]["ChecksumSHA256"] == put["ChecksumSHA256"]
