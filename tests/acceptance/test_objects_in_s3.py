@@ -51,7 +51,7 @@ def on_seaweedfs(folder: Path) -> Iterator[Service]:
 @pytest.fixture(
     params=[
         pytest.param(on_towpath, marks=pytest.mark.acceptance, id="towpath"),
-        pytest.param(on_seaweedfs, marks=pytest.mark.clients, id="seaweedfs"),
+        pytest.param(on_seaweedfs, marks=[pytest.mark.slow, pytest.mark.clients], id="seaweedfs"),
     ]
 )
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:

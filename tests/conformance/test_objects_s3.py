@@ -41,6 +41,7 @@ class TestOnTowpath(ObjectStoreConformance):
         return opened(ours.url, ADA.access_key, ADA.secret_key, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.clients
 class TestOnSeaweedFS(ObjectStoreConformance):
     @pytest.fixture

@@ -46,6 +46,7 @@ class TestTowpath(S3ClientConformance):
         return name
 
 
+@pytest.mark.slow
 @pytest.mark.clients
 class TestSeaweedFS(S3ClientConformance):
     @pytest.fixture(autouse=True)
