@@ -48,7 +48,7 @@ test-faults: $(BASE) ## kill, stop, starve and mislead each part of the platform
 fuzz: $(BASE) ## throw requests at every operation for long (TOWPATH_FUZZ_EXAMPLES=1000 each, TOWPATH_TEST_SEED=...)
 	@TOWPATH_FUZZ_EXAMPLES=$${TOWPATH_FUZZ_EXAMPLES:-1000} $(BIN)/pytest -m faults tests/fuzz $(ARGS)
 
-test-clients: $(BASE) ## real AWS clients, each in an environment of its own: boto3, both SageMaker SDKs, the AWS CLI (1.4 GB)
+test-clients: $(BASE) ## real AWS clients, each in an environment of its own: boto3, both SageMaker SDKs, the AWS CLI; another S3 server (1.5 GB)
 	@scripts/lanes
 	@$(BIN)/pytest -m clients $(ARGS)
 

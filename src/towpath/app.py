@@ -46,8 +46,10 @@ from towpath.jobs.strategies import PROCESSING, TRAINING
 from towpath.kernel.arns import Home
 from towpath.kernel.clock import Clock, SystemClock
 from towpath.kernel.decisions import Controller
+from towpath.kernel.errors import Invalid
 from towpath.kernel.generic import TAG_OPERATIONS
 from towpath.kernel.kinds import Kind
+from towpath.kernel.objects import ObjectStore
 from towpath.kernel.operations import Operation, Operations
 from towpath.kernel.resource import Uid
 from towpath.lineage import kinds as lineage_kinds
@@ -59,6 +61,7 @@ from towpath.objects.check_outs import check_out_inputs
 from towpath.objects.datasets import operations as dataset_operations
 from towpath.objects.documents import StoredDocuments, StoredTexts
 from towpath.objects.folder import FolderObjects
+from towpath.objects.location import FOLDER, S3Location, location_of
 from towpath.pipelines import kinds as pipeline_kinds
 from towpath.pipelines.controller import ExecutionController
 from towpath.pipelines.service import operations as pipeline_operations
@@ -67,10 +70,12 @@ from towpath.registry import operations as registry_operations
 from towpath.search import Search
 from towpath.search.records import ShownBy
 from towpath.settings import Settings
-from towpath.store import SqliteStore
+from towpath.store import OBJECTS_LIE, SqliteStore
 
 if TYPE_CHECKING:
     from botocore.model import Shape
+
+    from towpath.objects.s3 import S3Objects
 
 ADMINISTRATOR = "admin"
 SILENT_S = 5.0  #: after so long without news, whoever waits is told what for
@@ -151,7 +156,7 @@ class Platform:
         clock = clock or SystemClock()
         store = SqliteStore(home.database, home=Home(account=settings.account, region=settings.region), clock=clock)
         store.write(create_default_bucket)
-        objects = FolderObjects(home.objects)
+        objects = object_store(home, settings, store)
         swept = objects.sweep(lambda names: store.read(lambda transaction: transaction.objects.known_blobs(names)))
         if swept:
             logging.getLogger(__name__).info("removed %d blobs that an interrupted upload left behind", swept)
@@ -307,18 +312,48 @@ def collect_garbage(home: HomeFolder, settings: Settings, *, dry_run: bool) -> O
     store = SqliteStore(home.database, clock=clock)
     backend = process_backend(home, settings)
     try:
-        collector = _collector(home, settings, store, FolderObjects(home.objects), backend, clock)
+        collector = _collector(home, settings, store, object_store(home, settings, store), backend, clock)
         return collector.dry_run() if dry_run else collector.collect(principal=ADMINISTRATOR)
     finally:
         backend.close()
         store.close()
 
 
+def object_store(home: HomeFolder, settings: Settings, store: SqliteStore) -> "FolderObjects | S3Objects":
+    """Return where the bytes of the home's objects lie. The caller holds its lock.
+
+    Raises:
+        Invalid: they lie elsewhere than the settings say, or the bucket cannot be used.
+        Unavailable: the service with the bucket does not answer.
+    """
+    location = location_of(settings.objects)
+    found = _opened(home, settings, location)
+    wanted = FOLDER if location is None else location.uri
+    # Written down once it could be opened: a mistake in a setting is not to be for ever. A home of an earlier release
+    # wrote nothing down; what it has lies in its folder.
+    settled = store.settle(OBJECTS_LIE, FOLDER if any((home.objects / "blobs").glob("*/*")) else wanted)
+    if settled != wanted:
+        raise Invalid(
+            f"The objects of {home.path} lie in {settled}; the setting objects says {wanted}. Nothing moves them: set "
+            "it back, or begin a new home there and copy what it is to hold with any S3 client."
+        )
+    return found
+
+
+def _opened(home: HomeFolder, settings: Settings, location: S3Location | None) -> "FolderObjects | S3Objects":
+    if location is None:
+        return FolderObjects(home.objects)
+    from towpath.objects.s3 import S3Objects, client_of
+
+    client = client_of(location, access_key=settings.objects_access_key, secret_key=settings.objects_secret_key)
+    return S3Objects(client, location, home.objects, cache_bytes=int(settings.objects_cache_gb * 1e9))
+
+
 def _collector(
     home: HomeFolder,
     settings: Settings,
     store: SqliteStore,
-    objects: FolderObjects,
+    objects: ObjectStore,
     backend: ProcessBackend,
     clock: Clock,
 ) -> Collector:
@@ -382,7 +417,7 @@ def configure_logging(settings: Settings) -> None:
 
 def _operations(
     store: SqliteStore,
-    objects: FolderObjects,
+    objects: ObjectStore,
     images: Images,
     models: ServiceModels,
     collector: Collector,

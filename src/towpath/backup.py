@@ -35,6 +35,7 @@ from towpath.kernel.events import Event
 from towpath.kernel.ports import Query
 from towpath.kernel.principals import PLATFORM
 from towpath.kernel.resource import Resource, view
+from towpath.objects.location import FOLDER
 from towpath.runner.folder import LOG, METRICS
 from towpath.store import SqliteStore, SqlTransaction
 from towpath.store import backup as store_backup
@@ -195,6 +196,12 @@ def _gather(home: HomeFolder, staging: Path, *, with_keys: bool) -> dict[str, Bl
     missing = ""
     for _ in range(_TRIES):
         store_backup.snapshot(home.database, staging / _STORE, with_keys=with_keys)
+        lie = store_backup.objects_lie(staging / _STORE)
+        if lie not in {None, FOLDER}:
+            raise Invalid(
+                f"The objects of {home.path} lie in {lie}, and a backup would have to hold all their bytes, which is "
+                "not built yet. Back up that bucket by its own means, and towpath.db by `sqlite3 … .backup`."
+            )
         blobs = store_backup.blobs(staging / _STORE)
         gone = [name for name in blobs if not _hold(home.objects / "blobs" / name[:2] / name, held / name)]
         if not gone:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from towpath.kernel.errors import Invalid
+from towpath.objects.location import location_of
 
 LONGEST_LEASE_S = 3600
 LONGEST_KEPT = 36_500  #: days, and GB: beyond that nobody means a number
@@ -45,6 +46,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     keep_layers_days: float = 30.0  #: environment layers that nothing uses
     keep_uploads_days: float = 7.0  #: multipart uploads that were never completed
     keep_limit_gb: float = 0.0  #: of attempts' files, old versions and layers together; 0: no limit
+    objects: str = "folder"  #: where the bytes of objects lie: folder (of the home), or a prefix of a bucket of S3
+    objects_access_key: str = ""  #: for that bucket; empty: keys are looked for where AWS clients do
+    objects_secret_key: str = ""  #: of that access key; better set as a variable than in the file
+    objects_cache_gb: float = 20.0  #: of copies on this host of bytes that lie in a bucket
     images: dict[str, str] = {}  #: image name or pattern (with *) -> Python interpreter that stands for it
 
 
@@ -87,6 +92,14 @@ def _check(settings: Settings, file: Path) -> None:
         raise Invalid(f"{file}: log_limit_mb is {settings.log_limit_mb:g}; expected 1 or more")
     if not 0 <= settings.port <= 65535:
         raise Invalid(f"{file}: port is {settings.port}; expected 0 to 65535 (0 takes any free one)")
+    if not 0 <= settings.objects_cache_gb <= LONGEST_KEPT:
+        raise Invalid(f"{file}: objects_cache_gb is {settings.objects_cache_gb:g}; expected 0 to {LONGEST_KEPT}")
+    if bool(settings.objects_access_key) != bool(settings.objects_secret_key):
+        raise Invalid(f"{file}: objects_access_key and objects_secret_key go together; one of them is empty")
+    try:
+        location_of(settings.objects)
+    except Invalid as error:
+        raise Invalid(f"{file}: {error.message}") from None
     for name in Settings.__struct_fields__:
         if name.startswith("keep_") and not 0 <= getattr(settings, name) <= LONGEST_KEPT:
             raise Invalid(f"{file}: {name} is {getattr(settings, name):g}; expected 0 to {LONGEST_KEPT}")

@@ -1,13 +1,13 @@
 """Unmodified boto3 puts objects and makes datasets of them, over HTTP."""
 
+import base64
 import hashlib
+import json
 import os
 import random
-import socket
-import threading
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,51 +15,31 @@ from typing import Any
 import boto3
 import botocore.session
 import pytest
-import uvicorn
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from sqlalchemy import select
+from tests.s3_server import ADA, HOME, Served, served
 
-from towpath.gateway import Gateway, KeyRing, application
 from towpath.gateway.service_models import OURS
-from towpath.gateway.services.s3 import S3Service
-from towpath.kernel.arns import Home
-from towpath.kernel.principals import AccessKey
-from towpath.objects import FolderObjects, create_default_bucket, operations
-from towpath.store import SqliteStore
+from towpath.gateway.services.s3.deletions import VERSIONS_DELETED
+from towpath.store.tables import event
 
 pytestmark = pytest.mark.slow
 
-HOME = Home("123456789012", "us-east-1")
-ADA = AccessKey(principal="ada", access_key="AKIAADA", secret_key="ada/secret+key", created_at=datetime.now(UTC))
 BUCKET = "sagemaker-us-east-1-123456789012"
 MiB = 1 << 20
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("home")
-    store = SqliteStore(folder / "towpath.db", home=HOME)
-    store.write(create_default_bucket)
-    gateway = Gateway(
-        store=store,
-        operations={operation.name: operation for operation in operations()},
-        keys=KeyRing(lambda: [ADA]),
-        home=HOME,
-        s3=S3Service(store, FolderObjects(folder / "objects"), HOME),
-    )
-    listening = socket.create_server(("127.0.0.1", 0))
-    running = uvicorn.Server(uvicorn.Config(application(gateway), log_config=None, access_log=False))
-    thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    finally:
-        running.should_exit = True
-        thread.join(20)
-        store.close()
-        listening.close()
-    assert not thread.is_alive()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("home")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def url(server: Served) -> str:
+    return server.url
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +179,7 @@ def test_refusals_reach_the_client_by_their_codes(s3: Any) -> None:
     assert code_of(s3.put_object, Bucket=BUCKET, Key="short", Body=b"x", ContentMD5="1B2M2Y8AsgTpgAmY7PhCfg==") == (
         "BadDigest"
     )
-    assert code_of(s3.get_object_tagging, Bucket=BUCKET, Key="short") == "NotImplemented"
+    assert code_of(s3.get_object_acl, Bucket=BUCKET, Key="short") == "NotImplemented"
     owner = {"Bucket": BUCKET, "ExpectedBucketOwner": "999999999999"}
     assert code_of(s3.head_bucket, **owner) == "403"
     assert s3.head_bucket(Bucket=BUCKET, ExpectedBucketOwner=HOME.account)["BucketRegion"] == "us-east-1"
@@ -209,7 +189,7 @@ def test_a_download_that_arrives_changed_would_be_noticed(s3: Any) -> None:
     content = os.urandom(3 * MiB)
     s3.put_object(Bucket=BUCKET, Key="verified", Body=content)
     answer = s3.get_object(Bucket=BUCKET, Key="verified")
-    assert answer["ChecksumSHA256"]
+    assert answer["ChecksumCRC32"]
     assert answer["ChecksumType"] == "FULL_OBJECT"
     assert b"".join(answer["Body"].iter_chunks(65_536)) == content
 
@@ -245,3 +225,75 @@ def test_a_dataset_is_made_checked_out_and_compared(s3: Any, towpath: Any) -> No
     )
     assert [item["Version"] for page in pages for item in page["DatasetVersions"]] == [2, 1]
     assert code_of(towpath.describe_dataset, DatasetName="absent") == "ResourceNotFound"
+
+
+def test_a_version_of_a_dataset_cannot_be_removed_until_nothing_refers_to_it(
+    s3: Any, towpath: Any, server: Served
+) -> None:
+    def put(name: str) -> dict[str, str]:
+        key = f"datasets/kept/{name}"
+        return {"Key": key, "VersionId": s3.put_object(Bucket=BUCKET, Key=key, Body=name.encode())["VersionId"]}
+
+    used, unused = put("train.csv"), {"Key": "loose", "VersionId": ""}
+    towpath.create_dataset_version(DatasetName="kept")
+    unused["VersionId"] = s3.put_object(Bucket=BUCKET, Key="loose", Body=b"x")["VersionId"]
+    with pytest.raises(ClientError, match=r"the DatasetVersion kept/1 refers to it") as caught:
+        s3.delete_object(Bucket=BUCKET, **used)
+    assert caught.value.response["Error"]["Code"] == "AccessDenied"
+    answer = s3.delete_objects(Bucket=BUCKET, Delete={"Objects": [used, unused]})
+    assert [item["VersionId"] for item in answer["Deleted"]] == [unused["VersionId"]]
+    assert [item["VersionId"] for item in answer["Errors"]] == [used["VersionId"]]
+    assert s3.get_object(Bucket=BUCKET, **used)["Body"].read() == b"train.csv"
+    asked = select(event.c.principal, event.c.detail).where(event.c.type == VERSIONS_DELETED)
+    (told,) = server.store.read(lambda transaction: transaction.connection.execute(asked).all())
+    assert told.principal == "ada"
+    assert [item["VersionId"] for item in json.loads(told.detail)["Versions"]] == [unused["VersionId"]]
+
+
+def test_a_bucket_is_emptied_and_removed_by_the_resource_interface(session: boto3.Session, s3: Any, url: str) -> None:
+    bucket = session.resource("s3", endpoint_url=url).Bucket("emptied")
+    bucket.create()
+    for number in range(7):
+        bucket.put_object(Key=f"k{number % 2}", Body=b"%d" % number)
+    bucket.Object("k0").delete()
+    upload = bucket.Object("big").initiate_multipart_upload()
+    for under_way in bucket.multipart_uploads.all():
+        under_way.abort()
+    assert code_of(s3.list_parts, Bucket="emptied", Key="big", UploadId=upload.id) == "NoSuchUpload"
+    bucket.object_versions.delete()
+    bucket.delete()
+    assert code_of(s3.head_bucket, Bucket="emptied") == "404"
+
+
+@pytest.mark.parametrize(("algorithm", "form"), [("CRC32", "FULL_OBJECT"), ("CRC32", "COMPOSITE"), ("SHA1", None)])
+def test_an_upload_in_parts_has_the_checksum_that_its_client_works_out(
+    s3: Any, algorithm: str, form: str | None
+) -> None:
+    arguments = {"ChecksumAlgorithm": algorithm, **({"ChecksumType": form} if form else {})}
+    begun = s3.create_multipart_upload(Bucket=BUCKET, Key="checked", **arguments)
+    which = {"Bucket": BUCKET, "Key": "checked", "UploadId": begun["UploadId"]}
+    contents = [b"a" * (5 * MiB), b"tail"]
+    parts = []
+    for number, content in enumerate(contents, 1):
+        sent = s3.upload_part(**which, PartNumber=number, Body=content, ChecksumAlgorithm=algorithm)
+        parts.append({"PartNumber": number, "ETag": sent["ETag"], f"Checksum{algorithm}": sent[f"Checksum{algorithm}"]})
+    (listed, *_) = s3.list_parts(**which)["Parts"]
+    assert listed[f"Checksum{algorithm}"] == parts[0][f"Checksum{algorithm}"]
+    done = s3.complete_multipart_upload(**which, MultipartUpload={"Parts": parts})
+    if form == "FULL_OBJECT":
+        expected = base64.b64encode(zlib.crc32(b"".join(contents)).to_bytes(4, "big")).decode()
+    else:
+        joined = b"".join(base64.b64decode(part[f"Checksum{algorithm}"]) for part in parts)
+        digest = zlib.crc32(joined).to_bytes(4, "big") if algorithm == "CRC32" else hashlib.sha1(joined).digest()
+        expected = f"{base64.b64encode(digest).decode()}-2"
+    assert (done[f"Checksum{algorithm}"], done["ChecksumType"]) == (expected, form or "COMPOSITE")
+    answer = s3.get_object(Bucket=BUCKET, Key="checked", ChecksumMode="ENABLED")
+    assert answer["Body"].read() == b"".join(contents)
+    assert answer[f"Checksum{algorithm}"] == expected
+    told = s3.get_object_attributes(Bucket=BUCKET, Key="checked", ObjectAttributes=["Checksum", "ObjectParts"])
+    assert (told["Checksum"][f"Checksum{algorithm}"], told["ObjectParts"]["TotalPartsCount"]) == (expected, 2)
+    copied = s3.copy_object(
+        Bucket=BUCKET, Key="copied", CopySource={"Bucket": BUCKET, "Key": "checked"}, ChecksumAlgorithm="SHA256"
+    )
+    whole = base64.b64encode(hashlib.sha256(b"".join(contents)).digest()).decode()
+    assert copied["CopyObjectResult"]["ChecksumSHA256"] == whole

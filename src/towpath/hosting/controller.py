@@ -210,7 +210,8 @@ class EndpointController:
     def _submit(self, resource: Resource, effect: Submit) -> None:
         self._hold(resource, effect.key, effect.fleet.variants[effect.instance.variant].instance_type)
         inputs = effect.fleet.variants[effect.instance.variant].inputs
-        found = self._store.read(lambda transaction: sources(inputs, transaction.objects, self._path_of))
+        versions = self._store.read(lambda transaction: sources(inputs, transaction.objects))
+        found = {ref: self._path_of(version) for ref, version in versions.items()}
         self._backend.submit(
             fleets.serving_job(resource, effect.fleet, effect.instance, surroundings=self._surroundings, paths=found)
         )

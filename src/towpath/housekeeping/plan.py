@@ -213,6 +213,11 @@ def version_of(node: Node) -> VersionKey | None:
     return VersionKey(bucket, key, version_id)
 
 
+def node_of(version: VersionKey) -> str:
+    """Return the id of the node of the lineage that stands for an object version."""
+    return f"artifact:s3://{version.bucket}/{version.key}#{version.version_id}"
+
+
 class _Graph:
     """The lineage graph in memory."""
 

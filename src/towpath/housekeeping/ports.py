@@ -38,6 +38,9 @@ class HousekeepingRows(Protocol):
             uids: only these resources; None: all.
         """
 
+    def told_of(self, among: frozenset[VersionKey]) -> set[VersionKey]:
+        """Return those of `among` that the lineage graph has a node for."""
+
     def nodes(self) -> list[Node]:
         """Return the nodes of the lineage graph."""
 

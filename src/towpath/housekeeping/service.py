@@ -12,6 +12,7 @@ from towpath.hosting.kinds import state_of as endpoint_state
 from towpath.housekeeping.model import Attempt, Facts, Item, Retention, VersionKey, What
 from towpath.housekeeping.plan import plan, version_of
 from towpath.housekeeping.ports import Attempts, Blobs, Layers, Store, Transaction
+from towpath.housekeeping.uses import changed_since
 from towpath.jobs.kinds import is_terminal
 from towpath.kernel.clock import Clock
 from towpath.kernel.errors import Conflict
@@ -142,7 +143,9 @@ class Collector:
             sizes = {VersionKey(*item.id): item.size for item in some}
 
             def drop(transaction: Transaction, sizes: dict[VersionKey, int] = sizes) -> tuple[int, int, list[str]]:
-                going = set(sizes) - _newly_named(transaction, frozenset(sizes), revisions)
+                changed = changed_since(transaction, revisions)
+                named = transaction.housekeeping.references(frozenset(sizes), changed).values()
+                going = set(sizes).difference(*named)
                 dropped, blobs = transaction.housekeeping.drop_versions(going)
                 return dropped, sum(sizes[ref] for ref in going), blobs
 
@@ -186,13 +189,6 @@ def needed_attempts(transaction: Transaction, attempts: Sequence[Attempt]) -> It
                 yield attempt.key
         elif not is_terminal(owner.status):
             yield attempt.key
-
-
-def _newly_named(transaction: Transaction, refs: frozenset[VersionKey], revisions: dict[Uid, int]) -> set[VersionKey]:
-    """Return those of `refs` that resources name which were made or changed since the plan was."""
-    rows = transaction.housekeeping
-    changed = [uid for uid, revision in rows.revisions().items() if revisions.get(uid) != revision]
-    return set().union(*rows.references(refs, changed).values()) if changed else set()
 
 
 def _record(transaction: Transaction, groups: Sequence[Group], principal: str) -> None:

@@ -166,21 +166,19 @@ def _pinned(version: ObjectVersion, path: str) -> PinnedObject:
     return PinnedObject(path, version.bucket, version.key, version.version_id, version.size, version.sha256)
 
 
-def sources(
-    inputs: tuple[PinnedInput, ...], rows: ObjectRows, path_of: Callable[[ObjectVersion], str]
-) -> dict[ObjectRef, str]:
-    """Return the path of each pinned object's bytes on the runner's host.
+def sources(inputs: tuple[PinnedInput, ...], rows: ObjectRows) -> dict[ObjectRef, ObjectVersion]:
+    """Return the version of each pinned object. Its bytes may have to be fetched, which is not for a transaction.
 
     Raises:
         Invalid: a version was removed since it was pinned.
     """
-    found: dict[ObjectRef, str] = {}
+    found: dict[ObjectRef, ObjectVersion] = {}
     for pinned in inputs:
         for item in pinned.objects:
             version = rows.get(item.ref)
             if version is None or version.blob is None:
                 raise Invalid(f"Version {item.version_id} of {item.uri} (input {pinned.name!r}) has been removed")
-            found[item.ref] = path_of(version)
+            found[item.ref] = version
     return found
 
 

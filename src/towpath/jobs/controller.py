@@ -12,7 +12,7 @@ from towpath.jobs.images import Images
 from towpath.jobs.instances import allocation, reserved
 from towpath.jobs.kinds import WAITING, JobStatus, is_terminal
 from towpath.jobs.metrics import final_metrics, measured
-from towpath.jobs.model import JobObservation, Manifest, Phase
+from towpath.jobs.model import Increment, JobObservation, Manifest, Phase
 from towpath.jobs.ports import Admission, AlwaysAdmitted, CheckOut, ComputeBackend, no_datasets
 from towpath.jobs.results import (
     artifacts_of,
@@ -41,8 +41,8 @@ from towpath.jobs.state import (
 )
 from towpath.jobs.strategies import Strategy, secondary_status
 from towpath.kernel.decisions import Decision
-from towpath.kernel.errors import TowpathError
-from towpath.kernel.objects import ObjectStore, ObjectVersion
+from towpath.kernel.errors import TowpathError, Unavailable
+from towpath.kernel.objects import ObjectRef, ObjectStore, ObjectVersion, StoredBlob
 from towpath.kernel.ports import Filter, Query, Store, Transaction
 from towpath.kernel.queries import every
 from towpath.kernel.resource import Document, Resource
@@ -97,11 +97,20 @@ class JobController:
             return Observation(backend=seen)
         if seen.phase is Phase.FINISHED:
             self._admission.release(resource.uid)  # its processes have ended: the next may start while we publish
-        observation = self._store.read(lambda transaction: self._look(transaction, resource, run, seen))
+        observation, versions = self._store.read(lambda transaction: self._look(transaction, resource, run, seen))
+        if run is not None and (seen.increments or seen.manifest is not None):
+            observation = replace(observation, awaited=self._awaited(resource, run, seen))
         if seen.metrics and run is not None:
             observation = replace(observation, series=tuple(self._backend.metrics(run.key)))
         if not may_begin(run, seen) or observation.problem is not None:
             return observation
+        try:
+            paths = {ref: self._objects.path(version) for ref, version in versions.items()}
+            observation = replace(observation, paths=paths)
+        except Unavailable:
+            raise  # the engine tries again
+        except TowpathError as error:
+            return replace(observation, problem=error.message)
         try:
             environment = self._images.resolve(self._strategy.image(resource.spec))
             if run is None:
@@ -134,7 +143,27 @@ class JobController:
             since=resource.created_at.timestamp(),
         )
 
-    def _look(self, transaction: Transaction, resource: Resource, run: Run | None, seen: JobObservation) -> Observation:
+    def _awaited(self, resource: Resource, run: Run, seen: JobObservation) -> tuple[tuple[str, StoredBlob], ...]:
+        """Return the files that are to be published next whose bytes have still to travel to where objects lie."""
+        made = self._next_increments(run, seen)
+        if made:
+            versions = versions_of_increments(made, resource, run.key, resource.modified_at)
+        elif seen.phase is Phase.FINISHED and seen.manifest is not None:
+            versions = versions_of(seen.manifest, resource, run.key, resource.modified_at)
+        else:
+            return ()
+        files = [(staged.path, blob_of(version)) for version, staged in versions]
+        awaited = self._objects.awaits(blob.blob for _, blob in files)
+        return tuple(file for file in files if file[1].blob in awaited)
+
+    @staticmethod
+    def _next_increments(run: Run, seen: JobObservation) -> list[Increment]:
+        return [item for item in seen.increments if item.number > run.published][:MANY_FILES]
+
+    def _look(
+        self, transaction: Transaction, resource: Resource, run: Run | None, seen: JobObservation
+    ) -> tuple[Observation, dict[ObjectRef, ObjectVersion]]:
+        """Return how the job stands in the store, and the versions that an attempt which may begin would read."""
         parent = None if resource.parent is None else transaction.resources.heading(resource.parent)
         is_execution = parent is not None and parent.kind == "PipelineExecution"
         observation = Observation(
@@ -144,13 +173,13 @@ class JobController:
             execution=(parent.uid, parent.arn) if parent is not None and is_execution else None,
         )
         if not may_begin(run, seen):
-            return observation
+            return observation, {}
         try:
             inputs = self._pinned(transaction, resource, run, seen)
-            paths = sources(inputs, transaction.objects, self._objects.path)
+            versions = sources(inputs, transaction.objects)
         except TowpathError as error:
-            return replace(observation, problem=error.message)
-        return replace(observation, inputs=inputs, paths=paths)
+            return replace(observation, problem=error.message), {}
+        return replace(observation, inputs=inputs), versions
 
     def _pinned(
         self, transaction: Transaction, resource: Resource, run: Run | None, seen: JobObservation
@@ -182,6 +211,8 @@ class JobController:
                 return self._waiting(resource, observation.waits, now)
             return self._begun(resource, observation, now, attempt=1)
         seen = observation.backend
+        if observation.awaited:
+            return Decision(effects=(Adopt(observation.awaited),))
         if seen.increments:
             return self._published(resource, run, observation, now)
         if seen.phase is Phase.FINISHED and seen.manifest is not None:
@@ -271,7 +302,7 @@ class JobController:
 
     def _published(self, resource: Resource, run: Run, observation: Observation, now: datetime) -> Decision:
         """Publish what waits of continuous outputs, however the attempt stands; those that were are only dropped."""
-        some = [item for item in observation.backend.increments if item.number > run.published][:MANY_FILES]
+        some = self._next_increments(run, observation.backend)
         if not some:  # here after a crash between the commit and the dropping that follows it
             return Decision(effects=(Drop(run.key, run.published),))
         versions = versions_of_increments(some, resource, run.key, now)

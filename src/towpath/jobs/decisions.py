@@ -25,6 +25,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     problem: str | None = None  #: why the job cannot be started
     waits: str | None = None  #: what of the host it has to wait for before it may start
     series: tuple[MetricPoint, ...] = ()  #: all values of metrics so far
+    awaited: tuple[tuple[str, StoredBlob], ...] = ()  #: (path, blob) of what was made and has still to travel
     untidy: tuple[str, ...] = ()  #: attempts of an ended job whose working copies are still there
 
 

@@ -1,6 +1,6 @@
 """Objects, their versions and digests, and the port through which the rest of the platform reads and writes them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import IO, Protocol
 
@@ -23,6 +23,25 @@ class ObjectRef(msgspec.Struct, frozen=True):
         return f"s3://{self.bucket}/{self.key}"
 
 
+class Checksum(msgspec.Struct, frozen=True):
+    """A checksum that a client chose for an object, beside the SHA-256 that every object has."""
+
+    algorithm: str  #: as headers name it: crc32, crc32c, crc64nvme, sha1, sha256
+    value: str  #: base64; of a composite one with "-N" behind it, N being the number of parts
+
+    @property
+    def is_composite(self) -> bool:
+        """Whether it is a checksum of the checksums of parts rather than of the whole content."""
+        return "-" in self.value
+
+
+class ChecksumKind(msgspec.Struct, frozen=True):
+    """What checksum a multipart upload is to have when it is complete."""
+
+    algorithm: str
+    is_composite: bool
+
+
 class ObjectVersion(msgspec.Struct, frozen=True, kw_only=True):
     """One version of an object, as recorded in the store."""
 
@@ -36,6 +55,8 @@ class ObjectVersion(msgspec.Struct, frozen=True, kw_only=True):
     content_type: str = "binary/octet-stream"
     #: user metadata, names in lower case; names that begin with a colon are HTTP headers kept with the object
     metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    tags: dict[str, str] = msgspec.field(default_factory=dict)
+    checksum: Checksum | None = None  #: None where the client gave none
     created_at: datetime
     created_by: str
     is_latest: bool = True
@@ -69,6 +90,8 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     content_type: str
     metadata: dict[str, str] = msgspec.field(default_factory=dict)
+    tags: dict[str, str] = msgspec.field(default_factory=dict)
+    checksum: ChecksumKind | None = None
     created_at: datetime
     created_by: str
 
@@ -81,6 +104,8 @@ class UploadPart(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     etag: str
     sha256: str
+    checksum: str | None = None  #: base64, of the upload's algorithm; None where it has none
+    created_at: datetime | None = None  #: None of parts that came before it was kept
 
 
 class UploadRows(Protocol):
@@ -92,8 +117,14 @@ class UploadRows(Protocol):
     def find(self, upload_id: str) -> Upload | None:
         """Return the upload, None when it was finished, aborted or never begun."""
 
-    def of(self, bucket: str, prefix: str) -> list[Upload]:
-        """Return the unfinished uploads to keys that start with `prefix`, by key and time."""
+    def of(
+        self, bucket: str, prefix: str, *, after: str = "", after_upload: str | None = None, limit: int = 1000
+    ) -> list[Upload]:
+        """Return the unfinished uploads to keys that start with `prefix`, by key bytes and the oldest of a key first.
+
+        They lie behind the upload `after_upload` to the key `after`, or behind all of its uploads when that is None. If
+        that upload has ended meanwhile, the key is begun anew.
+        """
 
     def put_part(self, upload_id: str, part: UploadPart) -> UploadPart | None:
         """Record a part; return the one of the same number that it takes the place of."""
@@ -128,6 +159,9 @@ class ObjectRows(Protocol):
     def put_all(self, versions: Sequence[ObjectVersion]) -> None:
         """Make each of these the latest of its key, in their order: as `put`, at a fraction of its cost for many."""
 
+    def set_tags(self, bucket: str, key: str, version_id: str, tags: Mapping[str, str]) -> None:
+        """Give a version these tags in place of those that it has."""
+
     def get(self, ref: ObjectRef) -> ObjectVersion | None:
         """Return the version named, or the latest; None when absent. Delete markers are returned as such."""
 
@@ -145,6 +179,7 @@ class ObjectRows(Protocol):
         """Return all versions, delete markers too, by key bytes and the newest of a key first.
 
         They lie behind the version `after_version` of the key `after`, or behind all of its versions when that is None.
+        If that version is gone meanwhile, the key is begun anew: whoever deletes what he lists misses nothing.
         """
 
     def remove(self, bucket: str, key: str, version_id: str) -> ObjectVersion | None:
@@ -165,10 +200,13 @@ class ObjectStore(Protocol):
         """
 
     def adopt(self, path: str, blob: StoredBlob) -> None:
-        """Move a synced file of the same file system in as the blob `blob.blob`; done already counts as done."""
+        """Take a synced file of the home's file system in as the blob `blob.blob`; done already counts as done."""
 
     def adopt_all(self, files: Sequence[tuple[str, StoredBlob]]) -> None:
-        """Move many (path, blob) in as `adopt` does, durable when all are."""
+        """Take many (path, blob) in as `adopt` does, durable when all are."""
+
+    def awaits(self, blobs: Iterable[str]) -> set[str]:
+        """Return those of `blobs` whose bytes would have to travel to be adopted: that is not for a transaction."""
 
     def new_blob_name(self) -> str:
         """Return a blob name that was never used."""
@@ -180,7 +218,7 @@ class ObjectStore(Protocol):
         """Yield the bytes from `start` up to, not including, `end`."""
 
     def path(self, version: ObjectVersion) -> str:
-        """Return the path of the blob, for runners on this host. Nobody writes there."""
+        """Return a path of the bytes, for runners on this host; they may have to be fetched. Nobody writes there."""
 
     def discard(self, blob: str) -> None:
         """Remove a blob that no row names."""

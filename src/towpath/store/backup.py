@@ -22,6 +22,9 @@ class BlobFacts(NamedTuple):
     sha256: str
 
 
+OBJECTS_LIE = "objects"  #: the fact about a home that says where the bytes of its objects lie
+
+
 class StoreFacts(NamedTuple):
     """What a backup says of the store in it."""
 
@@ -61,6 +64,13 @@ def facts(database: Path) -> StoreFacts:
         told = {row.name: row.value for row in connection.execute(select(meta))}
     migrations.check_known(schema, database)
     return StoreFacts(schema=schema, home_id=told["home_id"], account=told["account"], region=told["region"])
+
+
+def objects_lie(database: Path) -> str | None:
+    """Return where the bytes of a store's objects lie, None where it was never written down: in the home's folder."""
+    with _connected(database) as connection:
+        asked = select(meta.c.value).where(meta.c.name == OBJECTS_LIE)
+        return connection.execute(asked).scalar_one_or_none()
 
 
 def blobs(database: Path) -> dict[str, BlobFacts]:

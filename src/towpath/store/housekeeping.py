@@ -7,10 +7,11 @@ from typing import TypeVar
 from sqlalchemy import Connection, delete, func, or_, select
 
 from towpath.housekeeping.model import Node, OldVersion, OpenUpload, Tombstone, VersionKey
+from towpath.housekeeping.plan import node_of
 from towpath.housekeeping.references import references as named_in
 from towpath.kernel.objects import ObjectRef
 from towpath.kernel.resource import Resource, Uid
-from towpath.store.codec import from_epoch, from_json, to_epoch
+from towpath.store.codec import from_epoch, from_json, to_epoch, to_json
 from towpath.store.objects import ObjectTable
 from towpath.store.resources import ResourceTable
 from towpath.store.tables import (
@@ -28,6 +29,7 @@ from towpath.store.tables import (
     work,
 )
 
+_IDS_LOOKED_FOR = 8
 _VALUES_A_STATEMENT = 500  #: bound variables; older SQLite takes 999
 
 T = TypeVar("T")
@@ -103,7 +105,11 @@ class HousekeepingTable:
         if not among:
             return {}
         found: dict[Uid, frozenset[VersionKey]] = {}
+        # Reading a document costs far more than seeing that a few ids are not in it.
+        ids = [to_json(ref.version_id).strip(b'"') for ref in among] if len(among) <= _IDS_LOOKED_FOR else None
         for uid, spec, state in self._documents(uids):
+            if ids is not None and not any(id_ in spec or id_ in state for id_ in ids):
+                continue
             named = among.intersection((*named_in(from_json(spec)), *named_in(from_json(state))))
             if named:
                 found[uid] = frozenset(named)
@@ -117,6 +123,14 @@ class HousekeepingTable:
         for some in _some(uids):
             rows = self._connection.execute(every.where(resource.c.uid.in_(some)))
             yield from ((Uid(uid), spec, state) for uid, spec, state in rows)
+
+    def told_of(self, among: frozenset[VersionKey]) -> set[VersionKey]:
+        by_id = {node_of(ref): ref for ref in among}
+        told: set[VersionKey] = set()
+        for some in _some(by_id):
+            rows = self._connection.execute(select(lineage_node.c.id).where(lineage_node.c.id.in_(some)))
+            told.update(by_id[id_] for id_ in rows.scalars())
+        return told
 
     def nodes(self) -> list[Node]:
         rows = self._connection.execute(select(lineage_node.c.id, lineage_node.c.type, lineage_node.c.modified_at))

@@ -1,17 +1,17 @@
 """The repository of buckets and object versions. Keys are ordered by their bytes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, or_, select, update
 
-from towpath.kernel.objects import ObjectRef, ObjectVersion, UploadRows
+from towpath.kernel.objects import Checksum, ObjectRef, ObjectVersion, UploadRows
 from towpath.store.codec import from_epoch, from_json, to_epoch, to_json
 from towpath.store.tables import bucket as bucket_table
 from towpath.store.tables import object_version, upload_part
 from towpath.store.tables import upload as upload_table
-from towpath.store.uploads import UploadTable
+from towpath.store.uploads import UploadTable, tags_column, tags_of
 
 _NAMES_A_STATEMENT = 500  #: bound variables; older SQLite takes 999
 _NO_LONGER_LATEST = (
@@ -78,6 +78,17 @@ class ObjectTable:
         self._connection.execute(_NO_LONGER_LATEST, keys)
         self._connection.execute(insert(object_version), [_row_of(version) for version in versions])
 
+    def set_tags(self, bucket: str, key: str, version_id: str, tags: Mapping[str, str]) -> None:
+        self._connection.execute(
+            update(object_version)
+            .where(
+                object_version.c.bucket == bucket,
+                object_version.c.key == key,
+                object_version.c.version_id == version_id,
+            )
+            .values(tags=tags_column(tags))
+        )
+
     def get(self, ref: ObjectRef) -> ObjectVersion | None:
         which = object_version.c.is_latest if ref.version_id is None else object_version.c.version_id == ref.version_id
         row = self._connection.execute(
@@ -125,7 +136,7 @@ class ObjectTable:
                 )
                 .scalar_subquery()
             )
-            behind |= and_(object_version.c.key == after, object_version.c.seq < seq)
+            behind |= and_(object_version.c.key == after, or_(seq.is_(None), object_version.c.seq < seq))
         statement = select(object_version).where(
             object_version.c.bucket == bucket,
             object_version.c.key >= max(prefix, after, key=str.encode),
@@ -186,6 +197,8 @@ def _row_of(version: ObjectVersion) -> dict[str, Any]:
         "created_by": version.created_by,
         "is_latest": True,
         "is_delete_marker": version.is_delete_marker,
+        "tags": tags_column(version.tags),
+        "checksum": None if version.checksum is None else f"{version.checksum.algorithm} {version.checksum.value}",
     }
 
 
@@ -204,4 +217,6 @@ def _version(row: Row[Any]) -> ObjectVersion:
         created_by=row.created_by,
         is_latest=row.is_latest,
         is_delete_marker=row.is_delete_marker,
+        tags=tags_of(row.tags),
+        checksum=None if row.checksum is None else Checksum(*row.checksum.split(" ")),
     )

@@ -116,6 +116,14 @@ class SqliteStore:
         self._writer.join()
         self._engine.dispose()
 
+    def settle(self, name: str, value: str) -> str:
+        """Return the fact of that name about the home; it is `value` from now on where none was written down yet."""
+        with self._engine.connect().execution_options(**_WRITES) as connection, connection.begin():
+            found = connection.execute(select(meta.c.value).where(meta.c.name == name)).scalar_one_or_none()
+            if found is None:
+                connection.execute(insert(meta).values(name=name, value=value))
+        return value if found is None else found
+
     def _identity(self, wanted: Home) -> tuple[Home, str]:
         """Return the account and region that the file was made for, and its id; written on first use."""
         with self._engine.connect().execution_options(**_WRITES) as connection, connection.begin():

@@ -202,6 +202,8 @@ object_version = Table(
     Column("created_by", String(256), nullable=False),
     Column("is_latest", Boolean, nullable=False),
     Column("is_delete_marker", Boolean, nullable=False),
+    Column("tags", LargeBinary),  # NULL: none
+    Column("checksum", String(128)),  # as `kernel.objects.Checksum` is written; NULL where the client gave none
     Index("object_version_id", "bucket", "key", "version_id", unique=True),
     Index(
         "object_version_latest",
@@ -225,6 +227,8 @@ upload = Table(
     Column("metadata", LargeBinary, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("created_by", String(256), nullable=False),
+    Column("tags", LargeBinary),  # NULL: none
+    Column("checksum", String(32)),  # algorithm and type; NULL where the client asked for none
     Index("upload_key", "bucket", "key"),
 )
 
@@ -237,6 +241,8 @@ upload_part = Table(
     Column("size", Integer, nullable=False),
     Column("etag", String(64), nullable=False),
     Column("sha256", String(64), nullable=False),
+    Column("checksum", String(128)),  # of the upload's algorithm, in base64
+    Column("created_at", Float),  # NULL of parts that came before it was kept
     Index("upload_part_blob", "blob"),
 )
 

@@ -1,11 +1,13 @@
 """The repository of multipart uploads: what was begun and which parts have come."""
 
+from collections.abc import Mapping
+from itertools import takewhile
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, and_, delete, insert, select, true, tuple_
 
-from towpath.kernel.objects import Upload, UploadPart
-from towpath.store.codec import from_epoch, from_json, to_epoch, to_json
+from towpath.kernel.objects import ChecksumKind, Upload, UploadPart
+from towpath.store.codec import from_epoch, from_json, optional_time, to_epoch, to_json
 from towpath.store.tables import upload, upload_part
 
 
@@ -25,6 +27,8 @@ class UploadTable:
                 metadata=to_json(new.metadata),
                 created_at=to_epoch(new.created_at),
                 created_by=new.created_by,
+                tags=tags_column(new.tags),
+                checksum=None if new.checksum is None else _kind_column(new.checksum),
             )
         )
 
@@ -32,18 +36,23 @@ class UploadTable:
         row = self._connection.execute(select(upload).where(upload.c.upload_id == upload_id)).one_or_none()
         return None if row is None else _upload(row)
 
-    def of(self, bucket: str, prefix: str) -> list[Upload]:
+    def of(
+        self, bucket: str, prefix: str, *, after: str = "", after_upload: str | None = None, limit: int = 1000
+    ) -> list[Upload]:
+        behind = upload.c.key > after
+        if after_upload is not None:
+            last = self.find(after_upload)
+            begun = None if last is None else (to_epoch(last.created_at), last.upload_id)
+            later = true() if begun is None else tuple_(upload.c.created_at, upload.c.upload_id) > tuple_(*begun)
+            behind |= and_(upload.c.key == after, later)
         rows = self._connection.execute(
             select(upload)
-            .where(upload.c.bucket == bucket, upload.c.key >= prefix)
-            .order_by(upload.c.key, upload.c.created_at)
+            .where(upload.c.bucket == bucket, upload.c.key >= max(prefix, after, key=str.encode), behind)
+            .order_by(upload.c.key, upload.c.created_at, upload.c.upload_id)
+            .limit(limit)
         )
-        found = []
-        for row in rows:
-            if not row.key.startswith(prefix):
-                break  # keys are in order, so none of the later ones has the prefix either
-            found.append(_upload(row))
-        return found
+        # Keys are in order: behind the first without the prefix there is none that has it.
+        return list(map(_upload, takewhile(lambda row: row.key.startswith(prefix), rows)))
 
     def put_part(self, upload_id: str, part: UploadPart) -> UploadPart | None:
         same = (upload_part.c.upload_id == upload_id) & (upload_part.c.number == part.number)
@@ -57,6 +66,8 @@ class UploadTable:
                 size=part.size,
                 etag=part.etag,
                 sha256=part.sha256,
+                checksum=part.checksum,
+                created_at=None if part.created_at is None else to_epoch(part.created_at),
             )
         )
         return None if row is None else _part(row)
@@ -81,8 +92,37 @@ def _upload(row: Row[Any]) -> Upload:
         metadata=from_json(row.metadata),
         created_at=from_epoch(row.created_at),
         created_by=row.created_by,
+        tags=tags_of(row.tags),
+        checksum=None if row.checksum is None else _kind(row.checksum),
     )
 
 
+def tags_column(tags: Mapping[str, str]) -> bytes | None:
+    """Return the tags of an object or an upload as they are stored; most have none."""
+    return to_json(dict(tags)) if tags else None
+
+
+def tags_of(column: bytes | None) -> dict[str, str]:
+    """Return the tags that were stored."""
+    return {} if column is None else from_json(column)
+
+
+def _kind_column(kind: ChecksumKind) -> str:
+    return f"{kind.algorithm} {'COMPOSITE' if kind.is_composite else 'FULL_OBJECT'}"
+
+
+def _kind(column: str) -> ChecksumKind:
+    algorithm, _, form = column.partition(" ")
+    return ChecksumKind(algorithm, is_composite=form == "COMPOSITE")
+
+
 def _part(row: Row[Any]) -> UploadPart:
-    return UploadPart(number=row.number, blob=row.blob, size=row.size, etag=row.etag, sha256=row.sha256)
+    return UploadPart(
+        number=row.number,
+        blob=row.blob,
+        size=row.size,
+        etag=row.etag,
+        sha256=row.sha256,
+        checksum=row.checksum,
+        created_at=optional_time(row.created_at),
+    )

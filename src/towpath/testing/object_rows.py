@@ -5,13 +5,14 @@ class TestRowsOnSqlite(ObjectRowsConformance):
     def store(self, tmp_path): ...
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from towpath.kernel.objects import ObjectRef, ObjectVersion, Upload, UploadPart
+from towpath.kernel.objects import Checksum, ChecksumKind, ObjectRef, ObjectVersion, Upload, UploadPart
 from towpath.kernel.ports import Store, Transaction
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -31,6 +32,8 @@ def version(key: str, version_id: str, *, bucket: str = "bucket", marker: bool =
         blob=None if marker else f"blob-{version_id}",
         content_type="text/plain",
         metadata={} if marker else {"origin": "lake", ":cache-control": "no-store"},
+        tags={} if marker else {"team": "größe"},
+        checksum=None if marker else Checksum("crc32", "AAAAAA=="),
         created_at=AT,
         created_by="ann",
         is_delete_marker=marker,
@@ -80,10 +83,23 @@ class ObjectRowsConformance:
             assert not first.is_latest
             assert first.metadata == {"origin": "lake", ":cache-control": "no-store"}
             assert first.created_at == AT
+            assert (first.tags, first.checksum) == ({"team": "größe"}, Checksum("crc32", "AAAAAA=="))
             assert [item.version_id for item in rows.versions("bucket", "k")] == ["v3", "v2", "v1"]
             assert [item.key for item in rows.listing("bucket", "")] == ["other"]
             assert rows.get(ObjectRef("bucket", "k", "v9")) is None
             assert rows.get(ObjectRef("elsewhere", "k")) is None
+
+        store.write(work)
+
+    def test_tags_belong_to_one_version_and_are_replaced_as_a_whole(self, store: Store) -> None:
+        def work(transaction: Transaction) -> None:
+            rows = transaction.objects
+            rows.put(version("k", "v1"))
+            rows.put(version("k", "v2"))
+            rows.set_tags("bucket", "k", "v1", {"a": "1", "b": ""})
+            assert [item.tags for item in rows.versions("bucket", "k")] == [{"team": "größe"}, {"a": "1", "b": ""}]
+            rows.set_tags("bucket", "k", "v1", {})
+            assert [item.tags for item in rows.versions("bucket", "k")] == [{"team": "größe"}, {}]
 
         store.write(work)
 
@@ -117,6 +133,8 @@ class ObjectRowsConformance:
                 assert [(item.key, item.version_id) for item in behind] == expected[place + 1 : place + 3]
             assert [item.key for item in rows.history("bucket", "", after="a")] == ["b"] * 3 + ["ä"] * 3
             assert [item.key for item in rows.history("bucket", "b", after="a", after_version="v1")] == ["b"] * 3
+            gone = rows.history("bucket", "", after="b", after_version="gone")
+            assert [item.key for item in gone] == ["b"] * 3 + ["ä"] * 3, "begun anew"
             assert rows.history("elsewhere", "") == []
 
         store.write(work)
@@ -182,12 +200,14 @@ class ObjectRowsConformance:
             key="big",
             content_type="text/plain",
             metadata={"a": "b"},
+            tags={"team": "lake"},
+            checksum=ChecksumKind("crc32", is_composite=True),
             created_at=AT,
             created_by="ann",
         )
         first, second, again = (
-            UploadPart(number=number, blob=blob, size=1, etag="e", sha256="s")
-            for number, blob in ((1, "p1"), (2, "p2"), (2, "p3"))
+            UploadPart(number=number, blob=blob, size=1, etag="e", sha256="s", checksum=checksum, created_at=at)
+            for number, blob, checksum, at in ((1, "p1", "c", AT), (2, "p2", None, None), (2, "p3", "c", AT))
         )
 
         def work(transaction: Transaction) -> None:
@@ -200,6 +220,17 @@ class ObjectRowsConformance:
             assert uploads.parts("u1") == [first, again]
             assert uploads.of("bucket", "bi") == [upload]
             assert uploads.of("bucket", "c") == uploads.of("other", "") == []
+            later = replace(upload, upload_id="u0", created_at=AT + timedelta(seconds=1))
+            other = replace(upload, upload_id="u2", key="bigger")
+            for one in (later, other):
+                uploads.begin(one)
+            assert uploads.of("bucket", "") == [upload, later, other]
+            assert uploads.of("bucket", "", limit=1) == [upload]
+            assert uploads.of("bucket", "", after="big", after_upload="u1", limit=1) == [later]
+            assert uploads.of("bucket", "", after="big") == [other]
+            uploads.end("u0")
+            assert uploads.of("bucket", "", after="big", after_upload="u0") == [upload, other], "begun anew"
+            uploads.end("u2")
             assert transaction.objects.known_blobs(["p1", "p2", "p3"]) == {"p1", "p3"}
             uploads.end("u1")
             assert uploads.find("u1") is None

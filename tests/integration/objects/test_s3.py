@@ -12,10 +12,10 @@ from typing import TypeVar
 import pytest
 
 from towpath.gateway.services.s3 import S3Service
+from towpath.housekeeping.ports import Transaction
 from towpath.kernel.arns import Home
 from towpath.kernel.errors import DiskFull
 from towpath.kernel.objects import ObjectVersion
-from towpath.kernel.ports import Transaction
 from towpath.objects import FolderObjects
 from towpath.store import SqliteStore
 from towpath.testing.s3 import PART, S3

@@ -115,6 +115,7 @@ class MemoryObjects:
     def __init__(self) -> None:
         self.blobs: dict[str, bytes] = {}
         self.staged: dict[str, bytes] = {}
+        self.is_far = False  #: bytes travel to it
 
     def write(self, chunks: Iterable[bytes]) -> StoredBlob:
         data = b"".join(chunks)
@@ -129,6 +130,9 @@ class MemoryObjects:
     def adopt_all(self, files: Sequence[tuple[str, StoredBlob]]) -> None:
         for path, blob in files:
             self.adopt(path, blob)
+
+    def awaits(self, blobs: Iterable[str]) -> set[str]:
+        return set(blobs) - self.blobs.keys() if self.is_far else set()
 
     def new_blob_name(self) -> str:
         return f"blob-{len(self.blobs)}"

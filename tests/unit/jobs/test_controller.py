@@ -13,9 +13,9 @@ from msgspec.structs import replace
 from towpath.jobs import ImageMap, attempt_keys, run_of, uid_of
 from towpath.jobs.decisions import Submit
 from towpath.jobs.images import Environment
-from towpath.jobs.model import JobObservation, Layer, MetricPoint, Phase
-from towpath.kernel.errors import StaleRevision
-from towpath.kernel.objects import ObjectRef, StoredBlob
+from towpath.jobs.model import Increment, JobObservation, Layer, MetricPoint, Phase
+from towpath.kernel.errors import StaleRevision, Unavailable
+from towpath.kernel.objects import ObjectRef, ObjectVersion, StoredBlob
 from towpath.kernel.ports import Transaction
 from towpath.kernel.resource import Document, Resource
 from towpath.lineage import upstream
@@ -389,6 +389,50 @@ def test_very_many_outputs_are_taken_in_before_the_transaction_that_shows_them(
     assert adopted[-1] == (200, writer), "the transaction makes sure that all are there"
     if not dies_first:
         assert adopted[0] == (200, "MainThread"), "which has nothing left to do, and holds nobody up"
+
+
+def test_what_has_to_travel_is_taken_in_before_the_transaction_that_shows_it(
+    training: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training.objects.is_far = True
+    where: list[str] = []
+    one_by_one = training.objects.adopt
+
+    def watched(path: str, blob: StoredBlob) -> None:
+        if blob.blob not in training.objects.blobs:
+            where.append(threading.current_thread().name)
+        one_by_one(path, blob)
+
+    monkeypatch.setattr(training.objects, "adopt", watched)
+    model = training.stage("model", "s3://models/here/train/output/model.tar.gz", b"weights")
+    checkpoint = training.stage("checkpoint", "s3://models/checkpoints/1", b"half")
+    training.move(
+        "TrainingJob", "train", JobObservation(phase=Phase.RUNNING, increments=(Increment(number=1, file=checkpoint),))
+    )
+    shown = training.store.read(lambda transaction: transaction.objects.get(ObjectRef("models", "checkpoints/1")))
+    assert shown is not None
+    training.move("TrainingJob", "train", training.finished(model))
+    assert described(training)["TrainingJobStatus"] == "Completed"
+    assert where == ["MainThread", "MainThread"]
+
+
+def test_a_job_whose_inputs_cannot_be_fetched_just_now_waits_and_does_not_fail(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(version: ObjectVersion) -> str:
+        raise Unavailable("The object store does not answer.")
+
+    path = world.objects.path
+    world.put("s3://b/data/reviews.csv", b"data")
+    world.put("s3://b/code/train.py", b"code")
+    monkeypatch.setattr(world.objects, "path", away)
+    world.call("CreateTrainingJob", TRAINING)
+    world.run()
+    assert (described(world)["TrainingJobStatus"], world.backend.jobs) == ("InProgress", {})
+    monkeypatch.setattr(world.objects, "path", path)
+    world.clock.advance(3600.0)
+    world.run()
+    assert len(world.backend.jobs) == 1
 
 
 def test_deciding_twice_on_the_same_sight_gives_the_same(training: World) -> None:

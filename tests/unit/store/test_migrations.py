@@ -18,8 +18,8 @@ NEXT = '''
 from alembic import op
 import sqlalchemy as sa
 
-revision = "0002"
-down_revision = "0001"
+revision = "NEXT"
+down_revision = "HEAD"
 
 
 def upgrade():
@@ -35,7 +35,7 @@ def next_release(tmp_path: Path) -> Path:
     """Return the migrations of a made-up next release, which has one revision more."""
     scripts = tmp_path / "next" / "50% migrations"
     shutil.copytree(migrations.SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__"))
-    (scripts / "versions" / "0002_next.py").write_text(NEXT)
+    (scripts / "versions" / "next.py").write_text(NEXT.replace('"HEAD"', f'"{migrations.HEAD}"'))
     return scripts
 
 
@@ -53,7 +53,11 @@ def schema(path: Path) -> dict[str, str]:
     """Return the statements that made what is in a file, by name."""
     with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
-    return {name: re.sub(r"\s+", " ", sql).replace(" ,", ",") for name, sql in rows if name != "alembic_version"}
+    return {
+        name: re.sub(r"\s+", " ", sql).replace(" ,", ",").replace(" )", ")")
+        for name, sql in rows
+        if name != "alembic_version"
+    }
 
 
 def buckets(path: Path) -> list[tuple[str, ...]]:
@@ -64,12 +68,12 @@ def buckets(path: Path) -> list[tuple[str, ...]]:
 def raise_to_next(path: Path, scripts: Path) -> None:
     engine = _engine(path)
     try:
-        migrations.upgrade(engine, path, head="0002", scripts=scripts)
+        migrations.upgrade(engine, path, head="NEXT", scripts=scripts)
     finally:
         engine.dispose()
 
 
-def test_the_first_revision_makes_the_statements_of_this_releases_tables(tmp_path: Path) -> None:
+def test_the_revisions_make_the_statements_of_this_releases_tables(tmp_path: Path) -> None:
     """Word for word: a comparison of columns would miss the conditions of partial indexes."""
     SqliteStore(tmp_path / "migrated.db").close()
     engine = create_engine(f"sqlite:///{tmp_path / 'made.db'}")
@@ -87,7 +91,7 @@ def test_a_migration_keeps_a_copy_of_the_store_as_it_was(path: Path, next_releas
     before = buckets(path)
     raise_to_next(path, next_release)
     assert [bucket[-1] for bucket in buckets(path)] == ["nobody"]
-    kept = path.with_name("store.db.before-0002")
+    kept = path.with_name("store.db.before-NEXT")
     assert buckets(kept) == before
     assert kept.stat().st_mode & 0o777 == 0o600
     SqliteStore(kept).close()  # a store of this release, ready to be used
@@ -95,7 +99,7 @@ def test_a_migration_keeps_a_copy_of_the_store_as_it_was(path: Path, next_releas
 
 def test_a_store_at_the_newest_revision_is_not_copied(path: Path, next_release: Path) -> None:
     raise_to_next(path, next_release)
-    kept = path.with_name("store.db.before-0002")
+    kept = path.with_name("store.db.before-NEXT")
     kept.unlink()
     raise_to_next(path, next_release)
     assert not kept.exists()
@@ -114,8 +118,8 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(path: Path, next_rele
     engine = _engine(path)
     try:
         with pytest.raises(RuntimeError, match="on purpose"):
-            migrations.upgrade(engine, path, head="0002", scripts=next_release)
-        assert migrations.current(engine) == "0001"
+            migrations.upgrade(engine, path, head="NEXT", scripts=next_release)
+        assert migrations.current(engine) == migrations.HEAD
     finally:
         engine.dispose()
     assert (schema(path), buckets(path)) == (before, rows)
@@ -132,6 +136,6 @@ def test_a_file_that_is_no_database_is_refused_by_name_and_left_as_it_is(tmp_pat
 def test_a_store_of_the_next_release_is_refused_and_left_as_it_is(path: Path, next_release: Path) -> None:
     raise_to_next(path, next_release)
     before = path.read_bytes()
-    with pytest.raises(Invalid, match=r"schema 0002.*newer release.*restore a backup"):
+    with pytest.raises(Invalid, match=r"schema NEXT.*newer release.*restore a backup"):
         SqliteStore(path)
     assert path.read_bytes() == before

@@ -10,10 +10,10 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from towpath.gateway.services.s3.checksums import DIGESTS
+from towpath.gateway.services.s3.checksums import DIGESTS, algorithm_of
 from towpath.gateway.services.s3.model import S3Error, S3Request
 from towpath.gateway.signing.chunks import SIGNED_CHUNKS, ChunkSignatures
-from towpath.kernel.objects import StoredBlob
+from towpath.kernel.objects import Checksum, StoredBlob
 
 _LINE_LIMIT = 8192  #: bytes; a chunk header or a trailer is far shorter
 _HASH = re.compile("[0-9a-f]{64}")
@@ -107,12 +107,18 @@ class VerifiedBody:
     """The content of an upload. Iterate over it, store what comes, then call `verify` with what was stored."""
 
     def __init__(
-        self, chunks: Iterable[bytes], headers: Mapping[str, str], signatures: ChunkSignatures | None = None
+        self,
+        chunks: Iterable[bytes],
+        headers: Mapping[str, str],
+        signatures: ChunkSignatures | None = None,
+        *,
+        algorithm: str | None = None,
     ) -> None:
         """Prepare to read.
 
         Args:
             signatures: verifies the chunks where they are signed one by one.
+            algorithm: of a checksum that is worked out whether or not the client sends one.
         Raises:
             S3Error: the headers ask for something that cannot be verified here.
         """
@@ -136,15 +142,14 @@ class VerifiedBody:
         }
         trailing = {name.strip().lower() for name in headers.get("x-amz-trailer", "").split(",") if name.strip()}
         self._trailing = {name.removeprefix("x-amz-checksum-") for name in trailing if "x-amz-checksum-" in name}
-        unknown = (self._declared.keys() | self._trailing) - DIGESTS.keys()
-        if unknown:
-            raise S3Error(
-                "NotImplemented",
-                f"The checksum {sorted(unknown)[0].upper()} cannot be verified yet; "
-                f"use one of {', '.join(DIGESTS).upper()}.",
-            )
+        announced = self._declared.keys() | self._trailing
+        for name in sorted(announced):
+            algorithm_of(name)
+        if len(announced) > 1:
+            raise S3Error("InvalidRequest", f"Expected one checksum; there are {', '.join(sorted(announced)).upper()}.")
+        wanted = announced | ({algorithm} if algorithm is not None else set())
         # The blob's own SHA-256 is worked out while it is stored, so it is not worked out twice.
-        self._digests = {name: DIGESTS[name]() for name in (self._declared.keys() | self._trailing) - {"sha256"}}
+        self._digests = {name: DIGESTS[name]() for name in wanted - {"sha256"}}
         self._size = 0
 
     def __iter__(self) -> Iterator[bytes]:
@@ -164,8 +169,8 @@ class VerifiedBody:
                 else f"The body has {self._size} bytes; its headers announced {self._length}.",
             )
 
-    def verify(self, blob: StoredBlob) -> dict[str, str]:
-        """Compare what was stored with what the client announced; return the checksum headers of the answer.
+    def verify(self, blob: StoredBlob) -> Checksum | None:
+        """Compare what was stored with what the client announced; return the checksum that it gave, None for none.
 
         Raises:
             S3Error: BadDigest, or XAmzContentSHA256Mismatch.
@@ -185,23 +190,33 @@ class VerifiedBody:
                 raise S3Error("BadDigest", f"The trailer x-amz-checksum-{name} was announced and did not come.")
             announced[name] = value
         for name, value in announced.items():
-            found = bytes.fromhex(blob.sha256) if name == "sha256" else self._digests[name].digest()
-            if _decoded(value, len(found)) != found:
-                raise S3Error(
-                    "BadDigest",
-                    f"The body has the {name.upper()} {base64.b64encode(found).decode()}; the client sent {value}.",
-                )
-        return {f"x-amz-checksum-{name}": value for name, value in announced.items()}
+            found = self.checksum(name, blob)
+            if _decoded(value, len(base64.b64decode(found))) != base64.b64decode(found):
+                raise S3Error("BadDigest", f"The body has the {name.upper()} {found}; the client sent {value}.")
+            return Checksum(name, found)
+        return None
+
+    def checksum(self, algorithm: str, blob: StoredBlob) -> str:
+        """Return the checksum of what was stored, in base64; it was announced, or asked for from the beginning."""
+        digest = bytes.fromhex(blob.sha256) if algorithm == "sha256" else self._digests[algorithm].digest()
+        return base64.b64encode(digest).decode("ascii")
 
 
-def small_body(request: S3Request) -> bytes:
+def small_body(request: S3Request, *, checksums_are_its_own: bool = True) -> bytes:
     """Return the whole body of a request that carries a document.
 
+    Args:
+        checksums_are_its_own: whether the headers with checksums are about the document; else they are not looked at.
     Raises:
         S3Error: it is larger than any such document.
     """
     whole = bytearray()
-    body = VerifiedBody(request.body, request.headers, request.signatures)
+    headers = {
+        name: value
+        for name, value in request.headers.items()
+        if checksums_are_its_own or not name.startswith("x-amz-checksum-")
+    }
+    body = VerifiedBody(request.body, headers, request.signatures)
     for chunk in body:
         whole += chunk
         if len(whole) > _SMALL_BODY:

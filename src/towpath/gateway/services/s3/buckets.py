@@ -3,16 +3,19 @@
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from towpath.gateway.protocols.rest_xml import from_xml
 from towpath.gateway.services.s3.bodies import small_body
-from towpath.gateway.services.s3.listing import KeyPage, Position, decode_token, encode_token, page
+from towpath.gateway.services.s3.described import type_of
+from towpath.gateway.services.s3.listing import Keyed, KeyPage, Position, decode_token, encode_token, page
 from towpath.gateway.services.s3.model import Context, S3Error, S3Request, S3Response, empty_response, xml_response
 from towpath.kernel.arns import Home
 from towpath.kernel.objects import ObjectRows, ObjectVersion
 from towpath.kernel.ports import Transaction
+
+T = TypeVar("T", bound=Keyed)
 
 MAX_KEYS = 1000
 #: Source: Amazon S3 User Guide, "General purpose bucket naming rules".
@@ -33,7 +36,7 @@ def list_buckets(context: Context, request: S3Request) -> S3Response:
     """Carry out ListBuckets."""
     found = context.store.read(lambda transaction: transaction.objects.buckets())
     document = {
-        "Owner": _owner(context.home),
+        "Owner": owner_of(context.home),
         "Buckets": {"Bucket": [{"Name": name, "CreationDate": created_at} for name, created_at in found]},
     }
     return xml_response("ListAllMyBucketsResult", document)
@@ -62,8 +65,7 @@ def create_bucket(context: Context, request: S3Request) -> S3Response:
 def delete_bucket(context: Context, request: S3Request) -> S3Response:
     """Carry out DeleteBucket: of a bucket that has nothing left, old versions included.
 
-    Every bucket is versioned, and as on AWS a versioned bucket is empty only without its history. What models were made
-    from is part of it, so that nothing here empties it on the way.
+    Every bucket is versioned, and as on AWS a versioned bucket is empty only without its history.
     """
 
     def remove(transaction: Transaction) -> None:
@@ -72,7 +74,7 @@ def delete_bucket(context: Context, request: S3Request) -> S3Response:
             raise S3Error(
                 "BucketNotEmpty",
                 f"The bucket {request.of_bucket!r} holds objects, older versions or unfinished uploads. "
-                "Versions that nothing refers to go with `towpath gc` once they are old enough.",
+                "Versions that nothing refers to go by DeleteObject with their VersionId, or with `towpath gc`.",
             )
 
     context.store.write(remove)
@@ -103,33 +105,36 @@ def list_objects_v2(context: Context, request: S3Request) -> S3Response:
     """Carry out ListObjectsV2."""
     token, start_after = request.parameter("continuation-token"), request.parameter("start-after")
     start = decode_token(token) if token is not None else Position(text=start_after or "")
-    asked = _Asked(request)
-    found = asked.page(context, start)
+    asked = Asked(request)
+    found = asked.page(context, start, asked.latest)
     document = {
         **asked.echo(),
         "StartAfter": asked.encoded(start_after),
         "ContinuationToken": token,
         "NextContinuationToken": encode_token(found.next) if found.next is not None else None,
-        "KeyCount": len(found.versions) + len(found.prefixes),
+        "KeyCount": len(found.items) + len(found.prefixes),
         "IsTruncated": found.next is not None,
-        "Contents": asked.contents(found, owner=_owner(context.home) if request.parameter("fetch-owner") else None),
+        "Contents": asked.contents(found, owner=owner_of(context.home) if request.parameter("fetch-owner") else None),
         "CommonPrefixes": [{"Prefix": asked.encoded(prefix)} for prefix in found.prefixes],
     }
     return xml_response("ListBucketResult", document)
 
 
 def list_objects(context: Context, request: S3Request) -> S3Response:
-    """Carry out ListObjects, the older form, which goes on from a key instead of a token."""
-    asked = _Asked(request)
+    """Carry out ListObjects, the older form, which goes on from a key instead of a token.
+
+    Without a delimiter the next page goes on from the last key, which the client has seen: S3 names it no second time.
+    """
+    asked = Asked(request)
     marker = request.parameter("marker") or ""
-    at_prefix = bool(asked.delimiter) and marker.endswith(asked.delimiter)
-    found = asked.page(context, Position(text=marker, is_prefix=at_prefix))
+    found = asked.page(context, asked.position(marker), asked.latest)
+    named = found.next if asked.delimiter else None
     document = {
         **asked.echo(),
         "Marker": asked.encoded(marker),
-        "NextMarker": asked.encoded(found.next.text) if found.next is not None else None,
+        "NextMarker": asked.encoded(named.text) if named is not None else None,
         "IsTruncated": found.next is not None,
-        "Contents": asked.contents(found, owner=_owner(context.home)),
+        "Contents": asked.contents(found, owner=owner_of(context.home)),
         "CommonPrefixes": [{"Prefix": asked.encoded(prefix)} for prefix in found.prefixes],
     }
     return xml_response("ListBucketResult", document)
@@ -137,27 +142,25 @@ def list_objects(context: Context, request: S3Request) -> S3Response:
 
 def list_object_versions(context: Context, request: S3Request) -> S3Response:
     """Carry out ListObjectVersions: all versions and delete markers, the newest of a key first."""
-    asked = _Asked(request)
+    asked = Asked(request)
     key, version_id = request.parameter("key-marker") or "", request.parameter("version-id-marker") or None
     if version_id is not None and not key:
         raise S3Error("InvalidArgument", "version-id-marker goes with a key-marker.")
-    at_prefix = bool(asked.delimiter) and key.endswith(asked.delimiter) and version_id is None
-    start = Position(text=key, is_prefix=at_prefix, version_id=version_id)
 
-    def fetch(rows: ObjectRows, at: Position, limit: int) -> list[ObjectVersion]:
-        return rows.history(request.of_bucket, asked.prefix, after=at.after, after_version=at.version_id, limit=limit)
+    def history(rows: ObjectRows, at: Position, limit: int) -> list[ObjectVersion]:
+        return rows.history(request.of_bucket, asked.prefix, after=at.after, after_version=at.mark, limit=limit)
 
-    found = asked.page(context, start, fetch)
-    owner = _owner(context.home)
-    kept = [version for version in found.versions if not version.is_delete_marker]
-    markers = [version for version in found.versions if version.is_delete_marker]
+    found = asked.page(context, asked.position(key, version_id), history, lambda version: version.version_id)
+    owner = owner_of(context.home)
+    kept = [version for version in found.items if not version.is_delete_marker]
+    markers = [version for version in found.items if version.is_delete_marker]
     following = found.next
     document = {
         **asked.echo(),
         "KeyMarker": asked.encoded(key),
         "VersionIdMarker": version_id or "",
         "NextKeyMarker": asked.encoded(following.text) if following is not None else None,
-        "NextVersionIdMarker": following.version_id if following is not None else None,
+        "NextVersionIdMarker": following.mark if following is not None else None,
         "IsTruncated": following is not None,
         "Version": [
             {**asked.content(version, owner), "VersionId": version.version_id, "IsLatest": version.is_latest}
@@ -178,33 +181,46 @@ def list_object_versions(context: Context, request: S3Request) -> S3Response:
     return xml_response("ListVersionsResult", document)
 
 
-class _Asked:
+class Asked:
     """What all forms of listing are asked for."""
 
-    def __init__(self, request: S3Request) -> None:
+    def __init__(self, request: S3Request, *, limited_by: str = "max-keys") -> None:
+        """Read the parameters; `limited_by` is the one that says how much a page may hold.
+
+        Raises:
+            S3Error: InvalidArgument.
+        """
         self.request = request
         self.prefix = request.parameter("prefix") or ""
         self.delimiter = request.parameter("delimiter") or ""
         self.encoding = request.parameter("encoding-type") or None
         if self.encoding not in {None, "url"}:
             raise S3Error("InvalidArgument", f"encoding-type is {self.encoding!r}; expected url.")
-        self.limit = _max_keys(request.parameter("max-keys"))
+        self.limit = _limit(request.parameter(limited_by), limited_by)
+
+    def position(self, key: str, mark: str | None = None) -> Position:
+        """Return where the client says that the last page ended: at a folded prefix, if it looks like one."""
+        return Position(
+            text=key, is_prefix=bool(self.delimiter) and key.endswith(self.delimiter) and mark is None, mark=mark
+        )
+
+    def latest(self, rows: ObjectRows, at: Position, limit: int) -> list[ObjectVersion]:
+        """Return the latest versions behind a position."""
+        return rows.listing(self.request.of_bucket, self.prefix, after=at.after, limit=limit)
 
     def page(
         self,
         context: Context,
         start: Position,
-        fetch: Callable[[ObjectRows, Position, int], list[ObjectVersion]] | None = None,
-    ) -> KeyPage:
-        """Read the page behind `start`, of the latest versions unless `fetch` finds others."""
+        fetch: Callable[[ObjectRows, Position, int], list[T]],
+        mark: Callable[[T], str | None] = lambda item: None,
+    ) -> KeyPage[T]:
+        """Read the page behind `start` of what `fetch` finds."""
 
-        def latest(rows: ObjectRows, at: Position, limit: int) -> list[ObjectVersion]:
-            return rows.listing(self.request.of_bucket, self.prefix, after=at.after, limit=limit)
-
-        def read(transaction: Transaction) -> KeyPage:
+        def read(transaction: Transaction) -> KeyPage[T]:
             require_bucket(transaction.objects, self.request)
-            rows = partial(fetch or latest, transaction.objects)
-            return page(rows, prefix=self.prefix, delimiter=self.delimiter, start=start, limit=self.limit)
+            rows = partial(fetch, transaction.objects)
+            return page(rows, prefix=self.prefix, delimiter=self.delimiter, start=start, limit=self.limit, mark=mark)
 
         return context.store.read(read)
 
@@ -222,9 +238,9 @@ class _Asked:
             "EncodingType": self.encoding,
         }
 
-    def contents(self, found: KeyPage, *, owner: dict[str, str] | None) -> list[dict[str, Any]]:
+    def contents(self, found: KeyPage[ObjectVersion], *, owner: dict[str, str] | None) -> list[dict[str, Any]]:
         """Return the keys of a page as the answer shows them."""
-        return [self.content(version, owner) for version in found.versions]
+        return [self.content(version, owner) for version in found.items]
 
     def content(self, version: ObjectVersion, owner: dict[str, str] | None) -> dict[str, Any]:
         """Return one version as the answer shows it."""
@@ -232,19 +248,21 @@ class _Asked:
             "Key": self.encoded(version.key),
             "LastModified": version.created_at,
             "ETag": f'"{version.etag}"',
+            "ChecksumAlgorithm": None if version.checksum is None else version.checksum.algorithm.upper(),
+            "ChecksumType": None if version.checksum is None else type_of(version.checksum),
             "Size": version.size,
             "StorageClass": "STANDARD",
             "Owner": owner,
         }
 
 
-def _max_keys(value: str | None) -> int:
+def _limit(value: str | None, name: str) -> int:
     if value is None:
         return MAX_KEYS
     if not (value.isascii() and value.isdigit()):
-        raise S3Error("InvalidArgument", f"max-keys is {value!r}; expected a number from 0 on.")
+        raise S3Error("InvalidArgument", f"{name} is {value!r}; expected a number from 0 on.")
     return min(int(value[:9]), MAX_KEYS)
 
 
-def _owner(home: Home) -> dict[str, str]:
+def owner_of(home: Home) -> dict[str, str]:
     return {"ID": home.account, "DisplayName": home.account}

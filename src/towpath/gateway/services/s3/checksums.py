@@ -6,11 +6,14 @@ Source: Sarwate, *Computation of Cyclic Redundancy Checks via Table Look-Up*, 19
 algorithms (CRC-32/ISCSI, CRC-64/NVME).
 """
 
+import base64
 import hashlib
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Protocol
+
+from towpath.gateway.services.s3.model import S3Error
 
 
 class Digest(Protocol):
@@ -86,11 +89,90 @@ def _tables(polynomial: int) -> tuple[tuple[int, ...], ...]:
     return tuple(tables)
 
 
+#: The reflected polynomial and the size in bits of the checksums that are polynomials.
+CRCS: Mapping[str, tuple[int, int]] = {
+    "crc32": (0xEDB88320, 32),
+    "crc32c": (0x82F63B78, 32),
+    "crc64nvme": (0x9A6C9329AC4BC9B5, 64),
+}
+
 #: By the name that headers give them.
 DIGESTS: Mapping[str, Callable[[], Digest]] = {
     "crc32": Crc32,
-    "crc32c": lambda: TableCrc(0x82F63B78, 32),
-    "crc64nvme": lambda: TableCrc(0x9A6C9329AC4BC9B5, 64),
+    "crc32c": lambda: TableCrc(*CRCS["crc32c"]),
+    "crc64nvme": lambda: TableCrc(*CRCS["crc64nvme"]),
     "sha1": lambda: hashlib.sha1(usedforsecurity=False),
     "sha256": hashlib.sha256,
 }
+
+
+class Digested:
+    """A stream of bytes whose checksum is worked out while it passes."""
+
+    def __init__(self, chunks: Iterable[bytes], algorithm: str | None) -> None:
+        """Watch `chunks`; without an algorithm they only pass."""
+        self._chunks = chunks
+        self._digest = None if algorithm is None else DIGESTS[algorithm]()
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            if self._digest is not None:
+                self._digest.update(chunk)
+            yield chunk
+
+    @property
+    def checksum(self) -> str | None:
+        """The checksum of what has passed, in base64; None without an algorithm."""
+        return None if self._digest is None else base64.b64encode(self._digest.digest()).decode("ascii")
+
+
+def algorithm_of(header: str | None) -> str | None:
+    """Return the algorithm that a header names, None without the header.
+
+    Raises:
+        S3Error: NotImplemented, it is none that can be worked out here.
+    """
+    if header is None:
+        return None
+    if header.lower() not in DIGESTS:
+        raise S3Error(
+            "NotImplemented",
+            f"The checksum {header[:40].upper()} cannot be verified yet; use one of {', '.join(DIGESTS).upper()}.",
+        )
+    return header.lower()
+
+
+def joined_crc(algorithm: str, parts: Iterable[tuple[bytes, int]]) -> bytes:
+    """Return the CRC of contents one behind the other from their own ones, without reading them again.
+
+    A CRC is the remainder of a polynomial over GF(2): zeros behind a content multiply it by a power of x.
+
+    Args:
+        parts: (CRC, size in bytes) of each content, in their order.
+    """
+    polynomial, bits = CRCS[algorithm]
+    whole = 0
+    for digest, size in parts:
+        shifted = _product(whole, _power_of_x(8 * size, polynomial, bits), polynomial, bits)
+        whole = shifted ^ int.from_bytes(digest, "big")
+    return whole.to_bytes(bits // 8, "big")
+
+
+def _product(left: int, right: int, polynomial: int, bits: int) -> int:
+    """Return the product of two remainders; the highest bit stands for 1, the next one for x."""
+    product = 0
+    for place in range(bits - 1, -1, -1):
+        if left >> place & 1:
+            product ^= right
+        right = right >> 1 ^ (polynomial if right & 1 else 0)
+    return product
+
+
+def _power_of_x(exponent: int, polynomial: int, bits: int) -> int:
+    power, square = 1 << bits - 1, 1 << bits - 2
+    while exponent:
+        if exponent & 1:
+            power = _product(power, square, polynomial, bits)
+        square = _product(square, square, polynomial, bits)
+        exponent >>= 1
+    return power

@@ -4,13 +4,24 @@ import base64
 import binascii
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
 from towpath.gateway.services.s3.model import S3Error
-from towpath.kernel.objects import ObjectVersion
 
 #: Longer than what may follow any prefix: keys have at most 1024 bytes, and this character takes four of them.
 _BEHIND_ALL = "\U0010ffff" * 256
 _FETCHED_AT_LEAST = 8
+
+
+class Keyed(Protocol):
+    """What is listed: something that stands at a key."""
+
+    @property
+    def key(self) -> str:
+        """Where it stands."""
+
+
+T = TypeVar("T", bound=Keyed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +30,7 @@ class Position:
 
     text: str
     is_prefix: bool = False
-    version_id: str | None = None  #: of the version at which it ended, where all versions are listed
+    mark: str | None = None  #: of several things at that key, the version or upload at which it ended
 
     @property
     def after(self) -> str:
@@ -27,50 +38,61 @@ class Position:
         return self.text + _BEHIND_ALL if self.is_prefix else self.text
 
 
-#: (position, limit) -> versions behind the position, in order of the bytes of their keys.
-Fetch = Callable[[Position, int], list[ObjectVersion]]
+#: (position, limit) -> what lies behind the position, in order of the bytes of the keys.
+Fetch = Callable[[Position, int], list[T]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeyPage:
+class KeyPage(Generic[T]):
     """One page."""
 
-    versions: list[ObjectVersion]
+    items: list[T]
     prefixes: list[str]
     next: Position | None  #: None at the end
 
 
-def page(fetch: Fetch, *, prefix: str, delimiter: str, start: Position, limit: int) -> KeyPage:
+def page(
+    fetch: Fetch[T],
+    *,
+    prefix: str,
+    delimiter: str,
+    start: Position,
+    limit: int,
+    mark: Callable[[T], str | None] = lambda item: None,
+) -> KeyPage[T]:
     """Return the entries behind `start`: at most `limit`, keys and folded prefixes counted together.
 
     A folded prefix is jumped over, however many keys it has. What is fetched at a time shrinks while most of it turns
     out to be folded away, so that a page costs about as many rows as it shows entries.
+
+    Args:
+        mark: tells apart what stands at the same key; none where only one thing does.
     """
-    versions: list[ObjectVersion] = []
+    items: list[T] = []
     prefixes: list[str] = []
     at = start
     if limit == 0:
-        return KeyPage(versions=versions, prefixes=prefixes, next=None)
+        return KeyPage(items=items, prefixes=prefixes, next=None)
     size = limit + 1
     while True:
-        wanted = min(size, limit + 1 - len(versions) - len(prefixes))
+        wanted = min(size, limit + 1 - len(items) - len(prefixes))
         rows = fetch(at, wanted)
         folded_away = 0
         for row in rows:
             if at.is_prefix and row.key.startswith(at.text):
                 folded_away += 1
                 continue
-            if len(versions) + len(prefixes) == limit:
-                return KeyPage(versions=versions, prefixes=prefixes, next=at)
+            if len(items) + len(prefixes) == limit:
+                return KeyPage(items=items, prefixes=prefixes, next=at)
             folded = _folded(row.key, prefix, delimiter)
             if folded is None:
-                versions.append(row)
-                at = Position(text=row.key, version_id=row.version_id)
+                items.append(row)
+                at = Position(text=row.key, mark=mark(row))
             else:
                 prefixes.append(folded)
                 at = Position(text=folded, is_prefix=True)
         if len(rows) < wanted:
-            return KeyPage(versions=versions, prefixes=prefixes, next=None)
+            return KeyPage(items=items, prefixes=prefixes, next=None)
         size = max(size // 4, _FETCHED_AT_LEAST) if folded_away * 2 > len(rows) else size * 2
 
 

@@ -8,10 +8,10 @@ from http import HTTPStatus
 from towpath.gateway.errors import Protocol, wire_error
 from towpath.gateway.protocols.rest_xml import XML_TYPE, to_xml
 from towpath.gateway.signing.chunks import ChunkSignatures
+from towpath.housekeeping.ports import Store
 from towpath.kernel.arns import Home
 from towpath.kernel.errors import TowpathError
 from towpath.kernel.objects import ObjectStore
-from towpath.kernel.ports import Store
 from towpath.kernel.principals import Caller
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -82,6 +82,7 @@ class S3Error(TowpathError):
 #: Source: Amazon S3 API Reference, "Error Responses".
 STATUS: Mapping[str, int] = {
     "AccessDenied": 403,
+    "InvalidPartNumber": 416,
     "BucketAlreadyOwnedByYou": 409,
     "BucketNotEmpty": 409,
     "InvalidRange": 416,

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from towpath.gateway.services.s3 import buckets, objects, uploads
+from towpath.gateway.services.s3 import buckets, copies, deletions, objects, tagging, upload_lists, uploads
 from towpath.gateway.services.s3.model import Context, S3Error, S3Request, S3Response, error_response
+from towpath.housekeeping.ports import Store
 from towpath.kernel.arns import Home
 from towpath.kernel.errors import TowpathError
 from towpath.kernel.objects import ObjectStore
-from towpath.kernel.ports import Store
 
 Function = Callable[[Context, S3Request], S3Response]
 
@@ -91,12 +91,18 @@ OPERATIONS: Mapping[Route, tuple[str, Function]] = {
     Route("PUT", "object"): ("PutObject", objects.put_object),
     Route("GET", "object"): ("GetObject", objects.get_object),
     Route("HEAD", "object"): ("HeadObject", objects.head_object),
-    Route("PUT", "object", copies=True): ("CopyObject", objects.copy_object),
-    Route("DELETE", "object"): ("DeleteObject", objects.delete_object),
-    Route("POST", "bucket", frozenset({"delete"})): ("DeleteObjects", objects.delete_objects),
+    Route("PUT", "object", copies=True): ("CopyObject", copies.copy_object),
+    Route("GET", "object", frozenset({"attributes"})): ("GetObjectAttributes", objects.get_object_attributes),
+    Route("DELETE", "object"): ("DeleteObject", deletions.delete_object),
+    Route("POST", "bucket", frozenset({"delete"})): ("DeleteObjects", deletions.delete_objects),
+    Route("GET", "object", frozenset({"tagging"})): ("GetObjectTagging", tagging.get_object_tagging),
+    Route("PUT", "object", frozenset({"tagging"})): ("PutObjectTagging", tagging.put_object_tagging),
+    Route("DELETE", "object", frozenset({"tagging"})): ("DeleteObjectTagging", tagging.delete_object_tagging),
+    Route("GET", "bucket", frozenset({"uploads"})): ("ListMultipartUploads", upload_lists.list_multipart_uploads),
     Route("POST", "object", frozenset({"uploads"})): ("CreateMultipartUpload", uploads.create_multipart_upload),
     Route("PUT", "object", frozenset({"uploadId"})): ("UploadPart", uploads.upload_part),
-    Route("GET", "object", frozenset({"uploadId"})): ("ListParts", uploads.list_parts),
+    Route("PUT", "object", frozenset({"uploadId"}), copies=True): ("UploadPartCopy", copies.upload_part_copy),
+    Route("GET", "object", frozenset({"uploadId"})): ("ListParts", upload_lists.list_parts),
     Route("POST", "object", frozenset({"uploadId"})): ("CompleteMultipartUpload", uploads.complete_multipart_upload),
     Route("DELETE", "object", frozenset({"uploadId"})): ("AbortMultipartUpload", uploads.abort_multipart_upload),
 }

@@ -1,28 +1,41 @@
 """Multipart uploads: parts are blobs of their own until they are joined into the object."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from typing import NamedTuple
 from uuid import uuid4
 
 from towpath.gateway.protocols.rest_xml import from_xml
 from towpath.gateway.services.s3.bodies import VerifiedBody, small_body
 from towpath.gateway.services.s3.buckets import require_bucket
 from towpath.gateway.services.s3.conditions import check_write
+from towpath.gateway.services.s3.described import checksum_members, described
 from towpath.gateway.services.s3.model import Context, S3Error, S3Request, S3Response, empty_response, xml_response
-from towpath.gateway.services.s3.objects import check_key, current, described
-from towpath.kernel.objects import ObjectRef, ObjectVersion, Upload, UploadPart
+from towpath.gateway.services.s3.tagging import tags_of_header
+from towpath.gateway.services.s3.upload_checksums import checksum_of_parts, kind_of
+from towpath.gateway.services.s3.versions import check_key, current
+from towpath.kernel.objects import Checksum, ObjectRef, ObjectVersion, StoredBlob, Upload, UploadPart
 from towpath.kernel.ports import Transaction
 
 SMALLEST_PART = 5 << 20  #: bytes; only the last part may be smaller
 MOST_PARTS = 10_000
-_PAGE = 1000
+
+
+class Listed(NamedTuple):
+    """A part as the request to complete an upload lists it."""
+
+    number: int
+    etag: str
+    checksums: Mapping[str, str]  #: by algorithm; those that the client names
 
 
 def create_multipart_upload(context: Context, request: S3Request) -> S3Response:
     """Carry out CreateMultipartUpload."""
     check_key(request.of_key)
     content_type, metadata = described(request.headers)
+    tags = tags_of_header(request.headers)
+    kind = kind_of(request.headers)
 
     def begin(transaction: Transaction) -> Upload:
         require_bucket(transaction.objects, request)
@@ -32,6 +45,8 @@ def create_multipart_upload(context: Context, request: S3Request) -> S3Response:
             key=request.of_key,
             content_type=content_type,
             metadata=metadata,
+            tags=tags,
+            checksum=kind,
             created_at=transaction.now,
             created_by=request.caller.principal,
         )
@@ -40,52 +55,85 @@ def create_multipart_upload(context: Context, request: S3Request) -> S3Response:
 
     upload = context.store.write(begin)
     document = {"Bucket": upload.bucket, "Key": upload.key, "UploadId": upload.upload_id}
-    asked = ("x-amz-checksum-algorithm", "x-amz-checksum-type")
-    echoed = {name: request.headers[name] for name in asked if name in request.headers}
-    return xml_response("InitiateMultipartUploadResult", document, echoed)
+    told = (
+        {}
+        if kind is None
+        else {
+            "x-amz-checksum-algorithm": kind.algorithm.upper(),
+            "x-amz-checksum-type": "COMPOSITE" if kind.is_composite else "FULL_OBJECT",
+        }
+    )
+    return xml_response("InitiateMultipartUploadResult", document, told)
 
 
 def upload_part(context: Context, request: S3Request) -> S3Response:
     """Carry out UploadPart; a part sent again takes the place of the first."""
-    number = _number(request.parameter("partNumber") or "", "partNumber", 1, MOST_PARTS)
-    upload_id = _upload_id(request)
-    body = VerifiedBody(request.body, request.headers, request.signatures)
-    context.store.read(lambda transaction: _require_upload(transaction, request))
+    number = part_number(request)
+    upload = context.store.read(lambda transaction: require_upload(transaction, request))
+    algorithm = None if upload.checksum is None else upload.checksum.algorithm
+    body = VerifiedBody(request.body, request.headers, request.signatures, algorithm=algorithm)
     blob = context.objects.write(body)
     try:
-        checksums = body.verify(blob)
-        part = UploadPart(number=number, blob=blob.blob, size=blob.size, etag=blob.etag, sha256=blob.sha256)
+        announced = body.verify(blob)
+        told = announced if algorithm is None else Checksum(algorithm, body.checksum(algorithm, blob))
+    except BaseException:
+        context.objects.discard(blob.blob)
+        raise
+    part = keep_part(context, request, number, blob, None if algorithm is None or told is None else told.value)
+    checksum = {} if told is None else {f"x-amz-checksum-{told.algorithm}": told.value}
+    return empty_response(headers={"etag": f'"{part.etag}"', **checksum})
 
-        def put(transaction: Transaction) -> UploadPart | None:
-            _require_upload(transaction, request)
-            return transaction.objects.uploads.put_part(upload_id, part)
 
-        before = context.store.write(put)
+def keep_part(context: Context, request: S3Request, number: int, blob: StoredBlob, checksum: str | None) -> UploadPart:
+    """Make stored bytes the part of that number; what was that part before is discarded.
+
+    Args:
+        checksum: of the bytes, by the algorithm of the upload; None where it has none.
+    """
+
+    def put(transaction: Transaction) -> tuple[UploadPart, UploadPart | None]:
+        upload = require_upload(transaction, request)
+        part = UploadPart(
+            number=number,
+            blob=blob.blob,
+            size=blob.size,
+            etag=blob.etag,
+            sha256=blob.sha256,
+            checksum=checksum,
+            created_at=transaction.now,
+        )
+        return part, transaction.objects.uploads.put_part(upload.upload_id, part)
+
+    try:
+        part, before = context.store.write(put)
     except BaseException:
         context.objects.discard(blob.blob)
         raise
     if before is not None:
         context.objects.discard(before.blob)
-    return empty_response(headers={"etag": f'"{part.etag}"', **checksums})
+    return part
 
 
 def complete_multipart_upload(context: Context, request: S3Request) -> S3Response:
     """Carry out CompleteMultipartUpload. Asked again for a finished upload, it gives the same answer."""
-    document = from_xml(small_body(request), root="CompleteMultipartUpload", lists=frozenset({"Part"}))
+    # The checksum in the headers is that of the finished object.
+    body = small_body(request, checksums_are_its_own=False)
+    document = from_xml(body, root="CompleteMultipartUpload", lists=frozenset({"Part"}))
     listed = _listed_parts(document)
 
     def find(transaction: Transaction) -> tuple[Upload, list[UploadPart]] | ObjectVersion:
         if (finished := _finished(transaction, request)) is not None:
             return finished
-        upload = _require_upload(transaction, request)
+        upload = require_upload(transaction, request)
         check_write(request.headers, current(transaction, request))
-        return upload, _chosen(listed, transaction.objects.uploads.parts(upload.upload_id))
+        return upload, _chosen(listed, upload, transaction.objects.uploads.parts(upload.upload_id))
 
     found = context.store.read(find)
     if isinstance(found, ObjectVersion):
         return _completed(found)
     upload, parts = found
     _check_size(request, parts)
+    checksum = checksum_of_parts(request.headers, upload.checksum, parts)
     try:
         blob = context.objects.write(_joined(context, upload, parts))
     except FileNotFoundError:
@@ -104,6 +152,8 @@ def complete_multipart_upload(context: Context, request: S3Request) -> S3Respons
         blob=blob.blob,
         content_type=upload.content_type,
         metadata=upload.metadata,
+        tags=upload.tags,
+        checksum=checksum,
         created_at=upload.created_at,
         created_by=upload.created_by,
     )
@@ -111,10 +161,10 @@ def complete_multipart_upload(context: Context, request: S3Request) -> S3Respons
     def put(transaction: Transaction) -> tuple[ObjectVersion, list[UploadPart]]:
         if (finished := _finished(transaction, request)) is not None:
             return finished, []
-        _require_upload(transaction, request)
+        require_upload(transaction, request)
         check_write(request.headers, current(transaction, request))
         sent = transaction.objects.uploads.parts(upload.upload_id)
-        if _chosen(listed, sent) != parts:
+        if _chosen(listed, upload, sent) != parts:
             raise S3Error("InvalidPart", "A part was sent again while the upload was being completed; complete anew.")
         transaction.objects.put(version)
         transaction.objects.uploads.end(upload.upload_id)
@@ -132,36 +182,11 @@ def complete_multipart_upload(context: Context, request: S3Request) -> S3Respons
     return _completed(put_version)
 
 
-def list_parts(context: Context, request: S3Request) -> S3Response:
-    """Carry out ListParts."""
-    after = _number(request.parameter("part-number-marker") or "0", "part-number-marker", 0, MOST_PARTS)
-    limit = min(_number(request.parameter("max-parts") or str(_PAGE), "max-parts", 0, 1 << 30), _PAGE)
-
-    def find(transaction: Transaction) -> list[UploadPart]:
-        upload = _require_upload(transaction, request)
-        return [part for part in transaction.objects.uploads.parts(upload.upload_id) if part.number > after]
-
-    parts = context.store.read(find)
-    shown = parts[:limit]
-    document = {
-        "Bucket": request.bucket,
-        "Key": request.key,
-        "UploadId": _upload_id(request),
-        "PartNumberMarker": after,
-        "NextPartNumberMarker": shown[-1].number if shown else after,
-        "MaxParts": limit,
-        "IsTruncated": len(parts) > limit > 0,
-        "Part": [{"PartNumber": part.number, "ETag": f'"{part.etag}"', "Size": part.size} for part in shown],
-        "StorageClass": "STANDARD",
-    }
-    return xml_response("ListPartsResult", document)
-
-
 def abort_multipart_upload(context: Context, request: S3Request) -> S3Response:
     """Carry out AbortMultipartUpload."""
 
     def abort(transaction: Transaction) -> list[UploadPart]:
-        upload = _require_upload(transaction, request)
+        upload = require_upload(transaction, request)
         parts = transaction.objects.uploads.parts(upload.upload_id)
         transaction.objects.uploads.end(upload.upload_id)
         return parts
@@ -171,24 +196,44 @@ def abort_multipart_upload(context: Context, request: S3Request) -> S3Response:
     return empty_response(204)
 
 
-def _upload_id(request: S3Request) -> str:
+def upload_id_of(request: S3Request) -> str:
+    """Return the upload that a request names, empty when it names none."""
     return request.parameter("uploadId") or ""
 
 
-def _number(text: str, name: str, smallest: int, largest: int) -> int:
+def part_number(request: S3Request) -> int:
+    """Return the number of the part that a request brings.
+
+    Raises:
+        S3Error: InvalidArgument.
+    """
+    return number_of(request.parameter("partNumber") or "", "partNumber", 1, MOST_PARTS)
+
+
+def number_of(text: str, name: str, smallest: int, largest: int) -> int:
+    """Return the number that a parameter holds.
+
+    Raises:
+        S3Error: InvalidArgument, it is none from `smallest` to `largest`.
+    """
     number = int(text[:10]) if text.isascii() and text.isdigit() else -1
     if not smallest <= number <= largest:
         raise S3Error("InvalidArgument", f"{name} is {text!r}; expected a number from {smallest} to {largest}.")
     return number
 
 
-def _require_upload(transaction: Transaction, request: S3Request) -> Upload:
+def require_upload(transaction: Transaction, request: S3Request) -> Upload:
+    """Return the upload that a request names.
+
+    Raises:
+        S3Error: NoSuchBucket, or NoSuchUpload when it was finished, aborted or never begun.
+    """
     require_bucket(transaction.objects, request)
-    upload = transaction.objects.uploads.find(_upload_id(request))
+    upload = transaction.objects.uploads.find(upload_id_of(request))
     if upload is None or (upload.bucket, upload.key) != (request.bucket, request.key):
         raise S3Error(
             "NoSuchUpload",
-            f"There is no upload {_upload_id(request)!r} to s3:/{request.resource}; it was completed, aborted or "
+            f"There is no upload {upload_id_of(request)!r} to s3:/{request.resource}; it was completed, aborted or "
             "never begun.",
         )
     return upload
@@ -196,35 +241,46 @@ def _require_upload(transaction: Transaction, request: S3Request) -> Upload:
 
 def _finished(transaction: Transaction, request: S3Request) -> ObjectVersion | None:
     """Return the object that this upload became, None while it is not finished: its version id is the upload's."""
-    return transaction.objects.get(ObjectRef(request.of_bucket, request.of_key, _upload_id(request)))
+    return transaction.objects.get(ObjectRef(request.of_bucket, request.of_key, upload_id_of(request)))
 
 
-def _listed_parts(document: dict[str, object]) -> list[tuple[int, str]]:
-    """Return (number, ETag) of the parts that the request lists."""
+def _listed_parts(document: dict[str, object]) -> list[Listed]:
+    """Return the parts that the request lists."""
     parts = document.get("Part")
-    listed: list[tuple[int, str]] = []
+    listed: list[Listed] = []
     for part in parts if isinstance(parts, list) else []:
         number = part.get("PartNumber", "") if isinstance(part, dict) else ""
         if not (isinstance(number, str) and number.isascii() and number.isdigit()) or "ETag" not in part:
             raise S3Error("MalformedXML", "Each Part needs a PartNumber and an ETag.")
-        listed.append((int(number[:9]), str(part["ETag"]).strip('"')))
+        checksums = {
+            name.removeprefix("Checksum").lower(): str(value)
+            for name, value in part.items()
+            if name.startswith("Checksum")
+        }
+        listed.append(Listed(int(number[:9]), str(part["ETag"]).strip('"'), checksums))
     if not listed:
         raise S3Error("MalformedXML", "The request lists no Part; an object is made of at least one.")
-    numbers = [number for number, _ in listed]
+    numbers = [part.number for part in listed]
     if any(after <= before for before, after in pairwise(numbers)):
         raise S3Error("InvalidPartOrder", "The parts must be listed by rising PartNumber, each once.")
     return listed
 
 
-def _chosen(listed: list[tuple[int, str]], sent: list[UploadPart]) -> list[UploadPart]:
+def _chosen(listed: list[Listed], upload: Upload, sent: list[UploadPart]) -> list[UploadPart]:
     """Return the parts listed, as they were sent."""
+    algorithm = "" if upload.checksum is None else upload.checksum.algorithm
     by_number = {part.number: part for part in sent}
     chosen = []
-    for number, etag in listed:
+    for number, etag, checksums in listed:
         part = by_number.get(number)
         if part is None or part.etag != etag:
             reason = "was not sent" if part is None else f'has the ETag "{part.etag}"'
             raise S3Error("InvalidPart", f'Part {number} with the ETag "{etag}" is listed, but it {reason}.')
+        if part.checksum is not None and checksums.get(algorithm, part.checksum) != part.checksum:
+            raise S3Error(
+                "InvalidPart",
+                f"Part {number} is listed with the {algorithm.upper()} {checksums[algorithm]}; it has {part.checksum}.",
+            )
         chosen.append(part)
     for part in chosen[:-1]:
         if part.size < SMALLEST_PART:
@@ -271,5 +327,6 @@ def _completed(version: ObjectVersion) -> S3Response:
         "Bucket": version.bucket,
         "Key": version.key,
         "ETag": f'"{version.etag}"',
+        **checksum_members(version.checksum),
     }
     return xml_response("CompleteMultipartUploadResult", document, {"x-amz-version-id": version.version_id})

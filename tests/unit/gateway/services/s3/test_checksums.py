@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towpath.gateway.services.s3.checksums import DIGESTS, TableCrc
+from towpath.gateway.services.s3.checksums import CRCS, DIGESTS, TableCrc, joined_crc
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,13 @@ def test_tables_give_what_zlib_gives_however_the_bytes_are_cut(data: bytes, cuts
     for start, end in pairwise(bounds):
         crc.update(data[start:end])
     assert crc.digest() == zlib.crc32(data).to_bytes(4, "big")
+
+
+@given(parts=st.lists(st.binary(max_size=40), max_size=5), algorithm=st.sampled_from(sorted(CRCS)))
+def test_the_crc_of_a_whole_follows_from_those_of_its_parts(parts: list[bytes], algorithm: str) -> None:
+    def crc(data: bytes) -> bytes:
+        digest = DIGESTS[algorithm]()
+        digest.update(data)
+        return digest.digest()
+
+    assert joined_crc(algorithm, [(crc(part), len(part)) for part in parts]) == crc(b"".join(parts))

@@ -52,7 +52,7 @@ def test_pages_joined_are_what_the_naive_way_gives(keys: set[str], prefix: str, 
     position: Position | None = Position(text="")
     while position is not None:
         found = page(fetch, prefix=prefix, delimiter=delimiter, start=position, limit=limit)
-        shown = [(item.key, False) for item in found.versions] + [(text, True) for text in found.prefixes]
+        shown = [(item.key, False) for item in found.items] + [(text, True) for text in found.prefixes]
         assert len(shown) <= limit
         assert found.next is None or len(shown) == limit
         entries += sorted(shown, key=lambda entry: entry[0].encode())
