@@ -4,13 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from towpath.app import KINDS, OperationShapes
 from towpath.gateway import ServiceModels
 from towpath.kernel import formats, generic
-from towpath.kernel.resource import Document, Resource
+from towpath.kernel.resource import Document, Resource, view
 from towpath.kernel.shapes import project
 from towpath.search.properties import narrowed, own_names, searched, static_names, values
 from towpath.search.records import SEARCHABLE
@@ -26,7 +25,7 @@ OUTPUT: Any = OperationShapes(ServiceModels()).output("Search")
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_property_is_read_alike_from_the_part_that_is_looked_at(path: Path) -> None:
-    resource = formats.raised(msgspec.convert(json.loads(path.read_text("utf-8"))["stored"], Resource))
+    resource = formats.raised(view(Resource, json.loads(path.read_text("utf-8"))["stored"]))
     shape = OUTPUT.members["Results"].member.members[MEMBERS[resource.kind]]
     shown = generic.document(KINDS[resource.kind], resource)
     if "Model" in shape.members:
