@@ -16,7 +16,7 @@ from towpath.kernel.resource import Document
 from towpath.lineage.entities import entity_of
 from towpath.store.codec import from_epoch, from_json, to_epoch, to_json
 from towpath.store.prepared import Prepared
-from towpath.store.resources import compare
+from towpath.store.queries import compare
 from towpath.store.tables import lineage_edge, lineage_node
 
 _EDGE = ("source", "destination", "association", "created_at")

@@ -1,28 +1,25 @@
 """The repository of resources: rows of all kinds, their tags and counters."""
 
-import base64
-import binascii
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from towpath.kernel.arns import Home
-from towpath.kernel.errors import Conflict, Invalid, StaleRevision
+from towpath.kernel.errors import Conflict, StaleRevision
 from towpath.kernel.formats import raised
-from towpath.kernel.ports import Filter, Heading, Page, Query
+from towpath.kernel.ports import Heading, Page, Query
 from towpath.kernel.resource import Resource, Uid
 from towpath.store.codec import from_epoch, from_json, optional_time, to_epoch, to_json
 from towpath.store.prepared import Found, Prepared
+from towpath.store.queries import page
 from towpath.store.tables import counter, resource, resource_index, tag
 
-_COLUMNS = {"name", "status", "parent", "created_at", "modified_at"}
 _DOCUMENTS = {"spec", "state", "sort"}
 _TIMES = {"created_at", "modified_at", "deleted_at"}
-_BEHIND_ALL_TEXTS = "\U0010ffff"  #: sorts behind every character of a name
 _MEMBERS = tuple(column.name for column in resource.c if column.name != "seq")
 #: What a change of a resource may write; the rest is fixed when it is made.
 _MUTABLE = (
@@ -120,32 +117,8 @@ class ResourceTable:
         return [_resource(row) for row in _CHILDREN(self._connection, of=parent).all()]
 
     def query(self, query: Query) -> Page:
-        statement = select(resource).where(resource.c.kind == query.kind, resource.c.deleted_at.is_(None))
-        for condition in query.filters:
-            statement = _filtered(statement, query.kind, condition)
-        column: Any
-        if query.sort_by in _COLUMNS:
-            column = resource.c[query.sort_by]
-        else:
-            joined = resource_index.alias()
-            statement = statement.join(
-                joined, and_(joined.c.uid == resource.c.uid, joined.c.member == query.sort_by)
-            ).add_columns(func.coalesce(joined.c.number, joined.c.text).label("sorted_by"))
-            column = func.coalesce(joined.c.number, joined.c.text)
-        if query.token is not None:
-            value, seq = _decode_token(query.token)
-            if query.descending:
-                statement = statement.where(or_(column < value, and_(column == value, resource.c.seq < seq)))
-            else:
-                statement = statement.where(or_(column > value, and_(column == value, resource.c.seq > seq)))
-        order = (column.desc(), resource.c.seq.desc()) if query.descending else (column, resource.c.seq)
-        rows = list(self._connection.execute(statement.order_by(*order).limit(query.limit + 1)))
-        token = None
-        if len(rows) > query.limit:
-            last = rows[query.limit - 1]
-            value = last._mapping[query.sort_by if query.sort_by in _COLUMNS else "sorted_by"]
-            token = _encode_token(value, last.seq)
-        return Page([_resource(row) for row in rows[: query.limit]], token)
+        rows, token = page(self._connection, query)
+        return Page([_resource(row) for row in rows], token)
 
     def insert(self, new: Resource) -> None:
         try:
@@ -203,6 +176,7 @@ class ResourceTable:
                     uid=item.uid,
                     member=member,
                     kind=item.kind,
+                    created_at=to_epoch(item.created_at),
                     text=value if isinstance(value, str) else None,
                     number=None if isinstance(value, str) else value,
                 )
@@ -215,53 +189,6 @@ def _headed(row: Any) -> Heading:
 def _one(found: Found) -> Resource | None:
     row = found.one_or_none()
     return None if row is None else _resource(row)
-
-
-def _filtered(statement: Select[Any], kind: str, condition: Filter) -> Select[Any]:
-    """Add a condition to a query over resources of `kind`."""
-    value = to_epoch(condition.value) if isinstance(condition.value, datetime) else condition.value
-    if condition.member in _COLUMNS:
-        return statement.where(compare(resource.c[condition.member], condition.operator, value))
-    column = resource_index.c.text if isinstance(value, str) else resource_index.c.number
-    matching = select(resource_index.c.uid).where(
-        resource_index.c.kind == kind,
-        resource_index.c.member == condition.member,
-        compare(column, condition.operator, value),
-    )
-    return statement.where(resource.c.uid.in_(matching))
-
-
-def compare(column: Any, operator: str, value: Any) -> Any:
-    """Return the condition that an operator of a filter stands for."""
-    match operator:
-        case "=":
-            return column == value
-        case "contains":
-            return func.instr(func.lower(column), value.lower()) > 0
-        case "begins":
-            # A range, which an index can answer.
-            return and_(column >= value, column < value + _BEHIND_ALL_TEXTS)
-        case ">":
-            return column > value
-        case "<":
-            return column < value
-        case ">=":
-            return column >= value
-        case "<=":
-            return column <= value
-    raise ValueError(f"a filter cannot use the operator {operator!r}")
-
-
-def _encode_token(value: Any, seq: int) -> str:
-    return base64.urlsafe_b64encode(to_json([value, seq])).decode("ascii")
-
-
-def _decode_token(token: str) -> tuple[Any, int]:
-    try:
-        value, seq = from_json(base64.urlsafe_b64decode(token))
-        return value, int(seq)
-    except (ValueError, TypeError, binascii.Error, msgspec.DecodeError) as error:
-        raise Invalid(f"NextToken {token!r} is not one that this server gave out") from error
 
 
 def _values(members: dict[str, Any]) -> dict[str, Any]:

@@ -67,7 +67,8 @@ resource_index = Table(
     Column("kind", String(64), nullable=False),
     Column("text", String(2048)),
     Column("number", Float),
-    Index("resource_index_text", "kind", "member", "text", "uid"),
+    Column("created_at", Float, nullable=False, server_default="0"),  # of the resource: the order of most lists
+    Index("resource_index_text", "kind", "member", "text", "created_at", "uid"),
     Index("resource_index_number", "kind", "member", "number", "uid"),
 )
 
