@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from sqlalchemy import text
@@ -75,6 +75,7 @@ def meets(barge: Resource, condition: Filter) -> bool:
     return value is not None and HOLDS[condition.operator](value, condition.value)
 
 
+@settings(max_examples=40)
 @given(
     barges=BARGES,
     filters=FILTERS,
