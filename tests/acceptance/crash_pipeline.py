@@ -43,7 +43,7 @@ with socket.create_connection(("127.0.0.1", int(port))) as line, line.makefile("
     say("begin")
     folders = [ml / "input/data/rows", ml / "processing/input/rows"]
     read = [path.read_text() for folder in folders for path in sorted(folder.glob("*.txt"))]
-    select.select([], [], [], 0.1)
+    select.select([], [], [], 0.2)
     output.write_text("".join([*read, f"{execution} {step}\\n"]))
     if step == "Evaluate":
         (output.parent / "evaluation.json").write_text('{"accuracy": 0.9}')

@@ -252,8 +252,10 @@ def test_an_execution_ends_as_it_would_have_whenever_the_server_is_killed(
     length_s = statistics.median(lengths)
 
     hit: list[list[str]] = []  # the steps that ran at each kill
-    unanswered = 0
-    for number in range(ROUNDS):
+    unanswered = number = 0
+    # On a busy machine little of an execution's length is a job's: the rounds go on until enough have hit one.
+    while number < ROUNDS or (sum(map(bool, hit)) < ROUNDS // 5 and number < 3 * ROUNDS):
+        number += 1
         moment_s = chance.uniform(0, length_s)
         token = uuid4().hex
         killer = killed_at(story, moment_s, hit)
@@ -275,14 +277,14 @@ def test_an_execution_ends_as_it_would_have_whenever_the_server_is_killed(
             raise
 
     listed = story.aws["sagemaker"].list_pipeline_executions(PipelineName=PIPELINE, MaxResults=100)
-    assert len(listed["PipelineExecutionSummaries"]) == ROUNDS + 3 or ROUNDS > 97
+    assert len(listed["PipelineExecutionSummaries"]) == min(100, number + len(lengths))
     kill_and_wait(story.server.pid)
     story.up()
     check_the_home(story)
     while_running = sum(bool(steps) for steps in hit)
     with capsys.disabled():
         print(
-            f"\n{ROUNDS} kills within {length_s:.2f} s, {while_running} while a job ran, {unanswered} before the "
+            f"\n{number} kills within {length_s:.2f} s, {while_running} while a job ran, {unanswered} before the "
             f"answer to StartPipelineExecution; TOWPATH_TEST_SEED={SEED}"
         )
     assert while_running >= ROUNDS // 5, f"with TOWPATH_TEST_SEED={SEED}"
