@@ -34,6 +34,8 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
         furnish(door)
         yield door
         assert door.health()["pid"] == server.pid, "the server that was started is the one that answers"
+        log = machine.home.server_log.read_text("utf-8", errors="replace").splitlines()
+        assert [line for line in log if " ERROR " in line] == [], "nor does anything fail behind an answer"
     finally:
         door.hang_up()
         machine.towpath("down", "--all")

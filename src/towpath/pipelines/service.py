@@ -294,7 +294,16 @@ def list_pipeline_executions(transaction: Transaction, request: Request) -> Docu
     number = versions.asked_for(pipeline, request.input)
     if number is not None:
         narrowed.append(Filter(VERSION, "=", float(number)))
-    return generic.page_of(PIPELINE_EXECUTION, transaction, request, *narrowed)
+    answer = generic.page_of(PIPELINE_EXECUTION, transaction, request, *narrowed)
+    shown = [versions.shown_of_execution(pipeline, found) for found in answer["PipelineExecutionSummaries"]]
+    return {**answer, "PipelineExecutionSummaries": shown}
+
+
+def describe_pipeline_execution(transaction: Transaction, request: Request) -> Document:
+    """Carry out DescribePipelineExecution."""
+    execution = _execution(transaction, request)
+    pipeline = transaction.resources.get(execution.spec["PipelineUid"])
+    return versions.shown_of_execution(pipeline, generic.document(PIPELINE_EXECUTION, execution))
 
 
 def list_pipeline_execution_steps(transaction: Transaction, request: Request) -> Document:
@@ -392,7 +401,7 @@ def operations(
         Operation(name="StopPipelineExecution", function=stop_pipeline_execution),
         Operation(name="RetryPipelineExecution", function=retry_pipeline_execution),
         Operation(name="UpdatePipelineExecution", function=update_pipeline_execution),
-        generic.describe_operation(PIPELINE_EXECUTION),
+        Operation(name="DescribePipelineExecution", function=describe_pipeline_execution, writes=False),
         Operation(name="ListPipelineExecutions", function=list_pipeline_executions, writes=False),
         *(
             refusing(name, "Callback steps are not built yet, so that no step waits for a token.")

@@ -108,6 +108,14 @@ def shown(transaction: Transaction, pipeline: Resource, number: int) -> Document
     return document
 
 
+def shown_of_execution(pipeline: Resource | None, execution: Document) -> Document:
+    """Return what is shown of an execution, with the aliases that its version has now."""
+    number = execution.get("PipelineVersionId")
+    if pipeline is None or number is None:
+        return execution
+    return {**execution, "PipelineVersionAliases": aliases_of(pipeline, number)}
+
+
 def ran(transaction: Transaction, pipeline: Resource, number: int, execution_arn: str) -> None:
     """Note that an execution of a version has begun."""
     version = find(transaction, pipeline, number)

@@ -97,8 +97,12 @@ def test_a_version_has_a_name_a_description_and_aliases(aws: Aws, pipeline: str)
     assert (code, "version 1" in message) == ("ConflictException", True)
     assert start(aws, pipeline, PipelineVersionAlias="stable")["Said"] == "first"
     start(aws, pipeline)
-    executions = sagemaker.list_pipeline_executions(PipelineName=pipeline, PipelineVersionAlias="stable")
-    assert len(executions["PipelineExecutionSummaries"]) == 1
+    (execution,) = sagemaker.list_pipeline_executions(PipelineName=pipeline, PipelineVersionAlias="stable")[
+        "PipelineExecutionSummaries"
+    ]
+    assert execution["PipelineVersionAliases"] == ["stable"]
+    shown = sagemaker.describe_pipeline_execution(PipelineExecutionArn=execution["PipelineExecutionArn"])
+    assert (shown["PipelineVersionId"], shown["PipelineVersionAliases"]) == (1, ["stable"])
     assert len(sagemaker.list_pipeline_executions(PipelineName=pipeline)["PipelineExecutionSummaries"]) == 2
     unknown = refusal(sagemaker.list_pipeline_executions, PipelineName=pipeline, PipelineVersionAlias="none")
     assert unknown[0] == "ResourceNotFound"
