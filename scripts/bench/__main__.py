@@ -1,6 +1,6 @@
 """Measures the platform against floors of the same machine and the same minute, and prints both.
 
-    python scripts/bench [--only client server steps engine registry invocations] [--repeat 15]
+    python scripts/bench [--only client server steps engine registry invocations objects] [--repeat 15]
 
 The result is kept in `.bench/last.json`, and the next run shows how each ratio has changed since.
 """
@@ -16,6 +16,7 @@ from client_and_server import client, server
 from engine import engine
 from invocations import invocations
 from measuring import Row
+from objects import objects
 from registry import registry
 from steps import steps
 
@@ -26,6 +27,7 @@ PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
     "engine": engine,
     "registry": registry,
     "invocations": invocations,
+    "objects": objects,
 }
 LAST = Path(".bench/last.json")
 

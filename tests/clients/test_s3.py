@@ -250,6 +250,7 @@ def test_a_version_of_a_dataset_cannot_be_removed_until_nothing_refers_to_it(
     assert [item["VersionId"] for item in json.loads(told.detail)["Versions"]] == [unused["VersionId"]]
 
 
+@pytest.mark.shows("s3", "ListMultipartUploads", how="stores")
 def test_a_bucket_is_emptied_and_removed_by_the_resource_interface(session: boto3.Session, s3: Any, url: str) -> None:
     bucket = session.resource("s3", endpoint_url=url).Bucket("emptied")
     bucket.create()
@@ -265,6 +266,7 @@ def test_a_bucket_is_emptied_and_removed_by_the_resource_interface(session: boto
     assert code_of(s3.head_bucket, Bucket="emptied") == "404"
 
 
+@pytest.mark.shows("s3", "GetObjectAttributes", how="stores")
 @pytest.mark.parametrize(("algorithm", "form"), [("CRC32", "FULL_OBJECT"), ("CRC32", "COMPOSITE"), ("SHA1", None)])
 def test_an_upload_in_parts_has_the_checksum_that_its_client_works_out(
     s3: Any, algorithm: str, form: str | None
@@ -297,3 +299,26 @@ def test_an_upload_in_parts_has_the_checksum_that_its_client_works_out(
     )
     whole = base64.b64encode(hashlib.sha256(b"".join(contents)).digest()).decode()
     assert copied["CopyObjectResult"]["ChecksumSHA256"] == whole
+
+
+@pytest.mark.shows("s3", "PutObjectTagging", "GetObjectTagging", "DeleteObjectTagging", how="stores")
+def test_tags_come_with_a_file_that_goes_up_in_parts_and_are_changed_afterwards(s3: Any) -> None:
+    which = {"Bucket": BUCKET, "Key": "tagged"}
+    s3.upload_fileobj(BytesIO(os.urandom(9 * MiB)), BUCKET, "tagged", ExtraArgs={"Tagging": "team=lake&stage=raw"})
+    tags = [{"Key": "team", "Value": "lake"}, {"Key": "stage", "Value": "raw"}]
+    assert s3.get_object_tagging(**which)["TagSet"] == tags
+    s3.put_object_tagging(**which, Tagging={"TagSet": tags[:1]})
+    assert s3.get_object_tagging(**which)["TagSet"] == tags[:1]
+    s3.delete_object_tagging(**which)
+    assert s3.get_object_tagging(**which)["TagSet"] == []
+
+
+@pytest.mark.shows("s3", "UploadPartCopy", how="stores")
+def test_a_large_object_is_copied_in_parts_by_the_transfer_of_boto3(s3: Any) -> None:
+    content = os.urandom(17 * MiB + 3)
+    s3.put_object(Bucket=BUCKET, Key="copied/from ä", Body=content)
+    config = TransferConfig(multipart_threshold=5 * MiB, multipart_chunksize=6 * MiB)
+    s3.copy({"Bucket": BUCKET, "Key": "copied/from ä"}, BUCKET, "copied/to", Config=config)
+    answer = s3.get_object(Bucket=BUCKET, Key="copied/to")
+    assert answer["Body"].read() == content
+    assert answer["ETag"].strip('"').endswith("-3")

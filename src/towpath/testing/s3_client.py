@@ -11,6 +11,7 @@ import base64
 import hashlib
 import zlib
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -49,9 +50,11 @@ class S3ClientConformance:
     # bytes and what is kept beside them
 
     def test_an_object_comes_back_with_everything_it_was_put_with(self, s3: Any, bucket: str) -> None:
-        s3.put_object(Bucket=bucket, Key="a/ö b+c", Body=b"1,2", Metadata={"origin": "lake"}, **HEADERS)
+        kept = {**HEADERS, "Expires": datetime(2030, 1, 1, tzinfo=UTC)}
+        s3.put_object(Bucket=bucket, Key="a/ö b+c", Body=b"1,2", Metadata={"origin": "lake"}, **kept)
         for answer in (s3.get_object(Bucket=bucket, Key="a/ö b+c"), s3.head_object(Bucket=bucket, Key="a/ö b+c")):
             assert {name: answer[name] for name in HEADERS} == HEADERS
+            assert answer["ExpiresString"] == "Tue, 01 Jan 2030 00:00:00 GMT"
             assert answer["Metadata"] == {"origin": "lake"}
             assert answer["ETag"] == f'"{hashlib.md5(b"1,2", usedforsecurity=False).hexdigest()}"'
             assert answer["ContentLength"] == 3

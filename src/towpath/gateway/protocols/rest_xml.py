@@ -10,6 +10,7 @@ from xml.sax.saxutils import escape
 from towpath.kernel.errors import Invalid
 
 XML_TYPE = "application/xml"
+_NOT_PLAIN = re.compile("[^\t\n\x20!#-%'-;=?-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  #: to be escaped, or forbidden
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0 cannot hold the rest
 
 
@@ -59,13 +60,21 @@ def _element(name: str, value: Any) -> str:
 
 
 def _content(value: Any) -> str:
+    if isinstance(value, str):  # first, since most are: a page of a list has thousands
+        return _text(value)
     if isinstance(value, Mapping):
         return "".join(_element(name, inner) for name, inner in value.items())
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime):
         return timestamp(value)
-    return escape(_FORBIDDEN.sub("\ufffd", str(value)), {'"': "&quot;", "\r": "&#13;"})
+    return _text(str(value))
+
+
+def _text(text: str) -> str:
+    if _NOT_PLAIN.search(text) is None:
+        return text
+    return escape(_FORBIDDEN.sub("\ufffd", text), {'"': "&quot;", "\r": "&#13;"})
 
 
 def _value(element: ElementTree.Element, lists: frozenset[str]) -> Any:
