@@ -35,6 +35,13 @@ def test_an_answer_s_header_that_the_query_gives_is_text_that_a_header_can_hold(
         assert (answer.status, answer.code) == (400, "InvalidArgument")
 
 
+@pytest.mark.parametrize("version", ["x\r\nset-cookie: stolen", "\n", "\0", "\N{SNOWMAN}", "a\N{DELETE}b"])
+def test_a_version_that_an_answer_s_header_cannot_name_is_refused(s3: S3, version: str) -> None:
+    answer = s3("DELETE", "bucket", "key", versionId=version)
+    assert (answer.status, answer.code) == (400, "InvalidArgument")
+    assert s3("GET", "bucket", "key").body == b"hello"
+
+
 def test_a_range_of_any_length_is_read_or_refused(s3: S3) -> None:
     assert s3("GET", "bucket", "key", headers={"range": f"bytes={MANY_DIGITS}-"}).code == "InvalidRange"
     assert s3("GET", "bucket", "key", headers={"range": f"bytes=0-{MANY_DIGITS}"}).body == b"hello"

@@ -8,6 +8,7 @@ from towpath.gateway.protocols.rest_xml import from_xml
 from towpath.gateway.services.s3.bodies import small_body
 from towpath.gateway.services.s3.buckets import require_bucket
 from towpath.gateway.services.s3.conditions import check_write
+from towpath.gateway.services.s3.described import header_text
 from towpath.gateway.services.s3.model import Context, S3Error, S3Request, S3Response, empty_response, xml_response
 from towpath.gateway.services.s3.versions import check_key, current
 from towpath.housekeeping.model import VersionKey
@@ -31,7 +32,10 @@ class _Deleted(NamedTuple):
 def delete_object(context: Context, request: S3Request) -> S3Response:
     """Carry out DeleteObject: hide the object, or remove the version that is named."""
     check_key(request.of_key)
-    ref = ObjectRef(request.of_bucket, request.of_key, request.parameter("versionId"))
+    version = request.parameter("versionId")
+    if version is not None:
+        header_text("versionId", version)
+    ref = ObjectRef(request.of_bucket, request.of_key, version)
     (outcome,) = _delete_all(context, request, [ref])
     if isinstance(outcome, S3Error):
         raise outcome

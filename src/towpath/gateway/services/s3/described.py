@@ -57,11 +57,19 @@ def overridden(request: S3Request) -> dict[str, str]:
     """
     names = ("content-type", *_KEPT_HEADERS)
     values = {name: request.parameter(f"response-{name}") for name in names}
-    for name, value in values.items():
-        # A line end would let whoever made the link write headers of his own into our answer.
-        if value is not None and not _HEADER_TEXT.fullmatch(value):
-            raise S3Error("InvalidArgument", f"response-{name} is {value[:80]!r}, which no header can hold.")
-    return {name: value for name, value in values.items() if value is not None}
+    return {name: header_text(f"response-{name}", value) for name, value in values.items() if value is not None}
+
+
+def header_text(name: str, value: str) -> str:
+    """Return what a query says and a header of the answer is to repeat.
+
+    Raises:
+        S3Error: InvalidArgument, a header cannot hold such a value.
+    """
+    # A line end would let whoever made the link write headers of his own into our answer.
+    if not _HEADER_TEXT.fullmatch(value):
+        raise S3Error("InvalidArgument", f"{name} is {value[:80]!r}, which no header can hold.")
+    return value
 
 
 def checksum_of(version: ObjectVersion) -> Checksum:
