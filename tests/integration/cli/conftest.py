@@ -19,13 +19,14 @@ from towpath import (
 
 limit = parameter("MinAccuracy", 0.5)
 wait = parameter("Wait", 0)
+door = parameter("Door", 0)
 prepare = Processing("Prepare", script="prepare.py", inputs={"raw": dataset("words")}, outputs=["train"])
 train = Training(
     "Train",
     script="train.py",
     include=["inference.py"],
     channels={"train": prepare.output("train")},
-    hyperparameters={"wait": wait},
+    hyperparameters={"wait": wait, "door": door},
     metrics={"validation:accuracy": r"validation accuracy=([0-9.]+)"},
 )
 evaluate = Processing("Evaluate", script="evaluate.py", inputs={"model": train.model}, outputs=["evaluation"])
@@ -43,16 +44,23 @@ print("prepared", len(words), "words")
 Path("/opt/ml/processing/output/train/words.txt").write_text("\\n".join(sorted(words)))
 """,
     "train.py": """
-import argparse, json, os, shutil, sys, time
+import argparse, json, os, shutil, socket, sys, time
 from pathlib import Path
 parser = argparse.ArgumentParser()
 parser.add_argument("--wait", type=float, default=0)
-wait = parser.parse_args().wait
+parser.add_argument("--door", type=int, default=0, help="go on when nobody listens at this port any more")
+arguments = parser.parse_args()
+wait = arguments.wait
 if wait < 0:
     raise ValueError("cannot wait backwards")
 words = Path(os.environ["SM_CHANNEL_TRAIN"], "words.txt").read_text().split()
 print("validation accuracy=0.75", flush=True)
 time.sleep(wait)
+if arguments.door:
+    try:
+        socket.create_connection(("127.0.0.1", arguments.door)).recv(1)
+    except ConnectionError:
+        pass
 model = Path(os.environ["SM_MODEL_DIR"])
 (model / "words.json").write_text(json.dumps(words))
 (model / "code").mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -52,13 +53,15 @@ def execution_named(shell: Shell, name: str) -> str:
 
 
 def test_a_backup_taken_while_an_execution_runs_is_a_home_that_goes_on(towpath: Shell, tmp_path: Path) -> None:
-    towpath("run", "pipeline.py", "--name", "running", "-p", "Wait=8", "--detach")
-    running = execution_named(towpath, "running")
-    until(lambda: "InProgress" in towpath("ps", "--json"), "a job of the execution")
     file = tmp_path / "backup.tar"
-    told = json.loads(towpath("backup", str(file), "--json"))
-    assert told["Size"] == file.stat().st_size
-    assert status(towpath, running, "PipelineExecutionStatus") == "Executing", "the backup was to be taken meanwhile"
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        towpath("run", "pipeline.py", "--name", "running", "-p", f"Door={door.getsockname()[1]}", "--detach")
+        running = execution_named(towpath, "running")
+        door.settimeout(120)
+        with door.accept()[0]:  # the training job has begun; it goes on when nobody holds the door any more
+            told = json.loads(towpath("backup", str(file), "--json"))
+            assert told["Size"] == file.stat().st_size
+            assert status(towpath, running, "PipelineExecutionStatus") == "Executing", "it cannot have ended yet"
 
     restored = Shell(towpath.folder, tmp_path / "restored")
     assert "every digest checked" in restored("restore", str(file))
