@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from towpath.store import migrations
+
 if TYPE_CHECKING:
     from tests.integration.cli.conftest import Shell
 
@@ -66,7 +68,7 @@ def test_a_home_of_a_newer_release_is_refused_and_left_as_it_is(shell: Shell, co
         store.commit()
     before = content(home)
     told = shell(*command.split(), code=code)
-    assert "stands at schema 9999, which this release (schema 0002) does not know" in told
+    assert f"stands at schema 9999, which this release (schema {migrations.HEAD}) does not know" in told
     assert "it was written by a newer release. Use that release, or restore a backup." in told
     assert len(told.splitlines()) == 1, told
     assert content(home) == before
