@@ -345,7 +345,12 @@ def _opened(home: HomeFolder, settings: Settings, location: S3Location | None) -
         return FolderObjects(home.objects)
     from towpath.objects.s3 import S3Objects, client_of
 
-    client = client_of(location, access_key=settings.objects_access_key, secret_key=settings.objects_secret_key)
+    client = client_of(
+        location,
+        access_key=settings.objects_access_key,
+        secret_key=settings.objects_secret_key,
+        keys_of_instance=settings.objects_keys_of_instance,
+    )
     return S3Objects(client, location, home.objects, cache_bytes=int(settings.objects_cache_gb * 1e9))
 
 

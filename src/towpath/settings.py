@@ -49,6 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     objects: str = "folder"  #: where the bytes of objects lie: folder (of the home), or a prefix of a bucket of S3
     objects_access_key: str = ""  #: for that bucket; empty: keys are looked for where AWS clients do
     objects_secret_key: str = ""  #: of that access key; better set as a variable than in the file
+    objects_keys_of_instance: bool = False  #: without keys: also ask the virtual machine's metadata service
     objects_cache_gb: float = 20.0  #: of copies on this host of bytes that lie in a bucket
     images: dict[str, str] = {}  #: image name or pattern (with *) -> Python interpreter that stands for it
 
