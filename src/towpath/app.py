@@ -51,6 +51,7 @@ from towpath.kernel.generic import TAG_OPERATIONS
 from towpath.kernel.kinds import Kind
 from towpath.kernel.objects import ObjectStore
 from towpath.kernel.operations import Operation, Operations
+from towpath.kernel.principals import AccessKey
 from towpath.kernel.resource import Uid
 from towpath.lineage import kinds as lineage_kinds
 from towpath.lineage.query import operations as lineage_operations
@@ -224,13 +225,14 @@ class Platform:
         queue.restore(begun, [demand for _, waiting in standing for demand in waiting])
         unfinished += [Uid(demand.key) for demand in begun]
         invocations = Invocations(routes, store.home)
-        _administrator(store, home)
+        own = _administrator(store, home)
         keys = KeyRing(lambda: store.read(lambda transaction: transaction.keys.all()))
         store.on_keys(keys.reload)
         gateway = Gateway(
             store=store,
             operations=operations,
             keys=keys,
+            own_key=own.access_key,
             home=store.home,
             home_id=store.home_id,
             clock=clock,
@@ -263,6 +265,10 @@ class Platform:
         for uid in self.unfinished:
             self.engine.wake(uid)
         self.backend.watch(lambda key: self.engine.wake(Uid(key.partition("-")[0])))
+
+    def keys(self) -> list[AccessKey]:
+        """Return every access key of the home."""
+        return self.store.read(lambda transaction: transaction.keys.all())
 
     def live(self) -> list[str]:
         """Return the names of the jobs and model servers that run now."""
@@ -453,11 +459,12 @@ def _operations(
     return table
 
 
-def _administrator(store: SqliteStore, home: HomeFolder) -> None:
-    """Make the administrator on first start, and keep the home's credentials file at its key."""
+def _administrator(store: SqliteStore, home: HomeFolder) -> AccessKey:
+    """Return the administrator's own key, made on first start, and keep the home's credentials file at it."""
     key = store.write(lambda transaction: make_administrator(transaction, ADMINISTRATOR))
     credentials = Credentials(
         principal=key.principal, access_key=key.access_key, secret_key=key.secret_key, token=key.token
     )
     if home.credentials() != credentials:
         home.write_credentials(credentials)
+    return key

@@ -26,10 +26,12 @@ def create(
     """
     key = connect(home).keys.create(user)
     if as_json:
-        show_json({"UserName": key.user, "AccessKeyId": key.access_key, "SecretAccessKey": key.secret_key})
+        shown = {"UserName": key.user, "AccessKeyId": key.access_key, "SecretAccessKey": key.secret_key}
+        show_json({**shown, "BearerToken": key.token})
         return
     say(f"AWS_ACCESS_KEY_ID={key.access_key}")
     say(f"AWS_SECRET_ACCESS_KEY={key.secret_key}")
+    say(f"TOWPATH_TOKEN={key.token}")
 
 
 @app.command()

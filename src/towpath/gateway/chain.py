@@ -93,6 +93,17 @@ def _signed_for(exchange: Exchange) -> str | None:
 
 def authenticate(gateway: Gateway, exchange: Exchange) -> None:
     """Find out who is calling."""
+    _find_key(gateway, exchange)
+    assert exchange.key is not None
+    if exchange.key.access_key == gateway.own_key and not exchange.from_here:
+        raise Refused(
+            Reason.UNKNOWN,
+            f"The access key {gateway.own_key!r} is the one that this server made for itself: it is good on the "
+            "server's own host alone. Use a key that was made with `towpath keys create NAME`.",
+        )
+
+
+def _find_key(gateway: Gateway, exchange: Exchange) -> None:
     head, service = exchange.head, SERVICES[exchange.service]
     token = bearer_token(head)
     if token is not None:

@@ -1,12 +1,11 @@
 """Who is calling, and the keys by which a caller is known."""
 
-import hashlib
-import hmac
 from datetime import datetime
 
 import msgspec
 
 from towpath.kernel.resource import Document
+from towpath.tokens import bearer_token
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -42,6 +41,5 @@ class AccessKey(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def token(self) -> str:
-        """What stands behind `Authorization: Bearer`. It follows from the secret key and does not give it away."""
-        proof = hmac.new(self.secret_key.encode(), b"towpath bearer token", hashlib.sha256).hexdigest()
-        return f"{self.access_key}.{proof}"
+        """What stands behind `Authorization: Bearer`."""
+        return bearer_token(self.access_key, self.secret_key)

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from xml.etree import ElementTree
 
 from towpath.sdk.errors import Conflict, NotFound
+from towpath.tokens import bearer_token
 
 if TYPE_CHECKING:
     from towpath.sdk.client import Client
@@ -34,6 +35,11 @@ class NewKey:
     user: str
     access_key: str
     secret_key: str
+
+    @property
+    def token(self) -> str:
+        """The bearer token that follows from it, for `TOWPATH_TOKEN`."""
+        return bearer_token(self.access_key, self.secret_key)
 
 
 class Keys:

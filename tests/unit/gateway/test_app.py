@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.unit.gateway.conftest import ADA
 
 from towpath.gateway import Gateway, Limits, application
+from towpath.gateway.exchange import Head, is_from_here
 from towpath.gateway.gateway import Message, Receive, Scope, Send
 from towpath.gateway.services.s3 import S3Request, S3Response
 from towpath.kernel.errors import StaleRevision, Unavailable
@@ -364,3 +365,32 @@ def test_nothing_that_a_client_sends_is_answered_with_an_internal_failure(
     answer = ask(application(make_gateway(s3=Objects())), method, f"/{path}", asked, body)
     assert answer.finished
     assert answer.status < 500 or answer.status in {501, 503}
+
+
+def test_the_servers_own_key_is_good_on_its_host_alone(
+    make_gateway: Callable[..., Gateway], ask: Ask, ada: AccessKey
+) -> None:
+    body = b'{"ExperimentName": "near"}'
+    own = application(make_gateway(own_key=ada.access_key))
+    assert ask(own, "POST", "/", target("CreateExperiment"), body).status == 200
+    far = ask(own, "POST", "/", target("DescribeExperiment"), body, client="192.0.2.7")
+    assert told(far)[:2] == (403, "UnrecognizedClientException")
+    assert "towpath keys create" in told(far)[2]
+    for header in ("Forwarded", "X-Forwarded-For", "X-Real-IP"):
+        passed_on = ask(own, "POST", "/", {**target("DescribeExperiment"), header: "127.0.0.1"}, body)
+        assert told(passed_on)[:2] == (403, "UnrecognizedClientException")
+    made = application(make_gateway(own_key="ANOTHER"))
+    assert ask(made, "POST", "/", target("DescribeExperiment"), body, client="192.0.2.7").status == 200
+
+
+def test_others_are_told_nothing_but_that_the_server_works(gateway: Gateway, ask: Ask) -> None:
+    assert json.loads(ask(application(gateway), "GET", "/health", client="192.0.2.7").body) == {"status": "ok"}
+
+
+def test_a_connection_of_this_host_to_its_own_address_comes_from_here() -> None:
+    head = Head(method="GET", path="/", query="", headers={})
+    assert is_from_here({"client": ("10.0.0.7", 1), "server": ("10.0.0.7", 7400)}, head)
+    assert is_from_here({"client": ("::1", 1), "server": ("::1", 7400)}, head)
+    assert not is_from_here({"client": ("10.0.0.8", 1), "server": ("10.0.0.7", 7400)}, head)
+    assert not is_from_here({"client": None, "server": ("10.0.0.7", 7400)}, head)
+    assert not is_from_here({"client": ("", 0)}, head)
