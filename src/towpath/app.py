@@ -31,7 +31,7 @@ from towpath.hosting import operations as hosting_operations
 from towpath.hosting.dashboard import dashboard_entry
 from towpath.housekeeping import Collector, Outcome, Retention
 from towpath.housekeeping import operations as housekeeping_operations
-from towpath.identity import iam_operations, make_administrator, sts_operations
+from towpath.identity import iam_operations, make_administrator, sts_operations, with_roles
 from towpath.identity import kinds as identity_kinds
 from towpath.jobs import kinds as job_kinds
 from towpath.jobs.admission import Ledger
@@ -226,7 +226,7 @@ class Platform:
         unfinished += [Uid(demand.key) for demand in begun]
         invocations = Invocations(routes, store.home)
         own = _administrator(store, home)
-        keys = KeyRing(lambda: store.read(lambda transaction: transaction.keys.all()))
+        keys = KeyRing(lambda: store.read(with_roles))
         store.on_keys(keys.reload)
         gateway = Gateway(
             store=store,

@@ -13,10 +13,10 @@ from xml.etree import ElementTree
 import towpath
 from towpath import settings
 from towpath.aws import sdk_config
+from towpath.callers import bearer_token
 from towpath.home import HomeFolder
 from towpath.sdk.errors import Denied, NoServer
 from towpath.sdk.transport import Transport
-from towpath.tokens import bearer_token
 
 #: A folder for the front of PYTHONPATH, see its `sitecustomize`.
 HOOK = Path(__file__).with_name("hook")

@@ -13,7 +13,7 @@ import anyio.to_thread
 import msgspec
 
 import towpath
-from towpath.gateway.chain import CALL, authenticate, identify, protocol_of, serialize, serialize_error
+from towpath.gateway.chain import CALL, authenticate, authorize, identify, protocol_of, serialize, serialize_error
 from towpath.gateway.channel import Channel, Disconnected
 from towpath.gateway.errors import internal_error, wire_error
 from towpath.gateway.exchange import Exchange, Reply, head_of, is_from_here
@@ -120,12 +120,14 @@ class _Door:
             raise Unsupported("This server serves no objects.")
         request = _s3_request(exchange, channel)
         exchange.operation, _ = OPERATIONS.get(route_of(request), ("", None))
+        authorize(self._gateway, exchange)
         response = self._gateway.s3.handle(request)
         _stream(response, channel, head_only=exchange.head.method == "HEAD")
 
     async def _invoke(self, exchange: Exchange, channel: Channel, scope: Scope) -> None:
         if self._gateway.invocations is None:
             raise Unsupported("This server serves no endpoints.")
+        authorize(self._gateway, exchange)
         passed = {**scope, "towpath.caller": exchange.caller, "towpath.request_id": exchange.request_id}
         await self._gateway.invocations(passed, _body_of(exchange, channel), channel.watched_send)
 

@@ -1,7 +1,8 @@
 """The request chain: small functions, in order, each of which finds out one thing about a request.
 
 The links up to `authenticate` run on the event loop and do no IO. The links of `CALL` run in a thread, as they ask the
-store. What is streamed (S3, invocations) leaves the chain after `authenticate`; see `app`.
+store. What is streamed (S3, invocations) leaves the chain after `authenticate`, and passes `authorize` by itself; see
+`app`.
 """
 
 import re
@@ -24,6 +25,7 @@ from towpath.gateway.signing import (
     v2,
     verify,
 )
+from towpath.identity.rights import refusal
 from towpath.kernel.errors import Invalid, StaleRevision, Unsupported
 from towpath.kernel.operations import Operation, Operations, Request
 from towpath.kernel.ports import Transaction
@@ -178,6 +180,15 @@ def check(gateway: Gateway, exchange: Exchange) -> None:
         exchange.document = checked(exchange.document, shape)
 
 
+def authorize(gateway: Gateway, exchange: Exchange) -> None:
+    """Refuse what the caller has no right to. Without an operation there is nothing to be allowed."""
+    caller, service = exchange.caller, SERVICES[exchange.service].signing_name
+    if exchange.operation:
+        refused = refusal(caller.principal, caller.roles, service, exchange.operation, exchange.document)
+        if refused is not None:
+            raise refused
+
+
 def call(gateway: Gateway, exchange: Exchange) -> None:
     """Carry out the operation."""
     operation = _operations(gateway, exchange).get(exchange.operation)
@@ -197,7 +208,7 @@ def show(gateway: Gateway, exchange: Exchange) -> None:
 
 
 #: The second half of the chain, for requests that carry documents.
-CALL: tuple[Link, ...] = (parse, check, call, show)
+CALL: tuple[Link, ...] = (parse, check, authorize, call, show)
 
 
 def serialize(gateway: Gateway, exchange: Exchange) -> Reply:

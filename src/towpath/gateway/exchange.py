@@ -85,7 +85,7 @@ class Exchange:
     def caller(self) -> Caller:
         """Who asks; only after the caller was authenticated."""
         assert self.key is not None
-        return Caller(self.key.principal, self.request_id, self.key.access_key)
+        return Caller(self.key.principal, self.request_id, self.key.access_key, self.key.roles)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from towpath.identity.kinds import ROLE, USER
 from towpath.identity.ports import Transaction
 from towpath.identity.records import make
 from towpath.identity.roles import ADMINISTRATOR_ROLE
+from towpath.identity.users import is_administrators, with_roles
 from towpath.kernel import generic
 from towpath.kernel.errors import Conflict, LimitExceeded, NotFound
 from towpath.kernel.operations import Request
@@ -114,10 +115,10 @@ def _user_and_key(transaction: Transaction, request: Request) -> tuple[Resource,
 
 
 def _keep_one(transaction: Transaction, user: Resource, key: AccessKey, *, goes: bool) -> None:
-    """Refuse what would leave nobody who could get in."""
-    others = [other for other in transaction.keys.all() if other.active and other.access_key != key.access_key]
-    if goes and not any(other.expires_at is None for other in others):
+    """Refuse what would leave no administrator who could get in."""
+    others = (other for other in with_roles(transaction) if other.access_key != key.access_key)
+    if goes and not any(is_administrators(other) for other in others):
         raise Conflict(
-            f"{key.access_key} of {user.name} is the last good key of this home; create another one first",
+            f"{key.access_key} of {user.name} is the last good key of an administrator; create another one first",
             code="DeleteConflict",
         )

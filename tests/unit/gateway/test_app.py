@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.gateway.conftest import ADA
 
-from towpath.gateway import Gateway, Limits, application
+from towpath.callers import Role
+from towpath.gateway import Gateway, KeyRing, Limits, application
 from towpath.gateway.exchange import Head, is_from_here
 from towpath.gateway.gateway import Message, Receive, Scope, Send
 from towpath.gateway.services.s3 import S3Request, S3Response
@@ -394,3 +396,36 @@ def test_a_connection_of_this_host_to_its_own_address_comes_from_here() -> None:
     assert not is_from_here({"client": ("10.0.0.8", 1), "server": ("10.0.0.7", 7400)}, head)
     assert not is_from_here({"client": None, "server": ("10.0.0.7", 7400)}, head)
     assert not is_from_here({"client": ("", 0)}, head)
+
+
+def test_what_a_role_does_not_allow_is_refused_before_anything_is_done(
+    make_gateway: Callable[..., Gateway], ask: Ask, ada: AccessKey
+) -> None:
+    viewer = msgspec.structs.replace(ada, roles=frozenset({Role.VIEWER}))
+    app = application(make_gateway(keys=KeyRing(lambda: [viewer]), services={"iam": {}}))
+    refused = ask(app, "POST", "/", target("CreateExperiment"), b'{"ExperimentName": "not-hers"}')
+    assert told(refused)[:2] == (403, "AccessDeniedException")
+    assert "ada is not authorized to perform sagemaker:CreateExperiment" in told(refused)[2]
+    assert "administrator, data-scientist or ml-engineer" in told(refused)[2]
+    missing = ask(app, "POST", "/", target("DescribeExperiment"), b'{"ExperimentName": "not-hers"}')
+    assert told(missing)[1] == "ResourceNotFound", "she may ask, and it was not made"
+    form = {**BEARER, "content-type": "application/x-www-form-urlencoded"}
+    keys = ask(app, "POST", "/", form, b"Action=CreateAccessKey&Version=2010-05-08&UserName=ada")
+    assert keys.status == 403
+    assert b"<Code>AccessDenied</Code>" in keys.body
+    invoked = ask(
+        application(make_gateway(keys=KeyRing(lambda: [viewer]), invocations=never)),
+        "POST",
+        "/endpoints/live/invocations",
+        BEARER,
+        b"text",
+    )
+    assert told_of_invocation(invoked) == (403, "AccessDeniedException")
+
+
+async def never(scope: Scope, receive: Receive, send: Send) -> None:
+    raise AssertionError("it was passed on")
+
+
+def told_of_invocation(answer: Any) -> tuple[int, str]:
+    return answer.status, answer.headers["x-amzn-errortype"]
