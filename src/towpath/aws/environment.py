@@ -77,7 +77,8 @@ def client_environment(home: HomeFolder, environment: Mapping[str, str]) -> Clie
         "AWS_DATA_PATH": _data_path(environment),
         "SAGEMAKER_USER_CONFIG_OVERRIDE": str(config),
         "SAGEMAKER_SUPPRESS_V2_WARNING": "1",
-        # A role is a label here: what a caller may do comes from who it is, so there is no policy for an SDK to check.
+        # A role is a label here and may be one of an account at AWS, which IAM has nothing to tell about. The SDK 3
+        # would refuse to go on with such a one.
         "SAGEMAKER_VALIDATE_ROLE": "false",
         # The SageMaker SDK 3 brings MLflow along, which has telemetry of its own.
         "MLFLOW_DISABLE_TELEMETRY": "true",

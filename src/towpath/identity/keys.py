@@ -17,7 +17,14 @@ from towpath.kernel.principals import PLATFORM, AccessKey
 from towpath.kernel.resource import Document, Resource
 
 MOST_KEYS = 5  #: of one user; two on AWS
-_ANYBODY = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}'
+#: The SageMaker SDK 3 looks for the services in it; the rest says what holds here.
+_ANYBODY = (
+    '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole",'
+    '"Principal":{"AWS":"*","Service":["sagemaker.amazonaws.com","scheduler.amazonaws.com"]}}]}'
+)
+_OF_EARLIER_RELEASES = (
+    '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}'
+)
 
 
 def make_administrator(transaction: Transaction, name: str) -> AccessKey:
@@ -25,9 +32,12 @@ def make_administrator(transaction: Transaction, name: str) -> AccessKey:
     request = Request(operation="CreateUser", input={"UserName": name}, caller=PLATFORM)
     if transaction.resources.find(USER.noun, name) is None:
         make(transaction, request, USER, name)
-    if transaction.resources.find(ROLE.noun, ADMINISTRATOR_ROLE) is None:
-        spec = {"AssumeRolePolicyDocument": _ANYBODY, "Description": "What every user of this home may take on"}
+    role = transaction.resources.find(ROLE.noun, ADMINISTRATOR_ROLE)
+    spec = {"AssumeRolePolicyDocument": _ANYBODY, "Description": "What every user of this home may take on"}
+    if role is None:
         make(transaction, request, ROLE, ADMINISTRATOR_ROLE, spec)
+    elif role.spec.get("AssumeRolePolicyDocument") == _OF_EARLIER_RELEASES:
+        transaction.resources.replace(role, spec={**role.spec, **spec}, generation=role.generation + 1)
     good = [key for key in transaction.keys.of(name) if key.active]
     return good[0] if good else _add_key(transaction, name)
 
