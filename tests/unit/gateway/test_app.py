@@ -429,3 +429,10 @@ async def never(scope: Scope, receive: Receive, send: Send) -> None:
 
 def told_of_invocation(answer: Any) -> tuple[int, str]:
     return answer.status, answer.headers["x-amzn-errortype"]
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_both_versions_of_json_are_understood(gateway: Gateway, ask: Ask, version: str) -> None:
+    sent = {**target("DescribeExperiment"), "content-type": f"application/x-amz-json-{version}"}
+    answer = ask(application(gateway), "POST", "/", sent, b'{"ExperimentName": "in-no-version"}')
+    assert told(answer)[1] == "ResourceNotFound"

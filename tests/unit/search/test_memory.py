@@ -13,6 +13,8 @@ from towpath.kernel.ports import Page, Query
 from towpath.kernel.principals import Caller
 from towpath.kernel.resource import Document, Resource, Uid
 
+pytestmark = pytest.mark.slow
+
 JOBS = 1_000
 BYTES = 40_000  #: of each job, so 40 MB of all
 AT_MOST = 16_000_000  #: a page and a page of results are 8 MB
