@@ -31,7 +31,7 @@ from towpath.hosting import operations as hosting_operations
 from towpath.hosting.dashboard import dashboard_entry
 from towpath.housekeeping import Collector, Outcome, Retention
 from towpath.housekeeping import operations as housekeeping_operations
-from towpath.identity import iam_operations, make_administrator, sts_operations
+from towpath.identity import iam_operations, make_administrator, sts_operations, with_roles
 from towpath.identity import kinds as identity_kinds
 from towpath.jobs import kinds as job_kinds
 from towpath.jobs.admission import Ledger
@@ -52,6 +52,7 @@ from towpath.kernel.generic import TAG_OPERATIONS
 from towpath.kernel.kinds import Kind
 from towpath.kernel.objects import ObjectStore
 from towpath.kernel.operations import Operation, Operations
+from towpath.kernel.principals import AccessKey
 from towpath.kernel.resource import Uid
 from towpath.lineage import kinds as lineage_kinds
 from towpath.lineage.query import operations as lineage_operations
@@ -237,13 +238,14 @@ class Platform:
     ) -> Gateway:
         """Return what answers the requests of clients, with the administrator made on first start."""
         invocations = Invocations(routes, store.home)
-        _administrator(store, home)
-        keys = KeyRing(lambda: store.read(lambda transaction: transaction.keys.all()))
+        own = _administrator(store, home)
+        keys = KeyRing(lambda: store.read(with_roles))
         store.on_keys(keys.reload)
         return Gateway(
             store=store,
             operations=operations,
             keys=keys,
+            own_key=own.access_key,
             home=store.home,
             home_id=store.home_id,
             clock=clock,
@@ -267,6 +269,10 @@ class Platform:
         for uid in self.unfinished:
             self.engine.wake(uid)
         self.backend.watch(lambda key: self.engine.wake(Uid(key.partition("-")[0])))
+
+    def keys(self) -> list[AccessKey]:
+        """Return every access key of the home."""
+        return self.store.read(lambda transaction: transaction.keys.all())
 
     def live(self) -> list[str]:
         """Return the names of the jobs and model servers that run now."""
@@ -349,7 +355,12 @@ def _opened(home: HomeFolder, settings: Settings, location: S3Location | None) -
         return FolderObjects(home.objects)
     from towpath.objects.s3 import S3Objects, client_of
 
-    client = client_of(location, access_key=settings.objects_access_key, secret_key=settings.objects_secret_key)
+    client = client_of(
+        location,
+        access_key=settings.objects_access_key,
+        secret_key=settings.objects_secret_key,
+        keys_of_instance=settings.objects_keys_of_instance,
+    )
     return S3Objects(client, location, home.objects, cache_bytes=int(settings.objects_cache_gb * 1e9))
 
 
@@ -473,11 +484,12 @@ def _operations(
     return table
 
 
-def _administrator(store: SqliteStore, home: HomeFolder) -> None:
-    """Make the administrator on first start, and keep the home's credentials file at its key."""
+def _administrator(store: SqliteStore, home: HomeFolder) -> AccessKey:
+    """Return the administrator's own key, made on first start, and keep the home's credentials file at it."""
     key = store.write(lambda transaction: make_administrator(transaction, ADMINISTRATOR))
     credentials = Credentials(
         principal=key.principal, access_key=key.access_key, secret_key=key.secret_key, token=key.token
     )
     if home.credentials() != credentials:
         home.write_credentials(credentials)
+    return key
