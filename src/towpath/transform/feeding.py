@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from towpath.transform.channel import ANSWER, PAYLOAD, READY, REFUSED, Channel, Frame, ModelEnd
+from towpath.transform.channel import ANSWER, PAYLOAD, READY, REFUSED, Channel, Counter, Frame, ModelEnd
 from towpath.transform.payloads import Payload
 
 #: Under way at a time where nobody said how many: enough that the model never waits for the driver.
@@ -62,6 +62,9 @@ class Model(Protocol):
     def end(self) -> str:
         """End it at once; return in words how it had ended, or that it was ended."""
 
+    def answered(self) -> int:
+        """Return how many payloads it was done with since it was started, also where their answers were lost."""
+
 
 class Feeder(Generic[Key]):
     """Feeds one model."""
@@ -87,6 +90,7 @@ class Feeder(Generic[Key]):
         self._tries = retries + 1
         self._retried = retried
         self._clock = clock
+        self._heard = 0  #: answers since the model was started
 
     def answers(self, items: Iterable[Item[Key]]) -> Iterator[Item[Key]]:
         """Yield the items in their order, each with its answer or the reason why there is none.
@@ -138,6 +142,7 @@ class Feeder(Generic[Key]):
             self._model.end()
             return self._again(asked, f"no answer within {self._timeout_s:g} s (InvocationsTimeoutInSeconds)")
         item = asked.popleft()
+        self._heard += 1
         text = "" if frame.word == ANSWER else frame.data.decode("utf-8", "replace")
         if frame.word == ANSWER:
             item.answer = frame.data
@@ -157,16 +162,18 @@ class Feeder(Generic[Key]):
         return True
 
     def _again(self, asked: "deque[Item[Key]]", reason: str) -> float:
-        """Start the model anew after it ended over the first of what it had, and give it all of that once more."""
-        first, *others = asked
+        """Start the model anew after it ended over one of the payloads that it had, and give it all of them again."""
+        left = list(asked)
         asked.clear()
-        given_up = self._give_up(first, reason)
+        culprit = left[min(self._model.answered() - self._heard, len(left) - 1)]
+        given_up = self._give_up(culprit, reason)
         self._model.start()
-        if not given_up:
-            self._ask(first, asked)
-        for item in others:
-            item.tries -= 1  # no fault of theirs
-            self._ask(item, asked)
+        self._heard = 0
+        for item in left:
+            if item is not culprit:
+                item.tries -= 1  # no fault of theirs
+            if item is not culprit or not given_up:
+                self._ask(item, asked)
         return self._clock()
 
 
@@ -177,6 +184,7 @@ class ForkedModel:
         """`enter` is the life of the process; it never returns."""
         self._enter = enter
         self._pid = 0
+        self._answered = Counter()
         self._channel: Channel | None = None
 
     def send(self, frame: Frame) -> None:
@@ -192,12 +200,13 @@ class ForkedModel:
     def start(self) -> None:
         """Start it, or another one in its place, and wait until it is loaded. Raises ModelGone when it is not."""
         ours, theirs = socket.socketpair()
+        self._answered.set(0)
         sys.stdout.flush()
         sys.stderr.flush()
         self._pid = os.fork()
         if self._pid == 0:
             ours.close()
-            self._enter(ModelEnd(theirs))
+            self._enter(ModelEnd(theirs, self._answered))
             os._exit(1)
         theirs.close()
         self._channel = Channel(ours)
@@ -213,6 +222,10 @@ class ForkedModel:
         if code < 0:
             return f"was killed by {signal.Signals(-code).name}"
         return f"ended with exit code {code}"
+
+    def answered(self) -> int:
+        """Return how many payloads it was done with since it was started, also where their answers were lost."""
+        return self._answered.get() - 1  # the first frame said that it is loaded
 
     def close(self) -> None:
         """Let it end by itself: there is nothing more to answer."""

@@ -1,5 +1,6 @@
 """The process of the model: loads it as the model server does, and answers payload after payload."""
 
+import gc
 import logging
 import os
 import sys
@@ -30,6 +31,7 @@ def run(base: Path, environment: Mapping[str, str], channel: ModelEnd, *, conten
         print(error, file=sys.stderr)  # the sentence says it all
         return 1
     logging.info("Model loaded in %.1f s", time.monotonic() - began)
+    gc.freeze()  # what is there now stays; looking through it again and again would be for nothing
     channel.send(Frame(READY, b""))
     while (frame := channel.receive()) is not None:
         try:
