@@ -105,7 +105,8 @@ class Driver:
                 progress.ended(item.key.size)
             elif item.key.failure is None:
                 self._answered(item.key, item.payload, item)
-                progress.answered(item.payload.records, item.key.read)
+                if item.key.failure is None:
+                    progress.answered(item.payload.records, item.key.read)
         failures = tuple(f"{file.failure}" for file in files if file.failure is not None)
         progress.over(len(failures))
         return Outcome(files=len(files), failures=failures)

@@ -1,6 +1,8 @@
 """Transform jobs through unmodified boto3 on a running server: what is read, asked, written, told and refused."""
 
+import gzip
 import io
+import json
 import tarfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import WaiterError
+from tests.acceptance.conftest import wait_for_execution
 from tests.clients.records.conftest import IMAGE, ROLE, Aws, refusal
 
 pytestmark = pytest.mark.slow
@@ -153,3 +156,203 @@ def test_the_model_is_the_one_of_the_moment_in_which_the_job_was_created(aws: Aw
     assert ended(aws, "fleeting")["TransformJobStatus"] == "Completed"
     code, message = refusal(aws.sagemaker.create_transform_job, **request("later", "fleeting"))
     assert (code, message) == ("ValidationException", 'Could not find model "fleeting".')
+
+
+def test_records_go_in_batches_packed_files_and_those_of_a_manifest_too(aws: Aws, sums: str) -> None:
+    rows = b"".join(b"%d,1\n" % number for number in range(2000))
+    put(aws, "packed", {"in/a.csv.gz": gzip.compress(rows), "in/b.csv.gz": gzip.compress(b"9,9"), "in/c": b"no"})
+    manifest = [{"prefix": "s3://sums/packed/in/"}, "a.csv.gz", "b.csv.gz"]
+    put(aws, "packed", {"these.json": json.dumps(manifest).encode()})
+    source = {"S3DataSource": {"S3DataType": "ManifestFile", "S3Uri": "s3://sums/packed/these.json"}}
+    asked = request(
+        "packed",
+        sums,
+        BatchStrategy="MultiRecord",
+        MaxPayloadInMB=1,
+        MaxConcurrentTransforms=4,
+        TransformInput__DataSource=source,
+        TransformInput__CompressionType="Gzip",
+        TransformOutput__Accept="text/csv",
+    )
+    described = transform(aws, asked)
+    assert described["TransformJobStatus"] == "Completed", described.get("FailureReason")
+    assert results(aws, "packed") == {
+        "a.csv.gz.out": b"".join(b"%d\n" % (number + 1) for number in range(2000)),
+        "b.csv.gz.out": b"18\n",
+    }
+
+
+def test_answers_are_joined_with_what_they_are_about(aws: Aws, sums: str) -> None:
+    put(aws, "joined-rows", {"in/a.csv": b'first,"1",2\nsecond,3,4\n'})
+    rows = request("joined-rows", sums, BatchStrategy="MultiRecord")
+    rows["DataProcessing"] = {"InputFilter": "$[1:]", "JoinSource": "Input", "OutputFilter": "$[0,-1]"}
+    described = transform(aws, rows)
+    assert described["TransformJobStatus"] == "Completed", described.get("FailureReason")
+    assert described["DataProcessing"] == rows["DataProcessing"]
+    assert results(aws, "joined-rows") == {"a.csv.out": b"first,3\nsecond,7\n"}
+    put(aws, "joined-documents", {"in/a.jsonl": b'{"id": 1, "numbers": [1, 2]}\n{"id": 2, "numbers": [5]}\n'})
+    documents = request("joined-documents", sums, TransformInput__ContentType="application/json")
+    documents["DataProcessing"] = {"InputFilter": "$.numbers", "JoinSource": "Input"}
+    assert transform(aws, documents)["TransformJobStatus"] == "Completed"
+    assert [json.loads(line) for line in results(aws, "joined-documents")["a.jsonl.out"].splitlines()] == [
+        {"id": 1, "numbers": [1, 2], "SageMakerOutput": {"sum": 3.0}},
+        {"id": 2, "numbers": [5], "SageMakerOutput": {"sum": 5.0}},
+    ]
+
+
+def log_of(aws: Aws, job: str) -> str:
+    logs, group = aws.client("logs"), "/aws/sagemaker/TransformJobs"
+    (stream,) = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{job}/")["logStreams"]
+    read = {"logGroupName": group, "logStreamName": stream["logStreamName"], "startFromHead": True}
+    return "\n".join(event["message"] for event in logs.get_log_events(**read)["events"])
+
+
+def test_a_record_that_fails_is_named_and_the_other_files_have_their_output(aws: Aws, sums: str) -> None:
+    put(aws, "failing", {"in/bad.csv": b"1,2\n\n3,four\n", "in/good.csv": b"1\n"})
+    asked = request("failing", sums, ModelClientConfig={"InvocationsMaxRetries": 1})
+    described = transform(aws, asked)
+    assert described["TransformJobStatus"] == "Failed"
+    assert described["FailureReason"] == (
+        "AlgorithmError: s3://sums/failing/in/bad.csv line 3: ValueError: could not convert string to float: 'four' "
+        "(tried 2 times) (1 of 2 files failed; the other 1 has its output), ExitCode 1"
+    )
+    assert results(aws, "failing") == {"good.csv.out": b'{"sum": 1.0}\n'}
+    log = log_of(aws, "failing")
+    assert "bad.csv line 3: ValueError: could not convert string to float: 'four'; trying again (1 of 2 tries)" in log
+    assert 'inference.py", line' in log, "the handler's traceback"
+    assert "Transformed 2 files, 1 of them failed: 2 records" in log
+
+
+HARD = """
+import os, signal, time
+def model_fn(folder):
+    return folder
+def transform_fn(folder, body, content_type, accept):
+    if body == "dies once" and not os.path.exists("/tmp/died"):
+        open("/tmp/died", "w").close()
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if body == "dies": os._exit(7)
+    if body == "hangs": signal.pause()
+    return body.upper(), accept
+"""
+
+
+def test_a_model_whose_process_dies_or_hangs_is_loaded_anew_and_the_record_is_named(aws: Aws, sums: str) -> None:
+    put_model(aws, "hard", HARD)
+    put(aws, "hard", {"in/a.txt": b"one\ndies once\ntwo\n", "in/b.txt": b"dies\n", "in/c.txt": b"three\nhangs\n"})
+    asked = request(
+        "hard",
+        "hard",
+        TransformInput__ContentType="text/plain",
+        ModelClientConfig={"InvocationsMaxRetries": 1, "InvocationsTimeoutInSeconds": 2},
+    )
+    described = transform(aws, asked)
+    assert described["TransformJobStatus"] == "Failed"
+    assert results(aws, "hard") == {"a.txt.out": b"ONE\nDIES ONCE\nTWO\n"}
+    assert described["FailureReason"].startswith(
+        "AlgorithmError: s3://sums/hard/in/b.txt line 1: the model's process ended with exit code 7 (tried 2 times) "
+        "(2 of 3 files failed"
+    )
+    log = log_of(aws, "hard")
+    assert "a.txt line 2: the model's process was killed by SIGSEGV; trying again" in log
+    assert "c.txt line 2: no answer within 2 s (InvocationsTimeoutInSeconds) (tried 2 times)" in log
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_job_with_its_last_words(aws: Aws, sums: str) -> None:
+    put_model(aws, "broken", "def model_fn(folder):\n    print('looking for weights')\n    return {}['weights']\n")
+    put_model(aws, "empty", "import sys\n")
+    for name, words in (
+        ("broken", "AlgorithmError: ExitCode 1: KeyError: 'weights' (inference.py line 3)"),
+        ("empty", "inference.py defines no model_fn(model_dir), so the model cannot be loaded"),
+    ):
+        put(aws, name, {"in/a.csv": b"1\n"})
+        described = transform(aws, request(name, name))
+        assert described["TransformJobStatus"] == "Failed"
+        assert words in described["FailureReason"]
+        assert results(aws, name) == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"TransformInput__SplitType": "RecordIO"}, "SplitType 'RecordIO' is not supported; use Line"),
+        ({"TransformInput__SplitType": "TFRecord"}, "SplitType 'TFRecord' is not supported; use Line"),
+        ({"TransformResources__InstanceCount": 2}, "InstanceCount 2 is not supported yet"),
+        ({"MaxPayloadInMB": 101}, "MaxPayloadInMB is 101; expected at most 100"),
+        ({"MaxPayloadInMB": 60, "MaxConcurrentTransforms": 2}, "is 120 MB; expected at most 100 MB"),
+        ({"DataProcessing": {"InputFilter": "$..a"}}, "DataProcessing: '$..a' cannot be read from '..a' on"),
+        (
+            {"DataProcessing": {"JoinSource": "Input"}, "TransformInput__ContentType": "image/png"},
+            "the ContentType is image/png",
+        ),
+        (
+            {"DataProcessing": {"JoinSource": "Input"}, "TransformOutput__Accept": "application/json"},
+            "the answers are application/json (Accept) and the records text/csv (ContentType)",
+        ),
+        ({"DataCaptureConfig": {"DestinationS3Uri": "s3://sums/captured"}}, "DataCaptureConfig of transform jobs"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_when_the_job_is_created(
+    aws: Aws, sums: str, options: dict[str, Any], words: str
+) -> None:
+    _, message = refusal(aws.sagemaker.create_transform_job, **request("never", sums, **options))
+    assert words in message
+
+
+def test_a_job_is_a_trial_component_an_event_and_a_part_of_the_lineage(aws: Aws, sums: str) -> None:
+    """From the model to what it was asked to what it answered, version by version."""
+    sagemaker = aws.sagemaker
+    sagemaker.create_experiment(ExperimentName="scoring")
+    put(aws, "told", {"in/a.csv": b"1\n"})
+    asked = request("told", sums, ExperimentConfig={"ExperimentName": "scoring"})
+    asked["Tags"] = [{"Key": "team", "Value": "cellar"}]
+    described = transform(aws, asked)
+    arn = described["TransformJobArn"]
+    assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == asked["Tags"]
+    component = sagemaker.describe_trial_component(TrialComponentName="told-aws-transform-job")
+    assert component["Source"] == {"SourceArn": arn, "SourceType": "SageMakerTransformJob"}
+    assert component["Status"]["PrimaryStatus"] == "Completed"
+    assert component["Parameters"]["SageMaker.ModelName"] == {"StringValue": sums}
+    assert component["InputArtifacts"]["SageMaker.TransformInput"]["Value"] == "s3://sums/told/in/"
+    assert component["OutputArtifacts"]["SageMaker.TransformOutput"]["Value"] == "s3://sums/told/out"
+    found = sagemaker.search(
+        Resource="ExperimentTrialComponent",
+        SearchExpression={"Filters": [{"Name": "Source.SourceArn", "Operator": "Equals", "Value": arn}]},
+    )["Results"]
+    assert [result["TrialComponent"]["TrialComponentName"] for result in found] == ["told-aws-transform-job"]
+
+    def around(side: str, wanted: str) -> set[str]:
+        edges = sagemaker.list_associations(**{side: component["TrialComponentArn"]})["AssociationSummaries"]
+        other = "DestinationArn" if side == "SourceArn" else "SourceArn"
+        return {edge[f"{other.removesuffix('Arn')}Type"] for edge in edges if edge["AssociationType"] == wanted}
+
+    assert {"ModelDeployment", "DataSet", "Environment"} <= around("DestinationArn", "ContributedTo")
+    assert around("SourceArn", "Produced") == {"DataSet"}
+
+
+def test_a_pipeline_makes_a_model_and_transforms_with_it(aws: Aws, sums: str) -> None:
+    put(aws, "step", {"in/a.csv": b"2,3\n"})
+    asked = request("step", sums)
+    del asked["TransformJobName"]
+    asked["ModelName"] = {"Get": "Steps.Make.ModelName"}
+    container = {"Image": IMAGE, "ModelDataUrl": "s3://sums/sums/model.tar.gz"}
+    written = {"Get": "Steps.Score.TransformOutput.S3OutputPath"}
+    steps = [
+        {"Name": "Make", "Type": "Model", "Arguments": {"PrimaryContainer": container, "ExecutionRoleArn": ROLE}},
+        {"Name": "Score", "Type": "Transform", "Arguments": asked},
+        {"Name": "Told", "Type": "Fail", "Arguments": {"ErrorMessage": written}},
+    ]
+    sagemaker = aws.sagemaker
+    definition = json.dumps({"Version": "2020-12-01", "Steps": steps})
+    sagemaker.create_pipeline(
+        PipelineName="scores", PipelineDefinition=definition, RoleArn=ROLE, ClientRequestToken="s" * 32
+    )
+    execution = sagemaker.start_pipeline_execution(PipelineName="scores")["PipelineExecutionArn"]
+    wait_for_execution(sagemaker, execution)
+    shown = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=execution)["PipelineExecutionSteps"]
+    ran = {step["StepName"]: step for step in shown}
+    assert ran["Score"]["StepStatus"] == "Succeeded", shown
+    assert ran["Told"]["Metadata"]["Fail"]["ErrorMessage"] == "s3://sums/step/out"
+    name = ran["Score"]["Metadata"]["TransformJob"]["Arn"].rpartition("/")[2]
+    assert sagemaker.describe_transform_job(TransformJobName=name)["TransformJobStatus"] == "Completed"
+    assert results(aws, "step") == {"a.csv.out": b'{"sum": 5.0}\n'}
