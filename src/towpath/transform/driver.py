@@ -28,8 +28,8 @@ class File:
 
     source: Source
     size: int  #: bytes as they lie there
-    read: int = 0  #: of those
-    records: int = 0  #: that were answered
+    unpacked: int = 0  #: of those, where the file is packed
+    answered: int = 0  #: bytes of its records
     failure: str | None = None  #: the first one
     output: IO[bytes] | None = field(default=None, repr=False)
 
@@ -106,7 +106,7 @@ class Driver:
             elif item.key.failure is None:
                 self._answered(item.key, item.payload, item)
                 if item.key.failure is None:
-                    progress.answered(item.payload.records, item.key.read)
+                    progress.answered(item.payload.records, item.key.unpacked or item.key.answered)
         failures = tuple(f"{file.failure}" for file in files if file.failure is not None)
         progress.over(len(failures))
         return Outcome(files=len(files), failures=failures)
@@ -151,13 +151,12 @@ class Driver:
     def _chunks(self, file: File, raw: IO[bytes]) -> Iterator[bytes]:
         if self._settings.compression != "Gzip":
             while chunk := raw.read(CHUNK):
-                file.read += len(chunk)
                 yield chunk
             return
         try:
             with gzip.open(raw) as unpacked:
                 while chunk := unpacked.read(CHUNK):
-                    file.read = raw.tell()
+                    file.unpacked = raw.tell()
                     yield chunk
         except (OSError, EOFError, zlib.error) as error:
             raise _Unreadable(f"{file.source.uri}: cannot be unpacked as gzip (CompressionType): {error}") from error
@@ -179,7 +178,7 @@ class Driver:
         if file.output is None:
             file.output = self._partial.open("wb", buffering=CHUNK)
         file.output.write(assembled(written, with_line=self._settings.assemble == "Line"))
-        file.records += payload.records
+        file.answered += payload.size + payload.records * bool(payload.first)  # each with its newline
 
     def _ended(self, item: Item[File]) -> None:
         """Show the output of a file that is complete."""

@@ -15,6 +15,7 @@ class Payload(NamedTuple):
     last: int
     records: int  #: how many it holds
     body: bytes
+    size: int = 0  #: bytes of the records as they were read
     sources: tuple[bytes, ...] = ()  #: the records as they were read, where the answer is joined with them
 
 
@@ -46,22 +47,23 @@ def payloads(
         adds = len(body) + bool(bodies)
         fits = size + adds <= most and (not keep or source_size + len(record.data) <= most)
         if bodies and not (many and fits):
-            yield _payload(held, bodies, keep=keep)
+            yield _payload(held, bodies, source_size, keep=keep)
             held, bodies, size, source_size, adds = [], [], 0, 0, len(body)
         held.append(record)
         bodies.append(body)
         size += adds
         source_size += len(record.data)
     if bodies:
-        yield _payload(held, bodies, keep=keep)
+        yield _payload(held, bodies, source_size, keep=keep)
 
 
-def _payload(held: list[Record], bodies: list[bytes], *, keep: bool) -> Payload:
+def _payload(held: list[Record], bodies: list[bytes], size: int, *, keep: bool) -> Payload:
     return Payload(
         first=held[0].line,
         last=held[-1].line,
         records=len(held),
         body=bodies[0] if len(bodies) == 1 else NEWLINE.join(bodies),
+        size=size,
         sources=tuple(record.data for record in held) if keep else (),
     )
 

@@ -22,11 +22,11 @@ class Progress:
         self._records = 0
         self._bytes = 0  #: of the files that have ended
 
-    def answered(self, count: int, read: int) -> None:
-        """Count records that were answered, of a file of which so many bytes were read."""
+    def answered(self, count: int, done: int) -> None:
+        """Count records that were answered, of a file of which so many bytes are done with."""
         self._records += count
         if self._clock() - self._told >= EVERY_S:
-            share = (self._bytes + read) / self._size if self._size else 1.0
+            share = min(self._size, self._bytes + done) / self._size if self._size else 1.0
             self._say(f"{share:.0%}: {self._ended} of {self._files} files, {self._count()}")
             self._told = self._clock()
 
