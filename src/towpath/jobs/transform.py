@@ -132,13 +132,14 @@ def job(resource: Resource, attempt: Attempt) -> JobSpec:
     check(request)
     model = model_of(resource)
     asked = {**model.environment, **request.environment}
+    told = settings(request, attempt.inputs)
     allocated = attempt.allocated(request.transform_resources.instance_type)
     common = attempt.job(
         resource,
         kind="transform",
         argv=("{python}", "-m", "towpath.transform"),
-        environment=model_environment(attempt.surroundings, asked, {"SAGEMAKER_BATCH": "true"}, cores=allocated.cores),
-        files={SETTINGS: settings(request, attempt.inputs).text()},
+        environment=model_environment(attempt.surroundings, asked, _told(told), cores=allocated.cores),
+        files={SETTINGS: told.text()},
         folders=("model", "output", PARTIAL),
         wanted=wanted_inputs(request),
         outputs=(output(request),),
@@ -147,6 +148,21 @@ def job(resource: Resource, attempt: Attempt) -> JobSpec:
         network=model.network,
     )
     return replace(common, requirements=model_requirements(asked), failure_file=FAILURE)
+
+
+def _told(told: Settings) -> dict[str, str]:
+    """Return the variables by which a handler learns that it is asked by a transform job.
+
+    Source: Amazon SageMaker AI Developer Guide, "Custom Inference Code with Batch Transform".
+    """
+    many = told.split == "Line" and told.batch == "MultiRecord"
+    payload_mb = 0 if told.payload_bytes is None else told.payload_bytes // MEGABYTE
+    return {
+        "SAGEMAKER_BATCH": "true",
+        "SAGEMAKER_BATCH_STRATEGY": "MULTI_RECORD" if many else "SINGLE_RECORD",
+        "SAGEMAKER_MAX_PAYLOAD_IN_MB": str(payload_mb),
+        "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": str(told.concurrent or 1),
+    }
 
 
 def parameters(request: TransformJobRequest) -> Document:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from towpath.runner.folder import is_full
 from towpath.transform import records
 from towpath.transform.feeding import Feeder, Item, Model
 from towpath.transform.joining import Processing, Unjoinable
@@ -193,8 +194,15 @@ class Driver:
             file.output.close()
             file.output = None
         target = self._base / OUTPUT / (file.source.path + SUFFIX)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        self._partial.rename(target)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._partial.rename(target)
+        except OSError as error:
+            if is_full(error):
+                raise
+            # The name is too long with its suffix, or it is that of a folder which another output lies in.
+            self._partial.unlink()
+            self._give_up(file, f"{file.source.uri}: its output {file.source.path + SUFFIX!r} cannot be kept: {error}")
 
     def _give_up(self, file: File, reason: str) -> None:
         file.failure = reason

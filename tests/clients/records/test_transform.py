@@ -14,6 +14,8 @@ from botocore.exceptions import WaiterError
 from tests.acceptance.conftest import wait_for_execution
 from tests.clients.records.conftest import IMAGE, ROLE, Aws, refusal
 
+from towpath import Client
+
 pytestmark = pytest.mark.slow
 
 #: Sums the numbers of each line, and says so in JSON, or in CSV where that is asked for.
@@ -116,13 +118,25 @@ def test_each_line_of_each_file_is_answered_in_its_place(aws: Aws, sums: str) ->
     assert described["ModelName"] == sums
 
 
+WAITS = """
+import signal
+def model_fn(folder):
+    return folder
+def transform_fn(folder, body, content_type, accept):
+    if body == "wait":
+        print("waiting", flush=True)
+        signal.pause()
+    return body, accept
+"""
+
+
 @pytest.mark.shows("sagemaker", "ListTransformJobs", "StopTransformJob", how="executes")
 def test_jobs_are_listed_sorted_filtered_in_pages_and_stopped(aws: Aws, sums: str) -> None:
     """None of what a stopped job answered is kept, as on SageMaker."""
-    put_model(aws, "waits", "import signal\ndef model_fn(folder): return 1\ndef predict_fn(x, m): signal.pause()\n")
+    put_model(aws, "waits", WAITS)
     made = ["list-b", "list-a", "list-c"]
     for name in made:
-        put(aws, name, {"in/a.csv": b"1\n"})
+        put(aws, name, {"in/a.csv": b"1\n", "in/b.csv": b"wait\n"})
         aws.sagemaker.create_transform_job(**request(name, "waits"))
     listing = aws.sagemaker.list_transform_jobs
 
@@ -139,6 +153,10 @@ def test_jobs_are_listed_sorted_filtered_in_pages_and_stopped(aws: Aws, sums: st
     assert names(CreationTimeAfter=tomorrow) == names(LastModifiedTimeAfter=tomorrow) == []
     assert sorted(names(CreationTimeBefore=tomorrow, LastModifiedTimeBefore=tomorrow)) == sorted(made)
     assert sorted(names(StatusEquals="InProgress")) == sorted(made)
+    with Client(home=aws.home.path, endpoint=aws.url) as client:
+        for line in client.logs("TransformJob", made[0], follow=True):
+            if "waiting" in line.text:
+                break  # its first file is complete
     for name in made:
         aws.sagemaker.stop_transform_job(TransformJobName=name)
     assert [ended(aws, name)["TransformJobStatus"] for name in made] == ["Stopped"] * 3
@@ -237,25 +255,29 @@ def transform_fn(folder, body, content_type, accept):
 """
 
 
-def test_a_model_whose_process_dies_or_hangs_is_loaded_anew_and_the_record_is_named(aws: Aws, sums: str) -> None:
+def test_a_model_whose_process_dies_is_loaded_anew_and_the_record_is_named(aws: Aws, sums: str) -> None:
     put_model(aws, "hard", HARD)
-    put(aws, "hard", {"in/a.txt": b"one\ndies once\ntwo\n", "in/b.txt": b"dies\n", "in/c.txt": b"three\nhangs\n"})
-    asked = request(
-        "hard",
-        "hard",
-        TransformInput__ContentType="text/plain",
-        ModelClientConfig={"InvocationsMaxRetries": 1, "InvocationsTimeoutInSeconds": 2},
+    put(aws, "hard", {"in/a.txt": b"one\ndies once\ntwo\n", "in/b.txt": b"three\ndies\n"})
+    once_more = {"InvocationsMaxRetries": 1}
+    described = transform(
+        aws, request("hard", "hard", TransformInput__ContentType="text/plain", ModelClientConfig=once_more)
     )
-    described = transform(aws, asked)
     assert described["TransformJobStatus"] == "Failed"
     assert results(aws, "hard") == {"a.txt.out": b"ONE\nDIES ONCE\nTWO\n"}
     assert described["FailureReason"].startswith(
-        "AlgorithmError: s3://sums/hard/in/b.txt line 1: the model's process ended with exit code 7 (tried 2 times) "
-        "(2 of 3 files failed"
+        "AlgorithmError: s3://sums/hard/in/b.txt line 2: the model's process ended with exit code 7 (tried 2 times) "
+        "(1 of 2 files failed"
     )
-    log = log_of(aws, "hard")
-    assert "a.txt line 2: the model's process was killed by SIGSEGV; trying again" in log
-    assert "c.txt line 2: no answer within 2 s (InvocationsTimeoutInSeconds) (tried 2 times)" in log
+    assert "a.txt line 2: the model's process was killed by SIGSEGV; trying again" in log_of(aws, "hard")
+    put(aws, "hanging", {"in/a.txt": b"hangs"})
+    soon = {"InvocationsTimeoutInSeconds": 1, "InvocationsMaxRetries": 0}
+    described = transform(
+        aws, request("hanging", "hard", TransformInput__ContentType="text/plain", ModelClientConfig=soon)
+    )
+    assert described["FailureReason"] == (
+        "AlgorithmError: s3://sums/hanging/in/a.txt line 1: no answer within 1 s (InvocationsTimeoutInSeconds) "
+        "(tried once), ExitCode 1"
+    )
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_job_with_its_last_words(aws: Aws, sums: str) -> None:

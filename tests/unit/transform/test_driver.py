@@ -137,6 +137,16 @@ def test_a_record_that_is_too_large_or_cannot_be_filtered_fails_without_the_mode
     assert short.model.asked == []
 
 
+def test_an_output_that_has_no_place_fails_its_file_alone(tmp_path: Path) -> None:
+    long = "x" * 254
+    outcome = Job(tmp_path, {"a.out/b": b"1", "a": b"2", long: b"3", "c": b"4"}).run()
+    assert [reason.partition(" cannot be kept")[0] for reason in outcome.failures] == [
+        "s3://data/a: its output 'a.out'",
+        f"s3://data/{long}: its output '{long}.out'",
+    ]
+    assert sorted(path.name for path in (tmp_path / OUTPUT).rglob("*") if path.is_file()) == ["b.out", "c.out"]
+
+
 def test_answers_are_joined_with_their_records(tmp_path: Path) -> None:
     job = Job(tmp_path, {"a": b"7,1\n8,2\n"}, split="Line", content_type="text/csv", input_filter="$[1:]", join=True,
               output_filter="$[0,-1]")  # fmt: skip
