@@ -25,7 +25,7 @@ from towpath.gateway.model_client import ping
 from towpath.gateway.services import ecr
 from towpath.gateway.services.s3 import S3Service
 from towpath.home import Credentials, HomeFolder
-from towpath.hosting import EndpointController, Routes
+from towpath.hosting import EndpointController, Routes, served_model
 from towpath.hosting import kinds as hosting_kinds
 from towpath.hosting import operations as hosting_operations
 from towpath.hosting.dashboard import dashboard_entry
@@ -43,7 +43,7 @@ from towpath.jobs.instances import Capacity
 from towpath.jobs.ports import SecretStore
 from towpath.jobs.secrets import Secrets
 from towpath.jobs.service import Jobs
-from towpath.jobs.strategies import PROCESSING, TRAINING
+from towpath.jobs.strategies import STRATEGIES
 from towpath.kernel.arns import Home
 from towpath.kernel.clock import Clock, SystemClock
 from towpath.kernel.decisions import Controller
@@ -188,9 +188,7 @@ class Platform:
             admission=queue,
         )
         unfinished = endpoints.restore_routes()
-        job_controllers = [
-            JobController(strategy, **jobs, check_out=check_out_inputs) for strategy in (PROCESSING, TRAINING)
-        ]
+        job_controllers = [JobController(strategy, **jobs, check_out=check_out_inputs) for strategy in STRATEGIES]
         controllers: list[Controller[Any]] = [
             *job_controllers,
             endpoints,
@@ -460,7 +458,7 @@ def _operations(
     secrets: SecretStore,
 ) -> Mapping[str, Operation]:
     """Return every operation, by name. The engine and the front door share this table."""
-    jobs = Jobs(images)
+    jobs = Jobs(images, served_model)
     found = [
         *TAG_OPERATIONS,
         *jobs.operations(),

@@ -290,7 +290,7 @@ class Client:
         """Yield the lines of a log.
 
         Args:
-            kind: "ProcessingJob", "TrainingJob" or "Endpoint".
+            kind: "ProcessingJob", "TrainingJob", "TransformJob" or "Endpoint".
             follow: go on until the job has ended.
             tail: only the last so many lines.
         """

@@ -46,6 +46,7 @@ TUNING = StepType(
 )
 TRANSFORM = StepType(
     name="Transform",
+    executed=True,
     create="CreateTransformJob",
     describe="DescribeTransformJob",
     noun="TransformJob",
