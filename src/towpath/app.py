@@ -39,6 +39,7 @@ from towpath.jobs.components import JOBS_TELL
 from towpath.jobs.contract import Surroundings
 from towpath.jobs.controller import JobController
 from towpath.jobs.images import Images
+from towpath.jobs.ingredients import JobIngredients
 from towpath.jobs.ports import SecretStore
 from towpath.jobs.secrets import Secrets
 from towpath.jobs.service import Jobs
@@ -58,12 +59,14 @@ from towpath.lineage.service import Lineage
 from towpath.objects import create_default_bucket
 from towpath.objects import kinds as object_kinds
 from towpath.objects.check_outs import check_out_inputs
+from towpath.objects.code_trees import StoredCodeTrees
 from towpath.objects.datasets import operations as dataset_operations
 from towpath.objects.documents import StoredDocuments, StoredTexts
 from towpath.objects.folder import FolderObjects
 from towpath.objects.location import FOLDER, S3Location, location_of
 from towpath.pipelines import kinds as pipeline_kinds
 from towpath.pipelines.controller import ExecutionController
+from towpath.pipelines.results import Results
 from towpath.pipelines.service import operations as pipeline_operations
 from towpath.registry import kinds as registry_kinds
 from towpath.registry import operations as registry_operations
@@ -174,6 +177,8 @@ class Platform:
             lost_runner_restarts=settings.lost_runner_restarts,
         )
         models = ServiceModels()
+        trees = StoredCodeTrees(objects)
+        ingredients = JobIngredients(store=store, objects=objects, images=images, trees=trees)
         collector = _collector(home, settings, store, objects, backend, clock)
         operations = _operations(store, objects, images, models, collector, SecretFile(home.secrets))
         routes = Routes(drained=lambda uid: engine.wake(uid))
@@ -209,6 +214,7 @@ class Platform:
                 kinds=KINDS,
                 documents=StoredDocuments(store, objects),
                 shapes=OperationShapes(models),
+                results=Results(store, ingredients),
             ),
         ]
         engine = Engine(
