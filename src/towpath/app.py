@@ -66,6 +66,7 @@ from towpath.objects.folder import FolderObjects
 from towpath.objects.location import FOLDER, S3Location, location_of
 from towpath.pipelines import kinds as pipeline_kinds
 from towpath.pipelines.controller import ExecutionController
+from towpath.pipelines.explaining import Explaining
 from towpath.pipelines.results import Results
 from towpath.pipelines.service import operations as pipeline_operations
 from towpath.registry import kinds as registry_kinds
@@ -180,7 +181,7 @@ class Platform:
         trees = StoredCodeTrees(objects)
         ingredients = JobIngredients(store=store, objects=objects, images=images, trees=trees)
         collector = _collector(home, settings, store, objects, backend, clock)
-        operations = _operations(store, objects, images, models, collector, SecretFile(home.secrets))
+        operations = _operations(store, objects, images, models, collector, SecretFile(home.secrets), ingredients)
         routes = Routes(drained=lambda uid: engine.wake(uid))
         queue = Ledger(capacity, wake=lambda uid: engine.wake(uid))
         jobs: dict[str, Any] = {
@@ -428,6 +429,7 @@ def _operations(
     models: ServiceModels,
     collector: Collector,
     secrets: SecretStore,
+    ingredients: JobIngredients,
 ) -> Mapping[str, Operation]:
     """Return every operation, by name. The engine and the front door share this table."""
     jobs = Jobs(images)
@@ -448,6 +450,7 @@ def _operations(
             check_arguments=lambda step: jobs.check_step_arguments(step.type, step.arguments),
             shapes=OperationShapes(models),
         ),
+        *Explaining(ingredients).operations(),
     ]
     table = {operation.name: operation for operation in found}
     assert len(table) == len(found), "an operation is there twice"

@@ -1,15 +1,22 @@
 """The cache of steps, through unmodified boto3 on a real server: what is taken over, and what runs again."""
 
+import hashlib
+import importlib.metadata
 import io
 import itertools
 import json
+import platform
 import tarfile
 from collections.abc import Callable
 from typing import Any
 
+import botocore.session
 import pytest
+from botocore.exceptions import ClientError
 from tests.acceptance.conftest import wait_for_execution
 from tests.clients.records.conftest import IMAGE, ROLE, Aws
+
+from towpath.gateway.service_models import OURS
 
 pytestmark = pytest.mark.slow
 
@@ -310,3 +317,76 @@ def test_the_lineage_of_an_execution_leads_to_the_job_that_ran(lake: Lake) -> No
         made = lake.aws.sagemaker.list_associations(DestinationArn=artifact["ArtifactArn"])["AssociationSummaries"]
         (source,) = [each["SourceArn"] for each in made if each["AssociationType"] == "Produced"]
         assert "trial-component" in source
+
+
+def explained(ran: Ran, step: str) -> Any:
+    """Return what `towpath explain` tells of a step, by boto3 with our service model."""
+    session = botocore.session.Session()
+    session.set_config_variable("data_path", str(OURS))
+    keys = ran.lake.aws.home.credentials()
+    assert keys is not None
+    client = session.create_client(
+        "towpath",
+        region_name="us-east-1",
+        endpoint_url=ran.lake.aws.url,
+        aws_access_key_id=keys.access_key,
+        aws_secret_access_key=keys.secret_key,
+    )
+    return client.explain_pipeline_execution_step(PipelineExecutionArn=ran.arn, StepName=step)
+
+
+@pytest.mark.shows("towpath", "ExplainPipelineExecutionStep", how="executes")
+def test_a_step_is_explained_by_the_first_part_that_differs(lake: Lake) -> None:
+    told = explained(lake.first, "Prepare")
+    assert (told["Outcome"], told["StepType"]) == ("Miss", "Processing")
+    assert told["Reason"] == "no execution of this pipeline has succeeded with this key"
+    assert "ComparedWith" not in told
+    parts = {(part["Group"], part["Name"]): part["Value"] for part in told["KeyParts"]}
+    assert parts["argument", "AppSpecification.ContainerArguments[0]"] == "!"
+    assert parts["argument", "ProcessingOutputConfig.Outputs['train'].S3Output.S3Uri"] == f"s3://{lake.bucket}/out/*"
+    deep = hashlib.sha256(CODE["helpers/deep.py"].encode()).hexdigest()
+    assert parts["code", "processing/input/code/helpers/deep.py"] == deep
+    assert len(parts["input", "raw"]) == 64
+    assert parts["environment", "msgspec"] == importlib.metadata.version("msgspec")
+    assert parts["environment", "Python"] == platform.python_version()
+    assert not {"ProcessingJobName", "RoleArn", "Tags"} & {name for _, name in parts}
+
+    hit = explained(lake.run(), "Prepare")
+    assert (hit["Outcome"], hit["SourcePipelineExecutionArn"]) == ("Hit", lake.first.arn)
+    assert (hit["Key"], hit["KeyParts"], hit["Differences"]) == (told["Key"], told["KeyParts"], [])
+
+    deep_helper(lake)
+    one_byte(lake)
+    parameter(lake)
+    missed = explained(lake.run(), "Prepare")
+    assert missed["Outcome"] == "Miss"
+    assert missed["ComparedWith"] == lake.executions[1].arn
+    assert [(each["Group"], each["Name"]) for each in missed["Differences"]] == [
+        ("argument", "AppSpecification.ContainerArguments[0]"),
+        ("input", "raw"),
+        ("code", "processing/input/code/helpers/deep.py"),
+    ]
+    assert (missed["Differences"][0]["Before"], missed["Differences"][0]["After"]) == ("!", "?")
+    (file,) = missed["Differences"][1]["Files"]
+    assert file["Path"] == "processing/input/raw/words.txt"
+    assert file["Before"] == hashlib.sha256(b"one two").hexdigest()
+
+
+def test_a_step_without_the_cache_is_explained_too(lake: Lake) -> None:
+    unconfigured(lake)
+    told = explained(lake.run(), "Train")
+    assert (told["Outcome"], told["Reason"]) == ("Off", "the step has no CacheConfig")
+    assert told["Key"] == explained(lake.first, "Train")["Key"]
+    assert told["Differences"] == []
+    with pytest.raises(ClientError, match=r"'Nowhere' is no step of .*; steps that began: Prepare, Train"):
+        explained(lake.first, "Nowhere")
+
+
+def test_why_a_step_ran_although_its_key_was_known_is_told(lake: Lake) -> None:
+    expired(lake)
+    assert "is older than PT0S" in explained(lake.run(), "Train")["Reason"]
+    lake.raw = f"s3://{lake.bucket}/nothing/"
+    lake.cache = {"Enabled": True, "ExpireAfter": "P1D"}
+    told = explained(lake.run("Failed"), "Prepare")
+    assert told["Outcome"] == "NoKey"
+    assert "There are no objects under" in told["Reason"]
