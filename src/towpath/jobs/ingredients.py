@@ -9,7 +9,7 @@ from towpath.jobs.images import Images
 from towpath.jobs.kinds import PINNED
 from towpath.jobs.ports import CodeTrees
 from towpath.jobs.state import run_of
-from towpath.jobs.strategies import STRATEGIES, Strategy
+from towpath.jobs.strategies import PROCESSING, TRAINING, Strategy
 from towpath.kernel.errors import Invalid, Unsupported
 from towpath.kernel.objects import ObjectRef, ObjectStore, ObjectVersion
 from towpath.kernel.ports import Store, Transaction
@@ -37,7 +37,7 @@ class JobIngredients:
         self._objects = objects
         self._images = images
         self._trees = trees
-        self._strategies: Mapping[str, Strategy] = {strategy.kind.noun: strategy for strategy in STRATEGIES}
+        self._strategies: Mapping[str, Strategy] = {strategy.kind.noun: strategy for strategy in (PROCESSING, TRAINING)}
 
     def of_request(self, noun: str, request: Document) -> Ingredients:
         """Return what a job of this kind and request would be made of if it began now.

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
+from towpath.experiments.record import join_execution
 from towpath.jobs.channels import PinnedObject
 from towpath.jobs.ingredients import JobIngredients
 from towpath.kernel.errors import StaleRevision, TowpathError
@@ -71,6 +72,7 @@ class Results:
             row.resource, execution.uid, execution.arn, put_back=[artifact(version) for version in again]
         )
         record(transaction, graph)
+        join_execution(transaction, row.resource, execution.uid)
 
     def keep(self, transaction: Transaction, execution: Resource, row: StepRow) -> None:
         """Keep the result of a step that ran, if it succeeded and has a key, for later executions of its pipeline."""

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from towpath.sdk.expressions import Document
 
+#: Group of a part -> what one of it is called.
+_WORDS = {"argument": "argument", "input": "input", "code": "file", "environment": "package"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
@@ -42,7 +45,7 @@ class Difference:
         if self.group == "input" and self.files:
             more = f" and {self.file_count - 1} more" if self.file_count > 1 else ""
             return f"input {self.name}: {self.files[0].path}{more}"
-        return f"{self.group} {self.name}"
+        return f"{_WORDS[self.group]} {self.name}"
 
 
 @dataclass(frozen=True, kw_only=True)

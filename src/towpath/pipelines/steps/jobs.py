@@ -74,6 +74,7 @@ TUNING = StepType(
     stop="StopHyperParameterTuningJob",
     ends=JOB_ENDS,
     metadata="TuningJob",
+    cache=CacheRules(),
     extra_yields=frozenset({"TrainingJobSummaries"}),
 )
 TRANSFORM = StepType(
@@ -86,6 +87,7 @@ TRANSFORM = StepType(
     stop="StopTransformJob",
     ends=JOB_ENDS,
     metadata="TransformJob",
+    cache=CacheRules(),
 )
 AUTO_ML = StepType(
     name="AutoML",
