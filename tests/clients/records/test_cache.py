@@ -204,7 +204,7 @@ def lake(aws: Aws) -> Lake:
     return lake
 
 
-@pytest.mark.shows("sagemaker", "ListPipelineExecutionSteps", how="executes")
+@pytest.mark.shows("sagemaker", "ListPipelineExecutionSteps")
 def test_an_equal_run_takes_everything_over(lake: Lake) -> None:
     again = lake.run()
     assert again.sources() == dict.fromkeys(BOTH, lake.first.arn)
