@@ -39,6 +39,7 @@ from towpath.jobs.components import JOBS_TELL
 from towpath.jobs.contract import Surroundings
 from towpath.jobs.controller import JobController
 from towpath.jobs.images import Images
+from towpath.jobs.ingredients import JobIngredients
 from towpath.jobs.instances import Capacity
 from towpath.jobs.ports import SecretStore
 from towpath.jobs.secrets import Secrets
@@ -60,12 +61,15 @@ from towpath.lineage.service import Lineage
 from towpath.objects import create_default_bucket
 from towpath.objects import kinds as object_kinds
 from towpath.objects.check_outs import check_out_inputs
+from towpath.objects.code_trees import StoredCodeTrees
 from towpath.objects.datasets import operations as dataset_operations
 from towpath.objects.documents import StoredDocuments, StoredTexts
 from towpath.objects.folder import FolderObjects
 from towpath.objects.location import FOLDER, S3Location, location_of
 from towpath.pipelines import kinds as pipeline_kinds
 from towpath.pipelines.controller import ExecutionController
+from towpath.pipelines.explaining import Explaining
+from towpath.pipelines.results import Results
 from towpath.pipelines.service import operations as pipeline_operations
 from towpath.registry import kinds as registry_kinds
 from towpath.registry import operations as registry_operations
@@ -165,8 +169,10 @@ class Platform:
         capacity = capacity_of(settings.cores, settings.memory_gb)
         surroundings = _surroundings(settings, store.home, capacity)
         models = ServiceModels()
+        trees = StoredCodeTrees(objects)
+        ingredients = JobIngredients(store=store, objects=objects, images=images, trees=trees)
         collector = _collector(home, settings, store, objects, backend, clock)
-        operations = _operations(store, objects, images, models, collector, SecretFile(home.secrets))
+        operations = _operations(store, objects, images, models, collector, SecretFile(home.secrets), ingredients)
         routes = Routes(drained=lambda uid: engine.wake(uid))
         queue = Ledger(capacity, wake=lambda uid: engine.wake(uid))
         jobs: dict[str, Any] = {
@@ -198,6 +204,7 @@ class Platform:
                 kinds=KINDS,
                 documents=StoredDocuments(store, objects),
                 shapes=OperationShapes(models),
+                results=Results(store, ingredients),
             ),
         ]
         engine = Engine(
@@ -456,6 +463,7 @@ def _operations(
     models: ServiceModels,
     collector: Collector,
     secrets: SecretStore,
+    ingredients: JobIngredients,
 ) -> Mapping[str, Operation]:
     """Return every operation, by name. The engine and the front door share this table."""
     jobs = Jobs(images, served_model)
@@ -476,6 +484,7 @@ def _operations(
             check_arguments=lambda step: jobs.check_step_arguments(step.type, step.arguments),
             shapes=OperationShapes(models),
         ),
+        *Explaining(ingredients).operations(),
     ]
     table = {operation.name: operation for operation in found}
     assert len(table) == len(found), "an operation is there twice"

@@ -96,6 +96,21 @@ class ObjectTable:
         ).one_or_none()
         return None if row is None else _version(row)
 
+    def latest(self, bucket: str, keys: Iterable[str]) -> dict[str, ObjectVersion]:
+        asked = list(keys)
+        found: dict[str, ObjectVersion] = {}
+        for start in range(0, len(asked), _NAMES_A_STATEMENT):
+            rows = self._connection.execute(
+                select(object_version).where(
+                    object_version.c.bucket == bucket,
+                    object_version.c.key.in_(asked[start : start + _NAMES_A_STATEMENT]),
+                    object_version.c.is_latest,
+                    object_version.c.is_delete_marker.is_(False),
+                )
+            )
+            found.update((row.key, _version(row)) for row in rows)
+        return found
+
     def listing(
         self, bucket: str, prefix: str, *, after: str = "", until: str | None = None, limit: int = 1000
     ) -> list[ObjectVersion]:
