@@ -39,6 +39,7 @@ from towpath.jobs.components import JOBS_TELL
 from towpath.jobs.contract import Surroundings
 from towpath.jobs.controller import JobController
 from towpath.jobs.images import Images
+from towpath.jobs.instances import Capacity
 from towpath.jobs.ports import SecretStore
 from towpath.jobs.secrets import Secrets
 from towpath.jobs.service import Jobs
@@ -158,22 +159,11 @@ class Platform:
         store = SqliteStore(home.database, home=Home(account=settings.account, region=settings.region), clock=clock)
         store.write(create_default_bucket)
         objects = object_store(home, settings, store)
-        swept = objects.sweep(lambda names: store.read(lambda transaction: transaction.objects.known_blobs(names)))
-        if swept:
-            logging.getLogger(__name__).info("removed %d blobs that an interrupted upload left behind", swept)
+        _sweep(store, objects)
         backend = backend or process_backend(home, settings)
         images = WatchedImages(settings.images)
         capacity = capacity_of(settings.cores, settings.memory_gb)
-        surroundings = Surroundings(
-            home=store.home,
-            host_cores=settings.cores or int(host_capacity().cores),
-            host_memory_bytes=capacity.memory_bytes,
-            host_gpus=capacity.gpus,
-            job_limits=settings.job_limits,
-            oversized_jobs=settings.oversized_jobs,
-            toolkit_source=importlib.resources.files("towpath.runner").joinpath("toolkit.py").read_text("utf-8"),
-            lost_runner_restarts=settings.lost_runner_restarts,
-        )
+        surroundings = _surroundings(settings, store.home, capacity)
         models = ServiceModels()
         collector = _collector(home, settings, store, objects, backend, clock)
         operations = _operations(store, objects, images, models, collector, SecretFile(home.secrets))
@@ -224,11 +214,34 @@ class Platform:
         begun = [demand for held, _ in standing for demand in held]
         queue.restore(begun, [demand for _, waiting in standing for demand in waiting])
         unfinished += [Uid(demand.key) for demand in begun]
+        gateway = cls._front_door(home, store, objects, backend, operations, models, routes, clock)
+        return cls(
+            store=store,
+            backend=backend,
+            engine=engine,
+            operations=operations,
+            gateway=gateway,
+            application=application(gateway),
+            unfinished=tuple(unfinished),
+        )
+
+    @staticmethod
+    def _front_door(
+        home: HomeFolder,
+        store: SqliteStore,
+        objects: ObjectStore,
+        backend: ProcessBackend,
+        operations: Mapping[str, Operation],
+        models: ServiceModels,
+        routes: Routes,
+        clock: Clock,
+    ) -> Gateway:
+        """Return what answers the requests of clients, with the administrator made on first start."""
         invocations = Invocations(routes, store.home)
         own = _administrator(store, home)
         keys = KeyRing(lambda: store.read(with_roles))
         store.on_keys(keys.reload)
-        gateway = Gateway(
+        return Gateway(
             store=store,
             operations=operations,
             keys=keys,
@@ -246,15 +259,6 @@ class Platform:
             s3=S3Service(store, objects, store.home),
             invocations=invocations,
             on_shutdown=(invocations.close,),
-        )
-        return cls(
-            store=store,
-            backend=backend,
-            engine=engine,
-            operations=operations,
-            gateway=gateway,
-            application=application(gateway),
-            unfinished=tuple(unfinished),
         )
 
     def start(self) -> None:
@@ -358,6 +362,27 @@ def _opened(home: HomeFolder, settings: Settings, location: S3Location | None) -
         keys_of_instance=settings.objects_keys_of_instance,
     )
     return S3Objects(client, location, home.objects, cache_bytes=int(settings.objects_cache_gb * 1e9))
+
+
+def _sweep(store: SqliteStore, objects: "FolderObjects | S3Objects") -> None:
+    """Remove the bytes that no row tells of: the process ended between writing and committing."""
+    swept = objects.sweep(lambda names: store.read(lambda transaction: transaction.objects.known_blobs(names)))
+    if swept:
+        logging.getLogger(__name__).info("removed %d blobs that an interrupted upload left behind", swept)
+
+
+def _surroundings(settings: Settings, home: Home, capacity: Capacity) -> Surroundings:
+    """Return what jobs are told of the platform and of this host."""
+    return Surroundings(
+        home=home,
+        host_cores=settings.cores or int(host_capacity().cores),
+        host_memory_bytes=capacity.memory_bytes,
+        host_gpus=capacity.gpus,
+        job_limits=settings.job_limits,
+        oversized_jobs=settings.oversized_jobs,
+        toolkit_source=importlib.resources.files("towpath.runner").joinpath("toolkit.py").read_text("utf-8"),
+        lost_runner_restarts=settings.lost_runner_restarts,
+    )
 
 
 def _collector(

@@ -295,7 +295,7 @@ class JobController:
         if not stopping:
             return Decision(state=with_run(state, run), facts=facts)
         asked = run.stop_asked_at
-        if asked is not None and now.timestamp() < asked + STOP_REPEAT_S:
+        if asked is not None and abs(now.timestamp() - asked) < STOP_REPEAT_S:  # the clock may have been put back
             return Decision(state=with_run(state, run), facts=facts, due_at=now + timedelta(seconds=STOP_REPEAT_S))
         run = replace(run, stop_asked_at=now.timestamp())
         return Decision(state=with_run(state, run), facts=facts, effects=(Stop(run.key),))
