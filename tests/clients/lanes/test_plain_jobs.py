@@ -34,10 +34,13 @@ def jobs(server: Machine, raw_reviews: Path, tmp_path_factory: pytest.TempPathFa
 def test_jobs_are_waited_for_and_their_logs_shown(jobs: Run, name: str) -> None:
     outcome = jobs(name)
     assert '"raw_rows": 23486' in outcome.out, "the log of the processing job"
-    # The SDK 3 hands what a training job prints to the module logging.
-    assert "validation:accuracy=" in (outcome.out if name == "sagemaker2" else outcome.error)
+    # The SDK 3 hands what a training job and a transform job print to the module logging.
+    told = outcome.out if name == "sagemaker2" else outcome.error
+    assert "validation:accuracy=" in told
     assert "test:accuracy=" in outcome.out, "the log of the job with a source folder"
     assert "metrics ['validation:accuracy']" in outcome.out
+    assert "Transformed 1 file: 2 records" in told, "the log of the transform job"
+    assert "labels ['positive', 'negative']" in outcome.out
 
 
 @pytest.mark.parametrize("name", ["sagemaker2", "sagemaker3"])
