@@ -53,7 +53,7 @@ class JobIngredients:
             return inputs, sources(_code_of(inputs), transaction.objects)
 
         inputs, versions = self._store.read(look)
-        environment = self._images.resolve(strategy.image(request))
+        environment = self._images.resolve(strategy.image(request, {}))
         return Ingredients(
             inputs=inputs,
             code=self._code(inputs, versions),

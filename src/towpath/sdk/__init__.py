@@ -34,7 +34,7 @@ from towpath.sdk.parameters import (
 from towpath.sdk.pipeline import Pipeline
 from towpath.sdk.registry import ModelVersion
 from towpath.sdk.secrets import secret
-from towpath.sdk.steps import Condition, CreateModel, Fail, Processing, Register, Step, Training
+from towpath.sdk.steps import Condition, CreateModel, Fail, Processing, Register, Step, Training, Transform
 
 __all__ = [
     "Client",
@@ -70,6 +70,7 @@ __all__ = [
     "StepRun",
     "TimedOut",
     "Training",
+    "Transform",
     "dataset",
     "execution",
     "join",

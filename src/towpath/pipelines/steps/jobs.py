@@ -79,6 +79,7 @@ TUNING = StepType(
 )
 TRANSFORM = StepType(
     name="Transform",
+    executed=True,
     create="CreateTransformJob",
     describe="DescribeTransformJob",
     noun="TransformJob",
