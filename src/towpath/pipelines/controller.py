@@ -162,10 +162,19 @@ class ExecutionController:
                 break
             documents |= {ref: self._read(ref, course.standings) for ref in course.wanted}
             for name, request in course.unlooked.items():
-                lookups[name] = self._results.look_up(resource, standings.plan.nodes[name], request)
+                lookups[name] = self._look_up(resource, standings.plan.nodes[name], request)
             situation = with_found(situation, documents=dict(documents), lookups=dict(lookups))
             course.go_on(situation)
         return situation
+
+    def _look_up(self, resource: Resource, node: Node, request: Document) -> Lookup:
+        assert node.type is not None
+        refused = refusal_of_step(resource.spec, resource.created_by, node.type.create or "", request)
+        if (
+            refused is not None
+        ):  # who may not run a step may not have its result either: the step begins, and is refused
+            return Lookup(request=request, keyless=refused.message)
+        return self._results.look_up(resource, node, request)
 
     def _read(self, ref: DocumentRef, standings: Standings) -> Any:
         writer = None if ref.step is None else standings.rows[ref.step].resource
