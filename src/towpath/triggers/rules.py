@@ -16,6 +16,7 @@ from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Filter, Query, Transaction
 from towpath.kernel.resource import Document, Resource, view
 from towpath.triggers import patterns, schedules, targets
+from towpath.triggers.deliveries import behalf_of
 from towpath.triggers.envelopes import envelope
 from towpath.triggers.kinds import RULE
 from towpath.triggers.matching import CUSTOM_EVENT
@@ -81,7 +82,7 @@ def put_rule(transaction: Transaction, request: Request) -> Document:
     spec.setdefault("State", "ENABLED")
     rule = transaction.resources.find(RULE.noun, name)
     if rule is None:
-        spec["Targets"] = {}
+        spec |= {"Targets": {}, **behalf_of(request.caller)}
         rule = generic.create(transaction, RULE, request, name=name, spec=spec, arn=_arn(transaction, name))
     else:
         _change(transaction, request, rule, {**spec, "Targets": rule.spec["Targets"]})
@@ -296,6 +297,7 @@ def _switch(transaction: Transaction, request: Request, state: str) -> Document:
 
 
 def _change(transaction: Transaction, request: Request, rule: Resource, spec: Document) -> None:
+    spec = {**spec, **behalf_of(request.caller)}
     view(RuleSpec, spec)  # what is stored can be read
     changed = generic.with_sort(RULE, msgspec.structs.replace(rule, spec=spec))
     transaction.resources.replace(rule, spec=spec, sort=changed.sort, generation=rule.generation + 1)

@@ -14,6 +14,7 @@ from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Filter, Query, Transaction
 from towpath.kernel.resource import Document, Resource, view
 from towpath.triggers import schedules, targets
+from towpath.triggers.deliveries import behalf_of
 from towpath.triggers.kinds import SCHEDULE, schedule_name
 from towpath.triggers.model import GROUP, ScheduleSpec
 
@@ -47,7 +48,7 @@ def create_schedule(transaction: Transaction, request: Request) -> Document:
     """Carry out CreateSchedule. A repeated token gives the schedule that its first request made."""
     asked = request.input
     name = _checked_name(asked)
-    spec = _checked(transaction, asked)
+    spec = {**_checked(transaction, asked), **behalf_of(request.caller)}
     existing = transaction.resources.find(SCHEDULE.noun, name)
     if existing is not None:
         if asked.get("ClientToken") is not None and existing.spec.get("ClientToken") == asked["ClientToken"]:
@@ -77,7 +78,7 @@ def get_schedule(transaction: Transaction, request: Request) -> Document:
 def update_schedule(transaction: Transaction, request: Request) -> Document:
     """Carry out UpdateSchedule: everything is as this request says, and what it leaves out is as by default."""
     schedule = _schedule(transaction, request)
-    spec = _checked(transaction, request.input)
+    spec = {**_checked(transaction, request.input), **behalf_of(request.caller)}
     transaction.resources.replace(schedule, spec=spec, generation=schedule.generation + 1)
     transaction.work.schedule(schedule.uid, transaction.now)
     generic.record(transaction, schedule, request, request.operation)
