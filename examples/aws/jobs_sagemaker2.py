@@ -1,4 +1,4 @@
-"""Plain jobs with the SageMaker Python SDK 2: prepare, train, evaluate, transform, each waited for with its log.
+"""Plain jobs with the SageMaker Python SDK 2, each waited for with its log; a transform job; then an endpoint.
 
 `towpath exec -- python jobs_sagemaker2.py --reviews FOLDER`. The scripts are those of `examples/reviews`.
 """
@@ -10,9 +10,11 @@ from pathlib import Path
 from shutil import copy
 
 from sagemaker import Session, get_execution_role
+from sagemaker.deserializers import JSONDeserializer
 from sagemaker.model import Model
 from sagemaker.processing import FrameworkProcessor, ProcessingInput, ProcessingOutput
 from sagemaker.s3 import S3Downloader, S3Uploader
+from sagemaker.serializers import JSONSerializer
 from sagemaker.sklearn import SKLearn, SKLearnProcessor
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "reviews"
@@ -97,6 +99,17 @@ def main() -> None:
     report = S3Downloader.read_file(f"{base}/evaluation/evaluation.json", sagemaker_session=session)
     print("accuracy", json.loads(report)["accuracy"])
 
+    predictor = estimator.deploy(
+        initial_instance_count=1,
+        instance_type=INSTANCE,
+        endpoint_name="jobs-sagemaker2",
+        entry_point=str(SCRIPTS / "inference.py"),
+        serializer=JSONSerializer(),
+        deserializer=JSONDeserializer(),
+    )
+    print("answer", predictor.predict({"text": "Love this dress! Perfect fit, so comfortable."})["label"])
+    predictor.delete_model()
+    predictor.delete_endpoint()
     model = Model(
         image_uri=estimator.training_image_uri(), model_data=estimator.model_data, role=role, sagemaker_session=session
     )

@@ -1,4 +1,4 @@
-"""Plain jobs with the SageMaker Python SDK 3: prepare, train, evaluate, transform, each waited for with its log.
+"""Plain jobs with the SageMaker Python SDK 3, each waited for with its log; a transform job; then an endpoint.
 
 `towpath exec -- python jobs_sagemaker3.py --reviews FOLDER`. The scripts are those of `examples/reviews`.
 """
@@ -13,7 +13,7 @@ from shutil import copy
 from sagemaker.core import image_uris
 from sagemaker.core.helper.session_helper import Session, get_execution_role
 from sagemaker.core.processing import FrameworkProcessor, ScriptProcessor
-from sagemaker.core.resources import Model
+from sagemaker.core.resources import EndpointConfig, Model
 from sagemaker.core.s3 import S3Downloader, S3Uploader
 from sagemaker.core.shapes import (
     ContainerDefinition,
@@ -26,6 +26,7 @@ from sagemaker.core.shapes import (
 )
 from sagemaker.core.training.configs import Compute, InputData, SourceCode
 from sagemaker.core.transformer import Transformer
+from sagemaker.serve.model_builder import ModelBuilder
 from sagemaker.train.model_trainer import ModelTrainer
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "reviews"
@@ -117,7 +118,7 @@ def main() -> None:
 
     archive = job.model_artifacts.s3_model_artifacts
     model = Model.create(
-        model_name="jobs-sagemaker3",
+        model_name="jobs-sagemaker3-labels",
         primary_container=ContainerDefinition(image=image, model_data_url=archive),
         execution_role_arn=role,
         session=session.boto_session,
@@ -144,6 +145,35 @@ def main() -> None:
     )
     labels = S3Downloader.read_file(f"{base}/labels/new.csv.out", sagemaker_session=session)
     print("labels", [line.rpartition(",")[2] for line in labels.splitlines()])
+    model.delete()
+
+    deploy(archive, image, role, session)
+
+
+def deploy(archive: str, image: str, role: str, session: Session) -> None:
+    """Build a model of what was trained and of its code, put it behind an endpoint, ask it, and take both down."""
+    with tempfile.TemporaryDirectory() as source:
+        copy(SCRIPTS / "inference.py", source)
+        builder = ModelBuilder(
+            s3_model_data_url=archive,
+            image_uri=image,
+            source_code=SourceCode(source_dir=source, entry_script="inference.py"),
+            instance_type=INSTANCE,
+            role_arn=role,
+            sagemaker_session=session,
+        )
+        model = builder.build(model_name="jobs-sagemaker3")
+    print("model", model.model_name, model.primary_container.environment["SAGEMAKER_PROGRAM"])
+    endpoint = builder.deploy(endpoint_name="jobs-sagemaker3", initial_instance_count=1, instance_type=INSTANCE)
+    answer = endpoint.invoke(
+        body=json.dumps({"text": "Love this dress! Perfect fit, so comfortable."}), content_type="application/json"
+    )
+    print("answer", json.loads(answer.body.read())["label"])
+    config = endpoint.endpoint_config_name
+    endpoint.delete()
+    endpoint.wait_for_delete()
+    EndpointConfig.get(config, session=session.boto_session, region=REGION).delete()
+    model.delete()
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from towpath.hosting import operations as hosting_operations
 from towpath.hosting.dashboard import dashboard_entry
 from towpath.housekeeping import Collector, Outcome, Retention
 from towpath.housekeeping import operations as housekeeping_operations
-from towpath.identity import iam_operations, make_administrator, sts_operations
+from towpath.identity import iam_operations, make_administrator, sts_operations, with_roles
 from towpath.identity import kinds as identity_kinds
 from towpath.jobs import kinds as job_kinds
 from towpath.jobs.admission import Ledger
@@ -39,6 +39,8 @@ from towpath.jobs.components import JOBS_TELL
 from towpath.jobs.contract import Surroundings
 from towpath.jobs.controller import JobController
 from towpath.jobs.images import Images
+from towpath.jobs.ingredients import JobIngredients
+from towpath.jobs.instances import Capacity
 from towpath.jobs.ports import SecretStore
 from towpath.jobs.secrets import Secrets
 from towpath.jobs.service import Jobs
@@ -51,6 +53,7 @@ from towpath.kernel.generic import TAG_OPERATIONS
 from towpath.kernel.kinds import Kind
 from towpath.kernel.objects import ObjectStore
 from towpath.kernel.operations import Operation, Operations
+from towpath.kernel.principals import AccessKey
 from towpath.kernel.resource import Uid
 from towpath.lineage import kinds as lineage_kinds
 from towpath.lineage.query import operations as lineage_operations
@@ -58,12 +61,15 @@ from towpath.lineage.service import Lineage
 from towpath.objects import create_default_bucket
 from towpath.objects import kinds as object_kinds
 from towpath.objects.check_outs import check_out_inputs
+from towpath.objects.code_trees import StoredCodeTrees
 from towpath.objects.datasets import operations as dataset_operations
 from towpath.objects.documents import StoredDocuments, StoredTexts
 from towpath.objects.folder import FolderObjects
 from towpath.objects.location import FOLDER, S3Location, location_of
 from towpath.pipelines import kinds as pipeline_kinds
 from towpath.pipelines.controller import ExecutionController
+from towpath.pipelines.explaining import Explaining
+from towpath.pipelines.results import Results
 from towpath.pipelines.service import operations as pipeline_operations
 from towpath.registry import kinds as registry_kinds
 from towpath.registry import operations as registry_operations
@@ -157,25 +163,16 @@ class Platform:
         store = SqliteStore(home.database, home=Home(account=settings.account, region=settings.region), clock=clock)
         store.write(create_default_bucket)
         objects = object_store(home, settings, store)
-        swept = objects.sweep(lambda names: store.read(lambda transaction: transaction.objects.known_blobs(names)))
-        if swept:
-            logging.getLogger(__name__).info("removed %d blobs that an interrupted upload left behind", swept)
+        _sweep(store, objects)
         backend = backend or process_backend(home, settings)
         images = WatchedImages(settings.images)
         capacity = capacity_of(settings.cores, settings.memory_gb)
-        surroundings = Surroundings(
-            home=store.home,
-            host_cores=settings.cores or int(host_capacity().cores),
-            host_memory_bytes=capacity.memory_bytes,
-            host_gpus=capacity.gpus,
-            job_limits=settings.job_limits,
-            oversized_jobs=settings.oversized_jobs,
-            toolkit_source=importlib.resources.files("towpath.runner").joinpath("toolkit.py").read_text("utf-8"),
-            lost_runner_restarts=settings.lost_runner_restarts,
-        )
+        surroundings = _surroundings(settings, store.home, capacity)
         models = ServiceModels()
+        trees = StoredCodeTrees(objects)
+        ingredients = JobIngredients(store=store, objects=objects, images=images, trees=trees)
         collector = _collector(home, settings, store, objects, backend, clock)
-        operations = _operations(store, objects, images, models, collector, SecretFile(home.secrets))
+        operations = _operations(store, objects, images, models, collector, SecretFile(home.secrets), ingredients)
         routes = Routes(drained=lambda uid: engine.wake(uid))
         queue = Ledger(capacity, wake=lambda uid: engine.wake(uid))
         jobs: dict[str, Any] = {
@@ -207,6 +204,7 @@ class Platform:
                 kinds=KINDS,
                 documents=StoredDocuments(store, objects),
                 shapes=OperationShapes(models),
+                results=Results(store, ingredients),
             ),
         ]
         engine = Engine(
@@ -221,14 +219,38 @@ class Platform:
         begun = [demand for held, _ in standing for demand in held]
         queue.restore(begun, [demand for _, waiting in standing for demand in waiting])
         unfinished += [Uid(demand.key) for demand in begun]
+        gateway = cls._front_door(home, store, objects, backend, operations, models, routes, clock)
+        return cls(
+            store=store,
+            backend=backend,
+            engine=engine,
+            operations=operations,
+            gateway=gateway,
+            application=application(gateway),
+            unfinished=tuple(unfinished),
+        )
+
+    @staticmethod
+    def _front_door(
+        home: HomeFolder,
+        store: SqliteStore,
+        objects: ObjectStore,
+        backend: ProcessBackend,
+        operations: Mapping[str, Operation],
+        models: ServiceModels,
+        routes: Routes,
+        clock: Clock,
+    ) -> Gateway:
+        """Return what answers the requests of clients, with the administrator made on first start."""
         invocations = Invocations(routes, store.home)
-        _administrator(store, home)
-        keys = KeyRing(lambda: store.read(lambda transaction: transaction.keys.all()))
+        own = _administrator(store, home)
+        keys = KeyRing(lambda: store.read(with_roles))
         store.on_keys(keys.reload)
-        gateway = Gateway(
+        return Gateway(
             store=store,
             operations=operations,
             keys=keys,
+            own_key=own.access_key,
             home=store.home,
             home_id=store.home_id,
             clock=clock,
@@ -243,15 +265,6 @@ class Platform:
             invocations=invocations,
             on_shutdown=(invocations.close,),
         )
-        return cls(
-            store=store,
-            backend=backend,
-            engine=engine,
-            operations=operations,
-            gateway=gateway,
-            application=application(gateway),
-            unfinished=tuple(unfinished),
-        )
 
     def start(self) -> None:
         """Begin to work: adopt what runs, take up what was left."""
@@ -261,6 +274,10 @@ class Platform:
         for uid in self.unfinished:
             self.engine.wake(uid)
         self.backend.watch(lambda key: self.engine.wake(Uid(key.partition("-")[0])))
+
+    def keys(self) -> list[AccessKey]:
+        """Return every access key of the home."""
+        return self.store.read(lambda transaction: transaction.keys.all())
 
     def live(self) -> list[str]:
         """Return the names of the jobs and model servers that run now."""
@@ -343,8 +360,34 @@ def _opened(home: HomeFolder, settings: Settings, location: S3Location | None) -
         return FolderObjects(home.objects)
     from towpath.objects.s3 import S3Objects, client_of
 
-    client = client_of(location, access_key=settings.objects_access_key, secret_key=settings.objects_secret_key)
+    client = client_of(
+        location,
+        access_key=settings.objects_access_key,
+        secret_key=settings.objects_secret_key,
+        keys_of_instance=settings.objects_keys_of_instance,
+    )
     return S3Objects(client, location, home.objects, cache_bytes=int(settings.objects_cache_gb * 1e9))
+
+
+def _sweep(store: SqliteStore, objects: "FolderObjects | S3Objects") -> None:
+    """Remove the bytes that no row tells of: the process ended between writing and committing."""
+    swept = objects.sweep(lambda names: store.read(lambda transaction: transaction.objects.known_blobs(names)))
+    if swept:
+        logging.getLogger(__name__).info("removed %d blobs that an interrupted upload left behind", swept)
+
+
+def _surroundings(settings: Settings, home: Home, capacity: Capacity) -> Surroundings:
+    """Return what jobs are told of the platform and of this host."""
+    return Surroundings(
+        home=home,
+        host_cores=settings.cores or int(host_capacity().cores),
+        host_memory_bytes=capacity.memory_bytes,
+        host_gpus=capacity.gpus,
+        job_limits=settings.job_limits,
+        oversized_jobs=settings.oversized_jobs,
+        toolkit_source=importlib.resources.files("towpath.runner").joinpath("toolkit.py").read_text("utf-8"),
+        lost_runner_restarts=settings.lost_runner_restarts,
+    )
 
 
 def _collector(
@@ -420,6 +463,7 @@ def _operations(
     models: ServiceModels,
     collector: Collector,
     secrets: SecretStore,
+    ingredients: JobIngredients,
 ) -> Mapping[str, Operation]:
     """Return every operation, by name. The engine and the front door share this table."""
     jobs = Jobs(images, served_model)
@@ -440,17 +484,19 @@ def _operations(
             check_arguments=lambda step: jobs.check_step_arguments(step.type, step.arguments),
             shapes=OperationShapes(models),
         ),
+        *Explaining(ingredients).operations(),
     ]
     table = {operation.name: operation for operation in found}
     assert len(table) == len(found), "an operation is there twice"
     return table
 
 
-def _administrator(store: SqliteStore, home: HomeFolder) -> None:
-    """Make the administrator on first start, and keep the home's credentials file at its key."""
+def _administrator(store: SqliteStore, home: HomeFolder) -> AccessKey:
+    """Return the administrator's own key, made on first start, and keep the home's credentials file at it."""
     key = store.write(lambda transaction: make_administrator(transaction, ADMINISTRATOR))
     credentials = Credentials(
         principal=key.principal, access_key=key.access_key, secret_key=key.secret_key, token=key.token
     )
     if home.credentials() != credentials:
         home.write_credentials(credentials)
+    return key

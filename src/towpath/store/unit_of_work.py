@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from towpath.kernel.arns import Home
 from towpath.kernel.resource import Uid
+from towpath.store.cache import CacheTable
 from towpath.store.events import EventTable
 from towpath.store.housekeeping import HousekeepingTable
 from towpath.store.keys import KeyTable
@@ -33,6 +34,7 @@ class SqlTransaction:
         self.lineage = LineageTable(connection)
         self.metrics = MetricTable(connection)
         self.steps = StepTable(connection)
+        self.cache = CacheTable(connection)
         self.keys = KeyTable(connection)
         self.housekeeping = HousekeepingTable(connection, self.resources, self.objects)
 

@@ -1,4 +1,4 @@
-"""Jobs without a pipeline, by both majors of the SageMaker SDK, waited for with their logs.
+"""Jobs without a pipeline, by both majors of the SageMaker SDK, waited for with their logs, and what comes of them.
 
 Their programs run side by side: with its log shown, the SDK 2 and the processors of 3 ask only every half minute of the
 clock whether a job has ended, however short it was.
@@ -41,3 +41,11 @@ def test_jobs_are_waited_for_and_their_logs_shown(jobs: Run, name: str) -> None:
     assert "metrics ['validation:accuracy']" in outcome.out
     assert "Transformed 1 file: 2 records" in told, "the log of the transform job"
     assert "labels ['positive', 'negative']" in outcome.out
+
+
+@pytest.mark.parametrize("name", ["sagemaker2", "sagemaker3"])
+def test_what_was_trained_is_packed_with_its_code_deployed_and_asked(jobs: Run, name: str) -> None:
+    outcome = jobs(name)
+    assert "answer positive" in outcome.out, "by estimator.deploy and by ModelBuilder.build and deploy"
+    if name == "sagemaker3":
+        assert "model jobs-sagemaker3 inference.py" in outcome.out
