@@ -66,6 +66,7 @@ from towpath.objects.datasets import operations as dataset_operations
 from towpath.objects.documents import StoredDocuments, StoredTexts
 from towpath.objects.folder import FolderObjects
 from towpath.objects.location import FOLDER, S3Location, location_of
+from towpath.outbound import post
 from towpath.pipelines import kinds as pipeline_kinds
 from towpath.pipelines.controller import ExecutionController
 from towpath.pipelines.explaining import Explaining
@@ -77,6 +78,9 @@ from towpath.search import Search
 from towpath.search.records import ShownBy
 from towpath.settings import Settings
 from towpath.store import OBJECTS_LIE, SqliteStore
+from towpath.triggers import RULE, DeliveryController, Rules, event_operations, scheduler_operations, timing_controllers
+from towpath.triggers import kinds as trigger_kinds
+from towpath.triggers import operations as trigger_operations
 
 if TYPE_CHECKING:
     from botocore.model import Shape
@@ -98,6 +102,7 @@ KINDS: Mapping[str, Kind] = {
         object_kinds,
         pipeline_kinds,
         registry_kinds,
+        trigger_kinds,
     )
     for kind in module.KINDS
 }
@@ -206,7 +211,12 @@ class Platform:
                 shapes=OperationShapes(models),
                 results=Results(store, ingredients),
             ),
+            *timing_controllers(settings.missed_schedules),
+            DeliveryController(operations, post),
         ]
+        rules = Rules()
+        store.subscribe(rules)
+        store.on_kind(RULE.noun, rules.forget)
         engine = Engine(
             store,
             {controller.kind: controller for controller in controllers},
@@ -257,8 +267,10 @@ class Platform:
             models=models,
             services={
                 "ecr": ecr.OPERATIONS,
+                "events": event_operations(),
                 "iam": iam_operations(),
                 "logs": log_operations(backend),
+                "scheduler": scheduler_operations(),
                 "sts": sts_operations(),
             },
             s3=S3Service(store, objects, store.home),
@@ -477,6 +489,7 @@ def _operations(
         *lineage_operations(),
         *Lineage(component_name).operations(),
         *housekeeping_operations(KINDS, collector),
+        *trigger_operations(),
         *Experiments(COMPONENTS).operations(),
         *Search(KINDS, OperationShapes(models), SHOWN_BY).operations(),
         *pipeline_operations(

@@ -10,6 +10,7 @@ import typer
 import towpath
 from towpath.cli import (
     backup,
+    comparing,
     data,
     demo,
     doctor,
@@ -24,6 +25,7 @@ from towpath.cli import (
     run,
     secrets,
     server,
+    triggers,
 )
 from towpath.cli.console import note
 from towpath.kernel.errors import Invalid, TowpathError
@@ -84,11 +86,13 @@ for command in (
     demo.demo,
 ):
     app.command()(command)
+app.command("compare")(comparing.compare_executions)
 # What follows the command's own name belongs to it, options included.
 app.command("exec", context_settings={"allow_interspersed_args": False})(environment.execute)
 app.add_typer(data.app, name="data")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(keys.app, name="keys")
+app.add_typer(triggers.app, name="triggers")
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
