@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
@@ -20,6 +21,7 @@ from towpath.kernel.objects import ObjectVersion, StoredBlob
 
 CHUNK = 1 << 20  #: bytes read at a time; what a stream holds in memory
 _SWEPT_TOGETHER = 500  #: names that the sweeper asks the rows about at a time
+_SYNCS = 8  #: of folders at a time
 _CANNOT_LINK = {errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV}
 
 
@@ -36,6 +38,7 @@ class FolderObjects:
         #: names of the folders in `blobs/` that a power cut leaves there; a process that died may have synced none
         self._durable = {entry.name for entry in os.scandir(self._blobs)}
         _sync_folder(self._blobs)
+        self._syncs = ThreadPoolExecutor(_SYNCS, thread_name_prefix="sync-of-folder")
         # The file system's own clock at our start: what is newer may be waiting for the row of a running transaction.
         started = folder / "started"
         started.touch()
@@ -69,8 +72,10 @@ class FolderObjects:
                     size += len(chunk)
                 file.flush()
                 os.fchmod(file.fileno(), 0o444)
+                # Side by side both wait for one entry of the journal, one after the other twice for the disk.
+                named = self._syncs.submit(_sync_folder, folder)
                 os.fsync(file.fileno())
-            _sync_folder(folder)
+            named.result()
         except BaseException:
             path.unlink(missing_ok=True)
             raise
