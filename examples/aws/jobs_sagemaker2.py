@@ -110,6 +110,23 @@ def main() -> None:
     print("answer", predictor.predict({"text": "Love this dress! Perfect fit, so comfortable."})["label"])
     predictor.delete_model()
     predictor.delete_endpoint()
+
+    texts = ("Love this dress! Perfect fit, so comfortable.", "Very disappointed, cheap and scratchy. Returning it.")
+    lines = "\n".join(json.dumps({"text": text}) for text in texts)
+    asked = S3Uploader.upload_string_as_file_body(lines, f"{base}/asked/reviews.jsonl", sagemaker_session=session)
+    transformer = estimator.transformer(
+        instance_count=1,
+        instance_type=INSTANCE,
+        strategy="SingleRecord",
+        assemble_with="Line",
+        output_path=f"{base}/answers",
+        model_name="jobs-sagemaker2",
+        entry_point=str(SCRIPTS / "inference.py"),
+    )
+    transformer.transform(asked, content_type="application/json", split_type="Line", wait=True, logs=True)
+    answers = S3Downloader.read_file(f"{base}/answers/reviews.jsonl.out", sagemaker_session=session)
+    print("answers", [json.loads(line)["label"] for line in answers.splitlines()])
+    transformer.delete_model()
     model = Model(
         image_uri=estimator.training_image_uri(), model_data=estimator.model_data, role=role, sagemaker_session=session
     )

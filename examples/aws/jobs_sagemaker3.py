@@ -151,7 +151,7 @@ def main() -> None:
 
 
 def deploy(archive: str, image: str, role: str, session: Session) -> None:
-    """Build a model of what was trained and of its code, put it behind an endpoint, ask it, and take both down."""
+    """Build a model of what was trained and of its code, ask it at an endpoint and in a batch, and take both down."""
     with tempfile.TemporaryDirectory() as source:
         copy(SCRIPTS / "inference.py", source)
         builder = ModelBuilder(
@@ -169,6 +169,22 @@ def deploy(archive: str, image: str, role: str, session: Session) -> None:
         body=json.dumps({"text": "Love this dress! Perfect fit, so comfortable."}), content_type="application/json"
     )
     print("answer", json.loads(answer.body.read())["label"])
+    texts = ("Love this dress! Perfect fit, so comfortable.", "Very disappointed, cheap and scratchy. Returning it.")
+    lines = "\n".join(json.dumps({"text": text}) for text in texts)
+    base = f"s3://{session.default_bucket()}/jobs-sagemaker3"
+    asked = S3Uploader.upload_string_as_file_body(lines, f"{base}/asked/reviews.jsonl", sagemaker_session=session)
+    transformer = Transformer(
+        model_name=model.model_name,
+        instance_count=1,
+        instance_type=INSTANCE,
+        strategy="SingleRecord",
+        assemble_with="Line",
+        output_path=f"{base}/answers",
+        sagemaker_session=session,
+    )
+    transformer.transform(asked, content_type="application/json", split_type="Line", wait=True, logs=True)
+    answers = S3Downloader.read_file(f"{base}/answers/reviews.jsonl.out", sagemaker_session=session)
+    print("answers", [json.loads(line)["label"] for line in answers.splitlines()])
     config = endpoint.endpoint_config_name
     endpoint.delete()
     endpoint.wait_for_delete()

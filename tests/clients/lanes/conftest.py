@@ -46,12 +46,15 @@ class Lane:
         """The folder of its commands."""
         return ROOT / ".venv-lanes" / self.name / "bin"
 
-    def run(self, *command: object, code: int = 0, through: tuple[str, ...] = ()) -> Outcome:
+    def run(
+        self, *command: object, code: int = 0, through: tuple[str, ...] = (), patience_s: float = PATIENCE_S
+    ) -> Outcome:
         """Run a program of the lane with `towpath exec`, and check its exit code and that it stayed on this machine.
 
         Args:
             command: a Python file with its arguments, or a command of the environment with its own.
             through: a command to run all of it with.
+            patience_s: after so long it is taken to hang.
         """
         first, *rest = (str(part) for part in command)
         program = [str(self.bin / "python"), first] if first.endswith(".py") else [str(self.bin / first)]
@@ -71,7 +74,7 @@ class Lane:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=patience_s,
             check=False,
         )
         foreign = tuple(notes.read_text(encoding="utf-8").splitlines())

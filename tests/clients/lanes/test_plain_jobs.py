@@ -23,7 +23,7 @@ def jobs(server: Machine, raw_reviews: Path, tmp_path_factory: pytest.TempPathFa
 
     def run(name: str) -> Outcome:
         sdk = made_lane(name, server, tmp_path_factory.mktemp(name))
-        return sdk.run(PROGRAMS / f"jobs_{name}.py", "--reviews", raw_reviews)
+        return sdk.run(PROGRAMS / f"jobs_{name}.py", "--reviews", raw_reviews, patience_s=800)
 
     with ThreadPoolExecutor() as pool:
         runs: dict[str, Future[Outcome]] = {name: pool.submit(run, name) for name in ("sagemaker2", "sagemaker3")}
@@ -49,3 +49,8 @@ def test_what_was_trained_is_packed_with_its_code_deployed_and_asked(jobs: Run, 
     assert "answer positive" in outcome.out, "by estimator.deploy and by ModelBuilder.build and deploy"
     if name == "sagemaker3":
         assert "model jobs-sagemaker3 inference.py" in outcome.out
+
+
+@pytest.mark.parametrize("name", ["sagemaker2", "sagemaker3"])
+def test_a_batch_is_answered_by_a_transformer(jobs: Run, name: str) -> None:
+    assert "answers ['positive', 'negative']" in jobs(name).out
