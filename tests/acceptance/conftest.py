@@ -163,7 +163,7 @@ def wait_for_execution(sagemaker: Any, arn: str) -> dict[str, Any]:
 
     ends = [
         {"expected": status, "matcher": "path", "state": "success", "argument": "PipelineExecutionStatus"}
-        for status in ("Succeeded", "Failed", "Stopped")
+        for status in ("Succeeded", "Failed", "Stopped", "CompletedWithFailures")
     ]
     waiter = {"operation": "DescribePipelineExecution", "delay": 0.2, "maxAttempts": 1200, "acceptors": ends}
     model = WaiterModel({"version": 2, "waiters": {"Ended": waiter}})

@@ -39,7 +39,7 @@ from towpath.pipelines.execution import (
 from towpath.pipelines.graph import Node
 from towpath.pipelines.kinds import PIPELINE_EXECUTION, TURN
 from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
-from towpath.pipelines.plans import execution_variables, plan_of
+from towpath.pipelines.plans import execution_variables, plan_for
 from towpath.pipelines.ports import Documents, Shapes, Transaction
 from towpath.pipelines.standing import Standings
 from towpath.pipelines.steps import StepType
@@ -122,8 +122,7 @@ class ExecutionController:
             if remembered is not None:
                 standings = remembered
             else:
-                plan = plan_of(resource.spec["PipelineDefinition"])
-                standings = Standings(plan, cast(Transaction, transaction).steps.of(resource.uid))
+                standings = Standings(plan_for(resource), cast(Transaction, transaction).steps.of(resource.uid))
             return standings, self._ended(transaction, resource, standings)
 
         standings, ended = self._store.read(look)
@@ -220,7 +219,7 @@ class ExecutionController:
     def apply(self, transaction: KernelTransaction, resource: Resource, decision: kernel.Decision) -> None:
         """Write the steps with their history and events, and call the operations that they stand for."""
         wide = cast(Transaction, transaction)
-        plan = plan_of(resource.spec["PipelineDefinition"])
+        plan = plan_for(resource)
         for fact in decision.facts:
             match fact:
                 case StartStep():

@@ -47,7 +47,7 @@ class ExecutionStatus(StrEnum):
 class StepRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One step of an execution, as it stands."""
 
-    name: str
+    name: str  #: of the step; in a round of a ForEach with the number of the round behind it: `Train[2]`
     status: StepStatus
     attempt: int = 1  #: tries begun so far, the first one included
     position: int = 0  #: order in which the steps began
@@ -63,6 +63,14 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     retries: dict[str, int] = msgspec.field(default_factory=dict)  #: exception type -> retries made because of it
     yielded: StepYield | None = None  #: frozen when the step succeeded
     metadata: Document = msgspec.field(default_factory=dict)  #: as ListPipelineExecutionSteps shows it
+    taken_from: str | None = None  #: ARN of the execution whose result a selective one took over
+    each: str | None = None  #: the ForEach step in one of whose rounds this one runs
+    round: int | None = None  #: number of that round, from 0
+
+    @property
+    def step(self) -> str:
+        """The name that the step has in the definition."""
+        return self.name.partition("[")[0]
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """The operations on pipelines and their executions."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -13,15 +14,26 @@ from towpath.kernel.errors import Conflict, Invalid, Unsupported
 from towpath.kernel.operations import Operation, Request, refusing
 from towpath.kernel.ports import Filter
 from towpath.kernel.resource import Document, Resource
-from towpath.pipelines import versions
+from towpath.pipelines import selection, versions
 from towpath.pipelines.checks import accept, refuse_unexecuted
 from towpath.pipelines.definition import Definition, Step
 from towpath.pipelines.evaluation import as_text
-from towpath.pipelines.kinds import ALIASES, LATEST, OF_PIPELINE, PIPELINE, PIPELINE_EXECUTION, TURN, VERSION
+from towpath.pipelines.graph import Plan
+from towpath.pipelines.kinds import (
+    ALIASES,
+    LATEST,
+    OF_PIPELINE,
+    PIPELINE,
+    PIPELINE_EXECUTION,
+    RETRY_TOKEN,
+    TURN,
+    VERSION,
+)
 from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
 from towpath.pipelines.parameters import bind
-from towpath.pipelines.plans import experiment_config, plan_of, variables
+from towpath.pipelines.plans import experiment_config, plan_for, plan_of, variables
 from towpath.pipelines.ports import CheckArguments, Definitions, NoShapes, Shapes, Transaction, accept_arguments
+from towpath.pipelines.standing import Standings
 
 _ID_CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _ID_LENGTH = 12
@@ -114,8 +126,6 @@ class Pipelines:
 def start_pipeline_execution(transaction: Transaction, request: Request) -> Document:
     """Carry out StartPipelineExecution. A repeated token gives the execution that its first request started."""
     asked = request.input
-    if asked.get("SelectiveExecutionConfig") is not None:
-        raise Unsupported("SelectiveExecutionConfig is not built yet; an execution runs the whole pipeline")
     pipeline = generic.find(transaction, PIPELINE, asked["PipelineName"])
     execution_id = _execution_id(pipeline, asked.get("ClientRequestToken"))
     existing = transaction.resources.find(PIPELINE_EXECUTION.noun, execution_id)
@@ -124,7 +134,9 @@ def start_pipeline_execution(transaction: Transaction, request: Request) -> Docu
     number = versions.asked_for(pipeline, asked) or versions.latest(pipeline)
     text = versions.definition_of(transaction, pipeline, number)
     plan = plan_of(text)
-    values = bind(plan.definition.parameters, _given(asked.get("PipelineParameters") or []))
+    given = _given(asked.get("PipelineParameters") or [])
+    source, selected = _selection(transaction, pipeline, plan, asked.get("SelectiveExecutionConfig"))
+    values = bind(plan.definition.parameters, given, {} if source is None else source.spec["Values"])
     arn = f"{pipeline.arn}/execution/{execution_id}"
     known = variables(
         pipeline_name=pipeline.name,
@@ -146,9 +158,15 @@ def start_pipeline_execution(transaction: Transaction, request: Request) -> Docu
         **({} if parallelism is None else {"ParallelismConfiguration": parallelism}),
         **{
             name: asked[name]
-            for name in ("PipelineExecutionDisplayName", "PipelineExecutionDescription", "RoleArn")
+            for name in (
+                "PipelineExecutionDisplayName",
+                "PipelineExecutionDescription",
+                "RoleArn",
+                "SelectiveExecutionConfig",
+            )
             if asked.get(name) is not None
         },
+        **({} if selected is None else {selection.STEPS: list(selected.steps)}),
     }
     spec.setdefault("PipelineExecutionDisplayName", f"execution-{int(transaction.now.timestamp() * 1000)}")
     execution = generic.create(
@@ -160,6 +178,8 @@ def start_pipeline_execution(transaction: Transaction, request: Request) -> Docu
         spec=spec,
         status=ExecutionStatus.EXECUTING.value,
     )
+    if selected is not None and source is not None:
+        _take_over(transaction, execution, source, selected.kept)
     if experiment is not None:
         begin_execution(transaction, request, execution, experiment, pipeline.arn)
     versions.ran(transaction, pipeline, number, execution.arn)
@@ -169,6 +189,35 @@ def start_pipeline_execution(transaction: Transaction, request: Request) -> Docu
         modified_at=pipeline.modified_at,
     )
     return {"PipelineExecutionArn": execution.arn}
+
+
+def _selection(
+    transaction: Transaction, pipeline: Resource, plan: Plan, config: Document | None
+) -> tuple[Resource | None, selection.Selection | None]:
+    """Return the execution that results are taken from, and what is run and taken over; None where all steps run."""
+    if config is None:
+        return None, None
+    selected = [step["StepName"] for step in config["SelectedSteps"]]
+    arn = config.get("SourcePipelineExecutionArn")
+    if arn is None:
+        return None, selection.select(plan, selected, None)
+    source = generic.find(transaction, PIPELINE_EXECUTION, arn)
+    if source.spec["PipelineUid"] != pipeline.uid:
+        raise Invalid(f"{arn} is not an execution of the pipeline {pipeline.name!r}; results are taken from its own")
+    if not ExecutionStatus(source.status or "").is_terminal:
+        raise Conflict(
+            f"Pipeline execution {arn} is {source.status}; results are taken from one that has ended",
+            code="ValidationException",
+        )
+    return source, selection.select(plan, selected, transaction.steps.of(source.uid))
+
+
+def _take_over(transaction: Transaction, execution: Resource, source: Resource, kept: Sequence[StepRow]) -> None:
+    rows = [
+        replace(row, position=position, taken_from=row.taken_from or source.arn) for position, row in enumerate(kept)
+    ]
+    transaction.steps.put(execution.uid, rows)
+    transaction.steps.append(execution.uid, [Fact(at=transaction.now, row=row) for row in rows])
 
 
 def _execution_id(pipeline: Resource, token: str | None) -> str:
@@ -218,13 +267,22 @@ def stop_pipeline_execution(transaction: Transaction, request: Request) -> Docum
 
 
 def retry_pipeline_execution(transaction: Transaction, request: Request) -> Document:
-    """Carry out RetryPipelineExecution: steps that failed or were stopped begin anew, what succeeded is kept."""
+    """Carry out RetryPipelineExecution: steps that failed or were stopped begin anew, what succeeded is kept.
+
+    A failure that another step has followed up on is settled, too: both ways would be gone otherwise.
+    """
     execution = _execution(transaction, request)
+    token = request.input.get("ClientRequestToken")
+    if token is not None and execution.state.get(RETRY_TOKEN) == token:
+        return {"PipelineExecutionArn": execution.arn}  # the answer to an earlier try of this request was lost
     if execution.status not in {ExecutionStatus.FAILED, ExecutionStatus.STOPPED}:
         raise Conflict(
             f"Pipeline execution {execution.arn} is {execution.status}; only a Failed or Stopped one can be retried",
             code="ConflictException",
         )
+    if token is not None:
+        execution = replace(execution, state={**execution.state, RETRY_TOKEN: token})
+    standings = Standings(plan_for(execution), transaction.steps.of(execution.uid))
     again = [
         replace(
             row,
@@ -236,8 +294,8 @@ def retry_pipeline_execution(transaction: Transaction, request: Request) -> Docu
             first_failed_at=None,
             retries={},
         )
-        for row in transaction.steps.of(execution.uid).values()
-        if row.status in {StepStatus.FAILED, StepStatus.STOPPED}
+        for row in standings.failures()
+        if not standings.was_followed_up(row.name)
     ]
     transaction.steps.put(execution.uid, again)
     transaction.steps.append(execution.uid, [Fact(at=transaction.now, row=row) for row in again])
@@ -313,7 +371,7 @@ def list_pipeline_execution_steps(transaction: Transaction, request: Request) ->
     if request.input.get("SortOrder", "Descending") == "Descending":
         rows.reverse()
     page, token = _page(rows, request.input)
-    plan = plan_of(execution.spec["PipelineDefinition"])
+    plan = plan_for(execution)
     shown = [_step_document(row, plan.nodes[row.name].step, _waiting_for(transaction, row)) for row in page]
     answer: Document = {"PipelineExecutionSteps": shown}
     return answer if token is None else {**answer, "NextToken": token}
@@ -340,6 +398,8 @@ def _step_document(row: StepRow, step: Step, waiting_for: str | None) -> Documen
     for name, at in (("StartTime", row.started_at), ("EndTime", row.ended_at)):
         if at is not None:
             shown[name] = at.timestamp()
+    if row.taken_from is not None:
+        shown["SelectiveExecutionResult"] = {"SourcePipelineExecutionArn": row.taken_from}
     if waiting_for is not None:
         shown["StepStatus"] = StepStatus.STARTING.value
         # The only text of a step that has not failed; that of the definition comes back when the job starts.

@@ -108,11 +108,20 @@ class Standings:
         """Return the steps that ended badly without another one that was written to follow on that."""
         return [self.rows[name] for name in self._bad if not self._is_followed_up(name)]
 
+    def was_followed_up(self, name: str) -> bool:
+        """Whether a step that ended badly was followed by another one that was written for that and has begun."""
+        return any(self._follows_up(follower, name) for follower in self._plan.followers[name] if follower in self.rows)
+
     def _is_followed_up(self, name: str) -> bool:
+        return any(
+            self._follows_up(follower, name) and self._of[follower] != Standing.NEVER
+            for follower in self._plan.followers[name]
+        )
+
+    def _follows_up(self, follower: str, name: str) -> bool:
         triggers = _SATISFIES[self._of[name]]
         return any(
-            need.step == name and not need.reads and need.trigger in triggers and self._of[follower] != Standing.NEVER
-            for follower in self._plan.followers[name]
+            need.step == name and not need.reads and need.trigger in triggers
             for need in self._plan.nodes[follower].needs
         )
 
