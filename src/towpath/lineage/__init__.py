@@ -19,7 +19,7 @@ from towpath.lineage.model import (
     model_package_graph,
 )
 from towpath.lineage.query import downstream, operations, summary_of, upstream
-from towpath.lineage.record import artifact_at, artifact_of, record
+from towpath.lineage.record import artifact_at, artifact_of, is_produced, record
 
 __all__ = [
     "Artifact",
@@ -38,6 +38,7 @@ __all__ = [
     "downstream",
     "endpoint_graph",
     "environment_graph",
+    "is_produced",
     "job_graph",
     "model_graph",
     "model_package_graph",

@@ -30,10 +30,11 @@ from towpath.pipelines.expressions import (
 )
 from towpath.pipelines.expressions import references as references_of
 from towpath.pipelines.faults import Fault, InvalidDefinition, Place, item, member
-from towpath.pipelines.graph import Node, Outline, circles, outline, step_of
+from towpath.pipelines.graph import Node, Outline, circles, cleaned, outline, step_of
 from towpath.pipelines.parameters import typed
 from towpath.pipelines.paths import describe
 from towpath.pipelines.ports import NoShapes, Shapes
+from towpath.pipelines.quality_checks import checked_members
 from towpath.pipelines.retry import EXCEPTION_TYPES
 from towpath.pipelines.steps import STEP_TYPES
 from towpath.pipelines.yield_checks import yield_faults
@@ -284,7 +285,7 @@ def impossible_order(checked: Checked) -> Findings:
             if target.step.type == "Fail":
                 yield need.place, f"step {need.step!r} is a Fail step; nothing runs after it"
             chosen = triggers.get(need.step)
-            if need.reads and chosen in {Trigger.FAILED, Trigger.STOPPED}:
+            if need.reads and chosen in {Trigger.FAILED, Trigger.STOPPED} and node.step.type != "Cleanup":
                 yield (
                     need.place,
                     f"step {node.name!r} runs only when {need.step!r} has {chosen}, and then there is nothing to read",
@@ -362,6 +363,32 @@ def required_members(checked: Checked) -> Findings:
             yield member(inside, "Conditions"), "there must be at least one condition"
 
 
+def cleanups(checked: Checked) -> Findings:
+    """A Cleanup step names steps of the definition, and URIs as a list."""
+    for node in checked.outline.nodes:
+        for place, entry in cleaned(node):
+            name = entry.get("StepName") if isinstance(entry, dict) else None
+            if not isinstance(name, str):
+                yield place, "expected an object with StepName, and S3Uris where only some are meant"
+            elif name not in checked.nodes:
+                yield member(place, "StepName"), f"there is no step {name!r}"
+            elif not isinstance(entry.get("S3Uris", []), list):
+                yield member(place, "S3Uris"), f"expected a list, found {describe(entry['S3Uris'])}"
+
+
+def check_members(checked: Checked) -> Findings:
+    """QualityCheck and ClarifyCheck steps say what they check, as far as that is written literally."""
+    for node in checked.outline.nodes:
+        if node.type is None or not node.type.checks:
+            continue
+        literal = {name: value for name, value in node.step.members.items() if not is_expression(value)}
+        if "CheckType" in literal:
+            try:
+                checked_members(node.step.type, literal)
+            except Invalid as error:
+                yield node.step.place, error.message
+
+
 def arguments(checked: Checked) -> Findings:
     """Arguments are a request that the step's Create operation would take, as far as they are known."""
     for node in checked.outline.nodes:
@@ -394,6 +421,8 @@ RULES: tuple[Rule, ...] = (
     retry_policies,
     comparable_values,
     required_members,
+    cleanups,
+    check_members,
     arguments,
 )
 
@@ -424,12 +453,18 @@ def accept(text: str | bytes, shapes: Shapes | None = None) -> Definition:
 
 
 def refuse_unexecuted(definition: Definition) -> None:
-    """Raise when a definition has a step of a type whose execution is not built yet.
+    """Raise when a definition has a step of a type that is not executed, or not yet.
 
     Raises:
-        Unsupported: names the step, its place and its type, and what is executed.
+        Unsupported: names the step, its place and its type, and what is executed, or what to use in its place.
     """
     for step in definition.all_steps():
+        instead = STEP_TYPES[step.type].instead
+        if instead is not None:
+            raise Unsupported(
+                f"Step {step.name!r} ({step.place}) is of type {step.type}, which Towpath does not execute; use "
+                f"{instead}."
+            )
         if not STEP_TYPES[step.type].executed:
             executed = ", ".join(name for name, step_type in STEP_TYPES.items() if step_type.executed)
             raise Unsupported(

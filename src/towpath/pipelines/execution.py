@@ -19,6 +19,7 @@ from towpath.pipelines.evaluation import DocumentRef, EvaluationError, Scope, St
 from towpath.pipelines.graph import Node, Plan
 from towpath.pipelines.model import ExecutionStatus, StepRow, StepStatus
 from towpath.pipelines.ports import NoShapes, Shapes
+from towpath.pipelines.quality_checks import checked_members
 from towpath.pipelines.standing import Standings
 
 Steps: TypeAlias = Mapping[str, StepRow]
@@ -30,6 +31,15 @@ class StartStep(msgspec.Struct, frozen=True, kw_only=True):
     row: StepRow
     operation: str
     input: Document
+    members: Document = msgspec.field(default_factory=dict)  #: of a check: what stands beside the Arguments
+
+
+class PerformStep(msgspec.Struct, frozen=True, kw_only=True):
+    """Carry out what the step stands for, and end it."""
+
+    row: StepRow
+    arguments: Document
+    steps: dict[str, StepRow]  #: those that it waited for
 
 
 class EndStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +67,7 @@ class FinishExecution(msgspec.Struct, frozen=True, kw_only=True):
     failure_reason: str | None = None
 
 
-Decision: TypeAlias = StartStep | EndStep | PostponeStep | StopStep | FinishExecution
+Decision: TypeAlias = StartStep | PerformStep | EndStep | PostponeStep | StopStep | FinishExecution
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
@@ -267,18 +277,28 @@ class Course:
         )
 
     def _start(self, node: Node, row: StepRow) -> None:
+        if node.type is not None and node.type.perform is not None:
+            arguments = evaluate(node.arguments, self._scope(node, row))
+            steps = {need.step: self.rows[need.step] for need in node.needs if need.step in self.rows}
+            self.standings.put(row)
+            self.decisions.append(PerformStep(row=row, arguments=arguments, steps=steps))
+            return
         if node.type is None or node.type.create is None:
             raise Invalid(f"{node.step.place}: steps of type {node.step.type} are not executed yet")
         request = dict(evaluate(node.arguments, self._scope(node, row)))
-        if node.type.name_member is not None:
+        if node.type.name_member is not None and not (node.type.keeps_name and request.get(node.type.name_member)):
             request[node.type.name_member] = self._resource_name(node, row)
+        members: Document = {}
+        if node.type.checks:
+            members = evaluate(node.members, self._scope(node, row))
+            checked_members(node.step.type, members)
         shape = self.situation.shapes.input(node.type.create)
         if shape is not None:
             request = kernel_shapes.coerce(request, shape)
             for fault in kernel_shapes.check(request, shape):
                 raise EvaluationError(f"{node.step.place}.Arguments.{fault.place}", str(fault))
         self.standings.put(row)
-        self.decisions.append(StartStep(row=row, operation=node.type.create, input=request))
+        self.decisions.append(StartStep(row=row, operation=node.type.create, input=request, members=members))
 
     def _resource_name(self, node: Node, row: StepRow) -> str:
         assert node.type is not None

@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
 
@@ -19,7 +20,7 @@ from towpath.pipelines.expressions import (
     Selected,
     StepValue,
 )
-from towpath.pipelines.faults import Fault, InvalidDefinition, Place, member
+from towpath.pipelines.faults import Fault, InvalidDefinition, Place, item, member
 from towpath.pipelines.paths import Key, Member, follow
 from towpath.pipelines.steps import STEP_TYPES, StepType
 
@@ -148,10 +149,23 @@ def _needs(node: Node) -> Iterator[Need]:
             seen.add(name)
             trigger = Trigger.ANY if name in declared else Trigger.COMPLETED
             yield Need(name, trigger, reference.place, reads=True)
+    for place, entry in cleaned(node):
+        if isinstance(entry, dict) and isinstance(entry.get("StepName"), str) and entry["StepName"] not in seen:
+            seen.add(entry["StepName"])
+            yield Need(entry["StepName"], Trigger.ANY, place, reads=True)
     if node.guard is not None:
         yield Need(node.guard.step, Trigger.COMPLETED, node.step.place)
     if node.each is not None:
         yield Need(node.each, Trigger.ANY, node.step.place)
+
+
+def cleaned(node: Node) -> Iterator[tuple[Place, Any]]:
+    """Yield what a Cleanup step is to tidy up, with the places; it waits for the steps that are named there."""
+    resources = node.step.arguments.get("Resources") if node.step.type == "Cleanup" else None
+    entries = resources.get("S3") if isinstance(resources, dict) else None
+    inside = member(member(member(node.step.place, "Arguments"), "Resources"), "S3")
+    for number, entry in enumerate(entries if isinstance(entries, list) else ()):
+        yield item(inside, number), entry
 
 
 def step_of(reference: Reference) -> str | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.acceptance.conftest import wait_for_execution
-from tests.clients.records.conftest import IMAGE, ROLE, Aws
+from tests.clients.records.conftest import IMAGE, ROLE, Aws, archive
 
 pytestmark = pytest.mark.slow
 
@@ -103,3 +103,172 @@ def test_a_failure_that_is_followed_up_completes_with_failures(aws: Aws) -> None
     ended, steps = run(aws, "followed")
     assert ended["PipelineExecutionStatus"] == "CompletedWithFailures"
     assert statuses(steps) == {"Breaks": "Failed", "Report": "Succeeded", "Tidy": "Succeeded"}
+
+
+HANDLER = "def model_fn(model_dir): return {factor}\ndef predict_fn(data, model): return [model * x for x in data]\n"
+
+
+@pytest.mark.shows("sagemaker", "CreateEndpointConfig", "UpdateEndpoint", how="executes")
+def test_a_pipeline_deploys_a_model_and_its_next_run_updates_the_endpoint(aws: Aws) -> None:
+    aws.s3.create_bucket(Bucket="flow-models")
+    for factor in (3, 5):
+        handler = archive("code/inference.py", HANDLER.format(factor=factor))
+        aws.s3.put_object(Bucket="flow-models", Key=f"{factor}/model.tar.gz", Body=handler)
+    data = {"Std:Join": {"On": "/", "Values": ["s3://flow-models", {"Get": "Parameters.Factor"}, "model.tar.gz"]}}
+    container = {"Image": IMAGE, "ModelDataUrl": data}
+    variant = {
+        "VariantName": "v",
+        "ModelName": {"Get": "Steps.Model.ModelName"},
+        "InitialInstanceCount": 1,
+        "InstanceType": "ml.m5.large",
+    }
+    config = {"Get": "Steps.Config.EndpointConfigName"}
+    create(
+        aws,
+        "deploys",
+        {"Name": "Model", "Type": "Model", "Arguments": {"PrimaryContainer": container, "ExecutionRoleArn": ROLE}},
+        {"Name": "Config", "Type": "EndpointConfig", "Arguments": {"ProductionVariants": [variant]}},
+        {"Name": "Serve", "Type": "Endpoint", "Arguments": {"EndpointName": "factors", "EndpointConfigName": config}},
+        Parameters=[{"Name": "Factor", "Type": "String"}],
+    )
+    runtime = aws.client("sagemaker-runtime")
+
+    def answers(factor: int) -> Any:
+        ended, steps = run(aws, "deploys", PipelineParameters=[{"Name": "Factor", "Value": str(factor)}])
+        assert ended["PipelineExecutionStatus"] == "Succeeded", steps
+        answer = runtime.invoke_endpoint(EndpointName="factors", Body=b"[2]", ContentType="application/json")
+        shown = aws.sagemaker.describe_endpoint(EndpointName="factors")
+        assert shown["EndpointStatus"] == "InService"
+        made = {step["StepName"]: step["Metadata"] for step in steps}
+        assert made["Serve"] == {"Endpoint": {"Arn": shown["EndpointArn"]}}
+        assert made["Config"]["EndpointConfig"]["Arn"].endswith(f"/{shown['EndpointConfigName']}")
+        return json.loads(answer["Body"].read())
+
+    assert answers(3) == [6]
+    assert answers(5) == [10], "the endpoint was there and is updated"
+    aws.sagemaker.delete_endpoint(EndpointName="factors")
+    aws.sagemaker.get_waiter("endpoint_deleted").wait(EndpointName="factors", WaiterConfig={"Delay": 1})
+
+
+def test_a_pipeline_keeps_records_and_tidies_up(aws: Aws) -> None:
+    aws.s3.create_bucket(Bucket="flow-tidy")
+    aws.s3.put_object(Bucket="flow-tidy", Key="out/mine", Body=b"not of the pipeline")
+    aws.s3.put_object(Bucket="flow-tidy", Key="scratch/a", Body=b"x")
+    aws.s3.put_object(Bucket="flow-tidy", Key="scratchpad", Body=b"x")
+    aws.s3.put_object(Bucket="flow-tidy", Key="kept", Body=b"x")
+    entities = {
+        "Artifacts": [
+            {"ArtifactName": "data", "ArtifactType": "DataSet", "Source": {"SourceUri": "s3://flow-tidy/kept"}}
+        ],
+        "Contexts": [{"ContextName": "review", "ContextType": "Project", "Source": {"SourceUri": "case-7"}}],
+        "Actions": [
+            {
+                "ActionName": "labelling",
+                "ActionType": "Manual",
+                "Source": {"SourceUri": {"Std:Join": {"On": "", "Values": ["by ", {"Get": "Execution.PipelineName"}]}}},
+            }
+        ],
+        "Associations": [
+            {
+                "Source": {"Name": "data", "Type": "Artifact"},
+                "Destination": {"Name": "labelling", "Type": "Action"},
+                "AssociationType": "ContributedTo",
+            },
+            {"Source": {"Name": "labelling", "Type": "Action"}, "Destination": {"Name": "review", "Type": "Context"}},
+        ],
+    }
+    arn = {"Get": "Steps.Record.ActionArns['labelling']"}
+    create(
+        aws,
+        "records",
+        job("Make", WRITE, "1", outputs={"out": "s3://flow-tidy/out"}),
+        {"Name": "Record", "Type": "Lineage", "Arguments": entities},
+        job("Reads", "import sys; assert ':action/labelling' in sys.argv[1]", arn),
+        {
+            "Name": "Clean",
+            "Type": "Cleanup",
+            "DependsOn": ["Reads"],
+            "Arguments": {
+                "Resources": {"S3": [{"StepName": "Make"}, {"StepName": "Reads", "S3Uris": ["s3://flow-tidy/scratch"]}]}
+            },
+        },
+    )
+    for _ in range(2):
+        ended, steps = run(aws, "records")
+        assert ended["PipelineExecutionStatus"] == "Succeeded", steps
+        shown = {step["StepName"]: step["Metadata"] for step in steps}
+        assert shown["Clean"]["Cleanup"] == {"CleanedSteps": ["Make", "Reads"], "FailedSteps": [], "SkippedSteps": []}
+        left = [item["Key"] for item in aws.s3.list_objects_v2(Bucket="flow-tidy")["Contents"]]
+        assert left == ["kept", "out/mine", "scratchpad"]
+    told = shown["Record"]["Lineage"]
+    found = aws.sagemaker.list_associations(DestinationArn=told["ContextArns"]["review"])["AssociationSummaries"]
+    assert [edge["SourceArn"] for edge in found] == [told["ActionArns"]["labelling"]]
+    assert aws.sagemaker.describe_action(ActionName="labelling")["Source"]["SourceUri"] == "by records"
+
+
+CHECK = f"""
+import json, os, pathlib
+folder = pathlib.Path('{OUT}')
+baseline = os.environ.get('baseline_constraints')
+(folder / 'constraints.json').write_text(json.dumps({{'seen': baseline and json.loads(open(baseline).read())}}))
+(folder / 'statistics.json').write_text('{{}}')
+if baseline:
+    found = [{{'feature_name': 'age', 'constraint_check_type': 'data_type_check'}}]
+    (folder / 'constraint_violations.json').write_text(json.dumps({{'violations': found}}))
+"""
+
+
+def check(name: str, **members: Any) -> dict[str, Any]:
+    step = job(name, "", outputs={"out": f"s3://flow-checks/{name}"})
+    folder = "/opt/ml/processing/input/code"
+    source = {
+        "S3Uri": "s3://flow-checks/check.py",
+        "LocalPath": folder,
+        "S3DataType": "S3Prefix",
+        "S3InputMode": "File",
+    }
+    step["Arguments"]["AppSpecification"]["ContainerEntrypoint"] = ["python3", f"{folder}/check.py"]
+    step["Arguments"]["ProcessingInputs"] = [{"InputName": "code", "S3Input": source}]
+    return {**step, "Type": "QualityCheck", "CheckType": "DATA_QUALITY", **members}
+
+
+def test_a_check_makes_a_baseline_or_is_violated(aws: Aws) -> None:
+    aws.s3.create_bucket(Bucket="flow-checks")
+    aws.s3.put_object(Bucket="flow-checks", Key="check.py", Body=CHECK.encode())
+    aws.s3.put_object(Bucket="flow-checks", Key="old/constraints.json", Body=b'{"version": 1}')
+    supplied = {"SuppliedBaselineConstraints": "s3://flow-checks/old/constraints.json"}
+    used = {"Get": "Steps.First.BaselineUsedForDriftCheckConstraints"}
+    create(
+        aws,
+        "checks",
+        check("First", SkipCheck=True, RegisterNewBaseline=True, ModelPackageGroupName=None),
+        job("Uses", "import sys; assert sys.argv[1] == 's3://flow-checks/First/constraints.json'", used),
+        check("Looks", SkipCheck=False, RegisterNewBaseline=False, FailOnViolation=False, **supplied),
+        check("Judges", SkipCheck=False, RegisterNewBaseline=False, FailOnViolation=True, **supplied),
+        check("NoBaseline", SkipCheck=False, RegisterNewBaseline=True, DependsOn=["Uses", "Looks"]),
+    )
+    ended, steps = run(aws, "checks")
+    assert ended["PipelineExecutionStatus"] == "Failed"
+    shown = {step["StepName"]: step for step in steps}
+    told = shown["First"]["Metadata"]["QualityCheck"]
+    assert told["CalculatedBaselineStatistics"] == "s3://flow-checks/First/statistics.json"
+    assert told["BaselineUsedForDriftCheckConstraints"] == told["CalculatedBaselineConstraints"]
+    assert aws.sagemaker.describe_processing_job(ProcessingJobName=told["CheckJobArn"].rpartition("/")[2])
+    assert shown["Judges"]["FailureReason"] == (
+        "CheckFailed: 1 violations of the baseline (age); see s3://flow-checks/Judges/constraint_violations.json"
+    )
+    looked = shown["Looks"]
+    assert looked["StepStatus"] == "Succeeded"
+    assert looked["Metadata"]["QualityCheck"]["BaselineUsedForDriftCheckConstraints"] == (
+        "s3://flow-checks/old/constraints.json"
+    )
+    seen = aws.s3.get_object(Bucket="flow-checks", Key="Looks/constraints.json")["Body"].read()
+    assert json.loads(seen) == {"seen": {"version": 1}}
+
+
+def test_a_check_without_a_baseline_says_what_to_do(aws: Aws) -> None:
+    create(aws, "unfounded", check("Judges", SkipCheck=False, RegisterNewBaseline=True, ModelPackageGroupName="nobody"))
+    ended, steps = run(aws, "unfounded")
+    assert ended["PipelineExecutionStatus"] == "Failed"
+    assert "the latest approved version of 'nobody' has none" in steps[0]["FailureReason"]
+    assert "set SkipCheck and RegisterNewBaseline to true for the first run" in steps[0]["FailureReason"]
