@@ -171,6 +171,7 @@ class Platform:
             job_limits=settings.job_limits,
             oversized_jobs=settings.oversized_jobs,
             toolkit_source=importlib.resources.files("towpath.runner").joinpath("toolkit.py").read_text("utf-8"),
+            notebook_source=importlib.resources.files("towpath.runner").joinpath("notebook.py").read_text("utf-8"),
             lost_runner_restarts=settings.lost_runner_restarts,
         )
         models = ServiceModels()

@@ -1,6 +1,8 @@
 """How executions go: selected steps, steps that follow on failures, rounds; through boto3, with real jobs."""
 
 import json
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +10,8 @@ from tests.acceptance.conftest import wait_for_execution
 from tests.clients.records.conftest import IMAGE, ROLE, Aws, archive
 
 pytestmark = pytest.mark.slow
+
+DEFINITIONS = Path(__file__).parents[2] / "golden" / "definitions"
 
 
 def job(name: str, script: str, *arguments: Any, outputs: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
@@ -108,7 +112,7 @@ def test_a_failure_that_is_followed_up_completes_with_failures(aws: Aws) -> None
 HANDLER = "def model_fn(model_dir): return {factor}\ndef predict_fn(data, model): return [model * x for x in data]\n"
 
 
-@pytest.mark.shows("sagemaker", "CreateEndpointConfig", "UpdateEndpoint", how="executes")
+@pytest.mark.shows("sagemaker", "UpdateEndpoint", how="executes")
 def test_a_pipeline_deploys_a_model_and_its_next_run_updates_the_endpoint(aws: Aws) -> None:
     aws.s3.create_bucket(Bucket="flow-models")
     for factor in (3, 5):
@@ -272,3 +276,19 @@ def test_a_check_without_a_baseline_says_what_to_do(aws: Aws) -> None:
     assert ended["PipelineExecutionStatus"] == "Failed"
     assert "the latest approved version of 'nobody' has none" in steps[0]["FailureReason"]
     assert "set SkipCheck and RegisterNewBaseline to true for the first run" in steps[0]["FailureReason"]
+
+
+@pytest.mark.skipif(find_spec("papermill") is not None, reason="papermill is there")
+def test_a_notebook_without_papermill_fails_with_a_sentence(aws: Aws) -> None:
+    """The step as the SageMaker SDK 2 emits it, in an environment that has no papermill."""
+    document = json.loads((DEFINITIONS / "v2_notebook.json").read_text())
+    arguments = document["Steps"][0]["Arguments"]
+    bucket = "sagemaker-us-east-1-000000000000"
+    source = arguments["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3Uri"]
+    aws.s3.put_object(Bucket=bucket, Key=f"{source.partition(f'{bucket}/')[2]}/nb.ipynb", Body=b"{}")
+    arguments["AlgorithmSpecification"]["TrainingImage"] = IMAGE
+    create(aws, "notebook", *document["Steps"])
+    ended, steps = run(aws, "notebook")
+    assert ended["PipelineExecutionStatus"] == "Failed"
+    assert "A notebook is run by papermill, and the environment of" in steps[0]["FailureReason"]
+    assert "does not hold papermill and ipykernel" in steps[0]["FailureReason"]
