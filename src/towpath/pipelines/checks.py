@@ -30,12 +30,13 @@ from towpath.pipelines.expressions import (
 )
 from towpath.pipelines.expressions import references as references_of
 from towpath.pipelines.faults import Fault, InvalidDefinition, Place, item, member
-from towpath.pipelines.graph import Node, Outline, circles, cleaned, outline, step_of
+from towpath.pipelines.graph import PICKS, Node, Outline, circles, cleaned, outline, selector_of, step_of
 from towpath.pipelines.parameters import typed
 from towpath.pipelines.paths import describe
 from towpath.pipelines.ports import NoShapes, Shapes
 from towpath.pipelines.quality_checks import checked_members
 from towpath.pipelines.retry import EXCEPTION_TYPES
+from towpath.pipelines.rounds import concurrency_of, items_of
 from towpath.pipelines.steps import STEP_TYPES
 from towpath.pipelines.yield_checks import yield_faults
 
@@ -259,6 +260,35 @@ def _body_step(checked: Checked, each: str, kind: str, name: str, place: Place) 
         yield place, f"the body of {each!r} has no step {name!r}"
 
 
+def loops(checked: Checked) -> Findings:
+    """A ForEach goes over a list, has steps in its body, and its Selector compares a value of one of them."""
+    for node in checked.outline.nodes:
+        for entry in node.step.depends_on:
+            target = checked.nodes.get(entry.step)
+            if target is not None and target.each is not None and target.each != node.each:
+                yield entry.place, f"step {entry.step!r} runs in each round of {target.each!r}; wait for that instead"
+        if node.step.type != "ForEach":
+            continue
+        inside = member(node.step.place, "Arguments")
+        if node.each is not None:
+            yield node.step.place, f"a ForEach step cannot stand in the body of another one, {node.each!r}"
+        if node.step.branches.get("ForEachBody") == ():
+            yield member(inside, "ForEachBody"), "the body has no steps"
+        for name, understand in (("IterableItems", items_of), ("MaxConcurrency", concurrency_of)):
+            value = node.step.arguments.get(name)
+            if not is_expression(value) and value is not None:
+                try:
+                    understand(value)
+                except Invalid as error:
+                    yield member(inside, name), error.message
+        if node.step.arguments.get("Selector") is not None and selector_of(node) is None:
+            yield (
+                member(inside, "Selector"),
+                f"expected an object with Pick ({' or '.join(PICKS)}) and Field "
+                "({'Get': 'IterationOutput.<step>.<path>'})",
+            )
+
+
 def waiting_in_circles(checked: Checked) -> Findings:
     """No step waits for itself, directly or through others."""
     for place, names in circles(checked.outline.nodes):
@@ -415,6 +445,7 @@ RULES: tuple[Rule, ...] = (
     unknown_property_files,
     unknown_yields,
     rounds,
+    loops,
     waiting_in_circles,
     impossible_order,
     cache_durations,

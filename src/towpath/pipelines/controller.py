@@ -29,6 +29,7 @@ from towpath.pipelines.execution import (
     Ended,
     EndStep,
     FinishExecution,
+    OpenRounds,
     PerformStep,
     PostponeStep,
     Situation,
@@ -174,7 +175,7 @@ class ExecutionController:
 
     def _judged(self, standings: Standings, name: str, ended: Ended) -> Ended:
         """Return the end of a check as its report says it: failed, when that was wished for and it is violated."""
-        node, row = standings.plan.nodes[name], standings.rows[name]
+        node, row = standings.node(name), standings.rows[name]
         if node.type is None or not node.type.checks or ended.status is not StepStatus.SUCCEEDED:
             return ended
         (told,) = row.metadata.values()
@@ -192,7 +193,7 @@ class ExecutionController:
         self, transaction: KernelTransaction, standings: Standings, row: StepRow, child: Heading | None
     ) -> Ended | None:
         """Return how a running step has ended, None when what it started goes on."""
-        step_type = standings.plan.nodes[row.name].type
+        step_type = standings.node(row.name).type
         assert step_type is not None, "only steps of known types are started"
         if child is None or not child.is_live:
             reason = f"{row.resource_arn} was deleted while the step ran"
@@ -252,13 +253,15 @@ class ExecutionController:
         for fact in decision.facts:
             match fact:
                 case StartStep():
-                    self._start(wide, resource, plan.nodes[fact.row.name], fact)
+                    self._start(wide, resource, plan.step(fact.row.step), fact)
                 case PerformStep():
-                    self._perform(wide, resource, plan.nodes[fact.row.name], fact)
+                    self._perform(wide, resource, plan.step(fact.row.step), fact)
                 case EndStep(row=row) | PostponeStep(row=row):
                     self._write(wide, resource, row, settled=True)
+                case OpenRounds(row=row):
+                    self._write(wide, resource, row, settled=False)
                 case StopStep(row=row):
-                    self._stop(wide, resource, plan.nodes[row.name], row)
+                    self._stop(wide, resource, plan.step(row.step), row)
 
     def act(self, resource: Resource, decision: kernel.Decision) -> None:
         """Do nothing: an execution reaches the outside only through the resources that it creates."""

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -66,6 +67,10 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     taken_from: str | None = None  #: ARN of the execution whose result a selective one took over
     each: str | None = None  #: the ForEach step in one of whose rounds this one runs
     round: int | None = None  #: number of that round, from 0
+    item: str | None = None  #: of that round, as it is shown
+    items: list[Any] | None = None  #: of a ForEach: frozen when it began, one for each round
+    max_concurrency: int | None = None  #: of a ForEach: rounds that may run at one time
+    picked: int | None = None  #: of a ForEach that has succeeded: the round that its Selector picked
 
     @property
     def step(self) -> str:

@@ -35,7 +35,7 @@ def select(plan: Plan, selected: Sequence[str], source: Mapping[str, StepRow] | 
         Invalid: a selected step is not there, cannot run by itself, or reads what the source has not.
     """
     _refuse_strangers(plan, selected)
-    chosen = set(selected) | {node.name for node in plan.nodes.values() if node.each in selected}
+    chosen = set(selected)
     for step, (first, last) in _gaps(plan, chosen).items():
         raise Invalid(
             f"Step {step!r} lies on the way from {first!r} to {last!r}, both of which are selected; select it as well"
@@ -75,14 +75,14 @@ def _refuse_strangers(plan: Plan, selected: Sequence[str]) -> None:
     if not selected:
         raise Invalid("SelectedSteps names no step; name those that are to run")
     for name in selected:
-        node = plan.nodes.get(name)
-        if node is None:
+        each = next((each for each, body in plan.bodies.items() if name in body.nodes), None)
+        if each is not None:
+            raise Invalid(
+                f"SelectedSteps names {name!r}, which runs in the rounds of {each!r}; select {each!r} instead"
+            )
+        if name not in plan.nodes:
             known = ", ".join(plan.nodes)
             raise Invalid(f"SelectedSteps names {name!r}; the pipeline has no such step, it has {known[:500]}")
-        if node.each is not None:
-            raise Invalid(
-                f"SelectedSteps names {name!r}, which runs in the rounds of {node.each!r}; select {node.each!r} instead"
-            )
 
 
 def _gaps(plan: Plan, chosen: set[str]) -> dict[str, tuple[str, str]]:

@@ -372,7 +372,7 @@ def list_pipeline_execution_steps(transaction: Transaction, request: Request) ->
         rows.reverse()
     page, token = _page(rows, request.input)
     plan = plan_for(execution)
-    shown = [_step_document(row, plan.nodes[row.name].step, _waiting_for(transaction, row)) for row in page]
+    shown = [_step_document(row, plan.step(row.step).step, _waiting_for(transaction, row)) for row in page]
     answer: Document = {"PipelineExecutionSteps": shown}
     return answer if token is None else {**answer, "NextToken": token}
 
@@ -387,7 +387,7 @@ def _waiting_for(transaction: Transaction, row: StepRow) -> str | None:
 
 def _step_document(row: StepRow, step: Step, waiting_for: str | None) -> Document:
     shown: Document = {
-        "StepName": row.name,
+        "StepName": row.step,
         "StepStatus": row.status.value,
         "AttemptCount": row.attempt,
         "Metadata": row.metadata,
@@ -398,6 +398,8 @@ def _step_document(row: StepRow, step: Step, waiting_for: str | None) -> Documen
     for name, at in (("StartTime", row.started_at), ("EndTime", row.ended_at)):
         if at is not None:
             shown[name] = at.timestamp()
+    if row.each is not None:
+        shown["IterationContext"] = {"ParentStepName": row.each, "Index": row.round, "Item": row.item or ""}
     if row.taken_from is not None:
         shown["SelectiveExecutionResult"] = {"SourcePipelineExecutionArn": row.taken_from}
     if waiting_for is not None:

@@ -292,3 +292,66 @@ def test_a_notebook_without_papermill_fails_with_a_sentence(aws: Aws) -> None:
     assert ended["PipelineExecutionStatus"] == "Failed"
     assert "A notebook is run by papermill, and the environment of" in steps[0]["FailureReason"]
     assert "does not hold papermill and ipykernel" in steps[0]["FailureReason"]
+
+
+REPORT = f"import json, sys; json.dump({{'score': abs(int(sys.argv[1]) - 7)}}, open('{OUT}/r.json', 'w'))"
+
+
+def test_rounds_are_steps_of_their_own_and_the_best_is_used(aws: Aws) -> None:
+    aws.s3.create_bucket(Bucket="flow-rounds")
+    item = {"Get": "ForEach.CurrentItem"}
+    place = {"Std:Join": {"On": "/", "Values": ["s3://flow-rounds", item]}}
+    body = job("Body", REPORT, {"Std:Join": {"On": "", "Values": [item]}})
+    output = {"S3Uri": place, "LocalPath": OUT, "S3UploadMode": "EndOfJob"}
+    body["Arguments"]["ProcessingOutputConfig"] = {"Outputs": [{"OutputName": "out", "S3Output": output}]}
+    body["Arguments"]["Environment"] = {"ITEM": {"Std:Join": {"On": "", "Values": [item]}}}
+    body["PropertyFiles"] = [{"PropertyFileName": "R", "OutputName": "out", "FilePath": "r.json"}]
+    score = {"Std:JsonGet": {"PropertyFile": {"Get": "Steps.Body.PropertyFiles.R"}, "Path": "score"}}
+    good = {"Type": "GreaterThan", "LeftValue": score, "RightValue": 3}
+    branches = {"IfSteps": [job("Good", "")], "ElseSteps": []}
+    judged = {"Name": "If", "Type": "Condition", "Arguments": {"Conditions": [good], **branches}}
+    picked = {"Pick": "MaxBy", "Field": {"Get": "IterationOutput.Body.Environment.ITEM"}}
+    best = {"Get": "Steps.Each.Selected.ProcessingOutputConfig.Outputs['out'].S3Output.S3Uri"}
+    first = {"Get": "Steps.Each.IterationOutputs[0].Body.Environment.ITEM"}
+    loop = {
+        "Name": "Each",
+        "Type": "ForEach",
+        "Arguments": {
+            "IterableItems": {"Get": "Parameters.Items"},
+            "MaxConcurrency": 2,
+            "Selector": picked,
+            "ForEachBody": [body, judged],
+        },
+    }
+    create(
+        aws,
+        "rounds",
+        loop,
+        job("After", "import sys; assert sys.argv[1:] == ['s3://flow-rounds/12', '9'], sys.argv", best, first),
+        Parameters=[{"Name": "Items", "Type": "String", "DefaultValue": "[9, 12, 3]"}],
+    )
+    ended, steps = run(aws, "rounds")
+    assert ended["PipelineExecutionStatus"] == "Succeeded", steps
+    seen = {(step["StepName"], step.get("IterationContext", {}).get("Index")) for step in steps}
+    rounds = {(name, number) for name in ("Body", "If") for number in range(3)}
+    assert seen == {("Each", None), ("After", None), *rounds, ("Good", 1), ("Good", 2)}
+    told = {step["StepName"]: step for step in steps}
+    assert told["Each"]["Metadata"]["ForEach"]["Selector"] == {"StepName": "Body", "Index": 1}
+    assert told["Each"]["Metadata"]["ForEach"]["TotalStepCount"] == 8
+    contexts = [step["IterationContext"] for step in steps if step["StepName"] == "Body"]
+    assert sorted(context["Item"] for context in contexts) == ["12", "3", "9"]
+    assert {context["ParentStepName"] for context in contexts} == {"Each"}
+
+    given = [{"Name": "Items", "Value": '[1, "x", 2]'}]
+    failed, steps = run(aws, "rounds", PipelineParameters=given)
+    assert failed["PipelineExecutionStatus"] == "Failed"
+    assert "Step 'Body' failed in round 1 (item 'x')" in failed["FailureReason"]
+    aws.sagemaker.retry_pipeline_execution(PipelineExecutionArn=failed["PipelineExecutionArn"])
+    again = wait_for_execution(aws.sagemaker, failed["PipelineExecutionArn"])
+    assert again["PipelineExecutionStatus"] == "Failed"
+    attempts = {
+        (step["StepName"], step.get("IterationContext", {}).get("Index")): step["AttemptCount"]
+        for step in steps_of(aws, failed["PipelineExecutionArn"])
+    }
+    assert (attempts["Each", None], attempts["Body", 1]) == (2, 2)
+    assert attempts["Body", 0] == 1, "what has succeeded is kept"

@@ -52,6 +52,38 @@ AT = "Steps[4].Arguments.Conditions[0]"
 
 SPOILT = [
     Spoilt(
+        "loops",
+        "v3_foreach",
+        "Steps/0/Arguments/MaxConcurrency",
+        0,
+        "Steps[0].Arguments.MaxConcurrency",
+        "MaxConcurrency is the number 0; expected an integer of at least 1",
+    ),
+    Spoilt(
+        "loops",
+        "v3_foreach",
+        "Steps/0/Arguments/IterableItems",
+        {"a": 1},
+        "Steps[0].Arguments.IterableItems",
+        "IterableItems is an object; expected a list",
+    ),
+    Spoilt(
+        "loops",
+        "v3_foreach",
+        "Steps/0/Arguments/Selector/Pick",
+        "Best",
+        "Steps[0].Arguments.Selector",
+        "expected an object with Pick (MaxBy or MinBy) and Field ({'Get': 'IterationOutput.<step>.<path>'})",
+    ),
+    Spoilt(
+        "loops",
+        "v3_foreach",
+        "Steps/1/DependsOn",
+        ["Body"],
+        "Steps[1].DependsOn[0]",
+        "step 'Body' runs in each round of 'Each'; wait for that instead",
+    ),
+    Spoilt(
         "cleanups",
         "v3_cleanup_trigger",
         "Steps/2/Arguments/Resources/S3/0/S3Uris",

@@ -16,6 +16,8 @@ from towpath.pipelines.execution import (
     Ended,
     EndStep,
     FinishExecution,
+    OpenRounds,
+    PerformStep,
     PostponeStep,
     Situation,
     StartStep,
@@ -76,7 +78,7 @@ class World:
                 case FinishExecution():
                     self.finished = decision
                     continue
-                case StopStep(row=row):
+                case StopStep(row=row) | OpenRounds(row=row) | PerformStep(row=row):
                     pass
             self.rows[row.name] = row
         return decisions
@@ -91,7 +93,7 @@ class World:
     @property
     def running(self) -> list[str]:
         active = {StepStatus.EXECUTING, StepStatus.STOPPING}
-        return [name for name, row in self.rows.items() if row.status in active]
+        return [name for name, row in self.rows.items() if row.status in active and row.items is None]
 
     @property
     def next_due(self) -> datetime | None:
