@@ -131,6 +131,25 @@ def next_due(standings: Standings) -> datetime | None:
     return min((row.due_at for row in standings.postponed() if row.due_at is not None), default=None)
 
 
+def tried_again(standings: Standings, now: datetime) -> list[StepRow]:
+    """Return how the steps stand that an ended execution begins anew when it is retried: those that failed or were
+    stopped, but for failures that another step has followed up on."""
+    return [
+        replace(
+            row,
+            status=StepStatus.STARTING,
+            due_at=now,
+            ended_at=None,
+            failure_reason=None,
+            exception_type=None,
+            first_failed_at=None,
+            retries={},
+        )
+        for row in standings.failures()
+        if not standings.was_followed_up(row.name)
+    ]
+
+
 def after_failure(node: Node, row: StepRow, reason: str, exception_type: str | None, now: datetime) -> StepRow:
     """Return how a step stands after its attempt failed: ended, or waiting for the next attempt."""
     first_failed_at = row.first_failed_at or now

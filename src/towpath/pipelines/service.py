@@ -18,6 +18,7 @@ from towpath.pipelines import selection, versions
 from towpath.pipelines.checks import accept, refuse_unexecuted
 from towpath.pipelines.definition import Definition, Step
 from towpath.pipelines.evaluation import as_text
+from towpath.pipelines.execution import tried_again
 from towpath.pipelines.graph import Plan
 from towpath.pipelines.kinds import (
     ALIASES,
@@ -283,20 +284,7 @@ def retry_pipeline_execution(transaction: Transaction, request: Request) -> Docu
     if token is not None:
         execution = replace(execution, state={**execution.state, RETRY_TOKEN: token})
     standings = Standings(plan_for(execution), transaction.steps.of(execution.uid))
-    again = [
-        replace(
-            row,
-            status=StepStatus.STARTING,
-            due_at=transaction.now,
-            ended_at=None,
-            failure_reason=None,
-            exception_type=None,
-            first_failed_at=None,
-            retries={},
-        )
-        for row in standings.failures()
-        if not standings.was_followed_up(row.name)
-    ]
+    again = tried_again(standings, transaction.now)
     transaction.steps.put(execution.uid, again)
     transaction.steps.append(execution.uid, [Fact(at=transaction.now, row=row) for row in again])
     # Without its turn, the controller does not take what it remembers of the rows for what they are now.

@@ -66,7 +66,7 @@ class World:
         self.advance()
 
     def advance(self, **ended: Ended) -> list[Decision]:
-        decisions = advance(self.plan, self.rows, self.now, Situation(**self.situation, ended=ended))
+        decisions = self.decided(Situation(**self.situation, ended=ended))
         for decision in decisions:
             assert self.finished is None, "something was decided after the end"
             match decision:
@@ -82,6 +82,9 @@ class World:
                     pass
             self.rows[row.name] = row
         return decisions
+
+    def decided(self, situation: Situation) -> list[Decision]:
+        return advance(self.plan, self.rows, self.now, situation)
 
     def end(self, name: str, status: StepStatus = SUCCEEDED, reason: str | None = None, **document: Any) -> None:
         self.advance(**{name: Ended(status=status, document=document, failure_reason=reason)})
