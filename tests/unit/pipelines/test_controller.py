@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from towpath.engine import Engine
@@ -23,6 +24,7 @@ from towpath.pipelines.ports import Shapes
 from towpath.pipelines.service import operations
 from towpath.store import SqliteStore, SqlTransaction
 from towpath.testing.crashes import Crash, CrashingStore
+from towpath.testing.replay import replay_all
 
 Golden = Callable[[str], Any]
 ANN = Caller("ann", "request-1")
@@ -180,6 +182,8 @@ class Platform:
 def platform(tmp_path: Path, shapes: Shapes) -> Iterator[Platform]:
     opened = Platform(tmp_path, shapes)
     yield opened
+    _, complaints = replay_all(opened.store, opened.reports, shapes)
+    assert complaints == []
     opened.store.close()
 
 
@@ -585,7 +589,6 @@ def test_selected_steps_run_with_what_others_yielded_in_the_source(platform: Pla
     assert "SelectiveExecutionResult" not in steps["Evaluation"]
     model = platform.child(arn, "Evaluation").spec["ProcessingInputs"]
     assert MODEL_DATA["S3ModelArtifacts"] in json.dumps(model)
-    platform.reports.documents[REPORT] = {"metrics": {"accuracy": {"value": 0.9}}}
     platform.end(arn, "Evaluation")
     shown = platform.execution(arn)
     assert shown["PipelineExecutionStatus"] == "Succeeded", "the branch of the condition was not selected"
@@ -641,3 +644,17 @@ def test_a_retry_leaves_alone_what_was_followed_up(platform: Platform, golden: G
     assert platform.statuses(arn) == {"Broken": "Failed", "Report": "Executing"}
     platform.end(arn, "Report")
     assert platform.execution(arn)["PipelineExecutionStatus"] == "CompletedWithFailures"
+
+
+def test_a_history_that_is_decided_otherwise_today_is_noticed(tmp_path: Path, shapes: Shapes, golden: Golden) -> None:
+    platform = Platform(tmp_path, shapes)
+    arn = run_to_the_condition(platform, golden, 0.9)
+    assert replay_all(platform.store, platform.reports, shapes) == (1, [])
+    execution = platform.store.read(lambda transaction: transaction.resources.by_arn(arn))
+    assert execution is not None
+    row = platform.store.read(lambda transaction: transaction.steps.of(execution.uid)["Accuracy"])
+    changed = msgspec.structs.replace(row, outcome=False)
+    platform.store.write(lambda transaction: transaction.steps.put(execution.uid, [changed]))
+    _, complaints = replay_all(platform.store, platform.reports, shapes)
+    assert any("Accuracy: " in complaint for complaint in complaints)
+    platform.store.close()
