@@ -93,6 +93,20 @@ class _Memory:
             turn, standings = self._kept.get(resource.uid, (None, None))
         return standings if turn is not None and turn == resource.state.get(TURN) else None
 
+    def take(self, resource: Resource) -> Standings | None:
+        """Return the same, and leave it to the caller: it is remembered again when it is kept."""
+        found = self.find(resource)
+        if found is not None:
+            self.forget(resource.uid)
+        return found
+
+    def put_back(self, resource: Resource, standings: Standings) -> None:
+        """Remember what was taken, with which nothing was done."""
+        turn = resource.state.get(TURN)
+        if turn is not None:
+            with self._lock:
+                self._kept[resource.uid] = turn, standings
+
     def forget(self, execution: Uid) -> None:
         """Remember an execution no longer."""
         with self._lock:
@@ -122,7 +136,7 @@ class ExecutionController:
 
     def observe(self, resource: Resource) -> Observation:
         """Read the steps, what became of what they started, and the JSON documents that are about to be needed."""
-        remembered = self._memory.find(resource)
+        remembered = self._memory.take(resource)
 
         def look(transaction: KernelTransaction) -> tuple[Standings, dict[str, Ended]]:
             if remembered is not None:
@@ -222,9 +236,12 @@ class ExecutionController:
         """Return what to do next: the decisions on the steps as facts, and the end of the execution as its status."""
         if _is_over(resource):
             return kernel.Decision()
-        standings = observation.standings.copy()
+        # They were taken out of memory for this observation, so that they can be changed: a copy costs as much as there
+        # are steps.
+        standings = observation.standings
         decided = Course(standings, now, observation.situation).run()
         if not decided:
+            self._memory.put_back(resource, standings)
             return kernel.Decision(due_at=next_due(standings))
         steps = tuple(decision for decision in decided if not isinstance(decision, FinishExecution))
         finish = next((decision for decision in decided if isinstance(decision, FinishExecution)), None)

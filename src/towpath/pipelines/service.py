@@ -355,10 +355,11 @@ def describe_pipeline_execution(transaction: Transaction, request: Request) -> D
 def list_pipeline_execution_steps(transaction: Transaction, request: Request) -> Document:
     """Carry out ListPipelineExecutionSteps: the steps that have begun, the latest first unless asked otherwise."""
     execution = _execution(transaction, request)
-    rows = list(transaction.steps.of(execution.uid).values())
-    if request.input.get("SortOrder", "Descending") == "Descending":
-        rows.reverse()
-    page, token = _page(rows, request.input)
+    descending = request.input.get("SortOrder", "Descending") == "Descending"
+    after, count = _place(request.input)
+    page = transaction.steps.page(execution.uid, after=after, limit=count + 1, descending=descending)
+    more, page = page[count:], page[:count]
+    token = str(page[-1].position) if more else None
     plan = plan_for(execution)
     shown = [_step_document(row, plan.step(row.step).step, _waiting_for(transaction, row)) for row in page]
     answer: Document = {"PipelineExecutionSteps": shown}
@@ -408,11 +409,17 @@ def list_pipeline_parameters(transaction: Transaction, request: Request) -> Docu
     return answer if token is None else {**answer, "NextToken": token}
 
 
-def _page(items: list[Any], asked: Document) -> tuple[list[Any], str | None]:
-    token = asked.get("NextToken") or "0"
-    if not (token.isascii() and token.isdecimal() and len(token) < 10):
+def _place(asked: Document) -> tuple[int | None, int]:
+    """Return (where the page before ended, how many are wanted) of a List request."""
+    token = asked.get("NextToken")
+    if token and not (token.isascii() and token.isdecimal() and len(token) < 10):
         raise Invalid(f"{token[:40]!r} is not a token of an earlier page", code="ValidationException")
-    start, count = int(token), min(int(asked.get("MaxResults") or 100), 100)
+    return int(token) if token else None, min(int(asked.get("MaxResults") or 100), 100)
+
+
+def _page(items: list[Any], asked: Document) -> tuple[list[Any], str | None]:
+    after, count = _place(asked)
+    start = after or 0
     return items[start : start + count], str(start + count) if start + count < len(items) else None
 
 
