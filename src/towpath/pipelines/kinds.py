@@ -3,6 +3,7 @@
 from towpath.kernel.errors import Conflict
 from towpath.kernel.kinds import COMMON_SORT, CREATED_FILTERS, Kind, View, resource_not_found
 from towpath.kernel.ports import Filter, Query, Transaction
+from towpath.kernel.priorities import PRIORITY
 from towpath.kernel.resource import Document, Resource
 from towpath.pipelines.model import ExecutionStatus
 from towpath.pipelines.selection import STEPS
@@ -110,7 +111,10 @@ PIPELINE_EXECUTION = Kind(
     list_member="PipelineExecutionSummaries",
     missing=resource_not_found,
     # The definition is large, and has an operation of its own.
-    view=View(computed=_execution_shown, hidden=frozenset({"PipelineDefinition", "Values", TURN, RETRY_TOKEN, STEPS})),
+    view=View(
+        computed=_execution_shown,
+        hidden=frozenset({"PipelineDefinition", "Values", PRIORITY, TURN, RETRY_TOKEN, STEPS}),
+    ),
     sort_by={"CreationTime": "created_at", "PipelineExecutionArn": "name"},
     filters=CREATED_FILTERS,
     indexed=_execution_index,

@@ -13,6 +13,7 @@ from towpath.kernel import generic
 from towpath.kernel.errors import Conflict, Invalid, Unsupported
 from towpath.kernel.operations import Operation, Request, refusing
 from towpath.kernel.ports import Filter
+from towpath.kernel.priorities import PRIORITY, priority_of
 from towpath.kernel.resource import Document, Resource
 from towpath.pipelines import selection, versions
 from towpath.pipelines.checks import accept, refuse_unexecuted
@@ -147,6 +148,7 @@ def start_pipeline_execution(transaction: Transaction, request: Request) -> Docu
         started_at=transaction.now,
     )
     experiment = experiment_config(plan, values, known, transaction.now)
+    priority = priority_of(transaction.resources.tags(pipeline.uid))
     parallelism = asked.get("ParallelismConfiguration") or pipeline.spec.get("ParallelismConfiguration")
     spec: Document = {
         "PipelineUid": pipeline.uid,
@@ -157,6 +159,7 @@ def start_pipeline_execution(transaction: Transaction, request: Request) -> Docu
         "Values": values,
         **({} if experiment is None else {"PipelineExperimentConfig": experiment}),
         **({} if parallelism is None else {"ParallelismConfiguration": parallelism}),
+        **({} if not priority else {PRIORITY: priority}),
         **{
             name: asked[name]
             for name in (

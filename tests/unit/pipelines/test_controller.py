@@ -658,3 +658,25 @@ def test_a_history_that_is_decided_otherwise_today_is_noticed(tmp_path: Path, sh
     _, complaints = replay_all(platform.store, platform.reports, shapes)
     assert any("Accuracy: " in complaint for complaint in complaints)
     platform.store.close()
+
+
+def test_an_execution_has_the_priority_of_its_pipeline_or_is_refused(platform: Platform, golden: Golden) -> None:
+    platform.create(golden("v3_bert"))
+
+    def tag(value: str) -> None:
+        def work(transaction: SqlTransaction) -> None:
+            pipeline = transaction.resources.find("Pipeline", "reviews")
+            assert pipeline is not None
+            transaction.resources.set_tags(pipeline.uid, {"towpath:priority": value})
+
+        platform.store.write(work)
+
+    tag("7")
+    arn = platform.start()
+    execution = platform.store.read(lambda transaction: transaction.resources.by_arn(arn))
+    assert execution is not None
+    assert execution.spec["Priority"] == 7
+    assert "Priority" not in platform.execution(arn)
+    tag("high")
+    with pytest.raises(Invalid, match="The tag towpath:priority is 'high'; expected an integer from -100 to 100"):
+        platform.start()
