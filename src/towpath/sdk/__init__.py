@@ -33,7 +33,21 @@ from towpath.sdk.parameters import (
 from towpath.sdk.pipeline import Pipeline
 from towpath.sdk.registry import ModelVersion
 from towpath.sdk.secrets import secret
-from towpath.sdk.steps import Condition, CreateModel, Fail, Processing, Register, Step, Training
+from towpath.sdk.steps import (
+    Condition,
+    CreateModel,
+    Endpoint,
+    EndpointConfig,
+    Fail,
+    ForEach,
+    Processing,
+    Register,
+    Step,
+    Training,
+    ended,
+    failed,
+    stopped,
+)
 
 __all__ = [
     "Client",
@@ -46,10 +60,13 @@ __all__ = [
     "DefinitionError",
     "Denied",
     "Deployment",
+    "Endpoint",
+    "EndpointConfig",
     "EndpointFailed",
     "Execution",
     "ExecutionFailed",
     "Fail",
+    "ForEach",
     "ModelError",
     "ModelVersion",
     "NoServer",
@@ -69,8 +86,11 @@ __all__ = [
     "TimedOut",
     "Training",
     "dataset",
+    "ended",
     "execution",
+    "failed",
     "join",
     "parameter",
     "secret",
+    "stopped",
 ]
