@@ -14,8 +14,10 @@ from msgspec.structs import replace
 
 from towpath.kernel import shapes as kernel_shapes
 from towpath.kernel.errors import Invalid
+from towpath.kernel.objects import ObjectRef
 from towpath.kernel.resource import Document
 from towpath.pipelines import retry
+from towpath.pipelines.caching import Found, Lookup, verdict
 from towpath.pipelines.conditions import holds
 from towpath.pipelines.evaluation import DocumentRef, EvaluationError, Scope, StepYield, as_text, document_ref, evaluate
 from towpath.pipelines.expressions import Literal, MapOf
@@ -45,6 +47,7 @@ class StartStep(msgspec.Struct, frozen=True, kw_only=True):
     operation: str
     input: Document
     members: Document = msgspec.field(default_factory=dict)  #: of a check: what stands beside the Arguments
+    lookup: Lookup | None = None  #: of a step that the cache was asked for: the job reads what its key was made of
 
 
 class PerformStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,9 +65,11 @@ class OpenRounds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndStep(msgspec.Struct, frozen=True, kw_only=True):
-    """A step has ended: its job did, its condition was evaluated, or it failed before anything was started."""
+    """A step has ended: its job did, its condition was evaluated, it took the result of an earlier execution over, or
+    it failed before anything was started."""
 
     row: StepRow
+    displaced: tuple[ObjectRef, ...] = ()  #: of a result that is taken over: outputs to put back into their places
 
 
 class PostponeStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +117,7 @@ class Situation:
     variables: Mapping[str, Any] = field(default_factory=dict)  #: execution variables that do not change
     ended: Mapping[str, Ended] = field(default_factory=dict)  #: step -> what its running attempt ended with
     documents: Mapping[DocumentRef, Any] = field(default_factory=dict)  #: JSON documents, or `Unreadable`
+    lookups: Mapping[str, Lookup] = field(default_factory=dict)  #: step that asks for the cache -> what is known of it
     stopping: bool = False
     max_parallel: int | None = None  #: steps that may run at one time
     shapes: Shapes = field(default_factory=NoShapes)
@@ -121,7 +127,7 @@ def advance(plan: Plan, steps: Steps, now: datetime, situation: Situation) -> li
     """Return what has to be done next in an execution whose steps stand like this.
 
     The same arguments give the same decisions. A step whose JSON documents are not among those of the situation waits
-    for them; `Course.wanted` tells which they are.
+    for them, and one that asks for the cache for what is known there; `Course.wanted` and `Course.unlooked` tell which.
     """
     return Course(Standings(plan, dict(steps)), now, situation).run()
 
@@ -158,7 +164,12 @@ def after_failure(node: Node, row: StepRow, reason: str, exception_type: str | N
         node.step.retry_policies, exception_type, retries=retries, first_failed_at=first_failed_at, now=now
     )
     row = replace(
-        row, failure_reason=reason, exception_type=exception_type, first_failed_at=first_failed_at, due_at=due_at
+        row,
+        failure_reason=reason,
+        exception_type=exception_type,
+        first_failed_at=first_failed_at,
+        due_at=due_at,
+        failed_at=now,
     )
     if due_at is None or exception_type is None:
         return replace(row, status=StepStatus.FAILED, ended_at=now, due_at=None)
@@ -166,8 +177,9 @@ def after_failure(node: Node, row: StepRow, reason: str, exception_type: str | N
 
 
 class Course:
-    """One run of decisions. The standings that it is given follow what it decides, and `wanted` collects the JSON
-    documents that steps about to start wait for."""
+    """One run of decisions. The standings that it is given follow what it decides. `wanted` collects the JSON
+    documents that steps about to start wait for, and `unlooked` the requests that the cache has to be asked for first.
+    """
 
     def __init__(self, standings: Standings, now: datetime, situation: Situation) -> None:
         self.plan = standings.plan
@@ -177,6 +189,9 @@ class Course:
         self.situation = situation
         self.decisions: list[Decision] = []
         self.wanted: dict[DocumentRef, None] = {}
+        self.unlooked: dict[str, Document] = {}
+        self._puts_back = False  #: outputs are not in their places before these decisions are carried out
+        self._postpones_looks = False
 
     def run(self) -> list[Decision]:
         """Return what has to be done next."""
@@ -238,12 +253,14 @@ class Course:
             if self.standings.fatal(row.name):
                 changed = self._give_up(row.name) or changed
         postponed = self.standings.postponed()
-        again = [self.standings.node(row.name) for row in postponed if (row.due_at or self.now) <= self.now]
+        again = [self.standings.node(row.name) for row in postponed if retry.is_due(row, self.now)]
         for node in itertools.chain(again, self.standings.startable(self._free_slots())):
             if node.each is not None and self.standings.fatal(node.each):
                 continue
             starts_something = node.type is not None and node.type.create is not None
             if (starts_something and not self._has_free_slot()) or not self._has_its_documents(node):
+                continue
+            if not self._is_looked_up(node):
                 continue
             self._begin(node, self.rows.get(node.name))
             status = self.rows[node.name].status
@@ -320,19 +337,23 @@ class Course:
             told["Selector"] = {"StepName": body.selector.step, "Index": changes["picked"]}
         return replace(row, status=status, ended_at=self.now, metadata={"ForEach": told}, **changes)
 
-    def _begin(self, node: Node, row: StepRow | None) -> None:
+    def _begun(self, node: Node, row: StepRow | None) -> StepRow:
+        """Return how a step stands when its next attempt begins."""
         if row is None:
-            row = self._first_row(node)
-        else:
-            row = replace(
-                row,
-                status=StepStatus.EXECUTING,
-                attempt=row.attempt + 1,
-                due_at=None,
-                resource=None,
-                resource_arn=None,
-                metadata={},
-            )
+            return self._first_row(node)
+        return replace(
+            row,
+            status=StepStatus.EXECUTING,
+            attempt=row.attempt + 1,
+            due_at=None,
+            resource=None,
+            resource_arn=None,
+            metadata={},
+            cache=None,
+        )
+
+    def _begin(self, node: Node, row: StepRow | None) -> None:
+        row = self._begun(node, row)
         try:
             match node.step.type:
                 case "Condition":
@@ -398,22 +419,55 @@ class Course:
             self.standings.put(row)
             self.decisions.append(PerformStep(row=row, arguments=arguments, steps=steps))
             return
+        request = self._request(node, row)
+        assert node.type is not None
+        assert node.type.create is not None
+        members: Document = {}
+        if node.type.checks:
+            members = evaluate(node.members, self._scope(node, row))
+            checked_members(node.step.type, members)
+        lookup = self.situation.lookups.get(node.name)
+        if lookup is not None and node.step.cache is not None:
+            if lookup.request != request:
+                lookup = Lookup(request=request, keyless="its arguments change with the time")
+            note = verdict(lookup, node.step.cache, self.now)
+            row = replace(row, cache=note)
+            if note.source is not None and lookup.found is not None:
+                self._take_over(row, lookup.found)
+                return
+        self.standings.put(row)
+        self.decisions.append(
+            StartStep(row=row, operation=node.type.create, input=request, members=members, lookup=lookup)
+        )
+
+    def _take_over(self, row: StepRow, found: Found) -> None:
+        taken = replace(
+            row,
+            status=StepStatus.SUCCEEDED,
+            ended_at=self.now,
+            failure_reason=None,
+            resource=found.job,
+            resource_arn=found.job_arn,
+            metadata=found.metadata,
+            yielded=found.yielded,
+        )
+        self.standings.put(taken)
+        self._puts_back = self._puts_back or bool(found.displaced)
+        self.decisions.append(EndStep(row=taken, displaced=found.displaced))
+
+    def _request(self, node: Node, row: StepRow) -> Document:
+        """Return what the step's Create operation is asked for."""
         if node.type is None or node.type.create is None:
             raise Invalid(f"{node.step.place}: steps of type {node.step.type} are not executed yet")
         request = dict(evaluate(node.arguments, self._scope(node, row)))
         if node.type.name_member is not None and not (node.type.keeps_name and request.get(node.type.name_member)):
             request[node.type.name_member] = self._resource_name(node, row)
-        members: Document = {}
-        if node.type.checks:
-            members = evaluate(node.members, self._scope(node, row))
-            checked_members(node.step.type, members)
         shape = self.situation.shapes.input(node.type.create)
         if shape is not None:
             request = kernel_shapes.coerce(request, shape)
             for fault in kernel_shapes.check(request, shape):
                 raise EvaluationError(f"{node.step.place}.Arguments.{fault.place}", str(fault))
-        self.standings.put(row)
-        self.decisions.append(StartStep(row=row, operation=node.type.create, input=request, members=members))
+        return request
 
     def _resource_name(self, node: Node, row: StepRow) -> str:
         assert node.type is not None
@@ -473,8 +527,26 @@ class Course:
                 missing = True
         return not missing
 
+    def _is_looked_up(self, node: Node) -> bool:
+        """Return whether a step that asks for the cache may begin: what is known of it is there."""
+        if not node.is_cached or node.name in self.situation.lookups:
+            return True
+        if self._puts_back:
+            self._postpones_looks = True
+            return False
+        try:
+            self.unlooked[node.name] = self._request(node, self._begun(node, self.rows.get(node.name)))
+        except Invalid:
+            return True  # the step begins, and fails with this very error in its place
+        return False
+
+    @property
+    def is_short_of_facts(self) -> bool:
+        """Whether steps could not begin for want of something that has to be found out first."""
+        return bool(self.wanted or self.unlooked or self._postpones_looks)
+
     def _finish_when_nothing_is_left(self) -> None:
-        if not self.standings.is_quiet or self.wanted:
+        if not self.standings.is_quiet or self.is_short_of_facts:
             return
         if self.decisions and isinstance(self.decisions[-1], FinishExecution):
             return

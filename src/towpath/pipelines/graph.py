@@ -66,6 +66,12 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         """The name of the step's row."""
         return self.step.name if self.round is None else round_key(self.step.name, self.round)
 
+    @property
+    def is_cached(self) -> bool:
+        """Whether the result of an earlier execution may stand for the step."""
+        config = self.step.cache
+        return self.type is not None and self.type.cache is not None and config is not None and config.enabled
+
     def expressions(self) -> Iterator[Expression]:
         """Yield every expression of the step."""
         yield self.arguments
@@ -118,12 +124,19 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     config: dict[str, Expression]
     property_files: dict[tuple[str, str], Callable[[StepYield], str]]  #: -> URI of the file, from the step's yield
     reads_documents: bool  #: whether any step reads JSON documents
+    uses_cache: bool  #: whether any step asks for the cache
 
     def step(self, name: str) -> Node:
         """Return a step by its name in the definition, wherever it stands."""
+        node = self.find(name)
+        assert node is not None, "a step with a row is one of the definition"
+        return node
+
+    def find(self, name: str) -> Node | None:
+        """Return the same, None where no step has the name."""
         if name in self.nodes:
             return self.nodes[name]
-        return next(body.nodes[name] for body in self.bodies.values() if name in body.nodes)
+        return next((body.nodes[name] for body in self.bodies.values() if name in body.nodes), None)
 
 
 def outline(definition: Definition) -> Outline:
@@ -318,6 +331,7 @@ def compile(definition: Definition) -> Plan:
         },
         config=outlined.config,
         reads_documents=any(node.documents for node in ordered),
+        uses_cache=any(node.is_cached for node in ordered),
         property_files={
             (node.name, file.name): _locator(file) for node in ordered for file in node.step.property_files
         },

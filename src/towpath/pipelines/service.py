@@ -35,6 +35,7 @@ from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
 from towpath.pipelines.parameters import bind
 from towpath.pipelines.plans import experiment_config, plan_for, plan_of, variables
 from towpath.pipelines.ports import CheckArguments, Definitions, NoShapes, Shapes, Transaction, accept_arguments
+from towpath.pipelines.rights import rights_of_execution
 from towpath.pipelines.standing import Standings
 
 _ID_CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -157,6 +158,7 @@ def start_pipeline_execution(transaction: Transaction, request: Request) -> Docu
         "PipelineVersionId": number,
         "PipelineDefinition": text,
         "Values": values,
+        **rights_of_execution(versions.author_roles(transaction, pipeline, number), request.caller.roles),
         **({} if experiment is None else {"PipelineExperimentConfig": experiment}),
         **({} if parallelism is None else {"ParallelismConfiguration": parallelism}),
         **({} if not priority else {PRIORITY: priority}),
@@ -394,6 +396,8 @@ def _step_document(row: StepRow, step: Step, waiting_for: str | None) -> Documen
         shown["IterationContext"] = {"ParentStepName": row.each, "Index": row.round, "Item": row.item or ""}
     if row.taken_from is not None:
         shown["SelectiveExecutionResult"] = {"SourcePipelineExecutionArn": row.taken_from}
+    if row.cache is not None and row.cache.source is not None:
+        shown["CacheHitResult"] = {"SourcePipelineExecutionArn": row.cache.source}
     if waiting_for is not None:
         shown["StepStatus"] = StepStatus.STARTING.value
         # The only text of a step that has not failed; that of the definition comes back when the job starts.

@@ -20,6 +20,7 @@ from towpath.sdk.errors import (
     TimedOut,
 )
 from towpath.sdk.executions import Execution, StepRun
+from towpath.sdk.explanations import Explanation
 from towpath.sdk.expressions import execution, join
 from towpath.sdk.hosting import Deployment, Prediction
 from towpath.sdk.parameters import (
@@ -44,6 +45,7 @@ from towpath.sdk.steps import (
     Register,
     Step,
     Training,
+    Transform,
     ended,
     failed,
     stopped,
@@ -65,6 +67,7 @@ __all__ = [
     "EndpointFailed",
     "Execution",
     "ExecutionFailed",
+    "Explanation",
     "Fail",
     "ForEach",
     "ModelError",
@@ -85,6 +88,7 @@ __all__ = [
     "StepRun",
     "TimedOut",
     "Training",
+    "Transform",
     "dataset",
     "ended",
     "execution",

@@ -34,6 +34,9 @@ _PAGE = {
     )
     for descending in (False, True)
 }
+_FIND = Prepared(
+    select(step.c.data).where(step.c.execution == bindparam("of_execution"), step.c.name == bindparam("of_name"))
+)
 _LAST = Prepared(select(func.max(history.c.seq)).where(history.c.execution == bindparam("of")))
 _APPEND = Prepared(insert(history).values({column.name: bindparam(column.name) for column in history.c}))
 
@@ -52,6 +55,10 @@ class StepTable:
             after = _BEHIND_ALL if descending else -1
         found = _PAGE[descending](self._connection, of=execution, after=after, most=limit).all()
         return [_read_row(data) for (data,) in found]
+
+    def find(self, execution: Uid, name: str) -> StepRow | None:
+        data = _FIND(self._connection, of_execution=execution, of_name=name).scalar()
+        return None if data is None else _read_row(data)
 
     def put(self, execution: Uid, rows: Iterable[StepRow]) -> None:
         for row in rows:

@@ -14,6 +14,7 @@ from towpath.kernel.events import Event
 from towpath.kernel.ports import Query, Store
 from towpath.kernel.ports import Transaction as KernelTransaction
 from towpath.kernel.resource import Resource
+from towpath.pipelines.caching import Lookup
 from towpath.pipelines.execution import Course, FinishExecution, Situation, Unreadable
 from towpath.pipelines.kinds import PIPELINE_EXECUTION
 from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
@@ -129,8 +130,11 @@ class _Replay:
         for _ in range(len(self.standings.plan.nodes) + 2):  # a document may show that another one is needed
             course = Course(self.standings.copy(), self.now, self.situation)
             course.run()
-            if not course.wanted:
+            if not course.wanted and not course.unlooked:
                 break
+            # What was taken over from an earlier execution is told by the history, not by today's cache.
+            lookups = {name: Lookup(request=request, keyless="") for name, request in course.unlooked.items()}
+            self.situation = replace(self.situation, lookups={**self.situation.lookups, **lookups})
             read = {}
             for ref in course.wanted:
                 writer = None if ref.step is None else self.standings.rows[ref.step].resource

@@ -12,6 +12,7 @@ from towpath.sdk.steps.serving import Endpoint, EndpointConfig
 from towpath.sdk.steps.sources import Source
 from towpath.sdk.steps.step import After, Step, ended, failed, stopped
 from towpath.sdk.steps.training import Training
+from towpath.sdk.steps.transform import Transform
 
 __all__ = [
     "After",
@@ -26,6 +27,7 @@ __all__ = [
     "Source",
     "Step",
     "Training",
+    "Transform",
     "ended",
     "failed",
     "stopped",
