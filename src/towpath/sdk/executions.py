@@ -19,6 +19,8 @@ ENDED = frozenset({"Succeeded", "Failed", "Stopped", "CompletedWithFailures"})
 POLL_S = 0.5
 #: Member of a step's Metadata -> what it started, for logs and links.
 JOBS = {"TrainingJob": "TrainingJob", "ProcessingJob": "ProcessingJob", "TransformJob": "TransformJob"}
+#: Types of steps that are told of by another name than that of the job they run.
+_RUNS = {"QualityCheck": "ProcessingJob", "ClarifyCheck": "ProcessingJob"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +28,7 @@ class StepRun:
     """One step of an execution, as it stands."""
 
     name: str  #: in a round of a ForEach with its number behind it: `Train[2]`
-    type: str  #: as the Metadata calls it: "TrainingJob", "Condition", …; empty before it started
+    type: str  #: as the Metadata calls it: "TrainingJob", "Condition", …, of a check its job; empty before it started
     status: str  #: Starting, Executing, Stopping, Stopped, Failed, Succeeded
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -64,7 +66,7 @@ def step_run(shown: Document) -> StepRun:
     context = shown.get("IterationContext")
     return StepRun(
         name=shown["StepName"] if context is None else f"{shown['StepName']}[{context['Index']}]",
-        type=type_,
+        type=_RUNS.get(type_, type_),
         status=shown.get("StepStatus") or "Starting",
         started_at=moment(shown.get("StartTime")),
         ended_at=moment(shown.get("EndTime")),
