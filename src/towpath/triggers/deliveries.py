@@ -16,6 +16,7 @@ from towpath.kernel.operations import Operations, Request
 from towpath.kernel.ports import Transaction
 from towpath.kernel.principals import PLATFORM, Caller
 from towpath.kernel.resource import Document, Resource, Uid, view
+from towpath.pipelines.rights import starter_roles, stored
 from towpath.triggers.inputs import body_for, text_at
 from towpath.triggers.kinds import DELIVERY
 from towpath.triggers.model import DeliverySpec, DeliveryState, DeliveryStatus, Target
@@ -47,7 +48,14 @@ def deliver(transaction: Transaction, source: Resource, target: Target, event: D
         source: the rule or schedule that says so; on its creator's behalf the target is reached.
     """
     uid = Uid(uuid4().hex)
-    spec = DeliverySpec(source=source.uid, source_arn=source.arn, target=target, event=event)
+    roles = stored(starter_roles(source.spec))
+    spec = DeliverySpec(
+        source=source.uid,
+        source_arn=source.arn,
+        target=target,
+        event=event,
+        roles=None if roles is None else tuple(roles),
+    )
     home = transaction.home
     transaction.resources.insert(
         Resource(
@@ -145,7 +153,7 @@ class DeliveryController:
             request = Request(
                 operation="StartPipelineExecution",
                 input=asked,
-                caller=Caller(delivery.created_by, request_id=delivery.uid),
+                caller=Caller(delivery.created_by, request_id=delivery.uid, roles=starter_roles(delivery.spec)),
             )
             with transaction.nested():
                 answer = self._operations["StartPipelineExecution"].function(transaction, request)

@@ -100,6 +100,7 @@ class DeliverySpec(msgspec.Struct, frozen=True, rename="pascal"):
     source_arn: str
     target: Target
     event: Document  #: in EventBridge's form
+    roles: tuple[str, ...] | None = None  #: of whoever wrote the rule or schedule; None: an administrator's
 
 
 class DeliveryState(msgspec.Struct, frozen=True, rename="pascal", omit_defaults=True):

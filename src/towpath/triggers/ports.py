@@ -1,6 +1,7 @@
 """What triggers need of the rest of the platform."""
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import TypeAlias
 
 import msgspec
 
@@ -20,8 +21,5 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""  #: why there was none, or what the answer said
 
 
-class Post(Protocol):
-    """Sends messages to webhooks."""
-
-    def __call__(self, message: Message) -> Answer:
-        """Send it once and return what came of it; raises nothing for what the other side does."""
+#: Sends a message to a webhook, once, and returns what came of it; raises nothing for what the other side does.
+Post: TypeAlias = Callable[[Message], Answer]
