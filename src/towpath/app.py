@@ -398,6 +398,7 @@ def _surroundings(settings: Settings, home: Home, capacity: Capacity) -> Surroun
         job_limits=settings.job_limits,
         oversized_jobs=settings.oversized_jobs,
         toolkit_source=importlib.resources.files("towpath.runner").joinpath("toolkit.py").read_text("utf-8"),
+        notebook_source=importlib.resources.files("towpath.runner").joinpath("notebook.py").read_text("utf-8"),
         lost_runner_restarts=settings.lost_runner_restarts,
     )
 

@@ -12,7 +12,13 @@ from typing import Any
 
 import pytest
 
+from towpath.app import OperationShapes
+from towpath.gateway import ServiceModels
 from towpath.home import HomeFolder, Server
+from towpath.objects.documents import StoredDocuments
+from towpath.objects.folder import FolderObjects
+from towpath.store import SqliteStore
+from towpath.testing.replay import replay_all
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "reviews"
@@ -86,6 +92,23 @@ class Machine:
         return found
 
 
+def decided_alike(home: HomeFolder) -> int:
+    """Decide all executions of a home again that no server runs on; return how many could be.
+
+    What is decided otherwise than then fails the test.
+    """
+    if not home.database.is_file() or not (home.path / "objects").is_dir():
+        return 0
+    store = SqliteStore(home.database)
+    try:
+        documents = StoredDocuments(store, FolderObjects(home.path / "objects"))
+        replayed, complaints = replay_all(store, documents, OperationShapes(ServiceModels()))
+    finally:
+        store.close()
+    assert complaints == []
+    return replayed
+
+
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
     """Return a new home; whatever runs in it is stopped in the end, and nothing may be left."""
@@ -93,6 +116,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     yield machine
     machine.towpath("down", "--all")
     assert machine.processes() == []
+    decided_alike(machine.home)
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +188,7 @@ def wait_for_execution(sagemaker: Any, arn: str) -> dict[str, Any]:
 
     ends = [
         {"expected": status, "matcher": "path", "state": "success", "argument": "PipelineExecutionStatus"}
-        for status in ("Succeeded", "Failed", "Stopped")
+        for status in ("Succeeded", "Failed", "Stopped", "CompletedWithFailures")
     ]
     waiter = {"operation": "DescribePipelineExecution", "delay": 0.2, "maxAttempts": 1200, "acceptors": ends}
     model = WaiterModel({"version": 2, "waiters": {"Ended": waiter}})

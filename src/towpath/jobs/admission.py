@@ -1,9 +1,10 @@
-"""Which of the waiting jobs may start beside what runs: first come, first served, and nobody waits for ever.
+"""Which of the waiting jobs may start beside what runs: executions take turns, and nobody waits for ever.
 
 `admit` decides and is pure; `Ledger` keeps the queue of one host and wakes those whose turn has come.
 """
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
@@ -23,6 +24,8 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     wants: Capacity
     since: float = 0.0  #: epoch seconds; who has waited longest is first
     serves: bool = False  #: a model server: it never waits, and no job waits until it ends
+    group: str = ""  #: the execution that it belongs to, or who started it; groups take turns
+    priority: int = 0  #: the higher one's turn comes first, whoever came earlier
 
 
 def admit(capacity: Capacity, held: Iterable[Demand], waiting: Sequence[Demand]) -> list[Demand]:
@@ -34,7 +37,7 @@ def admit(capacity: Capacity, held: Iterable[Demand], waiting: Sequence[Demand])
 
     Args:
         held: what has started and not ended.
-        waiting: in the order in which they came.
+        waiting: in the order of their turns, see `in_turn`.
     """
     held = list(held)
     free = _less(capacity, held)
@@ -49,11 +52,25 @@ def admit(capacity: Capacity, held: Iterable[Demand], waiting: Sequence[Demand])
     return admitted
 
 
+def in_turn(held: Iterable[Demand], waiting: Iterable[Demand]) -> list[Demand]:
+    """Return those who wait in the order of their turns.
+
+    A higher priority comes first. Among equals groups take turns: whose group holds least now, and then who has waited
+    longest. A group's own demands keep the order in which they came.
+    """
+    turns = Counter(demand.group for demand in held if not demand.serves)
+    ordered = []
+    for demand in sorted(waiting, key=lambda demand: (-demand.priority, demand.since, demand.key)):
+        ordered.append((-demand.priority, turns[demand.group], demand.since, demand.key, demand))
+        turns[demand.group] += 1
+    return [demand for *_, demand in sorted(ordered, key=lambda turn: turn[:4])]
+
+
 def reason(capacity: Capacity, held: Iterable[Demand], ahead: Sequence[Demand], demand: Demand) -> str:
     """Return what somebody waits for, in a sentence.
 
     Args:
-        ahead: those who wait and came earlier.
+        ahead: those who wait and whose turn comes earlier.
     """
     held = list(held)
     free = _less(capacity, held)
@@ -68,7 +85,7 @@ def reason(capacity: Capacity, held: Iterable[Demand], ahead: Sequence[Demand], 
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         said += f", in use by {', '.join(names[:_NAMED])}{more}"
     if ahead:
-        said += f"; {len(ahead)} came before it"
+        said += f"; {len(ahead)} {'is' if len(ahead) == 1 else 'are'} before it"
     return said
 
 
@@ -132,7 +149,7 @@ class Ledger:
             return list(self._held.values())
 
     def _queue(self) -> list[Demand]:
-        return sorted(self._waiting.values(), key=lambda demand: (demand.since, demand.key))
+        return in_turn(self._held.values(), self._waiting.values())
 
     def _admit(self, *, silent: str | None = None) -> None:
         for demand in admit(self.capacity, self._held.values(), self._queue()):

@@ -17,6 +17,7 @@ from towpath.kernel.resource import Document, Resource
 HOST = "algo-1"  #: the one host of a job, by the name that scripts compare with; nothing needs to resolve it
 GROUP = "homogeneousCluster"
 TOOLKIT_PATH = "input/config/towpath_toolkit.py"  #: below /opt/ml
+NOTEBOOK_PATH = "input/config/towpath_notebook.py"  #: below /opt/ml
 MESSAGE_LENGTH = 1024  #: of FailureReason and ExitMessage in the API
 
 
@@ -32,6 +33,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     host_gpus: int = 0
     job_limits: str = "auto"  #: see `instances.Host.limits`
     oversized_jobs: str = "scale"  #: see `instances.Host.oversized`
+    notebook_source: str = ""  #: text of what runs notebooks, laid out in each job that is one
 
     @property
     def host(self) -> Host:

@@ -45,8 +45,9 @@ from towpath.kernel.decisions import Decision
 from towpath.kernel.errors import TowpathError, Unavailable
 from towpath.kernel.objects import ObjectRef, ObjectStore, ObjectVersion, StoredBlob
 from towpath.kernel.ports import Filter, Query, Store, Transaction
+from towpath.kernel.priorities import PRIORITY
 from towpath.kernel.queries import every
-from towpath.kernel.resource import Document, Resource
+from towpath.kernel.resource import Document, Resource, Uid
 from towpath.lineage import (
     datasets_graph,
     environment_graph,
@@ -54,6 +55,7 @@ from towpath.lineage import (
 )
 
 MANY_FILES = 64  #: more than these outputs are taken in before the transaction that publishes them
+_REMEMBERED = 1000  #: executions whose priorities are kept in memory
 STOP_REPEAT_S = 10.0  #: a stop whose effect is not seen is asked for again after this time
 
 
@@ -81,6 +83,7 @@ class JobController:
         self._surroundings = surroundings
         self._check_out = check_out
         self._admission = admission or AlwaysAdmitted()
+        self._priorities: dict[Uid, int] = {}  #: of executions, which do not change
 
     # observing
 
@@ -142,7 +145,23 @@ class JobController:
             name=resource.name,
             wants=reserved(instance_type, self._surroundings.host),
             since=resource.created_at.timestamp(),
+            group=resource.parent or resource.created_by,
+            priority=self._priority(resource),
         )
+
+    def _priority(self, resource: Resource) -> int:
+        """Return the priority of a job: the one that its execution began with."""
+        if resource.parent is None:
+            return 0
+        known = self._priorities.get(resource.parent)
+        if known is None:
+            parent = resource.parent
+            execution = self._store.read(lambda transaction: transaction.resources.get(parent))
+            known = 0 if execution is None else int(execution.spec.get(PRIORITY, 0))
+            if len(self._priorities) >= _REMEMBERED:
+                self._priorities.pop(next(iter(self._priorities)), None)
+            self._priorities[parent] = known
+        return known
 
     def _awaited(self, resource: Resource, run: Run, seen: JobObservation) -> tuple[tuple[str, StoredBlob], ...]:
         """Return the files that are to be published next whose bytes have still to travel to where objects lie."""

@@ -66,6 +66,7 @@ KNOWN_IMAGES: tuple[_Known, ...] = (
     _Known(f"{_ECR}pytorch-inference", "serving", "in place of AWS's PyTorch inference image"),
     _Known(f"{_ECR}huggingface-pytorch-training", "training", "in place of AWS's Hugging Face training image"),
     _Known(f"{_ECR}huggingface-pytorch-inference", "serving", "in place of AWS's Hugging Face inference image"),
+    _Known(f"{_ECR}sagemaker-distribution-prod", "training", "in place of SageMaker Distribution", needs="papermill"),
     _Known(f"{_ECR}sagemaker-xgboost", "training", "in place of AWS's XGBoost image", needs="xgboost"),
     _Known(f"{_ECR}tensorflow-training", "training", "in place of AWS's TensorFlow image", needs="tensorflow"),
     _Known(f"{_ECR}tensorflow-inference", "serving", "in place of AWS's TensorFlow image", needs="tensorflow"),

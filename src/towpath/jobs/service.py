@@ -22,6 +22,8 @@ from towpath.kernel.resource import Document, view
 #: model may be served elsewhere, so that the images of RegisterModel need not be known here.
 _IMAGE_MEMBERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "Processing": (("AppSpecification", "ImageUri"),),
+    "QualityCheck": (("AppSpecification", "ImageUri"),),
+    "ClarifyCheck": (("AppSpecification", "ImageUri"),),
     "Training": (("AlgorithmSpecification", "TrainingImage"),),
     "Model": (("PrimaryContainer", "Image"), ("Containers", "Image")),
 }

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from towpath.jobs.channels import ROOT, Role, WantedInput, below_root
 from towpath.jobs.contract import (
     HOST,
+    NOTEBOOK_PATH,
     TOOLKIT_PATH,
     Attempt,
     as_json,
@@ -32,6 +33,8 @@ _CODE_CHANNELS = {
     "sagemaker_remote_function_bootstrap",
     "pre_exec_script_and_dependencies",
 }  #: what the SageMaker SDKs call the channels that hold code
+#: The entrypoint of notebook jobs. Source: SageMaker Python SDK, NotebookJobStep.
+_SCHEDULER = "amazon_sagemaker_scheduler"
 _CONTROL_PREFIX = "sagemaker_"  #: hyperparameters that speak to the toolkit, not to the script
 _KNOWN_CONTROL = {
     "sagemaker_program",
@@ -190,6 +193,8 @@ def command(request: TrainingJobRequest, image: Environment) -> tuple[tuple[str,
     if specification.container_entrypoint or specification.container_arguments:
         if not specification.container_entrypoint:
             raise Invalid("AlgorithmSpecification.ContainerArguments needs ContainerEntrypoint")
+        if is_notebook(request):
+            return ("{python}", f"/opt/ml/{NOTEBOOK_PATH}"), "/opt/ml"
         return (*specification.container_entrypoint, *specification.container_arguments), "/opt/ml"
     program, source = script(request)
     if program is not None:
@@ -309,6 +314,11 @@ def requirements(request: TrainingJobRequest, folder: str) -> tuple[str, ...]:
     return (f"{folder.removeprefix(ROOT + '/')}/requirements.txt",) if program.endswith(".py") else ()
 
 
+def is_notebook(request: TrainingJobRequest) -> bool:
+    """Return whether the job runs a notebook, by the scheduler that SageMaker's own images hold."""
+    return request.algorithm_specification.container_entrypoint[:1] == (_SCHEDULER,)
+
+
 def is_repack(request: TrainingJobRequest) -> bool:
     """Return whether the job only packs code into a model, as the SageMaker SDKs have it done before registering."""
     return {"inference_script", "model_archive"} <= request.hyper_parameters.keys()
@@ -335,6 +345,8 @@ def job(resource: Resource, attempt: Attempt) -> JobSpec:
     if program is not None:
         contract |= script_environment(request, resource.name, cores=allocated.cores, gpus=allocated.gpus)
         files[TOOLKIT_PATH] = attempt.surroundings.toolkit_source
+    if is_notebook(request):
+        files[NOTEBOOK_PATH] = attempt.surroundings.notebook_source
     common = attempt.job(
         resource,
         kind="training",

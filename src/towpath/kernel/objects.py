@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import IO, Protocol
+from uuid import uuid4
 
 import msgspec
 
@@ -71,6 +72,22 @@ class ObjectVersion(msgspec.Struct, frozen=True, kw_only=True):
     def uri(self) -> str:
         """The `s3://bucket/key` form, without the version."""
         return f"s3://{self.bucket}/{self.key}"
+
+
+def delete_marker(ref: ObjectRef, *, at: datetime, by: str) -> ObjectVersion:
+    """Return the version that hides an object and keeps all that it had before."""
+    return ObjectVersion(
+        bucket=ref.bucket,
+        key=ref.key,
+        version_id=uuid4().hex,
+        size=0,
+        sha256="",
+        etag="",
+        blob=None,
+        created_at=at,
+        created_by=by,
+        is_delete_marker=True,
+    )
 
 
 class StoredBlob(msgspec.Struct, frozen=True, kw_only=True):

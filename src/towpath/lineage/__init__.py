@@ -22,7 +22,7 @@ from towpath.lineage.model import (
     version_of,
 )
 from towpath.lineage.query import downstream, operations, summary_of, upstream
-from towpath.lineage.record import artifact_at, artifact_of, outputs_of, record
+from towpath.lineage.record import artifact_at, artifact_of, is_produced, outputs_of, record
 
 __all__ = [
     "Artifact",
@@ -42,6 +42,7 @@ __all__ = [
     "endpoint_graph",
     "environment_graph",
     "environment_id",
+    "is_produced",
     "job_graph",
     "model_graph",
     "model_package_graph",

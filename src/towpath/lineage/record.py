@@ -52,6 +52,9 @@ def artifact_of(transaction: Transaction, job: Uid, uri: str) -> Artifact | None
     """Return the version of the object at an `s3://` URI that a job wrote, None when it wrote none or it is gone."""
     bucket, key = parse_s3_uri(uri)
     versions = (artifact(version) for version in transaction.objects.versions(bucket, key) if version.blob is not None)
-    rows = transaction.lineage
-    made = (found for found in versions if rows.is_recorded(job_id(job), found.id, Association.PRODUCED.value))
-    return next(made, None)
+    return next((found for found in versions if is_produced(transaction, job, found)), None)
+
+
+def is_produced(transaction: Transaction, job: Uid, found: Artifact) -> bool:
+    """Return whether a job wrote this version of an object."""
+    return transaction.lineage.is_recorded(job_id(job), found.id, Association.PRODUCED.value)

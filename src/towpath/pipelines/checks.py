@@ -30,11 +30,13 @@ from towpath.pipelines.expressions import (
 )
 from towpath.pipelines.expressions import references as references_of
 from towpath.pipelines.faults import Fault, InvalidDefinition, Place, item, member
-from towpath.pipelines.graph import Node, Outline, circles, outline, step_of
+from towpath.pipelines.graph import PICKS, Node, Outline, circles, cleaned, outline, selector_of, step_of
 from towpath.pipelines.parameters import typed
 from towpath.pipelines.paths import describe
 from towpath.pipelines.ports import NoShapes, Shapes
+from towpath.pipelines.quality_checks import checked_members
 from towpath.pipelines.retry import EXCEPTION_TYPES
+from towpath.pipelines.rounds import concurrency_of, items_of
 from towpath.pipelines.steps import STEP_TYPES
 from towpath.pipelines.yield_checks import yield_faults
 
@@ -258,6 +260,35 @@ def _body_step(checked: Checked, each: str, kind: str, name: str, place: Place) 
         yield place, f"the body of {each!r} has no step {name!r}"
 
 
+def loops(checked: Checked) -> Findings:
+    """A ForEach goes over a list, has steps in its body, and its Selector compares a value of one of them."""
+    for node in checked.outline.nodes:
+        for entry in node.step.depends_on:
+            target = checked.nodes.get(entry.step)
+            if target is not None and target.each is not None and target.each != node.each:
+                yield entry.place, f"step {entry.step!r} runs in each round of {target.each!r}; wait for that instead"
+        if node.step.type != "ForEach":
+            continue
+        inside = member(node.step.place, "Arguments")
+        if node.each is not None:
+            yield node.step.place, f"a ForEach step cannot stand in the body of another one, {node.each!r}"
+        if node.step.branches.get("ForEachBody") == ():
+            yield member(inside, "ForEachBody"), "the body has no steps"
+        for name, understand in (("IterableItems", items_of), ("MaxConcurrency", concurrency_of)):
+            value = node.step.arguments.get(name)
+            if not is_expression(value) and value is not None:
+                try:
+                    understand(value)
+                except Invalid as error:
+                    yield member(inside, name), error.message
+        if node.step.arguments.get("Selector") is not None and selector_of(node) is None:
+            yield (
+                member(inside, "Selector"),
+                f"expected an object with Pick ({' or '.join(PICKS)}) and Field "
+                "({'Get': 'IterationOutput.<step>.<path>'})",
+            )
+
+
 def waiting_in_circles(checked: Checked) -> Findings:
     """No step waits for itself, directly or through others."""
     for place, names in circles(checked.outline.nodes):
@@ -284,7 +315,7 @@ def impossible_order(checked: Checked) -> Findings:
             if target.step.type == "Fail":
                 yield need.place, f"step {need.step!r} is a Fail step; nothing runs after it"
             chosen = triggers.get(need.step)
-            if need.reads and chosen in {Trigger.FAILED, Trigger.STOPPED}:
+            if need.reads and chosen in {Trigger.FAILED, Trigger.STOPPED} and node.step.type != "Cleanup":
                 yield (
                     need.place,
                     f"step {node.name!r} runs only when {need.step!r} has {chosen}, and then there is nothing to read",
@@ -362,6 +393,32 @@ def required_members(checked: Checked) -> Findings:
             yield member(inside, "Conditions"), "there must be at least one condition"
 
 
+def cleanups(checked: Checked) -> Findings:
+    """A Cleanup step names steps of the definition, and URIs as a list."""
+    for node in checked.outline.nodes:
+        for place, entry in cleaned(node):
+            name = entry.get("StepName") if isinstance(entry, dict) else None
+            if not isinstance(name, str):
+                yield place, "expected an object with StepName, and S3Uris where only some are meant"
+            elif name not in checked.nodes:
+                yield member(place, "StepName"), f"there is no step {name!r}"
+            elif not isinstance(entry.get("S3Uris", []), list):
+                yield member(place, "S3Uris"), f"expected a list, found {describe(entry['S3Uris'])}"
+
+
+def check_members(checked: Checked) -> Findings:
+    """QualityCheck and ClarifyCheck steps say what they check, as far as that is written literally."""
+    for node in checked.outline.nodes:
+        if node.type is None or not node.type.checks:
+            continue
+        literal = {name: value for name, value in node.step.members.items() if not is_expression(value)}
+        if "CheckType" in literal:
+            try:
+                checked_members(node.step.type, literal)
+            except Invalid as error:
+                yield node.step.place, error.message
+
+
 def arguments(checked: Checked) -> Findings:
     """Arguments are a request that the step's Create operation would take, as far as they are known."""
     for node in checked.outline.nodes:
@@ -388,12 +445,15 @@ RULES: tuple[Rule, ...] = (
     unknown_property_files,
     unknown_yields,
     rounds,
+    loops,
     waiting_in_circles,
     impossible_order,
     cache_durations,
     retry_policies,
     comparable_values,
     required_members,
+    cleanups,
+    check_members,
     arguments,
 )
 
@@ -424,12 +484,18 @@ def accept(text: str | bytes, shapes: Shapes | None = None) -> Definition:
 
 
 def refuse_unexecuted(definition: Definition) -> None:
-    """Raise when a definition has a step of a type whose execution is not built yet.
+    """Raise when a definition has a step of a type that is not executed, or not yet.
 
     Raises:
-        Unsupported: names the step, its place and its type, and what is executed.
+        Unsupported: names the step, its place and its type, and what is executed, or what to use in its place.
     """
     for step in definition.all_steps():
+        instead = STEP_TYPES[step.type].instead
+        if instead is not None:
+            raise Unsupported(
+                f"Step {step.name!r} ({step.place}) is of type {step.type}, which Towpath does not execute; use "
+                f"{instead}."
+            )
         if not STEP_TYPES[step.type].executed:
             executed = ", ".join(name for name, step_type in STEP_TYPES.items() if step_type.executed)
             raise Unsupported(

@@ -140,7 +140,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _number(value: Any) -> float | None:
+def as_number(value: Any) -> float | None:
     """Return what a value is as a number: lambdas, callbacks and some reports write numbers as texts."""
     if _is_number(value):
         return value  # type: ignore[no-any-return]
@@ -157,7 +157,7 @@ def _equal(left: Any, right: Any) -> bool:
         # In Python True == 1; in a definition a flag and a count are different things. The text "true" is a flag.
         return _flag(left) is not None and _flag(left) == _flag(right)
     if _is_number(left) != _is_number(right) and {type(left), type(right)} & {str}:
-        number, other = _number(left), _number(right)
+        number, other = as_number(left), as_number(right)
         return number is not None and number == other
     return bool(left == right)
 
@@ -170,7 +170,7 @@ def _flag(value: Any) -> bool | None:
 
 def _ordered(kind: str, left: Any, right: Any, place: Place) -> bool:
     if not (isinstance(left, str) and isinstance(right, str)):
-        left_number, right_number = _number(left), _number(right)
+        left_number, right_number = as_number(left), as_number(right)
         if left_number is None or right_number is None:
             raise EvaluationError(
                 place, f"LeftValue is {describe(left)} and RightValue is {describe(right)}; they cannot be ordered"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import replace as with_found
 from datetime import datetime
+from functools import partial
 from typing import Any, cast
 from uuid import uuid4
 
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 
 from towpath.kernel import decisions as kernel
 from towpath.kernel import generic, shapes
-from towpath.kernel.errors import Invalid, StaleRevision, TowpathError
+from towpath.kernel.errors import Invalid, NotFound, StaleRevision, TowpathError
 from towpath.kernel.events import Event
 from towpath.kernel.kinds import Kind
 from towpath.kernel.operations import Operations, Request
@@ -23,12 +24,14 @@ from towpath.kernel.principals import PLATFORM, Caller
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.pipelines import retry
 from towpath.pipelines.caching import Lookup
-from towpath.pipelines.evaluation import DocumentRef
+from towpath.pipelines.evaluation import DocumentRef, StepYield
 from towpath.pipelines.execution import (
     Course,
     Ended,
     EndStep,
     FinishExecution,
+    OpenRounds,
+    PerformStep,
     PostponeStep,
     Situation,
     StartStep,
@@ -40,8 +43,11 @@ from towpath.pipelines.execution import (
 from towpath.pipelines.graph import Node
 from towpath.pipelines.kinds import PIPELINE_EXECUTION, TURN
 from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
-from towpath.pipelines.plans import execution_variables, plan_of
+from towpath.pipelines.performing import Call, Performance
+from towpath.pipelines.plans import execution_variables, plan_for
 from towpath.pipelines.ports import Documents, EarlierResults, NoResults, Shapes, Transaction
+from towpath.pipelines.quality_checks import needs_baseline, prepared, registered, supplied, verdict, violations_at
+from towpath.pipelines.quality_checks import shown as told_of
 from towpath.pipelines.rights import refusal_of_step
 from towpath.pipelines.standing import Standings
 from towpath.pipelines.steps import StepType
@@ -91,6 +97,20 @@ class _Memory:
             turn, standings = self._kept.get(resource.uid, (None, None))
         return standings if turn is not None and turn == resource.state.get(TURN) else None
 
+    def take(self, resource: Resource) -> Standings | None:
+        """Return the same, and leave it to the caller: it is remembered again when it is kept."""
+        found = self.find(resource)
+        if found is not None:
+            self.forget(resource.uid)
+        return found
+
+    def put_back(self, resource: Resource, standings: Standings) -> None:
+        """Remember what was taken, with which nothing was done."""
+        turn = resource.state.get(TURN)
+        if turn is not None:
+            with self._lock:
+                self._kept[resource.uid] = turn, standings
+
     def forget(self, execution: Uid) -> None:
         """Remember an execution no longer."""
         with self._lock:
@@ -122,17 +142,17 @@ class ExecutionController:
 
     def observe(self, resource: Resource) -> Observation:
         """Read the steps, what became of what they started, and the JSON documents that are about to be needed."""
-        remembered = self._memory.find(resource)
+        remembered = self._memory.take(resource)
 
         def look(transaction: KernelTransaction) -> tuple[Standings, dict[str, Ended]]:
             if remembered is not None:
                 standings = remembered
             else:
-                plan = plan_of(resource.spec["PipelineDefinition"])
-                standings = Standings(plan, cast(Transaction, transaction).steps.of(resource.uid))
+                standings = Standings(plan_for(resource), cast(Transaction, transaction).steps.of(resource.uid))
             return standings, self._ended(transaction, resource, standings)
 
         standings, ended = self._store.read(look)
+        ended = {name: self._judged(standings, name, ending) for name, ending in ended.items()}
         parallelism = resource.spec.get("ParallelismConfiguration") or {}
         situation = Situation(
             execution_id=resource.name,
@@ -162,7 +182,7 @@ class ExecutionController:
                 break
             documents |= {ref: self._read(ref, course.standings) for ref in course.wanted}
             for name, request in course.unlooked.items():
-                lookups[name] = self._look_up(resource, standings.plan.nodes[name], request)
+                lookups[name] = self._look_up(resource, course.standings.node(name), request)
             situation = with_found(situation, documents=dict(documents), lookups=dict(lookups))
             course.go_on(situation)
         return situation
@@ -189,11 +209,27 @@ class ExecutionController:
         found = {row.name: self._ending(transaction, standings, row, children.get(row.resource)) for row in running}
         return {name: ending for name, ending in found.items() if ending is not None}
 
+    def _judged(self, standings: Standings, name: str, ended: Ended) -> Ended:
+        """Return the end of a check as its report says it: failed, when that was wished for and it is violated."""
+        node, row = standings.node(name), standings.rows[name]
+        if node.type is None or not node.type.checks or ended.status is not StepStatus.SUCCEEDED:
+            return ended
+        (told,) = row.metadata.values()
+        if told.get("SkipCheck") or not told.get("FailOnViolation", True):
+            return ended
+        uri = violations_at(told)
+        try:
+            report = self._documents.read(uri, written_by=row.resource)
+        except Invalid:
+            return ended  # a job that found nothing need not write a report
+        reason = verdict(report, uri)
+        return ended if reason is None else Ended(status=StepStatus.FAILED, failure_reason=reason)
+
     def _ending(
         self, transaction: KernelTransaction, standings: Standings, row: StepRow, child: Heading | None
     ) -> Ended | None:
         """Return how a running step has ended, None when what it started goes on."""
-        step_type = standings.plan.nodes[row.name].type
+        step_type = standings.node(row.name).type
         assert step_type is not None, "only steps of known types are started"
         if child is None or not child.is_live:
             reason = f"{row.resource_arn} was deleted while the step ran"
@@ -204,6 +240,13 @@ class ExecutionController:
         whole = transaction.resources.get(child.uid)
         assert whole is not None, "its heading was read in this transaction"
         document = self._document(step_type, whole)
+        if status is StepStatus.SUCCEEDED:
+            # A change that failed leaves what was there before, in service as ever.
+            missed = [name for name in step_type.confirmed if whole.spec.get(name) != document.get(name)]
+            status = StepStatus.FAILED if missed else status
+        if step_type.checks and status is StepStatus.SUCCEEDED:
+            (told,) = row.metadata.values()
+            document = {**document, **{name: told[name] for name in step_type.yields or () if name in told}}
         return Ended(status=status, document=document, failure_reason=document.get("FailureReason"))
 
     def _document(self, step_type: StepType, child: Resource) -> Document:
@@ -215,11 +258,14 @@ class ExecutionController:
         """Return what to do next: the decisions on the steps as facts, and the end of the execution as its status."""
         if _is_over(resource):
             return kernel.Decision()
-        standings = observation.standings.copy()
+        # They were taken out of memory for this observation, so that they can be changed: a copy costs as much as there
+        # are steps.
+        standings = observation.standings
         course = Course(standings, now, observation.situation)
         decided = course.run()
         due_at = now if course.is_short_of_facts else next_due(standings)
         if not decided:
+            self._memory.put_back(resource, standings)
             return kernel.Decision(due_at=due_at)
         steps = tuple(decision for decision in decided if not isinstance(decision, FinishExecution))
         finish = next((decision for decision in decided if isinstance(decision, FinishExecution)), None)
@@ -244,17 +290,21 @@ class ExecutionController:
     def apply(self, transaction: KernelTransaction, resource: Resource, decision: kernel.Decision) -> None:
         """Write the steps with their history and events, and call the operations that they stand for."""
         wide = cast(Transaction, transaction)
-        plan = plan_of(resource.spec["PipelineDefinition"])
+        plan = plan_for(resource)
         for fact in decision.facts:
             match fact:
                 case StartStep():
-                    self._start(wide, resource, plan.nodes[fact.row.name], fact)
+                    self._start(wide, resource, plan.step(fact.row.step), fact)
+                case PerformStep():
+                    self._perform(wide, resource, plan.step(fact.row.step), fact)
                 case EndStep(row=row):
                     self._end(wide, resource, fact)
                 case PostponeStep(row=row):
                     self._write(wide, resource, row, settled=True)
+                case OpenRounds(row=row):
+                    self._write(wide, resource, row, settled=False)
                 case StopStep(row=row):
-                    self._stop(wide, resource, plan.nodes[row.name], row)
+                    self._stop(wide, resource, plan.step(row.step), row)
 
     def _end(self, transaction: Transaction, resource: Resource, end: EndStep) -> None:
         note = end.row.cache
@@ -269,19 +319,21 @@ class ExecutionController:
 
     def _start(self, transaction: Transaction, resource: Resource, node: Node, start: StartStep) -> None:
         assert node.type is not None
+        call = partial(self._call, transaction, resource, start.row)
+        told: Document = {}
+        request = start.input
         try:
             with transaction.nested():
-                answer = self._call(transaction, resource, start.row, start.operation, start.input)
-                child = transaction.resources.by_arn(answer[node.type.arn_member or ""])
-                assert child is not None, "a Create operation answers with the ARN of what it made"
+                if node.type.checks:
+                    request, told = _prepared(call, node.step.type, start)
+                child = self._create(transaction, resource, node.type, start.operation, request, call)
         except StaleRevision:
             raise  # the whole decision is void and is taken again
         except TowpathError as error:
-            row = after_failure(node, start.row, error.message, retry.of_error(error), transaction.now)
-            self._write(transaction, resource, row, settled=True)
-            transaction.work.schedule(resource.uid, row.due_at or transaction.now)
+            self._refused(transaction, resource, node, start.row, error)
             return
-        metadata = {} if node.type.metadata is None else {node.type.metadata: {"Arn": child.arn}}
+        told = {**told, "CheckJobArn": child.arn} if node.type.checks else {"Arn": child.arn}
+        metadata = {} if node.type.metadata is None else {node.type.metadata: told}
         row = replace(start.row, resource=child.uid, resource_arn=child.arn, metadata=metadata)
         if start.lookup is not None:
             self._results.hand_over(transaction, child.uid, start.lookup)
@@ -289,6 +341,68 @@ class ExecutionController:
         if not node.type.ends or (child.status or "") in node.type.ends:
             # It was ready at once, so no change of its status will wake the execution.
             transaction.work.schedule(resource.uid, transaction.now)
+
+    def _create(
+        self,
+        transaction: Transaction,
+        resource: Resource,
+        step_type: StepType,
+        operation: str,
+        request: Document,
+        call: Call,
+    ) -> Resource:
+        """Return what a step starts: made now, or changed where it is there already and its type allows that."""
+        name = request.get(step_type.name_member or "")
+        there = None
+        if step_type.update is not None and step_type.noun is not None and name is not None:
+            there = transaction.resources.find(step_type.noun, name)
+        if there is not None:
+            operation = str(step_type.update)
+            shape = self._shapes.input(operation)
+            if shape is not None:
+                request = cast(Document, shapes.project(request, shape))
+        answer = call(operation, request)
+        child = transaction.resources.by_arn(answer[step_type.arn_member or ""])
+        assert child is not None, "an operation answers with the ARN of what it made or changed"
+        if child.parent != resource.uid:
+            # Whoever works on it is woken when its status changes.
+            child = transaction.resources.replace(child, parent=resource.uid)
+        return child
+
+    def _refused(
+        self, transaction: Transaction, resource: Resource, node: Node, row: StepRow, error: TowpathError
+    ) -> None:
+        row = after_failure(node, row, error.message, retry.of_error(error), transaction.now)
+        self._write(transaction, resource, row, settled=True)
+        transaction.work.schedule(resource.uid, row.due_at or transaction.now)
+
+    def _perform(self, transaction: Transaction, resource: Resource, node: Node, step: PerformStep) -> None:
+        assert node.type is not None
+        assert node.type.perform is not None
+        performance = Performance(
+            transaction=transaction,
+            call=partial(self._call, transaction, resource, step.row),
+            principal=resource.created_by,
+            steps=step.steps,
+        )
+        try:
+            with transaction.nested():
+                document = node.type.perform(performance, step.arguments)
+        except StaleRevision:
+            raise  # the whole decision is void and is taken again
+        except TowpathError as error:
+            self._refused(transaction, resource, node, step.row, error)
+            return
+        row = replace(
+            step.row,
+            status=StepStatus.SUCCEEDED,
+            ended_at=transaction.now,
+            yielded=StepYield(document=document),
+            metadata={node.type.metadata or "": document},
+            failure_reason=None,
+        )
+        self._write(transaction, resource, row, settled=True)
+        transaction.work.schedule(resource.uid, transaction.now)
 
     def _stop(self, transaction: Transaction, resource: Resource, node: Node, row: StepRow) -> None:
         assert node.type is not None
@@ -351,6 +465,24 @@ def _children(
         return {child.uid: child for child in transaction.resources.headings(resource.uid)}
     found = (transaction.resources.heading(row.resource) for row in running if row.resource is not None)
     return {child.uid: child for child in found if child is not None}
+
+
+def _prepared(call: Call, step_type: str, start: StartStep) -> tuple[Document, Document]:
+    """Return the request of a check's job with the baseline that it compares with, and the step's metadata."""
+    members = start.members
+    baseline = supplied(members)
+    group = members.get("ModelPackageGroupName")
+    if needs_baseline(members) and not baseline and group is not None:
+        latest = {"ModelPackageGroupName": group, "ModelApprovalStatus": "Approved", "MaxResults": 1}
+        try:
+            found = call("ListModelPackages", {**latest, "SortBy": "CreationTime", "SortOrder": "Descending"})
+        except NotFound:
+            found = {}  # the first run registers the first version
+        for package in found.get("ModelPackageSummaryList") or ():
+            shown = call("DescribeModelPackage", {"ModelPackageName": package["ModelPackageArn"]})
+            baseline = registered(members["CheckType"], shown.get("DriftCheckBaselines") or {})
+    request = prepared(step_type, start.input, members, baseline)
+    return request, told_of(step_type, request, members, baseline)
 
 
 def _is_over(resource: Resource) -> bool:

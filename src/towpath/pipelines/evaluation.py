@@ -1,7 +1,7 @@
 """What expressions are worth: references are looked up in what is known of an execution when a step starts."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,11 +50,17 @@ class DocumentRef(msgspec.Struct, frozen=True):
     """A JSON document that an expression reads."""
 
     uri: str  #: s3://bucket/key
-    step: str | None = None  #: the step whose job wrote the version that is meant; None: the latest version
+    step: str | None = (
+        None  #: name of the row of the step whose job wrote the version that is meant; None: the latest version
+    )
 
 
 def _no_document(source: DocumentRef) -> Any:
     raise Invalid(f"the document {source.uri} is not at hand")
+
+
+def _itself(step: str) -> str:
+    return step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +73,11 @@ class Scope:
     yields: Mapping[str, StepYield] = field(default_factory=dict)
     property_files: Mapping[tuple[str, str], Callable[[StepYield], str]] = field(default_factory=dict)
     #: (step, property file) -> function from the step's yield to the S3 URI of the file
+    row_of: Callable[[str], str] = _itself  #: step -> the name of its row, as seen from where this is read
     document: Callable[[DocumentRef], Any] = _no_document  #: raises Invalid when it cannot be read
     item: Any = None  #: the current item of a ForEach
     round: Mapping[str, StepYield] = field(default_factory=dict)  #: what the steps of the round at hand yielded
-    rounds: Mapping[str, list[dict[str, StepYield]]] = field(default_factory=dict)  #: ForEach step -> its rounds
+    rounds: Mapping[str, Sequence[Mapping[str, StepYield]]] = field(default_factory=dict)  #: ForEach step -> its rounds
     selected: Mapping[str, StepYield] = field(default_factory=dict)  #: ForEach step -> what the picked round yielded
 
 
@@ -139,7 +146,7 @@ def document_ref(source: Expression, scope: Scope) -> DocumentRef:
         locate = scope.property_files.get((source.step, source.name))
         if locate is None:
             raise EvaluationError(source.place, f"step {source.step!r} declares no property file {source.name!r}")
-        return DocumentRef(locate(_lookup(scope.yields, source.step, "ended step")), source.step)
+        return DocumentRef(locate(_lookup(scope.yields, source.step, "ended step")), scope.row_of(source.step))
     uri = evaluate(source, scope)
     if not isinstance(uri, str):
         raise Invalid(f"S3Uri is {describe(uri)}; expected a text")

@@ -1,10 +1,12 @@
 """What has to be done next in an execution: pure decisions on its step rows as they stand."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as with_config
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeAlias
 
 import msgspec
@@ -18,9 +20,21 @@ from towpath.pipelines import retry
 from towpath.pipelines.caching import Found, Lookup, verdict
 from towpath.pipelines.conditions import holds
 from towpath.pipelines.evaluation import DocumentRef, EvaluationError, Scope, StepYield, as_text, document_ref, evaluate
-from towpath.pipelines.graph import Node, Plan
+from towpath.pipelines.expressions import Literal, MapOf
+from towpath.pipelines.graph import Node, Plan, round_key
 from towpath.pipelines.model import ExecutionStatus, StepRow, StepStatus
 from towpath.pipelines.ports import NoShapes, Shapes
+from towpath.pipelines.quality_checks import checked_members
+from towpath.pipelines.rounds import (
+    EndedRounds,
+    RoundYields,
+    SelectedYields,
+    concurrency_of,
+    item_text,
+    items_of,
+    picked,
+    round_yields,
+)
 from towpath.pipelines.standing import Standings
 
 Steps: TypeAlias = Mapping[str, StepRow]
@@ -32,7 +46,22 @@ class StartStep(msgspec.Struct, frozen=True, kw_only=True):
     row: StepRow
     operation: str
     input: Document
+    members: Document = msgspec.field(default_factory=dict)  #: of a check: what stands beside the Arguments
     lookup: Lookup | None = None  #: of a step that the cache was asked for: the job reads what its key was made of
+
+
+class PerformStep(msgspec.Struct, frozen=True, kw_only=True):
+    """Carry out what the step stands for, and end it."""
+
+    row: StepRow
+    arguments: Document
+    steps: dict[str, StepRow]  #: those that it waited for
+
+
+class OpenRounds(msgspec.Struct, frozen=True, kw_only=True):
+    """A ForEach has begun: its items are known, and the steps of its rounds may begin."""
+
+    row: StepRow
 
 
 class EndStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +91,7 @@ class FinishExecution(msgspec.Struct, frozen=True, kw_only=True):
     failure_reason: str | None = None
 
 
-Decision: TypeAlias = StartStep | EndStep | PostponeStep | StopStep | FinishExecution
+Decision: TypeAlias = StartStep | PerformStep | OpenRounds | EndStep | PostponeStep | StopStep | FinishExecution
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,6 +137,25 @@ def next_due(standings: Standings) -> datetime | None:
     return min((row.due_at for row in standings.postponed() if row.due_at is not None), default=None)
 
 
+def tried_again(standings: Standings, now: datetime) -> list[StepRow]:
+    """Return how the steps stand that an ended execution begins anew when it is retried: those that failed or were
+    stopped, but for failures that another step has followed up on."""
+    return [
+        replace(
+            row,
+            status=StepStatus.STARTING,
+            due_at=now,
+            ended_at=None,
+            failure_reason=None,
+            exception_type=None,
+            first_failed_at=None,
+            retries={},
+        )
+        for row in standings.failures()
+        if not standings.was_followed_up(row.name)
+    ]
+
+
 def after_failure(node: Node, row: StepRow, reason: str, exception_type: str | None, now: datetime) -> StepRow:
     """Return how a step stands after its attempt failed: ended, or waiting for the next attempt."""
     first_failed_at = row.first_failed_at or now
@@ -126,25 +174,6 @@ def after_failure(node: Node, row: StepRow, reason: str, exception_type: str | N
     if due_at is None or exception_type is None:
         return replace(row, status=StepStatus.FAILED, ended_at=now, due_at=None)
     return replace(row, status=StepStatus.STARTING, retries={**row.retries, exception_type: retries + 1})
-
-
-class _Yields(Mapping[str, StepYield]):
-    """What the steps of some rows yielded, without copying it for each step that begins."""
-
-    def __init__(self, rows: Steps) -> None:
-        self._rows = rows
-
-    def __getitem__(self, name: str) -> StepYield:
-        yielded = self._rows[name].yielded
-        if yielded is None:
-            raise KeyError(name)
-        return yielded
-
-    def __iter__(self) -> Iterator[str]:
-        return (name for name, row in self._rows.items() if row.yielded is not None)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
 
 
 class Course:
@@ -182,7 +211,7 @@ class Course:
         self._go_on()
 
     def _settle(self, row: StepRow, ended: Ended) -> None:
-        node = self.plan.nodes[row.name]
+        node = self.standings.node(row.name)
         if ended.status is StepStatus.SUCCEEDED:
             names = {} if node.type is None else dict(node.type.names)
             yielded = StepYield(document=ended.document, names=names)
@@ -202,14 +231,15 @@ class Course:
     def _go_on(self) -> None:
         if self.situation.stopping:
             self._stop()
+            self._close_rounds()
         else:
-            while self._begin_what_can_begin():
+            while self._begin_what_can_begin() or self._close_rounds():
                 pass
         self._finish_when_nothing_is_left()
 
     def _stop(self) -> None:
         for row in list(self.rows.values()):
-            step_type = self.plan.nodes[row.name].type
+            step_type = self.standings.node(row.name).type
             if row.status is StepStatus.STARTING:
                 self._end(replace(row, status=StepStatus.STOPPED, ended_at=self.now, due_at=None))
             elif row.status is StepStatus.EXECUTING and step_type is not None and step_type.stop is not None:
@@ -225,8 +255,14 @@ class Course:
                 self._end(replace(row, status=StepStatus.FAILED, ended_at=self.now, due_at=None))
             return False
         changed = False
-        again = [row for row in self.standings.postponed() if retry.is_due(row, self.now)]
-        for node in itertools.chain((self.plan.nodes[row.name] for row in again), self.standings.startable()):
+        for row in self.standings.looping():
+            if self.standings.fatal(row.name):
+                changed = self._give_up(row.name) or changed
+        postponed = self.standings.postponed()
+        again = [self.standings.node(row.name) for row in postponed if retry.is_due(row, self.now)]
+        for node in itertools.chain(again, self.standings.startable(self._free_slots())):
+            if node.each is not None and self.standings.fatal(node.each):
+                continue
             starts_something = node.type is not None and node.type.create is not None
             if (starts_something and not self._has_free_slot()) or not self._has_its_documents(node):
                 continue
@@ -234,18 +270,83 @@ class Course:
                 continue
             self._begin(node, self.rows.get(node.name))
             status = self.rows[node.name].status
-            changed = changed or status.is_terminal
-            if status in {StepStatus.FAILED, StepStatus.STOPPED}:
+            changed = changed or status.is_terminal or node.step.type == "ForEach"
+            if status in {StepStatus.FAILED, StepStatus.STOPPED} and node.each is None:
                 break
         return changed
 
+    def _give_up(self, each: str) -> bool:
+        """Give up the steps of failing rounds that would be tried again; True when there were any."""
+        rows = [row for row in self.standings.postponed() if row.each == each]
+        for row in rows:
+            self._end(replace(row, status=StepStatus.FAILED, ended_at=self.now, due_at=None))
+        return bool(rows)
+
+    def _free_slots(self) -> int | None:
+        most = self.situation.max_parallel
+        return None if most is None else most - self.standings.running_count
+
     def _has_free_slot(self) -> bool:
-        return self.situation.max_parallel is None or self.standings.running_count < self.situation.max_parallel
+        free = self._free_slots()
+        return free is None or free > 0
+
+    def _close_rounds(self) -> bool:
+        """End every ForEach in whose rounds nothing goes on or will begin; True when there was one."""
+        closed = False
+        over = self.situation.stopping or bool(self.standings.fatal())
+        for row in self.standings.looping():
+            failed = self.standings.fatal(row.name)
+            if not self.standings.rounds_quiet(row.name):
+                continue
+            if failed and not self.situation.stopping:
+                self._end(self._loop_ended(row, StepStatus.FAILED, failure_reason=_of_rounds(failed)))
+            elif self.standings.rounds_done(row.name) and not failed:
+                self._end(self._loop_succeeded(row))
+            elif over:
+                reason = None if self.situation.stopping else "the execution failed before all of its rounds had run"
+                self._end(self._loop_ended(row, StepStatus.STOPPED, failure_reason=reason))
+            else:
+                continue
+            closed = True
+        return closed
+
+    def _loop_succeeded(self, row: StepRow) -> StepRow:
+        selector = self.plan.bodies[row.name].selector
+        node = self.standings.node(row.name)
+        number = None
+        if selector is not None:
+            try:
+                number = picked(
+                    selector,
+                    len(row.items or ()),
+                    partial(round_yields, self.plan, self.rows, row.name),
+                    self._scope(node, row),
+                )
+            except Invalid as error:
+                return self._loop_ended(row, StepStatus.FAILED, failure_reason=error.message)
+        return self._loop_ended(
+            row, StepStatus.SUCCEEDED, picked=number, yielded=StepYield(document={}), failure_reason=None
+        )
+
+    def _loop_ended(self, row: StepRow, status: StepStatus, **changes: Any) -> StepRow:
+        counted = Counter(inner.status for inner in self.standings.in_rounds(row.name))
+        body = self.plan.bodies[row.name]
+        told: Document = {
+            "Status": status.value,
+            "InputItemCount": len(row.items or ()),
+            "TotalStepCount": counted.total(),
+            "SucceededStepCount": counted[StepStatus.SUCCEEDED],
+            "FailedStepCount": counted[StepStatus.FAILED],
+            "StoppedStepCount": counted[StepStatus.STOPPED],
+        }
+        if changes.get("picked") is not None and body.selector is not None:
+            told["Selector"] = {"StepName": body.selector.step, "Index": changes["picked"]}
+        return replace(row, status=status, ended_at=self.now, metadata={"ForEach": told}, **changes)
 
     def _begun(self, node: Node, row: StepRow | None) -> StepRow:
         """Return how a step stands when its next attempt begins."""
         if row is None:
-            return StepRow(name=node.name, status=StepStatus.EXECUTING, position=len(self.rows), started_at=self.now)
+            return self._first_row(node)
         return replace(
             row,
             status=StepStatus.EXECUTING,
@@ -265,10 +366,34 @@ class Course:
                     self._end(self._evaluated(node, row))
                 case "Fail":
                     self._end(self._failed_as_wished(node, row))
+                case "ForEach":
+                    self._open_rounds(node, row)
                 case _:
                     self._start(node, row)
         except Invalid as error:
             self._end(after_failure(node, row, error.message, None, self.now))
+
+    def _first_row(self, node: Node) -> StepRow:
+        row = StepRow(name=node.name, status=StepStatus.EXECUTING, position=len(self.rows), started_at=self.now)
+        if node.each is None or node.round is None:
+            return row
+        items = self.rows[node.each].items or ()
+        return replace(row, each=node.each, round=node.round, item=item_text(items[node.round]))
+
+    def _open_rounds(self, node: Node, row: StepRow) -> None:
+        if row.items is None:
+            # Evaluated once: a retry goes on with the items of the first attempt.
+            members = node.arguments.members if isinstance(node.arguments, MapOf) else {}
+            literal = node.arguments.value if isinstance(node.arguments, Literal) else {}
+            scope = self._scope(node, row)
+            asked = {
+                name: evaluate(members[name], scope) if name in members else literal.get(name)
+                for name in ("IterableItems", "MaxConcurrency")
+            }
+            items = items_of(asked["IterableItems"])
+            row = replace(row, items=items, max_concurrency=concurrency_of(asked["MaxConcurrency"]))
+        self.standings.put(row)
+        self.decisions.append(OpenRounds(row=row))
 
     def _evaluated(self, node: Node, row: StepRow) -> StepRow:
         scope = self._scope(node, row)
@@ -294,9 +419,19 @@ class Course:
         )
 
     def _start(self, node: Node, row: StepRow) -> None:
+        if node.type is not None and node.type.perform is not None:
+            arguments = evaluate(node.arguments, self._scope(node, row))
+            steps = {need.step: self.rows[need.step] for need in node.needs if need.step in self.rows}
+            self.standings.put(row)
+            self.decisions.append(PerformStep(row=row, arguments=arguments, steps=steps))
+            return
         request = self._request(node, row)
         assert node.type is not None
         assert node.type.create is not None
+        members: Document = {}
+        if node.type.checks:
+            members = evaluate(node.members, self._scope(node, row))
+            checked_members(node.step.type, members)
         lookup = self.situation.lookups.get(node.name)
         if lookup is not None and node.step.cache is not None:
             if lookup.request != request:
@@ -307,7 +442,9 @@ class Course:
                 self._take_over(row, lookup.found)
                 return
         self.standings.put(row)
-        self.decisions.append(StartStep(row=row, operation=node.type.create, input=request, lookup=lookup))
+        self.decisions.append(
+            StartStep(row=row, operation=node.type.create, input=request, members=members, lookup=lookup)
+        )
 
     def _take_over(self, row: StepRow, found: Found) -> None:
         taken = replace(
@@ -329,7 +466,7 @@ class Course:
         if node.type is None or node.type.create is None:
             raise Invalid(f"{node.step.place}: steps of type {node.step.type} are not executed yet")
         request = dict(evaluate(node.arguments, self._scope(node, row)))
-        if node.type.name_member is not None:
+        if node.type.name_member is not None and not (node.type.keeps_name and request.get(node.type.name_member)):
             request[node.type.name_member] = self._resource_name(node, row)
         shape = self.situation.shapes.input(node.type.create)
         if shape is not None:
@@ -349,17 +486,31 @@ class Course:
         variables = {**self.situation.variables, "CurrentDateTime": self.now.isoformat()}
         if node.type is not None and node.type.noun in {"TrainingJob", "ProcessingJob"}:
             variables[f"{node.type.noun}Name"] = self._resource_name(node, row)
+        row_of = self._row_of(node)
+        items = None if node.each is None or node.round is None else self.rows[node.each].items
         bare = Scope(
             parameters=self.situation.parameters,
             execution=variables,
-            yields=_Yields(self.rows),
+            yields=RoundYields(self.rows, row_of),
             property_files=self.plan.property_files,
+            row_of=row_of,
             document=self._document,
+            item=None if items is None or node.round is None else items[node.round],
+            rounds=EndedRounds(self.plan, self.rows),
+            selected=SelectedYields(self.plan, self.rows),
         )
         if not self.plan.config:
             return bare
         config = {section: evaluate(expression, bare) for section, expression in self.plan.config.items()}
         return with_config(bare, config=config)
+
+    def _row_of(self, node: Node) -> Callable[[str], str]:
+        """Return a function from a step to the name of its row, as seen from a node: in a round, those of the round."""
+        each, number = node.each, node.round
+        if each is None or number is None:
+            return str
+        body = self.plan.bodies[each].nodes
+        return lambda name: round_key(name, number) if name in body else name
 
     def _document(self, ref: DocumentRef) -> Any:
         found = self.situation.documents.get(ref, Unreadable(f"{ref.uri} was not read"))
@@ -417,7 +568,7 @@ class Course:
 
     def _failure_reason(self, fatal: list[StepRow]) -> str:
         fatal = sorted(fatal, key=lambda row: (row.ended_at or self.now, row.position))
-        wished = next((row for row in fatal if self.plan.nodes[row.name].step.type == "Fail"), None)
+        wished = next((row for row in fatal if self.standings.node(row.name).step.type == "Fail"), None)
         if wished is not None and wished.failure_reason is not None:
             return wished.failure_reason
         first = fatal[0]
@@ -425,3 +576,13 @@ class Course:
         reason = f"Step {first.name!r} {happened}" + (f": {first.failure_reason}" if first.failure_reason else "")
         others = ", ".join(repr(row.name) for row in fatal[1:])
         return f"{reason} (also: {others})" if others else reason
+
+
+def _of_rounds(failed: Sequence[StepRow]) -> str:
+    """Return why a ForEach failed: its first round that did."""
+    first = min(failed, key=lambda row: (row.round or 0, row.position))
+    happened = "was stopped" if first.status is StepStatus.STOPPED else "failed"
+    reason = f"Step {first.step!r} {happened} in round {first.round} (item {first.item or ''!r})"
+    reason += f": {first.failure_reason}" if first.failure_reason else ""
+    rest = len(failed) - 1
+    return f"{reason} (and {rest} more)" if rest else reason

@@ -14,7 +14,7 @@ from towpath.pipelines.caching import INPUT, Difference, Material, changed_files
 from towpath.pipelines.graph import Node
 from towpath.pipelines.kinds import OF_PIPELINE, PIPELINE_EXECUTION
 from towpath.pipelines.model import StepRow
-from towpath.pipelines.plans import plan_of
+from towpath.pipelines.plans import plan_for
 from towpath.pipelines.ports import Transaction
 
 _EARLIER = 100  #: executions that are looked through for the one in which the step ran before
@@ -42,7 +42,7 @@ class Explaining:
         """Carry out ExplainPipelineExecutionStep."""
         execution = generic.find(transaction, PIPELINE_EXECUTION, request.input["PipelineExecutionArn"])
         name = request.input["StepName"]
-        node = plan_of(execution.spec["PipelineDefinition"]).nodes.get(name)
+        node = plan_for(execution).find(name.partition("[")[0])
         row = transaction.steps.find(execution.uid, name)
         if row is None:
             begun = ", ".join(transaction.steps.of(execution.uid)) or "none yet"

@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
 
@@ -12,16 +13,21 @@ from towpath.pipelines.definition import Definition, PropertyFile, Step, Trigger
 from towpath.pipelines.evaluation import StepYield
 from towpath.pipelines.expressions import (
     Expression,
+    IterationOutput,
     IterationOutputs,
     JsonGet,
+    Literal,
+    MapOf,
     PropertyFileValue,
     Reference,
     Selected,
     StepValue,
 )
-from towpath.pipelines.faults import Fault, InvalidDefinition, Place, member
+from towpath.pipelines.faults import Fault, InvalidDefinition, Place, item, member
 from towpath.pipelines.paths import Key, Member, follow
 from towpath.pipelines.steps import STEP_TYPES, StepType
+
+PICKS = ("MaxBy", "MinBy")  #: of a ForEach's Selector
 
 
 class Guard(msgspec.Struct, frozen=True):
@@ -48,6 +54,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     position: int  #: in the order of the document, nested steps behind the one that holds them
     guard: Guard | None = None
     each: str | None = None  #: the ForEach step whose body holds this one
+    round: int | None = None  #: the round of that ForEach, None outside and for the body as it is written
     needs: tuple[Need, ...] = ()
     arguments: Expression
     members: Expression  #: what stands beside Arguments
@@ -56,7 +63,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        return self.step.name
+        """The name of the step's row."""
+        return self.step.name if self.round is None else round_key(self.step.name, self.round)
 
     @property
     def is_cached(self) -> bool:
@@ -77,6 +85,26 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
             yield from expressions.references(expression)
 
 
+class Selector(msgspec.Struct, frozen=True, kw_only=True):
+    """How a ForEach picks one of its rounds."""
+
+    pick: str  #: MaxBy or MinBy
+    field: IterationOutput
+
+    @property
+    def step(self) -> str:
+        """The step of the body whose value is compared, and whose yield is the one that is selected."""
+        return self.field.step
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True):
+    """The steps of a ForEach, as each round has them. They wait for one another; the ForEach waits for all others."""
+
+    nodes: dict[str, Node]  #: in an order in which each step stands behind those that it waits for
+    followers: dict[str, tuple[str, ...]]
+    selector: Selector | None = None
+
+
 class Outline(msgspec.Struct, frozen=True, kw_only=True):
     """All steps of a definition, which may still have faults."""
 
@@ -92,10 +120,23 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     definition: Definition
     nodes: dict[str, Node]  #: in an order in which each step stands behind those that it waits for
     followers: dict[str, tuple[str, ...]]  #: step -> the steps that wait for it
+    bodies: dict[str, Body]  #: of ForEach steps
     config: dict[str, Expression]
     property_files: dict[tuple[str, str], Callable[[StepYield], str]]  #: -> URI of the file, from the step's yield
     reads_documents: bool  #: whether any step reads JSON documents
     uses_cache: bool  #: whether any step asks for the cache
+
+    def step(self, name: str) -> Node:
+        """Return a step by its name in the definition, wherever it stands."""
+        node = self.find(name)
+        assert node is not None, "a step with a row is one of the definition"
+        return node
+
+    def find(self, name: str) -> Node | None:
+        """Return the same, None where no step has the name."""
+        if name in self.nodes:
+            return self.nodes[name]
+        return next((body.nodes[name] for body in self.bodies.values() if name in body.nodes), None)
 
 
 def outline(definition: Definition) -> Outline:
@@ -103,6 +144,7 @@ def outline(definition: Definition) -> Outline:
     faults: list[Fault] = []
     nodes: list[Node] = []
     _collect(definition.steps, None, None, nodes, faults)
+    nodes = _hoisted(nodes)
     config = {
         section: expressions.parse(definition.members[section], section, faults)
         for section in ("PipelineExperimentConfig", "MlflowConfig")
@@ -155,10 +197,59 @@ def _needs(node: Node) -> Iterator[Need]:
             seen.add(name)
             trigger = Trigger.ANY if name in declared else Trigger.COMPLETED
             yield Need(name, trigger, reference.place, reads=True)
+    for place, entry in cleaned(node):
+        if isinstance(entry, dict) and isinstance(entry.get("StepName"), str) and entry["StepName"] not in seen:
+            seen.add(entry["StepName"])
+            yield Need(entry["StepName"], Trigger.ANY, place, reads=True)
     if node.guard is not None:
         yield Need(node.guard.step, Trigger.COMPLETED, node.step.place)
-    if node.each is not None:
-        yield Need(node.each, Trigger.ANY, node.step.place)
+
+
+def _hoisted(nodes: list[Node]) -> list[Node]:
+    """Return the steps with what a body waits for outside given to its ForEach: it begins when its body can run."""
+    inside = {node.name: node.each for node in nodes}
+    outer: dict[str, dict[tuple[str, Trigger, bool], Need]] = {}
+    kept: list[Node] = []
+    for node in nodes:
+        if node.each is None:
+            kept.append(node)
+            continue
+        for need in node.needs:
+            if inside.get(need.step) != node.each:
+                outer.setdefault(node.each, {}).setdefault((need.step, need.trigger, need.reads), need)
+        own = tuple(need for need in node.needs if inside.get(need.step) == node.each)
+        kept.append(msgspec.structs.replace(node, needs=own))
+    return [
+        msgspec.structs.replace(node, needs=(*node.needs, *outer[node.name].values())) if node.name in outer else node
+        for node in kept
+    ]
+
+
+def round_key(name: str, number: int) -> str:
+    """Return the name of a body step's row in a round. No step has a bracket in its name."""
+    return f"{name}[{number}]"
+
+
+def selector_of(node: Node) -> Selector | None:
+    """Return the Selector of a ForEach step, None when it has none or it is malformed."""
+    if not isinstance(node.arguments, MapOf):
+        return None
+    asked = node.arguments.members.get("Selector")
+    if not isinstance(asked, MapOf):
+        return None
+    pick, by = asked.members.get("Pick"), asked.members.get("Field")
+    if not isinstance(pick, Literal) or pick.value not in PICKS or not isinstance(by, IterationOutput):
+        return None
+    return Selector(pick=pick.value, field=by)
+
+
+def cleaned(node: Node) -> Iterator[tuple[Place, Any]]:
+    """Yield what a Cleanup step is to tidy up, with the places; it waits for the steps that are named there."""
+    resources = node.step.arguments.get("Resources") if node.step.type == "Cleanup" else None
+    entries = resources.get("S3") if isinstance(resources, dict) else None
+    inside = member(member(member(node.step.place, "Arguments"), "Resources"), "S3")
+    for number, entry in enumerate(entries if isinstance(entries, list) else ()):
+        yield item(inside, number), entry
 
 
 def step_of(reference: Reference) -> str | None:
@@ -217,19 +308,27 @@ def compile(definition: Definition) -> Plan:
             for need in node.needs
             if need.step not in nodes
         )
+        faults.extend(
+            Fault(need.place, f"step {need.step!r} runs in the rounds of another step", "rounds")
+            for need in node.needs
+            if need.step in nodes and nodes[need.step].each != node.each and nodes[need.step].each is not None
+        )
+        if node.step.type == "ForEach" and node.each is not None:
+            faults.append(Fault(node.step.place, "a ForEach step stands in the body of another one", "rounds"))
     for place, names in circles(outlined.nodes):
         faults.append(Fault(place, f"steps wait for each other: {' → '.join(names)}", "circles"))
     if faults:
         raise InvalidDefinition(faults)
     ordered = _ordered(outlined.nodes)
-    followers: dict[str, list[str]] = {name: [] for name in nodes}
-    for node in ordered:
-        for name in {need.step: None for need in node.needs}:
-            followers[name].append(node.name)
     return Plan(
         definition=definition,
-        nodes={node.name: node for node in ordered},
-        followers={name: tuple(names) for name, names in followers.items()},
+        nodes={node.name: node for node in ordered if node.each is None},
+        followers=_followers([node for node in ordered if node.each is None]),
+        bodies={
+            node.name: _body(node, [inner for inner in ordered if inner.each == node.name])
+            for node in ordered
+            if node.step.type == "ForEach"
+        },
         config=outlined.config,
         reads_documents=any(node.documents for node in ordered),
         uses_cache=any(node.is_cached for node in ordered),
@@ -237,6 +336,18 @@ def compile(definition: Definition) -> Plan:
             (node.name, file.name): _locator(file) for node in ordered for file in node.step.property_files
         },
     )
+
+
+def _body(each: Node, nodes: list[Node]) -> Body:
+    return Body(nodes={node.name: node for node in nodes}, followers=_followers(nodes), selector=selector_of(each))
+
+
+def _followers(nodes: list[Node]) -> dict[str, tuple[str, ...]]:
+    followers: dict[str, list[str]] = {node.name: [] for node in nodes}
+    for node in nodes:
+        for name in {need.step: None for need in node.needs}:
+            followers[name].append(node.name)
+    return {name: tuple(names) for name, names in followers.items()}
 
 
 def _ordered(nodes: tuple[Node, ...]) -> list[Node]:

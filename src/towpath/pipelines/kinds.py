@@ -3,8 +3,10 @@
 from towpath.kernel.errors import Conflict
 from towpath.kernel.kinds import COMMON_SORT, CREATED_FILTERS, Kind, View, resource_not_found
 from towpath.kernel.ports import Filter, Query, Transaction
+from towpath.kernel.priorities import PRIORITY
 from towpath.kernel.resource import Document, Resource
 from towpath.pipelines.model import ExecutionStatus
+from towpath.pipelines.selection import STEPS
 
 OF_PIPELINE = "pipeline"  #: indexed member of an execution and of a version: uid of its pipeline
 VERSION = "version"  #: indexed member of an execution and of a version: number of the version
@@ -13,6 +15,9 @@ ALIASES = "VersionOfAlias"  #: member of a pipeline's state: alias -> number of 
 
 #: Member of an execution's state that changes with every write of its step rows; never shown.
 TURN = "Turn"
+
+#: Member of an execution's state: the token of the last RetryPipelineExecution; never shown.
+RETRY_TOKEN = "RetryToken"
 
 
 def user_context(resource: Resource, principal: str) -> Document:
@@ -106,7 +111,10 @@ PIPELINE_EXECUTION = Kind(
     list_member="PipelineExecutionSummaries",
     missing=resource_not_found,
     # The definition is large, and has an operation of its own.
-    view=View(computed=_execution_shown, hidden=frozenset({"PipelineDefinition", "Values", TURN})),
+    view=View(
+        computed=_execution_shown,
+        hidden=frozenset({"PipelineDefinition", "Values", PRIORITY, TURN, RETRY_TOKEN, STEPS}),
+    ),
     sort_by={"CreationTime": "created_at", "PipelineExecutionArn": "name"},
     filters=CREATED_FILTERS,
     indexed=_execution_index,

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -55,7 +56,7 @@ class CacheNote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class StepRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One step of an execution, as it stands."""
 
-    name: str
+    name: str  #: of the step; in a round of a ForEach with the number of the round behind it: `Train[2]`
     status: StepStatus
     attempt: int = 1  #: tries begun so far, the first one included
     position: int = 0  #: order in which the steps began
@@ -73,6 +74,18 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     yielded: StepYield | None = None  #: frozen when the step succeeded
     metadata: Document = msgspec.field(default_factory=dict)  #: as ListPipelineExecutionSteps shows it
     cache: CacheNote | None = None  #: None where nothing asked for the cache
+    taken_from: str | None = None  #: ARN of the execution whose result a selective one took over
+    each: str | None = None  #: the ForEach step in one of whose rounds this one runs
+    round: int | None = None  #: number of that round, from 0
+    item: str | None = None  #: of that round, as it is shown
+    items: list[Any] | None = None  #: of a ForEach: frozen when it began, one for each round
+    max_concurrency: int | None = None  #: of a ForEach: rounds that may run at one time
+    picked: int | None = None  #: of a ForEach that has succeeded: the round that its Selector picked
+
+    @property
+    def step(self) -> str:
+        """The name that the step has in the definition."""
+        return self.name.partition("[")[0]
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -64,8 +65,10 @@ _TYPED = {
 }
 
 
-def bind(parameters: tuple[Parameter, ...], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the value of every parameter, from what was given and from the defaults.
+def bind(
+    parameters: tuple[Parameter, ...], given: Mapping[str, Any], earlier: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Return the value of every parameter, from what was given, from what was given earlier, and from the defaults.
 
     Raises:
         Invalid: names everything that is unknown, missing or of the wrong type.
@@ -78,7 +81,7 @@ def bind(parameters: tuple[Parameter, ...], given: Mapping[str, Any]) -> dict[st
     ]
     values: dict[str, Any] = {}
     for name, parameter in declared.items():
-        value = given.get(name, parameter.default)
+        value = given.get(name, earlier.get(name, parameter.default))
         if value is msgspec.UNSET:
             faults.append(f"parameter {name!r} has no default and must be given")
             continue

@@ -8,12 +8,25 @@ from towpath.kernel.resource import Document, Resource
 from towpath.pipelines.definition import parse
 from towpath.pipelines.evaluation import Scope, evaluate
 from towpath.pipelines.graph import Plan, compile
+from towpath.pipelines.selection import STEPS, restricted
 
 
 @lru_cache(maxsize=64)
 def plan_of(definition: str) -> Plan:
     """Return the plan of a definition that was accepted before; asked again for the same text, the same plan."""
     return compile(parse(definition))
+
+
+def plan_for(execution: Resource) -> Plan:
+    """Return the plan of an execution: that of its definition, as far as it is about all of its steps."""
+    steps = execution.spec.get(STEPS)
+    whole: str = execution.spec["PipelineDefinition"]
+    return plan_of(whole) if steps is None else _some_of(whole, tuple(steps))
+
+
+@lru_cache(maxsize=64)
+def _some_of(definition: str, steps: tuple[str, ...]) -> Plan:
+    return restricted(plan_of(definition), steps)
 
 
 def execution_variables(execution: Resource) -> dict[str, Any]:

@@ -45,6 +45,13 @@ class StepRows(Protocol):
     def of(self, execution: Uid) -> dict[str, StepRow]:
         """Return the steps that have begun, in the order in which they began."""
 
+    def page(self, execution: Uid, *, after: int | None, limit: int, descending: bool) -> list[StepRow]:
+        """Return some steps in the order in which they began, or the other way round.
+
+        Args:
+            after: `position` of the last step of the page before; None: begin with the first.
+        """
+
     def find(self, execution: Uid, name: str) -> StepRow | None:
         """Return a step, None when it has not begun."""
 

@@ -1,6 +1,7 @@
 """The operations on pipelines and their executions."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -12,17 +13,30 @@ from towpath.kernel import generic
 from towpath.kernel.errors import Conflict, Invalid, Unsupported
 from towpath.kernel.operations import Operation, Request, refusing
 from towpath.kernel.ports import Filter
+from towpath.kernel.priorities import PRIORITY, priority_of
 from towpath.kernel.resource import Document, Resource
-from towpath.pipelines import versions
+from towpath.pipelines import selection, versions
 from towpath.pipelines.checks import accept, refuse_unexecuted
 from towpath.pipelines.definition import Definition, Step
 from towpath.pipelines.evaluation import as_text
-from towpath.pipelines.kinds import ALIASES, LATEST, OF_PIPELINE, PIPELINE, PIPELINE_EXECUTION, TURN, VERSION
+from towpath.pipelines.execution import tried_again
+from towpath.pipelines.graph import Plan
+from towpath.pipelines.kinds import (
+    ALIASES,
+    LATEST,
+    OF_PIPELINE,
+    PIPELINE,
+    PIPELINE_EXECUTION,
+    RETRY_TOKEN,
+    TURN,
+    VERSION,
+)
 from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
 from towpath.pipelines.parameters import bind
-from towpath.pipelines.plans import experiment_config, plan_of, variables
+from towpath.pipelines.plans import experiment_config, plan_for, plan_of, variables
 from towpath.pipelines.ports import CheckArguments, Definitions, NoShapes, Shapes, Transaction, accept_arguments
 from towpath.pipelines.rights import rights_of_execution
+from towpath.pipelines.standing import Standings
 
 _ID_CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _ID_LENGTH = 12
@@ -115,8 +129,6 @@ class Pipelines:
 def start_pipeline_execution(transaction: Transaction, request: Request) -> Document:
     """Carry out StartPipelineExecution. A repeated token gives the execution that its first request started."""
     asked = request.input
-    if asked.get("SelectiveExecutionConfig") is not None:
-        raise Unsupported("SelectiveExecutionConfig is not built yet; an execution runs the whole pipeline")
     pipeline = generic.find(transaction, PIPELINE, asked["PipelineName"])
     execution_id = _execution_id(pipeline, asked.get("ClientRequestToken"))
     existing = transaction.resources.find(PIPELINE_EXECUTION.noun, execution_id)
@@ -125,7 +137,9 @@ def start_pipeline_execution(transaction: Transaction, request: Request) -> Docu
     number = versions.asked_for(pipeline, asked) or versions.latest(pipeline)
     text = versions.definition_of(transaction, pipeline, number)
     plan = plan_of(text)
-    values = bind(plan.definition.parameters, _given(asked.get("PipelineParameters") or []))
+    given = _given(asked.get("PipelineParameters") or [])
+    source, selected = _selection(transaction, pipeline, plan, asked.get("SelectiveExecutionConfig"))
+    values = bind(plan.definition.parameters, given, {} if source is None else source.spec["Values"])
     arn = f"{pipeline.arn}/execution/{execution_id}"
     known = variables(
         pipeline_name=pipeline.name,
@@ -135,6 +149,7 @@ def start_pipeline_execution(transaction: Transaction, request: Request) -> Docu
         started_at=transaction.now,
     )
     experiment = experiment_config(plan, values, known, transaction.now)
+    priority = priority_of(transaction.resources.tags(pipeline.uid))
     parallelism = asked.get("ParallelismConfiguration") or pipeline.spec.get("ParallelismConfiguration")
     spec: Document = {
         "PipelineUid": pipeline.uid,
@@ -146,11 +161,18 @@ def start_pipeline_execution(transaction: Transaction, request: Request) -> Docu
         **rights_of_execution(versions.author_roles(transaction, pipeline, number), request.caller.roles),
         **({} if experiment is None else {"PipelineExperimentConfig": experiment}),
         **({} if parallelism is None else {"ParallelismConfiguration": parallelism}),
+        **({} if not priority else {PRIORITY: priority}),
         **{
             name: asked[name]
-            for name in ("PipelineExecutionDisplayName", "PipelineExecutionDescription", "RoleArn")
+            for name in (
+                "PipelineExecutionDisplayName",
+                "PipelineExecutionDescription",
+                "RoleArn",
+                "SelectiveExecutionConfig",
+            )
             if asked.get(name) is not None
         },
+        **({} if selected is None else {selection.STEPS: list(selected.steps)}),
     }
     spec.setdefault("PipelineExecutionDisplayName", f"execution-{int(transaction.now.timestamp() * 1000)}")
     execution = generic.create(
@@ -162,6 +184,8 @@ def start_pipeline_execution(transaction: Transaction, request: Request) -> Docu
         spec=spec,
         status=ExecutionStatus.EXECUTING.value,
     )
+    if selected is not None and source is not None:
+        _take_over(transaction, execution, source, selected.kept)
     if experiment is not None:
         begin_execution(transaction, request, execution, experiment, pipeline.arn)
     versions.ran(transaction, pipeline, number, execution.arn)
@@ -171,6 +195,35 @@ def start_pipeline_execution(transaction: Transaction, request: Request) -> Docu
         modified_at=pipeline.modified_at,
     )
     return {"PipelineExecutionArn": execution.arn}
+
+
+def _selection(
+    transaction: Transaction, pipeline: Resource, plan: Plan, config: Document | None
+) -> tuple[Resource | None, selection.Selection | None]:
+    """Return the execution that results are taken from, and what is run and taken over; None where all steps run."""
+    if config is None:
+        return None, None
+    selected = [step["StepName"] for step in config["SelectedSteps"]]
+    arn = config.get("SourcePipelineExecutionArn")
+    if arn is None:
+        return None, selection.select(plan, selected, None)
+    source = generic.find(transaction, PIPELINE_EXECUTION, arn)
+    if source.spec["PipelineUid"] != pipeline.uid:
+        raise Invalid(f"{arn} is not an execution of the pipeline {pipeline.name!r}; results are taken from its own")
+    if not ExecutionStatus(source.status or "").is_terminal:
+        raise Conflict(
+            f"Pipeline execution {arn} is {source.status}; results are taken from one that has ended",
+            code="ValidationException",
+        )
+    return source, selection.select(plan, selected, transaction.steps.of(source.uid))
+
+
+def _take_over(transaction: Transaction, execution: Resource, source: Resource, kept: Sequence[StepRow]) -> None:
+    rows = [
+        replace(row, position=position, taken_from=row.taken_from or source.arn) for position, row in enumerate(kept)
+    ]
+    transaction.steps.put(execution.uid, rows)
+    transaction.steps.append(execution.uid, [Fact(at=transaction.now, row=row) for row in rows])
 
 
 def _execution_id(pipeline: Resource, token: str | None) -> str:
@@ -220,27 +273,23 @@ def stop_pipeline_execution(transaction: Transaction, request: Request) -> Docum
 
 
 def retry_pipeline_execution(transaction: Transaction, request: Request) -> Document:
-    """Carry out RetryPipelineExecution: steps that failed or were stopped begin anew, what succeeded is kept."""
+    """Carry out RetryPipelineExecution: steps that failed or were stopped begin anew, what succeeded is kept.
+
+    A failure that another step has followed up on is settled, too: both ways would be gone otherwise.
+    """
     execution = _execution(transaction, request)
+    token = request.input.get("ClientRequestToken")
+    if token is not None and execution.state.get(RETRY_TOKEN) == token:
+        return {"PipelineExecutionArn": execution.arn}  # the answer to an earlier try of this request was lost
     if execution.status not in {ExecutionStatus.FAILED, ExecutionStatus.STOPPED}:
         raise Conflict(
             f"Pipeline execution {execution.arn} is {execution.status}; only a Failed or Stopped one can be retried",
             code="ConflictException",
         )
-    again = [
-        replace(
-            row,
-            status=StepStatus.STARTING,
-            due_at=transaction.now,
-            ended_at=None,
-            failure_reason=None,
-            exception_type=None,
-            first_failed_at=None,
-            retries={},
-        )
-        for row in transaction.steps.of(execution.uid).values()
-        if row.status in {StepStatus.FAILED, StepStatus.STOPPED}
-    ]
+    if token is not None:
+        execution = replace(execution, state={**execution.state, RETRY_TOKEN: token})
+    standings = Standings(plan_for(execution), transaction.steps.of(execution.uid))
+    again = tried_again(standings, transaction.now)
     transaction.steps.put(execution.uid, again)
     transaction.steps.append(execution.uid, [Fact(at=transaction.now, row=row) for row in again])
     # Without its turn, the controller does not take what it remembers of the rows for what they are now.
@@ -311,12 +360,13 @@ def describe_pipeline_execution(transaction: Transaction, request: Request) -> D
 def list_pipeline_execution_steps(transaction: Transaction, request: Request) -> Document:
     """Carry out ListPipelineExecutionSteps: the steps that have begun, the latest first unless asked otherwise."""
     execution = _execution(transaction, request)
-    rows = list(transaction.steps.of(execution.uid).values())
-    if request.input.get("SortOrder", "Descending") == "Descending":
-        rows.reverse()
-    page, token = _page(rows, request.input)
-    plan = plan_of(execution.spec["PipelineDefinition"])
-    shown = [_step_document(row, plan.nodes[row.name].step, _waiting_for(transaction, row)) for row in page]
+    descending = request.input.get("SortOrder", "Descending") == "Descending"
+    after, count = _place(request.input)
+    page = transaction.steps.page(execution.uid, after=after, limit=count + 1, descending=descending)
+    more, page = page[count:], page[:count]
+    token = str(page[-1].position) if more else None
+    plan = plan_for(execution)
+    shown = [_step_document(row, plan.step(row.step).step, _waiting_for(transaction, row)) for row in page]
     answer: Document = {"PipelineExecutionSteps": shown}
     return answer if token is None else {**answer, "NextToken": token}
 
@@ -331,7 +381,7 @@ def _waiting_for(transaction: Transaction, row: StepRow) -> str | None:
 
 def _step_document(row: StepRow, step: Step, waiting_for: str | None) -> Document:
     shown: Document = {
-        "StepName": row.name,
+        "StepName": row.step,
         "StepStatus": row.status.value,
         "AttemptCount": row.attempt,
         "Metadata": row.metadata,
@@ -342,6 +392,10 @@ def _step_document(row: StepRow, step: Step, waiting_for: str | None) -> Documen
     for name, at in (("StartTime", row.started_at), ("EndTime", row.ended_at)):
         if at is not None:
             shown[name] = at.timestamp()
+    if row.each is not None:
+        shown["IterationContext"] = {"ParentStepName": row.each, "Index": row.round, "Item": row.item or ""}
+    if row.taken_from is not None:
+        shown["SelectiveExecutionResult"] = {"SourcePipelineExecutionArn": row.taken_from}
     if row.cache is not None and row.cache.source is not None:
         shown["CacheHitResult"] = {"SourcePipelineExecutionArn": row.cache.source}
     if waiting_for is not None:
@@ -362,11 +416,17 @@ def list_pipeline_parameters(transaction: Transaction, request: Request) -> Docu
     return answer if token is None else {**answer, "NextToken": token}
 
 
-def _page(items: list[Any], asked: Document) -> tuple[list[Any], str | None]:
-    token = asked.get("NextToken") or "0"
-    if not (token.isascii() and token.isdecimal() and len(token) < 10):
+def _place(asked: Document) -> tuple[int | None, int]:
+    """Return (where the page before ended, how many are wanted) of a List request."""
+    token = asked.get("NextToken")
+    if token and not (token.isascii() and token.isdecimal() and len(token) < 10):
         raise Invalid(f"{token[:40]!r} is not a token of an earlier page", code="ValidationException")
-    start, count = int(token), min(int(asked.get("MaxResults") or 100), 100)
+    return int(token) if token else None, min(int(asked.get("MaxResults") or 100), 100)
+
+
+def _page(items: list[Any], asked: Document) -> tuple[list[Any], str | None]:
+    after, count = _place(asked)
+    start = after or 0
     return items[start : start + count], str(start + count) if start + count < len(items) else None
 
 

@@ -34,7 +34,22 @@ from towpath.sdk.parameters import (
 from towpath.sdk.pipeline import Pipeline
 from towpath.sdk.registry import ModelVersion
 from towpath.sdk.secrets import secret
-from towpath.sdk.steps import Condition, CreateModel, Fail, Processing, Register, Step, Training, Transform
+from towpath.sdk.steps import (
+    Condition,
+    CreateModel,
+    Endpoint,
+    EndpointConfig,
+    Fail,
+    ForEach,
+    Processing,
+    Register,
+    Step,
+    Training,
+    Transform,
+    ended,
+    failed,
+    stopped,
+)
 
 __all__ = [
     "Client",
@@ -47,11 +62,14 @@ __all__ = [
     "DefinitionError",
     "Denied",
     "Deployment",
+    "Endpoint",
+    "EndpointConfig",
     "EndpointFailed",
     "Execution",
     "ExecutionFailed",
     "Explanation",
     "Fail",
+    "ForEach",
     "ModelError",
     "ModelVersion",
     "NoServer",
@@ -72,8 +90,11 @@ __all__ = [
     "Training",
     "Transform",
     "dataset",
+    "ended",
     "execution",
+    "failed",
     "join",
     "parameter",
     "secret",
+    "stopped",
 ]

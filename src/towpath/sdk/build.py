@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from towpath.sdk.expressions import Document, Join, execution
+from towpath.sdk.expressions import Document, Expression, Join, execution
 from towpath.sdk.packing import Bundle
 
 
@@ -37,10 +37,12 @@ class Build:
     defaults: Defaults
     bundles: Mapping[str, Bundle]  #: by step name
     tags: Mapping[str, list[dict[str, str]]]  #: where the code came from, by step name
+    round: Expression | None = None  #: inside a ForEach, what tells its rounds apart
 
     def location(self, step: str, *more: str) -> Join:
         """Return the S3 URI below which a step's outputs lie in each execution."""
-        return Join(("s3:/", self.defaults.bucket, self.pipeline, execution.id, step, *more), on="/")
+        inside = () if self.round is None else (self.round,)
+        return Join(("s3:/", self.defaults.bucket, self.pipeline, execution.id, step, *inside, *more), on="/")
 
     def code_prefix(self, step: str) -> str:
         """Return the key prefix of a step's code; it is the same as long as the code is."""

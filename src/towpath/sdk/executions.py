@@ -19,14 +19,16 @@ ENDED = frozenset({"Succeeded", "Failed", "Stopped", "CompletedWithFailures"})
 POLL_S = 0.5
 #: Member of a step's Metadata -> what it started, for logs and links.
 JOBS = {"TrainingJob": "TrainingJob", "ProcessingJob": "ProcessingJob", "TransformJob": "TransformJob"}
+#: Types of steps that are told of by another name than that of the job they run.
+_RUNS = {"QualityCheck": "ProcessingJob", "ClarifyCheck": "ProcessingJob"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepRun:
     """One step of an execution, as it stands."""
 
-    name: str
-    type: str  #: as the Metadata calls it: "TrainingJob", "Condition", …; empty before it started
+    name: str  #: in a round of a ForEach with its number behind it: `Train[2]`
+    type: str  #: as the Metadata calls it: "TrainingJob", "Condition", …, of a check its job; empty before it started
     status: str  #: Starting, Executing, Stopping, Stopped, Failed, Succeeded
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -61,14 +63,15 @@ def step_run(shown: Document) -> StepRun:
     waits = shown.get("StepStatus") == "Starting" and told.startswith("Waiting for ")
     nothing: tuple[str, Document] = ("", {})
     type_, facts = next(iter(metadata.items()), nothing)
+    context = shown.get("IterationContext")
     return StepRun(
-        name=shown["StepName"],
-        type=type_,
+        name=shown["StepName"] if context is None else f"{shown['StepName']}[{context['Index']}]",
+        type=_RUNS.get(type_, type_),
         status=shown.get("StepStatus") or "Starting",
         started_at=moment(shown.get("StartTime")),
         ended_at=moment(shown.get("EndTime")),
         failure_reason=shown.get("FailureReason") or None,
-        arn=facts.get("Arn"),
+        arn=facts.get("Arn") or facts.get("CheckJobArn"),
         outcome=facts.get("Outcome"),
         attempts=int(shown.get("AttemptCount") or 0),
         waiting_for=told if waits else None,

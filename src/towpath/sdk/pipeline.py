@@ -170,8 +170,8 @@ def _refuse_dangling(steps: Iterator[Step], documents: list[Document], names: se
 def _documents(steps: list[Document]) -> Iterator[Document]:
     for step in steps:
         yield step
-        yield from _documents(step["Arguments"].get("IfSteps", []))
-        yield from _documents(step["Arguments"].get("ElseSteps", []))
+        for branch in ("IfSteps", "ElseSteps", "ForEachBody"):
+            yield from _documents(step["Arguments"].get(branch, []))
 
 
 def _parameters(declared: tuple[Parameter, ...], steps: list[Document]) -> tuple[Parameter, ...]:

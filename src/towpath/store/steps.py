@@ -15,6 +15,7 @@ from towpath.store.tables import history, step
 _read_row = msgspec.json.Decoder(StepRow).decode
 _read_fact = msgspec.json.Decoder(Fact).decode
 
+_BEHIND_ALL = 2**31 - 1  #: no execution has so many steps
 _CHANGING = ("status", "attempt", "position", "data")
 _fresh = insert(step).values({column.name: bindparam(column.name) for column in step.c})
 _PUT = Prepared(
@@ -23,6 +24,16 @@ _PUT = Prepared(
     )
 )
 _OF = Prepared(select(step.c.data).where(step.c.execution == bindparam("of")).order_by(step.c.position, step.c.name))
+_PAGE = {
+    descending: Prepared(
+        select(step.c.data)
+        .where(step.c.execution == bindparam("of"))
+        .where(step.c.position < bindparam("after") if descending else step.c.position > bindparam("after"))
+        .order_by(*((column.desc() if descending else column) for column in (step.c.position, step.c.name)))
+        .limit(bindparam("most"))
+    )
+    for descending in (False, True)
+}
 _FIND = Prepared(
     select(step.c.data).where(step.c.execution == bindparam("of_execution"), step.c.name == bindparam("of_name"))
 )
@@ -38,6 +49,12 @@ class StepTable:
 
     def of(self, execution: Uid) -> dict[str, StepRow]:
         return {row.name: row for row in (_read_row(data) for (data,) in _OF(self._connection, of=execution).all())}
+
+    def page(self, execution: Uid, *, after: int | None, limit: int, descending: bool) -> list[StepRow]:
+        if after is None:
+            after = _BEHIND_ALL if descending else -1
+        found = _PAGE[descending](self._connection, of=execution, after=after, most=limit).all()
+        return [_read_row(data) for (data,) in found]
 
     def find(self, execution: Uid, name: str) -> StepRow | None:
         data = _FIND(self._connection, of_execution=execution, of_name=name).scalar()

@@ -124,6 +124,7 @@ step = Table(
     Column("attempt", Integer, nullable=False),
     Column("position", Integer, nullable=False),  # order in which steps were begun
     Column("data", LargeBinary, nullable=False),
+    Index("step_position", "execution", "position", "name"),
 )
 
 #: Terminal facts in the order in which they were applied to an execution.

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towpath.jobs.admission import Demand, Ledger, admit, reason
+from towpath.jobs.admission import Demand, Ledger, admit, in_turn, reason
 from towpath.jobs.instances import GIB, Capacity
 from towpath.kernel.resource import Uid
 
@@ -15,6 +15,11 @@ def demand(
 ) -> Demand:
     wants = Capacity(cores=cores, memory_bytes=int(gib * GIB), gpus=gpus)
     return Demand(key=key, name=key, wants=wants, since=since, serves=serves)
+
+
+def of_group(key: str, group: str, *, since: float, priority: int = 0) -> Demand:
+    wants = Capacity(cores=1.0)
+    return Demand(key=key, name=key, wants=wants, since=since, group=group, priority=priority)
 
 
 def names(demands: list[Demand]) -> list[str]:
@@ -55,7 +60,7 @@ def test_a_waiting_job_says_for_what() -> None:
     said = reason(HOST, held, [demand("first", cores=4)], demand("large", cores=2, gib=8))
     assert said == (
         "Waiting for 2 cores and 8 GB of memory: 1 of 4 cores and 2 GB of 16 GB free, in use by prepare, shop; "
-        "1 came before it"
+        "1 is before it"
     )
     said = reason(HOST, [demand("a", cores=4, gpus=1)], [], demand("b", cores=1, gpus=1))
     assert said == "Waiting for 1 core and 1 GPU: 0 of 4 cores and 0 of 1 GPUs free, in use by a"
@@ -118,3 +123,41 @@ def test_what_runs_already_is_counted_without_being_asked() -> None:
     assert ledger.ask(demand("new", cores=1)) is not None
     ledger.release("adopted")
     assert ledger.waiting() == []
+
+
+def test_executions_take_turns_whoever_came_first_with_many_jobs() -> None:
+    wide = [of_group(f"wide-{number}", "wide", since=number) for number in range(4)]
+    late = [of_group(f"late-{number}", "late", since=10 + number) for number in range(2)]
+    assert names(in_turn([], [*late, *wide])) == ["wide-0", "late-0", "wide-1", "late-1", "wide-2", "wide-3"]
+    assert names(in_turn(wide[:2], [*late, *wide[2:]])) == ["late-0", "late-1", "wide-2", "wide-3"]
+
+
+def test_a_higher_priority_comes_first_and_takes_turns_with_its_equals() -> None:
+    waiting = [
+        of_group("plain", "a", since=0),
+        of_group("urgent-0", "b", since=5, priority=10),
+        of_group("urgent-1", "b", since=6, priority=10),
+        of_group("other", "c", since=7, priority=10),
+        of_group("idle", "d", since=0, priority=-1),
+    ]
+    assert names(in_turn([], waiting)) == ["urgent-0", "other", "urgent-1", "plain", "idle"]
+
+
+def test_who_holds_nothing_is_served_before_a_stream_of_newcomers() -> None:
+    """A job that waited longest keeps its place among groups that hold as little."""
+    newcomers = [of_group(f"new-{number}", f"group-{number}", since=10 + number) for number in range(5)]
+    assert names(in_turn([], [*newcomers, of_group("old", "old", since=1)]))[0] == "old"
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(-2, 2), st.integers(0, 9)), max_size=12),
+    st.lists(st.sampled_from("abc"), max_size=6),
+)
+def test_nobody_is_lost_and_a_group_keeps_its_own_order(waiting: list[tuple[str, int, int]], held: list[str]) -> None:
+    demands = [of_group(str(at), group, since=since, priority=p) for at, (group, p, since) in enumerate(waiting)]
+    found = in_turn([of_group(f"held-{at}", group, since=0) for at, group in enumerate(held)], demands)
+    assert sorted(names(found)) == sorted(names(demands))
+    assert [demand.priority for demand in found] == sorted((demand.priority for demand in demands), reverse=True)
+    for group in "abc":
+        own = [(-each.priority, each.since) for each in found if each.group == group]
+        assert own == sorted(own)

@@ -70,7 +70,9 @@ def test_a_step_of_the_sdks_can_run(kind: str, arguments: Document) -> None:
     training.check(request)
     argv, _ = training.command(request, IMAGES.resolve(arguments["AlgorithmSpecification"]["TrainingImage"]))
     entrypoint = arguments["AlgorithmSpecification"].get("ContainerEntrypoint")
-    if entrypoint:
+    if training.is_notebook(request):
+        assert argv == ("{python}", "/opt/ml/input/config/towpath_notebook.py")
+    elif entrypoint:
         assert list(argv[: len(entrypoint)]) == entrypoint
     elif "sagemaker_program" in parameters:
         assert argv[0] == "{python}"

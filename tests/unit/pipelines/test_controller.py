@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from towpath.engine import Engine
@@ -26,6 +27,7 @@ from towpath.pipelines.ports import EarlierResults, NoResults, Shapes
 from towpath.pipelines.service import operations
 from towpath.store import SqliteStore, SqlTransaction
 from towpath.testing.crashes import Crash, CrashingStore
+from towpath.testing.replay import replay_all
 
 Golden = Callable[[str], Any]
 ANN = Caller("ann", "request-1")
@@ -185,6 +187,8 @@ class Platform:
 def platform(tmp_path: Path, shapes: Shapes) -> Iterator[Platform]:
     opened = Platform(tmp_path, shapes)
     yield opened
+    _, complaints = replay_all(opened.store, opened.reports, shapes)
+    assert complaints == []
     opened.store.close()
 
 
@@ -571,10 +575,116 @@ def test_an_execution_names_its_experiment_and_who_started_it(platform: Platform
     assert shown["PipelineArn"] == arn.split("/execution/")[0]
 
 
-def test_selective_execution_is_refused_rather_than_ignored(platform: Platform, golden: Golden) -> None:
+def selecting(source: str | None, *steps: str) -> Document:
+    config: Document = {"SelectedSteps": [{"StepName": step} for step in steps]}
+    return config if source is None else {**config, "SourcePipelineExecutionArn": source}
+
+
+def test_selected_steps_run_with_what_others_yielded_in_the_source(platform: Platform, golden: Golden) -> None:
+    source = run_to_the_condition(platform, golden, 0.5)
+    platform.end(source, "CreateIt-RepackModel-model-5912e176", ModelArtifacts=MODEL_DATA)
+    assert platform.execution(source)["PipelineExecutionStatus"] == "Failed"
+    arn = platform.start(SelectiveExecutionConfig=selecting(source, "Evaluation", "Accuracy"))
+    steps = platform.steps(arn)
+    assert {name: step["StepStatus"] for name, step in steps.items()} == {
+        "Train": "Succeeded",
+        "Evaluation": "Executing",
+    }
+    assert steps["Train"]["SelectiveExecutionResult"] == {"SourcePipelineExecutionArn": source}
+    assert "SelectiveExecutionResult" not in steps["Evaluation"]
+    model = platform.child(arn, "Evaluation").spec["ProcessingInputs"]
+    assert MODEL_DATA["S3ModelArtifacts"] in json.dumps(model)
+    platform.end(arn, "Evaluation")
+    shown = platform.execution(arn)
+    assert shown["PipelineExecutionStatus"] == "Succeeded", "the branch of the condition was not selected"
+    assert shown["SelectiveExecutionConfig"]["SourcePipelineExecutionArn"] == source
+    # The parameters are those of the source, but for those that are given.
+    listed = platform.call("ListPipelineParametersForExecution", PipelineExecutionArn=arn)["PipelineParameters"]
+    assert {"Name": "Epochs", "Value": "2"} in listed
+
+
+def test_what_selected_steps_read_must_have_succeeded_in_the_source(platform: Platform, golden: Golden) -> None:
     platform.create(golden("v3_bert"))
-    with pytest.raises(Unsupported, match="SelectiveExecutionConfig is not built yet"):
-        platform.start(SelectiveExecutionConfig={"SelectedSteps": [{"StepName": "Train"}]})
+    source = platform.start()
+    with pytest.raises(Conflict, match="is Executing; results are taken from one that has ended"):
+        platform.start(SelectiveExecutionConfig=selecting(source, "Train"))
+    platform.end(source, "Processing")
+    platform.end(source, "Train", "Failed", FailureReason="AlgorithmError: exit code 1")
+    with pytest.raises(Invalid, match="'Train' yields, and that is Failed in the source execution"):
+        platform.start(SelectiveExecutionConfig=selecting(source, "Evaluation"))
+    with pytest.raises(Invalid, match="give SourcePipelineExecutionArn"):
+        platform.start(SelectiveExecutionConfig=selecting(None, "Train"))
+    platform.create(golden("v3_bert"), name="other")
+    with pytest.raises(Invalid, match="is not an execution of the pipeline 'other'"):
+        config = selecting(source, "Train")
+        platform.call("StartPipelineExecution", PipelineName="other", SelectiveExecutionConfig=config)
+
+
+def test_a_repeated_token_retries_once(platform: Platform, golden: Golden) -> None:
+    platform.create(golden("v3_bert"))
+    arn = platform.start()
+    platform.end(arn, "Processing", "Failed", FailureReason="AlgorithmError: exit code 1")
+    for _ in range(2):
+        platform.call("RetryPipelineExecution", PipelineExecutionArn=arn, ClientRequestToken="t" * 32)
+    platform.engine.run_until_idle()
+    assert platform.steps(arn)["Processing"]["AttemptCount"] == 2
+    with pytest.raises(Conflict, match="only a Failed or Stopped one can be retried"):
+        platform.call("RetryPipelineExecution", PipelineExecutionArn=arn, ClientRequestToken="u" * 32)
+
+
+def test_a_retry_leaves_alone_what_was_followed_up(platform: Platform, golden: Golden) -> None:
+    document = golden("v3_bert")
+    step = document["Steps"][0]
+    document["Steps"] = [
+        {**step, "Name": "Broken"},
+        {**step, "Name": "Report", "DependsOn": [{"Step": "Broken", "Trigger": "Failed"}]},
+    ]
+    platform.create(document)
+    arn = platform.start()
+    for name in ("Broken", "Report"):
+        platform.end(arn, name, "Failed", FailureReason="AlgorithmError: exit code 1")
+    assert platform.execution(arn)["PipelineExecutionStatus"] == "Failed"
+    platform.call("RetryPipelineExecution", PipelineExecutionArn=arn)
+    platform.engine.run_until_idle()
+    assert platform.statuses(arn) == {"Broken": "Failed", "Report": "Executing"}
+    platform.end(arn, "Report")
+    assert platform.execution(arn)["PipelineExecutionStatus"] == "CompletedWithFailures"
+
+
+def test_a_history_that_is_decided_otherwise_today_is_noticed(tmp_path: Path, shapes: Shapes, golden: Golden) -> None:
+    platform = Platform(tmp_path, shapes)
+    arn = run_to_the_condition(platform, golden, 0.9)
+    assert replay_all(platform.store, platform.reports, shapes) == (1, [])
+    execution = platform.store.read(lambda transaction: transaction.resources.by_arn(arn))
+    assert execution is not None
+    row = platform.store.read(lambda transaction: transaction.steps.of(execution.uid)["Accuracy"])
+    changed = msgspec.structs.replace(row, outcome=False)
+    platform.store.write(lambda transaction: transaction.steps.put(execution.uid, [changed]))
+    _, complaints = replay_all(platform.store, platform.reports, shapes)
+    assert any("Accuracy: " in complaint for complaint in complaints)
+    platform.store.close()
+
+
+def test_an_execution_has_the_priority_of_its_pipeline_or_is_refused(platform: Platform, golden: Golden) -> None:
+    platform.create(golden("v3_bert"))
+
+    def tag(value: str) -> None:
+        def work(transaction: SqlTransaction) -> None:
+            pipeline = transaction.resources.find("Pipeline", "reviews")
+            assert pipeline is not None
+            transaction.resources.set_tags(pipeline.uid, {"towpath:priority": value})
+
+        platform.store.write(work)
+
+    tag("7")
+    arn = platform.start()
+    execution = platform.store.read(lambda transaction: transaction.resources.by_arn(arn))
+    assert execution is not None
+    assert execution.spec["Priority"] == 7
+    assert "Priority" not in platform.execution(arn)
+    tag("high")
+    with pytest.raises(Invalid, match="The tag towpath:priority is 'high'; expected an integer from -100 to 100"):
+        platform.start()
 
 
 class KnownResults(NoResults):

@@ -17,6 +17,8 @@ from towpath.pipelines.execution import (
     Ended,
     EndStep,
     FinishExecution,
+    OpenRounds,
+    PerformStep,
     PostponeStep,
     Situation,
     StartStep,
@@ -65,7 +67,7 @@ class World:
         self.advance()
 
     def advance(self, **ended: Ended) -> list[Decision]:
-        decisions = advance(self.plan, self.rows, self.now, Situation(**self.situation, ended=ended))
+        decisions = self.decided(Situation(**self.situation, ended=ended))
         for decision in decisions:
             assert self.finished is None, "something was decided after the end"
             match decision:
@@ -77,10 +79,13 @@ class World:
                 case FinishExecution():
                     self.finished = decision
                     continue
-                case StopStep(row=row):
+                case StopStep(row=row) | OpenRounds(row=row) | PerformStep(row=row):
                     pass
             self.rows[row.name] = row
         return decisions
+
+    def decided(self, situation: Situation) -> list[Decision]:
+        return advance(self.plan, self.rows, self.now, situation)
 
     def end(self, name: str, status: StepStatus = SUCCEEDED, reason: str | None = None, **document: Any) -> None:
         self.advance(**{name: Ended(status=status, document=document, failure_reason=reason)})
@@ -92,7 +97,7 @@ class World:
     @property
     def running(self) -> list[str]:
         active = {StepStatus.EXECUTING, StepStatus.STOPPING}
-        return [name for name, row in self.rows.items() if row.status in active]
+        return [name for name, row in self.rows.items() if row.status in active and row.items is None]
 
     @property
     def next_due(self) -> datetime | None:

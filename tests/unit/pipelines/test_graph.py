@@ -48,7 +48,9 @@ def test_documents_that_a_step_reads_are_known_before_it_starts(golden: Golden) 
 
 def test_a_loop_waits_with_its_body(golden: Golden) -> None:
     plan = compile(parse(golden("v3_foreach")))
-    assert plan.nodes["Body"].each == "Each"
+    assert "Body" not in plan.nodes
+    assert plan.step("Body") is plan.bodies["Each"].nodes["Body"]
+    assert plan.step("Body").each == "Each"
     assert {need.step for need in plan.nodes["After"].needs} == {"Each"}
 
 

@@ -8,13 +8,16 @@ import pytest
 from botocore.loaders import Loader
 from botocore.model import ServiceModel, Shape
 
-from towpath.pipelines.checks import accept
+from towpath.pipelines.checks import accept, refuse_unexecuted
 from towpath.pipelines.definition import document, parse
 from towpath.sdk import (
     Condition,
     CreateModel,
     DefinitionError,
+    Endpoint,
+    EndpointConfig,
     Fail,
+    ForEach,
     Pipeline,
     Processing,
     Register,
@@ -22,9 +25,11 @@ from towpath.sdk import (
     Training,
     Transform,
     dataset,
+    failed,
     join,
     parameter,
 )
+from towpath.sdk.expressions import Get
 
 GOLDEN = Path(__file__).with_name("reviews.json")
 
@@ -151,6 +156,41 @@ def test_what_cannot_be_meant_is_refused_at_once(make: Any, told: str) -> None:
 def test_a_local_file_is_no_input_and_the_message_says_what_to_do(project: Path) -> None:
     with pytest.raises(DefinitionError, match=r"cannot read 'reviews\.csv'.*towpath data put"):
         Pipeline("p", steps=[Processing("A", script="prepare.py", inputs={"x": "reviews.csv"})], root=project)
+
+
+def test_rounds_triggers_and_endpoints_are_read_by_the_platform_without_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("print('hello')")
+    (tmp_path / "report.py").write_text("print('hello')")
+    train = Training("Train", script=str(tmp_path / "train.py"), hyperparameters={"epochs": ForEach.item})
+    judged = train.property("FinalMetricDataList['accuracy'].Value")
+    tries = ForEach("Tries", items=[1, 2, 5], steps=[train], at_once=2, highest=judged)
+    create = CreateModel("Create", model=tries.selected("ModelArtifacts.S3ModelArtifacts"))
+    config = EndpointConfig("Config", model=create)
+    serve = Endpoint("Serve", endpoint="reviews", config=config)
+    report = Processing("Report", script=str(tmp_path / "report.py"), depends_on=[failed(tries)])
+    pipeline = Pipeline("tries", steps=[tries, create, config, serve, report])
+    text = pipeline.definition_json()
+    assert accept(text, RealShapes()) == parse(text)
+    refuse_unexecuted(parse(text))
+    loop, *_, last = pipeline.definition()["Steps"]
+    assert loop["Arguments"]["Selector"] == {
+        "Pick": "MaxBy",
+        "Field": {"Get": "IterationOutput.Train.FinalMetricDataList['accuracy'].Value"},
+    }
+    assert last["DependsOn"] == [{"Step": "Tries", "Trigger": "Failed"}]
+    output = loop["Arguments"]["ForEachBody"][0]["Arguments"]["OutputDataConfig"]["S3OutputPath"]
+    assert {"Get": "ForEach.CurrentItem"} in output["Std:Join"]["Values"], "rounds do not write over each other"
+
+
+def test_what_a_loop_selects_by_is_a_property_of_its_steps(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("print('hello')")
+    train = Training("Train", script=str(tmp_path / "train.py"))
+    with pytest.raises(DefinitionError, match=r"selects by Steps\.Other\.X, which is no property of one of its steps"):
+        ForEach("Tries", items=[1], steps=[train], highest=Get("Steps.Other.X"))
+    with pytest.raises(DefinitionError, match="cannot stand inside another one"):
+        ForEach("Outer", items=[1], steps=[ForEach("Inner", items=[1], steps=[train])])
+    with pytest.raises(DefinitionError, match="has no steps to run"):
+        ForEach("Empty", items=[1], steps=[])
 
 
 def test_a_model_transforms_what_it_is_given(project: Path) -> None:

@@ -1,6 +1,8 @@
 """Pages hold exactly what a query asks for, in its order, however the rows are looked up."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ from towpath.kernel.kinds import Kind
 from towpath.kernel.operations import Request
 from towpath.kernel.ports import Filter, Query
 from towpath.kernel.principals import PLATFORM
-from towpath.kernel.resource import Resource
+from towpath.kernel.resource import Resource, Uid
+from towpath.pipelines.model import StepRow, StepStatus
 from towpath.store import SqliteStore, SqlTransaction, migrations, queries
 from towpath.store.sqlite import _engine
 
@@ -163,6 +166,7 @@ def test_members_of_an_older_schema_are_told_when_their_resources_were_created(t
     engine = _engine(path)
     with engine.connect() as connection:
         for statement in (
+            "DROP INDEX step_position",
             "DROP INDEX resource_index_text",
             "ALTER TABLE resource_index DROP COLUMN created_at",
             "CREATE INDEX resource_index_text ON resource_index (kind, member, text, uid)",
@@ -178,3 +182,31 @@ def test_members_of_an_older_schema_are_told_when_their_resources_were_created(t
         assert pages(raised, Query(kind="Barge", filters=(Filter("Canal", "=", "Leeds"),))) == ["newer", "older"]
     finally:
         raised.close()
+
+
+@pytest.mark.parametrize("descending", [False, True])
+def test_a_page_of_steps_is_read_without_the_others(tmp_path: Path, descending: bool) -> None:
+    store = SqliteStore(tmp_path / "store.db")
+    execution = Uid("e" * 32)
+    rows = [StepRow(name=f"S{n}", status=StepStatus.SUCCEEDED, position=n) for n in range(250)]
+    store.write(lambda transaction: transaction.steps.put(execution, rows))
+    found: list[StepRow] = []
+
+    def next_page(transaction: SqlTransaction) -> list[StepRow]:
+        after = found[-1].position if found else None
+        return transaction.steps.page(execution, after=after, limit=100, descending=descending)
+
+    while page := store.read(next_page):
+        found += page
+    assert found == (rows[::-1] if descending else rows)
+    order = "DESC" if descending else "ASC"
+    with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
+        plan = connection.execute(
+            "EXPLAIN QUERY PLAN SELECT data FROM step WHERE execution = ? AND position > 7 "
+            f"ORDER BY position {order}, name {order} LIMIT 100",
+            (execution,),
+        ).fetchall()
+    told = " ".join(str(row[-1]) for row in plan)
+    assert "step_position" in told
+    assert "TEMP B-TREE" not in told
+    store.close()

@@ -2,6 +2,8 @@
 
 from towpath.pipelines.steps.declaration import StepType
 
+_WITHOUT_EMR = "a Processing step with a script of your own, in an environment that holds PySpark if it needs Spark"
+
 LAMBDA = StepType(
     name="Lambda",
     metadata="Lambda",
@@ -16,7 +18,10 @@ CALLBACK = StepType(
     yields=frozenset({"OutputParameters"}),
     required_members=frozenset({"SqsQueueUrl"}),
 )
-EMR = StepType(name="EMR", metadata="EMR", required_arguments=frozenset({"StepConfig"}))
+EMR = StepType(name="EMR", instead=_WITHOUT_EMR, metadata="EMR", required_arguments=frozenset({"StepConfig"}))
 EMR_SERVERLESS = StepType(
-    name="EMRServerless", metadata="EMRServerless", required_arguments=frozenset({"ExecutionRoleArn", "JobConfig"})
+    name="EMRServerless",
+    instead=_WITHOUT_EMR,
+    metadata="EMRServerless",
+    required_arguments=frozenset({"ExecutionRoleArn", "JobConfig"}),
 )

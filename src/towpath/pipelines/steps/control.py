@@ -18,6 +18,7 @@ FAIL = StepType(
 )
 FOR_EACH = StepType(
     name="ForEach",
+    executed=True,
     metadata="ForEach",
     yields=frozenset({"Selected", "IterationOutputs"}),
     required_arguments=frozenset({"IterableItems", "ForEachBody"}),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from towpath.pipelines.model import StepStatus
+from towpath.pipelines.performing import Perform
 
 #: What the status words of AWS's jobs mean for the step that started the job.
 JOB_ENDS: Mapping[str, StepStatus] = {
@@ -33,11 +34,17 @@ class StepType:
 
     name: str  #: as it stands in Type
     executed: bool = False  #: whether executions of such steps are built yet
+    instead: str | None = None  #: what to use in place of a type that is never executed here
     create: str | None = None  #: the operation whose request the Arguments are
     describe: str | None = None  #: the operation whose answer the step yields
     noun: str | None = None  #: kind of resource that a step creates
     name_member: str | None = None  #: of the Create request; the platform fills it in
+    keeps_name: bool = False  #: a name in the Arguments is taken as it is, not as the beginning of one
     arn_member: str | None = None  #: of the Create answer
+    update: str | None = None  #: the operation that is called where a resource of that name is there already
+    confirmed: frozenset[str] = frozenset()  #: members that the resource, when it succeeded, shows as it was asked to
+    perform: Perform | None = None  #: what the platform carries out itself, for types without `create`
+    checks: bool = False  #: its job judges something against a baseline, see `quality_checks`
     stop: str | None = None  #: the operation that stops it, None when it ends by itself at once
     ends: Mapping[str, StepStatus] = field(
         default_factory=dict

@@ -7,6 +7,8 @@ _IN_SERVICE = {"InService": StepStatus.SUCCEEDED, "Failed": StepStatus.FAILED}
 
 ENDPOINT_CONFIG = StepType(
     name="EndpointConfig",
+    executed=True,
+    keeps_name=True,
     create="CreateEndpointConfig",
     describe="DescribeEndpointConfig",
     noun="EndpointConfig",
@@ -17,6 +19,10 @@ ENDPOINT_CONFIG = StepType(
 )
 ENDPOINT = StepType(
     name="Endpoint",
+    executed=True,
+    keeps_name=True,
+    update="UpdateEndpoint",
+    confirmed=frozenset({"EndpointConfigName"}),
     create="CreateEndpoint",
     describe="DescribeEndpoint",
     noun="Endpoint",
@@ -28,6 +34,7 @@ ENDPOINT = StepType(
 )
 INFERENCE_COMPONENT = StepType(
     name="InferenceComponent",
+    instead="an EndpointConfig step whose variant names the model, and an Endpoint step",
     create="CreateInferenceComponent",
     describe="DescribeInferenceComponent",
     noun="InferenceComponent",

@@ -98,6 +98,7 @@ TRANSFORM = StepType(
 )
 AUTO_ML = StepType(
     name="AutoML",
+    instead="a Tuning step over the algorithms and hyperparameters that are to be tried",
     create="CreateAutoMLJob",
     describe="DescribeAutoMLJob",
     noun="AutoMLJob",
@@ -110,6 +111,7 @@ AUTO_ML = StepType(
 )
 JOB = StepType(
     name="Job",
+    instead="a Training or a Processing step with a script of your own",
     create="CreateJob",
     describe="DescribeJob",
     noun="Job",

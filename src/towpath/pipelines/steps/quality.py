@@ -8,6 +8,8 @@ _STATISTICS = frozenset({"CalculatedBaselineStatistics", "BaselineUsedForDriftCh
 
 QUALITY_CHECK = StepType(
     name="QualityCheck",
+    executed=True,
+    checks=True,
     create="CreateProcessingJob",
     noun="ProcessingJob",
     name_member="ProcessingJobName",
@@ -21,6 +23,8 @@ QUALITY_CHECK = StepType(
 )
 CLARIFY_CHECK = StepType(
     name="ClarifyCheck",
+    executed=True,
+    checks=True,
     create="CreateProcessingJob",
     noun="ProcessingJob",
     name_member="ProcessingJobName",

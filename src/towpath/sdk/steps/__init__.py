@@ -7,9 +7,28 @@ defaults.
 from towpath.sdk.steps.flow import Condition, Fail
 from towpath.sdk.steps.model import CreateModel, Register
 from towpath.sdk.steps.processing import Processing
+from towpath.sdk.steps.rounds import ForEach
+from towpath.sdk.steps.serving import Endpoint, EndpointConfig
 from towpath.sdk.steps.sources import Source
-from towpath.sdk.steps.step import Step
+from towpath.sdk.steps.step import After, Step, ended, failed, stopped
 from towpath.sdk.steps.training import Training
 from towpath.sdk.steps.transform import Transform
 
-__all__ = ["Condition", "CreateModel", "Fail", "Processing", "Register", "Source", "Step", "Training", "Transform"]
+__all__ = [
+    "After",
+    "Condition",
+    "CreateModel",
+    "Endpoint",
+    "EndpointConfig",
+    "Fail",
+    "ForEach",
+    "Processing",
+    "Register",
+    "Source",
+    "Step",
+    "Training",
+    "Transform",
+    "ended",
+    "failed",
+    "stopped",
+]

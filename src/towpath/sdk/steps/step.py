@@ -15,13 +15,41 @@ from towpath.sdk.expressions import Document, Get
 _NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,63}")
 
 
+@dataclass(frozen=True)
+class After:
+    """A step to wait for, and how it must have ended."""
+
+    step: Step | str
+    trigger: str  #: Failed, Stopped or Any
+
+    @property
+    def name(self) -> str:
+        """The name of the step."""
+        return self.step if isinstance(self.step, str) else self.step.name
+
+
+def failed(step: Step | str) -> After:
+    """Return what lets a step run when another one has failed; the execution then goes on."""
+    return After(step, "Failed")
+
+
+def stopped(step: Step | str) -> After:
+    """Return what lets a step run when another one was stopped."""
+    return After(step, "Stopped")
+
+
+def ended(step: Step | str) -> After:
+    """Return what lets a step run when another one has ended, however it did."""
+    return After(step, "Any")
+
+
 @dataclass(eq=False)
 class Step(ABC):
     """One step of a pipeline."""
 
     name: str
     _: KW_ONLY
-    depends_on: Sequence[Step | str] = ()  #: steps to wait for although nothing of theirs is read
+    depends_on: Sequence[Step | str | After] = ()  #: steps to wait for although nothing of theirs is read
     cache: str | None = None  #: ISO 8601 duration ("P30D") for which an equal earlier run is taken over
     description: str | None = None
 
@@ -66,7 +94,10 @@ class Step(ABC):
         if self.description:
             step["Description"] = self.description
         if self.depends_on:
-            step["DependsOn"] = list(self.waits_for)
+            step["DependsOn"] = [
+                {"Step": other.name, "Trigger": other.trigger} if isinstance(other, After) else name
+                for other, name in zip(self.depends_on, self.waits_for, strict=True)
+            ]
         if self.cache:
             step["CacheConfig"] = {"Enabled": True, "ExpireAfter": self.cache}
         return step

@@ -61,3 +61,15 @@ def test_only_the_same_attempt_of_the_same_step_has_the_same_name(
 def test_a_name_that_the_user_chose_can_be_recognised() -> None:
     name = STEP_TYPES["Training"].resource_name("abcdefghijkl", "NB", 1, "notebook-2026")
     assert name.startswith("notebook-2026-abcdefghijkl-")
+
+
+@pytest.mark.parametrize("step_type", STEP_TYPES.values(), ids=lambda step_type: step_type.name)
+def test_a_type_is_executed_or_says_what_to_use_instead(step_type: StepType) -> None:
+    assert not (step_type.executed and step_type.instead), "one of them"
+    if step_type.update is not None:
+        create, update = (MODEL.operation_model(name) for name in (step_type.create, step_type.update))
+        assert step_type.arn_member in update.output_shape.members
+        assert {step_type.name_member, *step_type.confirmed} <= {
+            *create.input_shape.members,
+            *update.input_shape.members,
+        }

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 from towpath.gateway.protocols.rest_xml import from_xml
 from towpath.gateway.services.s3.bodies import small_body
@@ -15,7 +14,7 @@ from towpath.housekeeping.model import VersionKey
 from towpath.housekeeping.ports import Transaction
 from towpath.housekeeping.uses import Uses
 from towpath.kernel.events import Event
-from towpath.kernel.objects import ObjectRef, ObjectVersion
+from towpath.kernel.objects import ObjectRef, ObjectVersion, delete_marker
 
 VERSIONS_DELETED = "Object Versions Deleted"
 _DELETED_AT_MOST = 1000  #: keys of one DeleteObjects
@@ -103,18 +102,7 @@ def _delete(transaction: Transaction, ref: ObjectRef, request: S3Request, needed
     if ref.version_id is None:
         if request.key is not None:
             check_write(request.headers, current(transaction, request))
-        marker = ObjectVersion(
-            bucket=ref.bucket,
-            key=ref.key,
-            version_id=uuid4().hex,
-            size=0,
-            sha256="",
-            etag="",
-            blob=None,
-            created_at=transaction.now,
-            created_by=request.caller.principal,
-            is_delete_marker=True,
-        )
+        marker = delete_marker(ref, at=transaction.now, by=request.caller.principal)
         transaction.objects.put(marker)
         return _Deleted(marker.version_id, is_marker=True)
     user = needed.get(VersionKey(ref.bucket, ref.key, ref.version_id))

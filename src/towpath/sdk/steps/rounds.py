@@ -1,0 +1,74 @@
+"""The step that runs others once for each item of a list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Any, ClassVar
+
+from towpath.sdk.build import Build
+from towpath.sdk.errors import DefinitionError
+from towpath.sdk.expressions import Document, Expression, Get
+from towpath.sdk.steps.step import Step
+
+
+@dataclass(eq=False)
+class ForEach(Step):
+    """Runs steps once for each item, side by side.
+
+    Example:
+        train = Training("Train", "train.py", hyperparameters={"epochs": ForEach.item})
+        tries = ForEach("Tries", items=[1, 2, 5], steps=[train], highest=train.property("FinalMetricDataList[0].Value"))
+        Register("Register", group="reviews", model=tries.selected("ModelArtifacts.S3ModelArtifacts"))
+    """
+
+    _: KW_ONLY
+    items: Sequence[Any] | Expression  #: a list, or a value that is one while the pipeline runs
+    steps: Sequence[Step]
+    at_once: int | Expression | None = None  #: rounds that run at one time, None: all
+    highest: Get | None = None  #: select the round in which this property of one of the steps is largest
+    lowest: Get | None = None  #: or smallest
+
+    type: ClassVar[str] = "ForEach"
+    item: ClassVar[Get] = Get("ForEach.CurrentItem")  #: the item of the round, for values of the steps
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.steps:
+            raise DefinitionError(f"step {self.name} has no steps to run for each item")
+        if any(isinstance(step, ForEach) for step in self.steps):
+            raise DefinitionError(f"step {self.name}: a ForEach cannot stand inside another one")
+        if self.highest is not None and self.lowest is not None:
+            raise DefinitionError(f"step {self.name}: give highest or lowest, one of them")
+        judged = self.lowest if self.highest is None else self.highest
+        if judged is not None and not {*judged.steps} & {step.name for step in self.nested}:
+            raise DefinitionError(
+                f"step {self.name} selects by {judged.path}, which is no property of one of its steps; expected "
+                'something like train.property("…")'
+            )
+
+    @property
+    def nested(self) -> Sequence[Step]:
+        return tuple(self.steps)
+
+    def selected(self, path: str) -> Get:
+        """Return a reference to a member of what the step that is compared found in the selected round."""
+        return Get(f"Steps.{self.name}.Selected.{path}")
+
+    def output(self, number: int, step: Step, path: str) -> Get:
+        """Return a reference to a member of what a step found in a round, counted from 0."""
+        return Get(f"Steps.{self.name}.IterationOutputs[{number}].{step.name}.{path}")
+
+    def request(self, build: Build) -> Document:
+        inside = replace(build, round=self.item)
+        request: Document = {
+            "IterableItems": self.items if isinstance(self.items, Expression) else list(self.items),
+            "ForEachBody": [step.document(inside) for step in self.steps],
+        }
+        if self.at_once is not None:
+            request["MaxConcurrency"] = self.at_once
+        for pick, judged in (("MaxBy", self.highest), ("MinBy", self.lowest)):
+            if judged is not None:
+                field = Get(f"IterationOutput.{judged.path.partition('.')[2]}")
+                request["Selector"] = {"Pick": pick, "Field": field}
+        return request

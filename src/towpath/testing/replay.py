@@ -1,0 +1,202 @@
+"""Recorded histories, decided again: today's rules must start what was started then, and end as it ended then.
+
+Each execution leaves the facts that were applied to it, in their order. Fed with those one by one, the decisions have
+to begin every attempt that a fact tells of, decide conditions as they were decided, and come to the same end.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import cast
+
+from towpath.kernel.errors import Invalid
+from towpath.kernel.events import Event
+from towpath.kernel.ports import Query, Store
+from towpath.kernel.ports import Transaction as KernelTransaction
+from towpath.kernel.resource import Resource
+from towpath.pipelines.caching import Lookup
+from towpath.pipelines.execution import Course, FinishExecution, Situation, Unreadable
+from towpath.pipelines.kinds import PIPELINE_EXECUTION
+from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
+from towpath.pipelines.plans import execution_variables, plan_for
+from towpath.pipelines.ports import Documents, Shapes, Transaction
+from towpath.pipelines.standing import Standings
+
+_PAGE = 100
+
+
+class _CannotBeReplayed(Exception):
+    """What an execution was decided by is not there any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """An execution with all that it left."""
+
+    execution: Resource
+    rows: dict[str, StepRow]
+    facts: list[Fact]
+    events: list[Event]
+
+    def at(self, operation: str) -> list[datetime]:
+        """Return when an operation was called on the execution."""
+        return [event.at for event in self.events if event.type == operation]
+
+
+def replay_all(store: Store, documents: Documents, shapes: Shapes) -> tuple[int, list[str]]:
+    """Decide all executions of a home again; return how many could be, and what came out otherwise than then."""
+    replayed, complaints = 0, []
+    for recorded in _all(store):
+        try:
+            found = _Replay(recorded, documents, shapes).run()
+        except _CannotBeReplayed:
+            continue
+        replayed += 1
+        complaints += [f"{recorded.execution.arn}: {complaint}" for complaint in found]
+    return replayed, complaints
+
+
+def _all(store: Store) -> Iterator[_Recorded]:
+    token = None
+    while True:
+        query = Query(kind=PIPELINE_EXECUTION.noun, limit=_PAGE, token=token)
+        page = store.read(lambda transaction, query=query: transaction.resources.query(query))  # type: ignore[misc]
+        for execution in page.items:
+
+            def look(transaction: KernelTransaction, execution: Resource = execution) -> _Recorded:
+                steps = cast(Transaction, transaction).steps
+                return _Recorded(
+                    transaction.resources.get(execution.uid) or execution,
+                    steps.of(execution.uid),
+                    steps.history(execution.uid),
+                    transaction.events.of(execution.uid),
+                )
+
+            yield store.read(look)
+        token = page.token
+        if token is None:
+            return
+
+
+class _Replay:
+    """One execution, decided again."""
+
+    def __init__(self, recorded: _Recorded, documents: Documents, shapes: Shapes) -> None:
+        self.recorded = recorded
+        self.documents = documents
+        execution = recorded.execution
+        parallelism = execution.spec.get("ParallelismConfiguration") or {}
+        self.situation = Situation(
+            execution_id=execution.name,
+            parameters=execution.spec["Values"],
+            variables=execution_variables(execution),
+            max_parallel=parallelism.get("MaxParallelExecutionSteps"),
+            shapes=shapes,
+        )
+        taken = {fact.row.name: fact.row for fact in recorded.facts if fact.row.taken_from is not None}
+        self.standings = Standings(plan_for(execution), taken)
+        self.now = execution.created_at
+        self.result: ExecutionStatus | None = None
+        self.complaints: list[str] = []
+
+    def run(self) -> list[str]:
+        """Return what came out otherwise."""
+        for event in self.recorded.events:
+            if event.type == "UpdatePipelineExecution" and "ParallelismConfiguration" in event.detail["changed"]:
+                raise _CannotBeReplayed
+        stops = self.recorded.at("StopPipelineExecution")
+        facts = [fact for fact in self.recorded.facts if fact.row.taken_from is None]
+        self._decide()
+        again: list[StepRow] = []  #: steps of one retry, which begin together
+        for fact in facts:
+            if again and not self._is_retry(fact.row):
+                self._retry(again)
+                again = []
+            while stops and stops[0] <= fact.at:
+                self._stop(stops.pop(0))
+            self.now = fact.at
+            if self._is_retry(fact.row):
+                again.append(fact.row)
+            else:
+                self._apply(fact.row)
+        if again:
+            self._retry(again)
+        for stop in stops:
+            self._stop(stop)
+        self._compare()
+        return self.complaints
+
+    def _decide(self) -> None:
+        for _ in range(len(self.standings.plan.nodes) + 2):  # a document may show that another one is needed
+            course = Course(self.standings.copy(), self.now, self.situation)
+            course.run()
+            if not course.wanted and not course.unlooked:
+                break
+            # What was taken over from an earlier execution is told by the history, not by today's cache.
+            lookups = {name: Lookup(request=request, keyless="") for name, request in course.unlooked.items()}
+            self.situation = replace(self.situation, lookups={**self.situation.lookups, **lookups})
+            read = {}
+            for ref in course.wanted:
+                writer = None if ref.step is None else self.standings.rows[ref.step].resource
+                try:
+                    read[ref] = self.documents.read(ref.uri, written_by=writer)
+                except Invalid as error:
+                    read[ref] = Unreadable(error.message)
+            self.situation = replace(self.situation, documents={**self.situation.documents, **read})
+        for decision in Course(self.standings, self.now, self.situation).run():
+            if isinstance(decision, FinishExecution):
+                self.result = decision.status
+
+    def _stop(self, at: datetime) -> None:
+        self.now = at
+        self.situation = replace(self.situation, stopping=True)
+        self._decide()
+
+    def _is_retry(self, row: StepRow) -> bool:
+        before = self.standings.rows.get(row.name)
+        return before is not None and before.status.is_terminal and row.status is StepStatus.STARTING
+
+    def _retry(self, rows: list[StepRow]) -> None:
+        self.standings = Standings(self.standings.plan, {**self.standings.rows, **{row.name: row for row in rows}})
+        self.situation = replace(self.situation, stopping=False)
+        self.result = None
+        self._decide()
+
+    def _apply(self, row: StepRow) -> None:
+        before = self.standings.rows.get(row.name)
+        if before is not None and before.status is StepStatus.STARTING and row.attempt > before.attempt:
+            self._decide()  # its time has come since
+            before = self.standings.rows.get(row.name)
+        if before is None:
+            self.complaints.append(f"{row.name} is {row.status} in its history, and would not have begun today")
+        elif _outline(before) == _outline(row):
+            self.standings.put(row)  # decided alike; what was frozen then is what others read
+        elif before.status.is_terminal:
+            if isinstance(self._unreadable(), Unreadable):
+                raise _CannotBeReplayed
+            self.complaints.append(f"{row.name}: {_outline(row)} in its history, {_outline(before)} today")
+        elif before.attempt != row.attempt:
+            self.complaints.append(f"{row.name}: attempt {row.attempt} in its history, {before.attempt} today")
+        else:
+            self.standings.put(row)
+            self._decide()
+
+    def _unreadable(self) -> object:
+        found = (read for read in self.situation.documents.values() if isinstance(read, Unreadable))
+        return next(found, None)
+
+    def _compare(self) -> None:
+        stored, today = self.recorded.rows, self.standings.rows
+        self.complaints += [f"{name} would have begun today" for name in today if name not in stored]
+        self.complaints += [f"{name} would not have begun today" for name in stored if name not in today]
+        for name in stored.keys() & today.keys():
+            begun, now = stored[name], today[name]
+            if begun.status.is_terminal and _outline(begun) != _outline(now):
+                self.complaints.append(f"{name}: {_outline(begun)} as it stands, {_outline(now)} today")
+        status = ExecutionStatus(self.recorded.execution.status or "")
+        if status.is_terminal and self.result is not status:
+            self.complaints.append(f"it is {status}, and would be {self.result} today")
+
+
+def _outline(row: StepRow) -> tuple[StepStatus, int, bool | None, int | None]:
+    return row.status, row.attempt, row.outcome, row.picked
