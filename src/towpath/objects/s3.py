@@ -12,7 +12,6 @@ and touches nothing that it did not write.
 import hashlib
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +31,6 @@ PART = 16 << 20  #: bytes of a part of a large blob, which is also what a stream
 _CHUNK = 1 << 20
 _SHARE_OF_SENT = 1000  #: parts grow with what was sent, so that S3's 10,000 are enough for its 5 TB
 _ASKED_TOGETHER = 500  #: names that the sweeper asks the rows about at a time
-_REMEMBERED = 100_000  #: names of adopted blobs
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 _CONNECTIONS = 32
 
@@ -68,6 +66,8 @@ def client_of(location: S3Location, *, access_key: str = "", secret_key: str = "
 class S3Objects:
     """Implements `kernel.objects.ObjectStore` on a bucket of an S3 service."""
 
+    is_far = True
+
     def __init__(self, client: Any, location: S3Location, folder: Path, *, cache_bytes: int) -> None:
         """Use a bucket, which has to be there, and a folder of this host for copies.
 
@@ -83,7 +83,6 @@ class S3Objects:
         self._sent.touch()
         self._noting = threading.Lock()
         self._locks = NamedLocks()
-        self._adopted: OrderedDict[str, None] = OrderedDict()
         try:
             client.head_bucket(Bucket=location.bucket)
         except ClientError as error:
@@ -114,27 +113,18 @@ class S3Objects:
             Unavailable: the service does not take it.
         """
         with self._locks(blob.blob):
-            if blob.blob in self._adopted:
-                return
             if not Path(path).exists():
                 self._require(path, blob)
-            else:
-                sent = self._send(blob.blob, _chunks(path))
-                if sent.sha256 != blob.sha256:
-                    self.discard(blob.blob)
-                    raise Invalid(f"The file {path} was changed after its job had ended: its digest is another one.")
-            self._adopted[blob.blob] = None
-            while len(self._adopted) > _REMEMBERED:
-                self._adopted.popitem(last=False)
+                return
+            sent = self._send(blob.blob, _chunks(path))
+            if sent.sha256 != blob.sha256:
+                self.discard(blob.blob)
+                raise Invalid(f"The file {path} was changed after its job had ended: its digest is another one.")
 
     def adopt_all(self, files: Sequence[tuple[str, StoredBlob]]) -> None:
         """Send many (path, blob) as `adopt` does."""
         for path, blob in files:
             self.adopt(path, blob)
-
-    def awaits(self, blobs: Iterable[str]) -> set[str]:
-        """Return those of `blobs` that this process has not adopted: they have to travel before they are published."""
-        return {blob for blob in blobs if blob not in self._adopted}
 
     def new_blob_name(self) -> str:
         """Return a blob name that was never used."""

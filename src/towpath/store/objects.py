@@ -8,13 +8,14 @@ from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, or_, se
 
 from towpath.kernel.objects import Checksum, ObjectRef, ObjectVersion, UploadRows
 from towpath.store.codec import from_epoch, from_json, to_epoch, to_json
+from towpath.store.prepared import Prepared
 from towpath.store.tables import bucket as bucket_table
 from towpath.store.tables import object_version, upload_part
 from towpath.store.tables import upload as upload_table
 from towpath.store.uploads import UploadTable, tags_column, tags_of
 
 _NAMES_A_STATEMENT = 500  #: bound variables; older SQLite takes 999
-_NO_LONGER_LATEST = (
+_NO_LONGER_LATEST = Prepared(
     update(object_version)
     .where(
         object_version.c.bucket == bindparam("of_bucket"),
@@ -22,6 +23,11 @@ _NO_LONGER_LATEST = (
         object_version.c.is_latest,
     )
     .values(is_latest=False)
+)
+_ADD = Prepared(
+    insert(object_version).values(
+        {column.name: bindparam(column.name) for column in object_version.c if column.name != "seq"}
+    )
 )
 _LAST = "\U0010ffff"  #: sorts behind every other character
 
@@ -74,9 +80,10 @@ class ObjectTable:
 
     def _put_different(self, versions: list[ObjectVersion]) -> None:
         """Put versions of different keys; one statement for all is several times as fast."""
-        keys = [{"of_bucket": version.bucket, "of_key": version.key} for version in versions]
-        self._connection.execute(_NO_LONGER_LATEST, keys)
-        self._connection.execute(insert(object_version), [_row_of(version) for version in versions])
+        _NO_LONGER_LATEST.many(
+            self._connection, [{"of_bucket": version.bucket, "of_key": version.key} for version in versions]
+        )
+        _ADD.many(self._connection, [_row_of(version) for version in versions])
 
     def set_tags(self, bucket: str, key: str, version_id: str, tags: Mapping[str, str]) -> None:
         self._connection.execute(
