@@ -13,6 +13,7 @@ import hashlib
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -61,6 +62,29 @@ def client_of(location: S3Location, *, access_key: str = "", secret_key: str = "
         ),
         **keys,
     )
+
+
+def missing(client: Any, location: S3Location, sizes: Mapping[str, int]) -> list[str]:
+    """Return those of the blobs, given with their sizes in bytes, that do not lie there as large as that, sorted.
+
+    Raises:
+        Unavailable: the service does not answer, or refuses.
+    """
+
+    def is_there(blob: str) -> bool:
+        try:
+            found = client.head_object(Bucket=location.bucket, Key=location.key(blob))
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _MISSING:
+                return False
+            raise Unavailable(f"The object store {location} refuses: {_told(error)}") from error
+        except BotoCoreError as error:
+            raise Unavailable(f"The object store {location} does not answer: {error}") from error
+        return bool(found["ContentLength"] == sizes[blob])
+
+    blobs = sorted(sizes)
+    with ThreadPoolExecutor(_CONNECTIONS) as pool:
+        return [blob for blob, there in zip(blobs, pool.map(is_there, blobs), strict=True) if not there]
 
 
 class S3Objects:
