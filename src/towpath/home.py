@@ -26,6 +26,7 @@ class Server:
     started_at: float  #: epoch seconds
     version: str
     home: str
+    ca: str = ""  #: PEM file that its certificate is checked by; empty: without TLS, or what the system trusts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +173,7 @@ class HomeFolder:
     def unwritable(self) -> Path | None:
         """Return the first of the home's files and folders that a server writes and this process may not, else None."""
         store = [self.database.with_name(self.database.name + end) for end in ("", "-wal", "-shm")]
-        written = (self.path, *store, self.objects, self.objects / "new", self.objects / "blobs", self.jobs)
+        written = (self.path, *store, self.objects, self.objects / "started", self.objects / "blobs", self.jobs)
         return next((path for path in written if path.exists() and not _may_write(path)), None)
 
     def write_server(self, server: Server) -> None:
