@@ -8,6 +8,7 @@ The result is kept in `.bench/last.json`, and the next run shows how each ratio 
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,6 +37,8 @@ LAST = Path(".bench/last.json")
 
 def main() -> None:
     """Print the table of the parts that the command line asks for."""
+    # As an exception it runs what cleans up: servers that were started, and folders.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     parser = argparse.ArgumentParser(prog="bench", description="Measure the platform against its floors.")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--repeat", type=int, default=15, help="how often short things are measured (default 15)")

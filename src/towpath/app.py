@@ -77,7 +77,7 @@ from towpath.registry import operations as registry_operations
 from towpath.search import Search
 from towpath.search.records import ShownBy
 from towpath.settings import Settings
-from towpath.store import OBJECTS_LIE, SqliteStore
+from towpath.store import OBJECTS_LIE, FreeingStore, Reserve, SqliteStore
 from towpath.triggers import RULE, DeliveryController, Rules, event_operations, scheduler_operations, timing_controllers
 from towpath.triggers import kinds as trigger_kinds
 from towpath.triggers import operations as trigger_operations
@@ -167,6 +167,11 @@ class Platform:
         clock = clock or SystemClock()
         store = SqliteStore(home.database, home=Home(account=settings.account, region=settings.region), clock=clock)
         store.write(create_default_bucket)
+        reserve = Reserve(home.reserve)
+        if not reserve.fill():
+            logging.getLogger(__name__).warning("there is too little room on the disk to keep a reserve for deletions")
+        store.on_commit(reserve.refill)
+        freeing = FreeingStore(store, reserve)
         objects = object_store(home, settings, store)
         _sweep(store, objects)
         backend = backend or process_backend(home, settings)
@@ -176,7 +181,7 @@ class Platform:
         models = ServiceModels()
         trees = StoredCodeTrees(objects)
         ingredients = JobIngredients(store=store, objects=objects, images=images, trees=trees, model_named=served_model)
-        collector = _collector(home, settings, store, objects, backend, clock)
+        collector = _collector(home, settings, freeing, objects, backend, clock)
         operations = _operations(store, objects, images, models, collector, SecretFile(home.secrets), ingredients)
         routes = Routes(drained=lambda uid: engine.wake(uid))
         queue = Ledger(capacity, wake=lambda uid: engine.wake(uid))
@@ -229,7 +234,7 @@ class Platform:
         begun = [demand for held, _ in standing for demand in held]
         queue.restore(begun, [demand for _, waiting in standing for demand in waiting])
         unfinished += [Uid(demand.key) for demand in begun]
-        gateway = cls._front_door(home, store, objects, backend, operations, models, routes, clock)
+        gateway = cls._front_door(home, store, freeing, objects, backend, operations, models, routes, clock)
         return cls(
             store=store,
             backend=backend,
@@ -244,6 +249,7 @@ class Platform:
     def _front_door(
         home: HomeFolder,
         store: SqliteStore,
+        freeing: FreeingStore,
         objects: ObjectStore,
         backend: ProcessBackend,
         operations: Mapping[str, Operation],
@@ -258,6 +264,7 @@ class Platform:
         store.on_keys(keys.reload)
         return Gateway(
             store=store,
+            freeing=freeing,
             operations=operations,
             keys=keys,
             own_key=own.access_key,
@@ -273,7 +280,7 @@ class Platform:
                 "scheduler": scheduler_operations(),
                 "sts": sts_operations(),
             },
-            s3=S3Service(store, objects, store.home),
+            s3=S3Service(store, objects, store.home, freeing=freeing),
             invocations=invocations,
             on_shutdown=(invocations.close,),
         )
@@ -335,15 +342,16 @@ def collect_garbage(home: HomeFolder, settings: Settings, *, dry_run: bool) -> O
 
     The caller holds its lock.
     """
-    clock = SystemClock()
-    store = SqliteStore(home.database, clock=clock)
-    backend = process_backend(home, settings)
-    try:
-        collector = _collector(home, settings, store, object_store(home, settings, store), backend, clock)
-        return collector.dry_run() if dry_run else collector.collect(principal=ADMINISTRATOR)
-    finally:
-        backend.close()
-        store.close()
+    with Reserve(home.reserve).lent():  # even to open the store takes a little room
+        clock = SystemClock()
+        store = SqliteStore(home.database, clock=clock)
+        backend = process_backend(home, settings)
+        try:
+            collector = _collector(home, settings, store, object_store(home, settings, store), backend, clock)
+            return collector.dry_run() if dry_run else collector.collect(principal=ADMINISTRATOR)
+        finally:
+            backend.close()
+            store.close()
 
 
 def object_store(home: HomeFolder, settings: Settings, store: SqliteStore) -> "FolderObjects | S3Objects":
@@ -370,15 +378,11 @@ def object_store(home: HomeFolder, settings: Settings, store: SqliteStore) -> "F
 def _opened(home: HomeFolder, settings: Settings, location: S3Location | None) -> "FolderObjects | S3Objects":
     if location is None:
         return FolderObjects(home.objects)
-    from towpath.objects.s3 import S3Objects, client_of
+    from towpath.objects.s3 import S3Objects
 
-    client = client_of(
-        location,
-        access_key=settings.objects_access_key,
-        secret_key=settings.objects_secret_key,
-        keys_of_instance=settings.objects_keys_of_instance,
+    return S3Objects(
+        _client_of(settings, location), location, home.objects, cache_bytes=int(settings.objects_cache_gb * 1e9)
     )
-    return S3Objects(client, location, home.objects, cache_bytes=int(settings.objects_cache_gb * 1e9))
 
 
 def _sweep(store: SqliteStore, objects: "FolderObjects | S3Objects") -> None:
@@ -403,10 +407,41 @@ def _surroundings(settings: Settings, home: Home, capacity: Capacity) -> Surroun
     )
 
 
+def _client_of(settings: Settings, location: S3Location) -> Any:
+    from towpath.objects.s3 import client_of
+
+    return client_of(
+        location,
+        access_key=settings.objects_access_key,
+        secret_key=settings.objects_secret_key,
+        keys_of_instance=settings.objects_keys_of_instance,
+    )
+
+
+def missing_from_bucket(settings: Settings, lie: str, sizes: Mapping[str, int]) -> list[str]:
+    """Return those of the blobs, given with their sizes in bytes, that are not in the bucket in which objects lie.
+
+    Args:
+        lie: bucket and prefix, as the store tells them.
+    Raises:
+        Invalid: the setting `objects` names another place.
+        Unavailable: the service does not answer, or refuses.
+    """
+    from towpath.objects.s3 import missing
+
+    location = location_of(settings.objects)
+    if location is None or location.uri != lie:
+        raise Invalid(
+            f"The objects lie in {lie}; the setting objects says {settings.objects}. Set it to that place, with the "
+            "endpoint of its service: TOWPATH_OBJECTS, or objects in towpath.toml."
+        )
+    return missing(_client_of(settings, location), location, sizes)
+
+
 def _collector(
     home: HomeFolder,
     settings: Settings,
-    store: SqliteStore,
+    store: SqliteStore | FreeingStore,
     objects: ObjectStore,
     backend: ProcessBackend,
     clock: Clock,

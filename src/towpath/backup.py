@@ -2,7 +2,9 @@
 
 A backup is a tar file. It holds, in this order: what it is (`towpath-backup.json`), the store as it stood at one
 moment, the settings, the bytes of every object version that the store refers to, the logs of jobs that had ended, and
-the SHA-256 of all of them. What a job or a model server works with is not in it: those are started again.
+the SHA-256 of all of them. Where the bytes lie in a bucket they stay there: the backup says in which, and the store
+names the keys, each of which is used once. What a job or a model server works with is not in it: those are started
+again.
 """
 
 import contextlib
@@ -24,8 +26,8 @@ from uuid import uuid4
 
 import msgspec
 
-from towpath import __version__
-from towpath.app import KINDS
+from towpath import __version__, settings
+from towpath.app import KINDS, missing_from_bucket
 from towpath.home import HomeFolder
 from towpath.hosting.kinds import ENDPOINT, ENDPOINT_CONFIG
 from towpath.hosting.model import EndpointSpec, EndpointStatus
@@ -71,6 +73,12 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     with_keys: bool
     objects: int  #: blobs
     object_bytes: int
+    objects_lie: str = FOLDER  #: `folder`: their bytes are in the backup; else the bucket and prefix that have them
+
+    @property
+    def has_bytes(self) -> bool:
+        """Whether the bytes of objects are in the backup."""
+        return self.objects_lie == FOLDER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +99,7 @@ def back_up(home: HomeFolder, file: Path, *, with_keys: bool = False) -> Backup:
     Raises:
         Conflict: there is such a file.
         Invalid: there is no home, or bytes of an object are missing or damaged; names it.
+        Unavailable: they lie in a bucket, and its service does not answer.
     """
     if not home.database.is_file():
         raise Invalid(f"{home.path} holds no home; name one with --home or TOWPATH_HOME")
@@ -99,7 +108,7 @@ def back_up(home: HomeFolder, file: Path, *, with_keys: bool = False) -> Backup:
     fresh = file.with_name(f"{file.name}.part")
     with _staging(home) as staging:
         database = staging / _STORE
-        blobs = _gather(home, staging, with_keys=with_keys)
+        lie, blobs = _gather(home, staging, with_keys=with_keys)
         stored = store_backup.facts(database)
         description = Description(
             release=__version__,
@@ -111,6 +120,7 @@ def back_up(home: HomeFolder, file: Path, *, with_keys: bool = False) -> Backup:
             with_keys=with_keys,
             objects=len(blobs),
             object_bytes=sum(facts.size for facts in blobs.values()),
+            objects_lie=lie,
         )
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
@@ -135,7 +145,9 @@ def restore(file: Path, home: HomeFolder) -> Backup:
         home: must not exist, or be empty.
     Raises:
         Conflict: there is something in the folder.
-        Invalid: it is no backup, a newer release wrote it, or it is damaged; says where.
+        Invalid: it is no backup, a newer release wrote it, or it is damaged; says where. Or bytes are gone from the
+            bucket in which they lay.
+        Unavailable: the service of that bucket does not answer.
     """
     if home.path.exists() and (not home.path.is_dir() or any(home.path.iterdir())):
         raise Conflict(f"{home.path} is not empty; a backup is restored into a new or empty folder only")
@@ -185,31 +197,37 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _gather(home: HomeFolder, staging: Path, *, with_keys: bool) -> dict[str, BlobFacts]:
-    """Take a snapshot of the store and hold on to the bytes that it refers to; return what those are.
+def _gather(home: HomeFolder, staging: Path, *, with_keys: bool) -> tuple[str, dict[str, BlobFacts]]:
+    """Take a snapshot of the store and hold on to the bytes that it refers to; return where they lie and what they are.
+
+    Bytes in a bucket are not held on to: they are looked for there.
 
     Objects may be deleted while we do. Then another snapshot is taken, which does not refer to them; what was held on
     to already stays, so that there is less to do each time.
     """
     held = staging / "blobs"
     held.mkdir()
-    missing = ""
+    missing, lie = "", FOLDER
     for _ in range(_TRIES):
         store_backup.snapshot(home.database, staging / _STORE, with_keys=with_keys)
-        lie = store_backup.objects_lie(staging / _STORE)
-        if lie not in {None, FOLDER}:
-            raise Invalid(
-                f"The objects of {home.path} lie in {lie}, and a backup would have to hold all their bytes, which is "
-                "not built yet. Back up that bucket by its own means, and towpath.db by `sqlite3 … .backup`."
-            )
+        lie = store_backup.objects_lie(staging / _STORE) or FOLDER
         blobs = store_backup.blobs(staging / _STORE)
-        gone = [name for name in blobs if not _hold(home.objects / "blobs" / name[:2] / name, held / name)]
+        if lie == FOLDER:
+            gone = [name for name in blobs if not _hold(home.objects / "blobs" / name[:2] / name, held / name)]
+        else:
+            gone = _not_in_bucket(home, lie, blobs)
         if not gone:
-            return blobs
+            return lie, blobs
         if gone[0] == missing:
             break  # it was gone with the snapshot before: nobody deletes it just now
         missing = gone[0]
-    raise Invalid(f"The bytes of blob {missing} are missing from {home.objects}, although the store refers to them.")
+    place = home.objects if lie == FOLDER else lie
+    raise Invalid(f"The bytes of blob {missing} are missing from {place}, although the store refers to them.")
+
+
+def _not_in_bucket(home: HomeFolder, lie: str, blobs: dict[str, BlobFacts]) -> list[str]:
+    sizes = {name: facts.size for name, facts in blobs.items()}
+    return missing_from_bucket(settings.load(home.settings_file), lie, sizes)
 
 
 def _hold(blob: Path, to: Path) -> bool:
@@ -276,7 +294,7 @@ def _write(
         add(_SETTINGS, home.settings_file)
     if description.with_keys and home.credentials_file.exists():
         add(_CREDENTIALS, home.credentials_file)
-    for name, facts in sorted(blobs.items()):
+    for name, facts in sorted(blobs.items()) if description.has_bytes else ():
         if add(f"objects/blobs/{name[:2]}/{name}", staging / "blobs" / name) != facts.sha256:
             raise Invalid(f"The blob {name} in {home.objects} is damaged: its digest is not the one that was recorded.")
     for name, path in _logs(home, staging / _STORE):
@@ -377,7 +395,17 @@ def _check_restored(home: HomeFolder, file: Path) -> None:
         raise Invalid(f"{file} is damaged: there is no store in it")
     store_backup.facts(home.database)
     home.objects.mkdir(exist_ok=True)
-    for name, facts in store_backup.blobs(home.database).items():
+    blobs = store_backup.blobs(home.database)
+    lie = store_backup.objects_lie(home.database) or FOLDER
+    if lie != FOLDER:
+        gone = _not_in_bucket(home, lie, blobs)
+        if gone:
+            raise Invalid(
+                f"The bytes of {len(gone)} of {len(blobs)} blobs, {gone[0]} for one, are not in {lie} any more: they "
+                f"were removed since {file} was written. Bring them back there, or restore a newer backup."
+            )
+        return
+    for name, facts in blobs.items():
         blob = home.objects / "blobs" / name[:2] / name
         if not blob.exists() or blob.stat().st_size != facts.size:
             raise Invalid(f"{file} is damaged: the bytes of blob {name} are not in it")

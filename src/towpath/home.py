@@ -79,6 +79,11 @@ class HomeFolder:
         return self.path / "jobs"
 
     @property
+    def reserve(self) -> Path:
+        """What is given back when the disk is full, see `store.reserve`."""
+        return self.path / "reserve"
+
+    @property
     def secrets(self) -> Path:
         return self.path / "secrets.json"
 

@@ -229,11 +229,11 @@ def _check_events(transaction: SqlTransaction, execution: str) -> None:
     assert sorted(fact.row.name for fact in facts) == sorted(STEPS)
     events = transaction.events.of(resource.uid)
     assert sum(event.type == EXECUTION_EVENT for event in events) == 1
-    children = transaction.resources.children(resource.uid)
+    children = transaction.resources.headings(resource.uid)
     assert len(children) == len(JOBS) + 1
     for child in children:
         ends = [event for event in transaction.events.of(child.uid) if child.status in event.detail.values()]
-        assert len(ends) == 1, (child.name, [event.type for event in transaction.events.of(child.uid)])
+        assert len(ends) == 1, (child.arn, [event.type for event in transaction.events.of(child.uid)])
 
 
 def test_an_execution_ends_as_it_would_have_whenever_the_server_is_killed(

@@ -23,6 +23,7 @@ from tests.acceptance.test_killed_parts import begin_train, check_succeeded, run
 
 from towpath.home import HomeFolder
 from towpath.runner import wake
+from towpath.store.reserve import RESERVE_BYTES
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.faults]
 
@@ -372,3 +373,75 @@ def test_a_backup_without_room_leaves_nothing(machine: Machine, disk: Disk) -> N
     assert files(disk.folder) == before
     disk.empty()
     machine.towpath("backup", str(disk.folder / "home.tar"))
+
+
+def exhaust(machine: Machine, disk: Disk, aws: dict[str, Any]) -> None:
+    """Fill the disk until the room that the store's log has within itself is used up as well."""
+    disk.fill()
+    for number in range(100):
+        try:
+            aws["sagemaker"].create_pipeline(**pipeline(f"more-{number}"))
+        except ClientError as error:
+            assert error.response["Error"]["Code"] == "InsufficientStorage"
+            break
+    refused(aws["sagemaker"].create_pipeline, **pipeline("refused"))
+
+
+def doctor_says(machine: Machine, code: int) -> dict[str, str]:
+    """Return the state of each check of `towpath doctor`."""
+    told = json.loads(machine.towpath("doctor", "--json", code=code))
+    return {check["Name"]: check["State"] for check in told["Checks"]}
+
+
+def put_many(s3: Any, bucket: str) -> None:
+    """Put objects whose rows are large: to remove them all at once takes more than the store's log has left."""
+    for each in range(400):
+        s3.put_object(Bucket=bucket, Key=f"{'long' * 200}/{each}", Body=b"x")
+
+
+def check_reserve(machine: Machine) -> None:
+    """The reserve was needed, and is kept again with the next change that finds room."""
+    assert "the reserve is used" in machine.home.server_log.read_text()
+    aws = clients(machine)
+    aws["s3"].create_bucket(Bucket="empty")
+    aws["s3"].delete_bucket(Bucket="empty")
+    assert machine.home.reserve.stat().st_size == RESERVE_BYTES
+    assert doctor_says(machine, 1)["reserve"] == "ok"
+
+
+def test_a_full_disk_lets_objects_be_deleted(machine: Machine, disk: Disk) -> None:
+    machine.up()
+    aws = clients(machine)
+    s3, sagemaker = aws["s3"], aws["sagemaker"]
+    s3.create_bucket(Bucket="full")
+    put_many(s3, "full")
+    s3.put_object(Bucket="full", Key="large", Body=os.urandom(4 * MB))
+    exhaust(machine, disk, aws)
+    assert "the reserve is used" not in machine.home.server_log.read_text(), "it is for deletions alone"
+
+    listed = s3.list_object_versions(Bucket="full")["Versions"]
+    named = [{name: version[name] for name in ("Key", "VersionId")} for version in listed]
+    assert "Errors" not in s3.delete_objects(Bucket="full", Delete={"Objects": named})
+    assert "Versions" not in s3.list_object_versions(Bucket="full")
+    sagemaker.create_pipeline(**pipeline("refused"))  # now there is room
+    check_reserve(machine)
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["through the server", "without one"])
+def test_house_keeping_makes_room_on_a_full_disk(machine: Machine, disk: Disk, running: bool) -> None:
+    machine.home.path.mkdir()
+    machine.home.settings_file.write_text("keep_versions_days = 0\n")
+    machine.up()
+    aws = clients(machine)
+    aws["s3"].create_bucket(Bucket="old")
+    for _ in range(2):
+        aws["s3"].put_object(Bucket="old", Key="large", Body=os.urandom(4 * MB))
+    exhaust(machine, disk, aws)
+    if not running:
+        machine.towpath("down")
+        disk.fill()
+        machine.towpath("up", "--background", code=3)
+    went = machine.json("gc")
+    assert {group["What"]: group["Count"] for group in went["Groups"]} == {"object version": 1}
+    machine.up()  # now there is room for that, too
+    clients(machine)["sagemaker"].create_pipeline(**pipeline("refused"))

@@ -94,8 +94,13 @@ def test_from_raw_data_to_an_endpoint_with_all_bytes_in_the_bucket(machine: Mach
     assert "positive" in machine.towpath("invoke", "again", "--text", "Love this dress! It fits perfectly.")
     assert machine.json("gc", "--dry-run")["Count"] == 0
 
-    refused = machine.towpath("backup", str(machine.home.path.parent / "backup.tar"), code=2)
-    assert f"lie in s3://lake/{PREFIX}" in refused
+    file = machine.home.path.parent / "backup.tar"
+    assert f"are all in s3://lake/{PREFIX}, and stay there" in machine.towpath("backup", str(file))
     machine.towpath("down", "--all")
+    restored = Machine(HomeFolder(machine.home.path.parent / "restored"))
+    assert f"their bytes in s3://lake/{PREFIX}" in restored.towpath("restore", str(file))
+    restored.up()
+    assert "positive" in restored.towpath("invoke", "again", "--text", "Love this dress! It fits perfectly.")
+    restored.towpath("down", "--all")
     machine.home.settings_file.write_text("")
     assert "Nothing moves them" in machine.towpath("up", "--background", code=3)

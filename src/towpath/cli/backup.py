@@ -33,10 +33,19 @@ def backup(
     told = done.description
     if as_json:
         show_json(
-            {"File": str(done.file), "Size": done.size, "Objects": told.objects, "ObjectBytes": told.object_bytes}
+            {
+                "File": str(done.file),
+                "Size": done.size,
+                "Objects": told.objects,
+                "ObjectBytes": told.object_bytes,
+                "ObjectsLie": told.objects_lie,
+            }
         )
         return
-    say(f"{done.file}: {size(done.size)}, {told.objects} objects of {size(told.object_bytes)}, every digest checked")
+    checked = "every digest checked"
+    if not told.has_bytes:
+        checked = f"whose bytes are all in {told.objects_lie}, and stay there"
+    say(f"{done.file}: {size(done.size)}, {told.objects} objects of {size(told.object_bytes)}, {checked}")
     if not with_keys:
         say("It holds no keys: the first start of a restored home makes new ones.")
 
@@ -59,5 +68,6 @@ def restore(
     if as_json:
         show_json({"Home": str(where.path), "Objects": told.objects, "CreationTime": told.created_at})
         return
-    say(f"{where.path} is as the home was at {when(told.created_at)}: {told.objects} objects, every digest checked")
+    checked = "every digest checked" if told.has_bytes else f"their bytes in {told.objects_lie}"
+    say(f"{where.path} is as the home was at {when(told.created_at)}: {told.objects} objects, {checked}")
     say(f"Start it: towpath up --home {where.path}")

@@ -58,6 +58,7 @@ def checks(home: HomeFolder) -> Iterator[Check]:
     yield _home(home)
     yield _disk(home)
     if home.path.is_dir():
+        yield from _reserve(home)
         yield _server(home)
     # The server's packages are imported here: no other command needs them.
     from towpath import settings
@@ -95,6 +96,23 @@ def _disk(home: HomeFolder) -> Check:
     usage = shutil.disk_usage(_existing(home.path))
     state = OK if usage.free >= LEAST_FREE_BYTES else WRONG
     return Check(name="disk", state=state, detail=f"{size(usage.free)} of {size(usage.total)} free for {home.path}")
+
+
+def _reserve(home: HomeFolder) -> Iterator[Check]:
+    """Say whether the home keeps room for deletions on a full disk; one that was never started keeps none yet."""
+    from towpath.store import Reserve
+    from towpath.store.reserve import RESERVE_BYTES
+
+    if not home.reserve.exists():
+        return
+    held = Reserve(home.reserve).held_bytes()
+    if held >= RESERVE_BYTES:
+        yield Check(
+            name="reserve", state=OK, detail=f"{size(held)} are kept so that a full disk lets things be deleted"
+        )
+    else:
+        told = f"{size(held)} of {size(RESERVE_BYTES)} are kept: on a full disk nothing may be deletable. Make room"
+        yield Check(name="reserve", state=WARNING, detail=f"{told}; the next deletion or start keeps it again")
 
 
 def _server(home: HomeFolder) -> Check:

@@ -281,12 +281,13 @@ def _run(gateway: Gateway, operation: Operation, request: Request) -> Document:
     work: Callable[[Transaction], Document] = partial(_applied, operation, request)
     if not operation.writes:
         return gateway.store.read(work)
+    store = (operation.name.startswith("Delete") and gateway.freeing) or gateway.store
     for _ in range(_TRIES - 1):
         try:
-            return gateway.store.write(work)
+            return store.write(work)
         except StaleRevision:
             continue  # the transaction is undone; the operation decides anew on what the other writer left
-    return gateway.store.write(work)
+    return store.write(work)
 
 
 def _applied(operation: Operation, request: Request, transaction: Transaction) -> Document:

@@ -46,6 +46,7 @@ class Gateway:
     """The ports of the front door."""
 
     store: Store
+    freeing: Store | None = None  #: the same one for operations that delete, which a full disk does not refuse
     operations: Operations  #: of the services sagemaker and towpath
     keys: Keys
     home: Home = field(default_factory=Home)

@@ -1,5 +1,6 @@
 """Looks after jobs: starts the attempt, follows it, and publishes what it produced."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from msgspec.structs import replace
@@ -84,6 +85,7 @@ class JobController:
         self._check_out = check_out
         self._admission = admission or AlwaysAdmitted()
         self._priorities: dict[Uid, int] = {}  #: of executions, which do not change
+        self._taken_in: dict[str, set[str]] = {}  #: blobs that this process took in and has to publish, by attempt
 
     # observing
 
@@ -164,7 +166,11 @@ class JobController:
         return known
 
     def _awaited(self, resource: Resource, run: Run, seen: JobObservation) -> tuple[tuple[str, StoredBlob], ...]:
-        """Return the files that are to be published next whose bytes have still to travel to where objects lie."""
+        """Return the files that are to be taken in before the transaction that publishes them.
+
+        In it they would hold up everybody else's writes: they are many, or have to travel. Where this process does not
+        know that it took them in they are taken in again, which changes nothing.
+        """
         made = self._next_increments(run, seen)
         if made:
             versions = versions_of_increments(made, resource, run.key, resource.modified_at)
@@ -172,9 +178,10 @@ class JobController:
             versions = versions_of(seen.manifest, resource, run.key, resource.modified_at)
         else:
             return ()
-        files = [(staged.path, blob_of(version)) for version, staged in versions]
-        awaited = self._objects.awaits(blob.blob for _, blob in files)
-        return tuple(file for file in files if file[1].blob in awaited)
+        if not self._objects.is_far and len(versions) <= MANY_FILES:
+            return ()
+        taken_in = self._taken_in.get(run.key, set())
+        return tuple((staged.path, blob_of(version)) for version, staged in versions if version.blob not in taken_in)
 
     @staticmethod
     def _next_increments(run: Run, seen: JobObservation) -> list[Increment]:
@@ -234,7 +241,7 @@ class JobController:
             return self._begun(resource, observation, now, attempt=1)
         seen = observation.backend
         if observation.awaited:
-            return Decision(effects=(Adopt(observation.awaited),))
+            return Decision(effects=(Adopt(run.key, observation.awaited),))
         if seen.increments:
             return self._published(resource, run, observation, now)
         if seen.phase is Phase.FINISHED and seen.manifest is not None:
@@ -332,7 +339,7 @@ class JobController:
         run = replace(run, seen=True, published=some[-1].number)
         return Decision(
             state=with_run(resource.state, run),
-            facts=(Publish(tuple((version, staged.path) for version, staged in versions)), Record(graph)),
+            facts=(Publish(run.key, tuple((version, staged.path) for version, staged in versions)), Record(graph)),
             effects=(Drop(run.key, run.published),),
         )
 
@@ -348,10 +355,6 @@ class JobController:
         """End the job as its manifest tells, and publish all that belongs to it at once."""
         status = status_of(resource, manifest)
         versions = versions_of(manifest, resource, run.key, now)
-        if len(versions) > MANY_FILES and not run.adopted:
-            # In the transaction itself they would hold up everybody else's writes for seconds.
-            files = tuple((staged.path, blob_of(version)) for version, staged in versions)
-            return Decision(state=with_run(resource.state, replace(run, adopted=True)), effects=(Adopt(files),))
         graph = lineage_of(
             self._strategy, resource, run, seen, manifest, versions=versions, execution=observation.execution
         )
@@ -376,7 +379,7 @@ class JobController:
             reason=reason,
             secondary="MaxRuntimeExceeded" if manifest.timed_out else None,
         )
-        published = Publish(tuple((version, staged.path) for version, staged in versions))
+        published = Publish(run.key, tuple((version, staged.path) for version, staged in versions))
         return replace(ended, facts=(published, Record(graph), *series))
 
     def _ended(
@@ -411,8 +414,8 @@ class JobController:
         """Publish staged files and record lineage and check-outs, in the transaction that tells of them."""
         for fact in decision.facts:
             match fact:
-                case Publish(versions=versions):
-                    self._publish(transaction, versions)
+                case Publish(key=key, versions=versions):
+                    self._publish(transaction, key, versions)
                 case Record(graph=graph):
                     record(transaction, graph)
                 case Measure(values=values):
@@ -420,11 +423,14 @@ class JobController:
                 case Read(inputs=inputs):
                     self._read(transaction, resource, inputs)
 
-    def _publish(self, transaction: Transaction, versions: tuple[tuple[ObjectVersion, str], ...]) -> None:
+    def _publish(self, transaction: Transaction, key: str, versions: tuple[tuple[ObjectVersion, str], ...]) -> None:
         for bucket in {version.bucket for version, _ in versions}:
             transaction.objects.create_bucket(bucket, transaction.now)
         # The names of the blobs follow from the attempt, so a repeat after a crash finds the files already moved.
-        self._objects.adopt_all([(path, blob_of(version)) for version, path in versions])
+        taken_in = self._taken_in.get(key, set())
+        self._objects.adopt_all(
+            [(path, blob_of(version)) for version, path in versions if version.blob not in taken_in]
+        )
         transaction.objects.put_all([version for version, _ in versions])
 
     def _read(self, transaction: Transaction, resource: Resource, inputs: tuple[PinnedInput, ...]) -> None:
@@ -441,16 +447,27 @@ class JobController:
             match effect:
                 case Submit(job=job):
                     self._backend.submit(job)
-                case Adopt(files=files):
-                    self._objects.adopt_all(files)
+                case Adopt(key=key, files=files):
+                    self._take_in(key, files)
                 case Stop(key=key):
                     self._backend.stop(key)
                 case Drop(key=key, until=until):
+                    self._taken_in.pop(key, None)
                     self._backend.drop(key, until=until)
                 case Release(key=key):
                     self._admission.release(key)
                 case Tidy(key=key):
+                    self._taken_in.pop(key, None)
                     self._backend.tidy(key)
+
+    def _take_in(self, key: str, files: Sequence[tuple[str, StoredBlob]]) -> None:
+        """Take files in, a portion at a time: what was sent before a service fell silent is not sent again."""
+        taken_in = self._taken_in.setdefault(key, set())
+        portion = MANY_FILES if self._objects.is_far else len(files)  # a folder is synced once for each portion
+        for start in range(0, len(files), portion):
+            some = files[start : start + portion]
+            self._objects.adopt_all(some)
+            taken_in.update(blob.blob for _, blob in some)
 
 
 def _measured(observation: Observation, run: Run) -> tuple[tuple[Measure, ...], Run]:

@@ -25,7 +25,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     problem: str | None = None  #: why the job cannot be started
     waits: str | None = None  #: what of the host it has to wait for before it may start
     series: tuple[MetricPoint, ...] = ()  #: all values of metrics so far
-    awaited: tuple[tuple[str, StoredBlob], ...] = ()  #: (path, blob) of what was made and has still to travel
+    awaited: tuple[tuple[str, StoredBlob], ...] = ()  #: (path, blob) to take in before it is published
     untidy: tuple[str, ...] = ()  #: attempts of an ended job whose working copies are still there
 
 
@@ -79,12 +79,14 @@ class Read(msgspec.Struct, frozen=True):
 
 
 class Adopt(msgspec.Struct, frozen=True):
-    """Effect: take staged files in among the blobs, before the transaction that makes them visible."""
+    """Effect: take staged files of an attempt in among the blobs, before the transaction that makes them visible."""
 
+    key: str
     files: tuple[tuple[str, StoredBlob], ...]  #: path of the staged file, and the blob that it becomes
 
 
 class Publish(msgspec.Struct, frozen=True):
-    """Fact: staged files become object versions."""
+    """Fact: staged files of an attempt become object versions."""
 
+    key: str
     versions: tuple[tuple[ObjectVersion, str], ...]  #: version and path of its staged file

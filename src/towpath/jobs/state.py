@@ -39,7 +39,6 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stop_asked_at: float | None = None  #: epoch seconds
     measured: int = 0  #: values of metrics that the store has taken over
     published: int = 0  #: number of the last increment that has become an object version
-    adopted: bool = False  #: its many staged files are being taken in ahead of their publication
 
 
 def key_of(uid: Uid, attempt: int) -> str:

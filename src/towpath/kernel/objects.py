@@ -212,6 +212,8 @@ class ObjectRows(Protocol):
 class ObjectStore(Protocol):
     """Bytes with versions. A put is durable when it returns; the caller's transaction makes it visible."""
 
+    is_far: bool  #: whether what is adopted has to travel to another service: that is not for a transaction
+
     def write(self, chunks: Iterable[bytes]) -> StoredBlob:
         """Stream bytes into a new blob, sync it, and return its name and digests.
 
@@ -224,9 +226,6 @@ class ObjectStore(Protocol):
 
     def adopt_all(self, files: Sequence[tuple[str, StoredBlob]]) -> None:
         """Take many (path, blob) in as `adopt` does, durable when all are."""
-
-    def awaits(self, blobs: Iterable[str]) -> set[str]:
-        """Return those of `blobs` whose bytes would have to travel to be adopted: that is not for a transaction."""
 
     def new_blob_name(self) -> str:
         """Return a blob name that was never used."""

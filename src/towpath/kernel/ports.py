@@ -75,9 +75,6 @@ class Resources(Protocol):
     def by_member(self, kind: str, member: str) -> list[Resource]:
         """Return the live resources of a kind that have an indexed member, whatever its value, oldest first."""
 
-    def children(self, parent: Uid) -> list[Resource]:
-        """Return what was started by `parent`, oldest first."""
-
     def insert(self, new: Resource) -> None:
         """Add a resource. Raises Conflict when a live one has the name."""
 

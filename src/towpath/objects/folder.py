@@ -28,6 +28,8 @@ _CANNOT_LINK = {errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV}
 class FolderObjects:
     """Implements `kernel.objects.ObjectStore` on a folder of a local file system."""
 
+    is_far = False
+
     def __init__(self, folder: Path) -> None:
         """Use `folder`, making it as needed."""
         self._blobs = folder / "blobs"
@@ -123,10 +125,6 @@ class FolderObjects:
             Path(path).rename(target)
         target.chmod(0o444)
         return target.parent
-
-    def awaits(self, blobs: Iterable[str]) -> set[str]:
-        """Return those of `blobs` whose bytes would have to travel: none, they are linked."""
-        return set()
 
     def new_blob_name(self) -> str:
         """Return a blob name that was never used."""

@@ -12,8 +12,8 @@ and touches nothing that it did not write.
 import hashlib
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -32,7 +32,6 @@ PART = 16 << 20  #: bytes of a part of a large blob, which is also what a stream
 _CHUNK = 1 << 20
 _SHARE_OF_SENT = 1000  #: parts grow with what was sent, so that S3's 10,000 are enough for its 5 TB
 _ASKED_TOGETHER = 500  #: names that the sweeper asks the rows about at a time
-_REMEMBERED = 100_000  #: names of adopted blobs
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 _CONNECTIONS = 32
 _OF_INSTANCE = "iam-role"  #: botocore's name for what asks the metadata service of a virtual machine
@@ -75,8 +74,33 @@ def client_of(
     )
 
 
+def missing(client: Any, location: S3Location, sizes: Mapping[str, int]) -> list[str]:
+    """Return those of the blobs, given with their sizes in bytes, that do not lie there as large as that, sorted.
+
+    Raises:
+        Unavailable: the service does not answer, or refuses.
+    """
+
+    def is_there(blob: str) -> bool:
+        try:
+            found = client.head_object(Bucket=location.bucket, Key=location.key(blob))
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _MISSING:
+                return False
+            raise Unavailable(f"The object store {location} refuses: {_told(error)}") from error
+        except BotoCoreError as error:
+            raise Unavailable(f"The object store {location} does not answer: {error}") from error
+        return bool(found["ContentLength"] == sizes[blob])
+
+    blobs = sorted(sizes)
+    with ThreadPoolExecutor(_CONNECTIONS) as pool:
+        return [blob for blob, there in zip(blobs, pool.map(is_there, blobs), strict=True) if not there]
+
+
 class S3Objects:
     """Implements `kernel.objects.ObjectStore` on a bucket of an S3 service."""
+
+    is_far = True
 
     def __init__(self, client: Any, location: S3Location, folder: Path, *, cache_bytes: int) -> None:
         """Use a bucket, which has to be there, and a folder of this host for copies.
@@ -93,7 +117,6 @@ class S3Objects:
         self._sent.touch()
         self._noting = threading.Lock()
         self._locks = NamedLocks()
-        self._adopted: OrderedDict[str, None] = OrderedDict()
         try:
             client.head_bucket(Bucket=location.bucket)
         except ClientError as error:
@@ -130,27 +153,18 @@ class S3Objects:
             Unavailable: the service does not take it.
         """
         with self._locks(blob.blob):
-            if blob.blob in self._adopted:
-                return
             if not Path(path).exists():
                 self._require(path, blob)
-            else:
-                sent = self._send(blob.blob, _chunks(path))
-                if sent.sha256 != blob.sha256:
-                    self.discard(blob.blob)
-                    raise Invalid(f"The file {path} was changed after its job had ended: its digest is another one.")
-            self._adopted[blob.blob] = None
-            while len(self._adopted) > _REMEMBERED:
-                self._adopted.popitem(last=False)
+                return
+            sent = self._send(blob.blob, _chunks(path))
+            if sent.sha256 != blob.sha256:
+                self.discard(blob.blob)
+                raise Invalid(f"The file {path} was changed after its job had ended: its digest is another one.")
 
     def adopt_all(self, files: Sequence[tuple[str, StoredBlob]]) -> None:
         """Send many (path, blob) as `adopt` does."""
         for path, blob in files:
             self.adopt(path, blob)
-
-    def awaits(self, blobs: Iterable[str]) -> set[str]:
-        """Return those of `blobs` that this process has not adopted: they have to travel before they are published."""
-        return {blob for blob in blobs if blob not in self._adopted}
 
     def new_blob_name(self) -> str:
         """Return a blob name that was never used."""

@@ -29,6 +29,10 @@ _NODE = Prepared(select(lineage_node).where(lineage_node.c.id == bindparam("of")
 _ADD_NODE = Prepared(insert(lineage_node).values({column.name: bindparam(column.name) for column in lineage_node.c}))
 
 
+_MANY = 64  #: nodes that are added together rather than one by one
+_IDS_A_STATEMENT = 500  #: bound variables; older SQLite takes 999
+
+
 class LineageTable:
     """Implements `kernel.ports.LineageRows`."""
 
@@ -37,29 +41,37 @@ class LineageTable:
 
     def put_node(self, node_id: str, type_: str, properties: Document, at: datetime) -> None:
         existing = self.node(node_id)
-        moment = to_epoch(at)
         if existing is None:
-            _ADD_NODE(
-                self._connection,
-                id=node_id,
-                type=type_,
-                properties=to_json(properties),
-                **_index(node_id, type_, properties),
-                created_at=moment,
-                modified_at=moment,
-            )
+            _ADD_NODE(self._connection, **_row_of(node_id, type_, properties, at))
             return
         merged = {**existing[1], **properties}
         if merged != existing[1]:
             self._connection.execute(
                 update(lineage_node)
                 .where(lineage_node.c.id == node_id)
-                .values(properties=to_json(merged), **_index(node_id, existing[0], merged), modified_at=moment)
+                .values(properties=to_json(merged), **_index(node_id, existing[0], merged), modified_at=to_epoch(at))
             )
 
     def put_nodes(self, nodes: Sequence[tuple[str, str, Document]], at: datetime) -> None:
-        for node_id, type_, properties in nodes:
+        one_by_one = nodes
+        if len(nodes) > _MANY:
+            # The outputs of one job may be a hundred thousand: to look for each by itself takes as long as to add it.
+            known = self._known([node_id for node_id, _, _ in nodes])
+            new = {node[0]: node for node in reversed(nodes) if node[0] not in known}  # of each id the first
+            _ADD_NODE.many(self._connection, [_row_of(*node, at) for node in new.values()])
+            one_by_one = [node for node in nodes if node is not new.get(node[0])]
+        for node_id, type_, properties in one_by_one:
             self.put_node(node_id, type_, properties, at)
+
+    def _known(self, ids: Sequence[str]) -> set[str]:
+        """Return those of the ids that there are nodes of."""
+        known: set[str] = set()
+        for start in range(0, len(ids), _IDS_A_STATEMENT):
+            some = ids[start : start + _IDS_A_STATEMENT]
+            known.update(
+                self._connection.execute(select(lineage_node.c.id).where(lineage_node.c.id.in_(some))).scalars()
+            )
+        return known
 
     def put_edges(self, edges: Sequence[tuple[str, str, str]], at: datetime) -> None:
         _RECORD.many(self._connection, [dict(zip(_EDGE, (*edge, to_epoch(at)), strict=True)) for edge in edges])
@@ -194,6 +206,20 @@ def _position(token: str, length: int) -> tuple[Any, ...]:
 
 def _plain(condition: Filter) -> Any:
     return to_epoch(condition.value) if isinstance(condition.value, datetime) else condition.value
+
+
+def _row_of(node_id: str, type_: str, properties: Document, at: datetime) -> dict[str, Any]:
+    """Return the columns of a new node."""
+    moment = to_epoch(at)
+    index = _index(node_id, type_, properties)
+    return {
+        "id": node_id,
+        "type": type_,
+        "properties": to_json(properties),
+        **index,
+        "created_at": moment,
+        "modified_at": moment,
+    }
 
 
 def _index(node_id: str, type_: str, properties: Document) -> dict[str, str]:

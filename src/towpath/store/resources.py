@@ -73,11 +73,6 @@ _REPLACE_BUT_SPEC = Prepared(
     )
     .values({name: bindparam(name) for name in _BUT_SPEC if name != "format"})
 )
-_CHILDREN = Prepared(
-    select(resource)
-    .where(resource.c.parent == bindparam("of"), resource.c.deleted_at.is_(None))
-    .order_by(resource.c.seq)
-)
 _TAGS = Prepared(select(tag.c.key, tag.c.value).where(tag.c.uid == bindparam("of")))
 _INDEX = Prepared(insert(resource_index).values({column.name: bindparam(column.name) for column in resource_index.c}))
 _UNINDEX = Prepared(delete(resource_index).where(resource_index.c.uid == bindparam("of")))
@@ -113,9 +108,6 @@ class ResourceTable:
 
     def by_member(self, kind: str, member: str) -> list[Resource]:
         return [_resource(row) for row in _BY_MEMBER(self._connection, of=kind, having=member).all()]
-
-    def children(self, parent: Uid) -> list[Resource]:
-        return [_resource(row) for row in _CHILDREN(self._connection, of=parent).all()]
 
     def query(self, query: Query) -> Page:
         rows, token = page(self._connection, query)

@@ -132,9 +132,6 @@ class MemoryObjects:
         for path, blob in files:
             self.adopt(path, blob)
 
-    def awaits(self, blobs: Iterable[str]) -> set[str]:
-        return set(blobs) - self.blobs.keys() if self.is_far else set()
-
     def new_blob_name(self) -> str:
         return f"blob-{len(self.blobs)}"
 

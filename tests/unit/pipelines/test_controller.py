@@ -309,7 +309,7 @@ def test_a_refused_create_fails_its_step_and_leaves_nothing_behind(platform: Pla
     assert platform.execution(arn)["FailureReason"] == "Step 'Processing' failed: Nothing maps the image"
     execution = platform.store.read(lambda transaction: transaction.resources.by_arn(arn))
     assert execution is not None
-    assert platform.store.read(lambda transaction: transaction.resources.children(execution.uid)) == []
+    assert platform.store.read(lambda transaction: transaction.resources.headings(execution.uid)) == []
 
 
 def test_a_create_that_may_work_later_is_tried_again(platform: Platform, golden: Golden) -> None:
@@ -410,7 +410,7 @@ def end_of_life(platform: Platform, arn: str) -> list[tuple[str, str, int]]:
         platform.end(arn, running[0], ModelArtifacts=MODEL_DATA)
     execution = platform.store.read(lambda transaction: transaction.resources.by_arn(arn))
     assert execution is not None
-    children = platform.store.read(lambda transaction: transaction.resources.children(execution.uid))
+    children = platform.store.read(lambda transaction: transaction.resources.headings(execution.uid))
     kinds = sorted(child.kind for child in children)
     assert kinds == ["Model", "ModelPackage", "ProcessingJob", "ProcessingJob", "TrainingJob", "TrainingJob"]
     facts = platform.store.read(lambda transaction: transaction.steps.history(execution.uid))

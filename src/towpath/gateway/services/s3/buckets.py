@@ -77,7 +77,7 @@ def delete_bucket(context: Context, request: S3Request) -> S3Response:
                 "Versions that nothing refers to go by DeleteObject with their VersionId, or with `towpath gc`.",
             )
 
-    context.store.write(remove)
+    context.freeing.write(remove)
     return empty_response(status=204)
 
 

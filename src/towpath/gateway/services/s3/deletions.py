@@ -86,7 +86,7 @@ def _delete_all(context: Context, request: S3Request, refs: Sequence[ObjectRef])
         blobs = {version.blob for version in removed if version.blob is not None}
         return outcomes, blobs - transaction.objects.known_blobs(blobs)
 
-    outcomes, blobs = context.store.write(work)
+    outcomes, blobs = context.freeing.write(work)
     for blob in blobs:
         context.objects.discard(blob)
     return outcomes

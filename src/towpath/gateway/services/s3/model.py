@@ -69,6 +69,7 @@ class Context:
     store: Store
     objects: ObjectStore
     home: Home
+    freeing: Store  #: the same one for deletions, which a full disk does not refuse
 
 
 class S3Error(TowpathError):

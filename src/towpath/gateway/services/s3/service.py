@@ -112,8 +112,9 @@ OPERATIONS: Mapping[Route, tuple[str, Function]] = {
 class S3Service:
     """The S3 front door, behind the request chain that verifies signatures."""
 
-    def __init__(self, store: Store, objects: ObjectStore, home: Home) -> None:
-        self._context = Context(store=store, objects=objects, home=home)
+    def __init__(self, store: Store, objects: ObjectStore, home: Home, *, freeing: Store | None = None) -> None:
+        """`freeing` is the store for deletions, where that is another one."""
+        self._context = Context(store=store, objects=objects, home=home, freeing=freeing or store)
 
     def handle(self, request: S3Request) -> S3Response:
         """Return the answer; errors of ours are answers too, others are raised for the chain to log."""

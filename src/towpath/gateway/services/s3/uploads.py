@@ -191,7 +191,7 @@ def abort_multipart_upload(context: Context, request: S3Request) -> S3Response:
         transaction.objects.uploads.end(upload.upload_id)
         return parts
 
-    for part in context.store.write(abort):
+    for part in context.freeing.write(abort):
         context.objects.discard(part.blob)
     return empty_response(204)
 
