@@ -10,10 +10,12 @@ import typer
 import towpath
 from towpath.cli import (
     backup,
+    comparing,
     data,
     demo,
     doctor,
     environment,
+    explaining,
     following,
     hosting,
     housekeeping,
@@ -23,6 +25,7 @@ from towpath.cli import (
     run,
     secrets,
     server,
+    triggers,
 )
 from towpath.cli.console import note
 from towpath.kernel.errors import Invalid, TowpathError
@@ -65,6 +68,7 @@ for command in (
     listing.ps,
     following.logs,
     listing.describe,
+    explaining.explain,
     registry.models,
     registry.approve,
     registry.reject,
@@ -82,11 +86,13 @@ for command in (
     demo.demo,
 ):
     app.command()(command)
+app.command("compare")(comparing.compare_executions)
 # What follows the command's own name belongs to it, options included.
 app.command("exec", context_settings={"allow_interspersed_args": False})(environment.execute)
 app.add_typer(data.app, name="data")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(keys.app, name="keys")
+app.add_typer(triggers.app, name="triggers")
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -49,6 +49,7 @@ class Gateway:
     operations: Operations  #: of the services sagemaker and towpath
     keys: Keys
     home: Home = field(default_factory=Home)
+    own_key: str = ""  #: the access key that the server made for itself; good for callers on this host alone
     home_id: str = ""  #: shown by /health, so that clients know whom they talk to
     clock: Clock = field(default_factory=SystemClock)
     models: ServiceModels = field(default_factory=ServiceModels)
@@ -76,8 +77,10 @@ _TABLE = (
     Service(name="towpath", signing_name="towpath", protocol=Wire.JSON, target="Towpath"),
     Service(name="logs", signing_name="logs", protocol=Wire.JSON, target="Logs_20140328"),
     Service(name="ecr", signing_name="ecr", protocol=Wire.JSON, target="AmazonEC2ContainerRegistry_V20150921"),
+    Service(name="events", signing_name="events", protocol=Wire.JSON, target="AWSEvents"),
     Service(name="sagemaker-runtime", signing_name="sagemaker", protocol=Wire.REST_JSON),
     Service(name="sagemaker-metrics", signing_name="sagemaker", protocol=Wire.REST_JSON, by_path=True),
+    Service(name="scheduler", signing_name="scheduler", protocol=Wire.REST_JSON, by_path=True),
     Service(name="s3", signing_name="s3", protocol=Wire.REST_XML),
     Service(name="sts", signing_name="sts", protocol=Wire.QUERY, anywhere=True),
     Service(name="iam", signing_name="iam", protocol=Wire.QUERY, anywhere=True),

@@ -1,6 +1,6 @@
 """The repository of buckets and object versions. Keys are ordered by their bytes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -58,8 +58,9 @@ class ObjectTable:
     need the collation "C" for the same.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, created: Callable[[Sequence[ObjectVersion]], None]) -> None:
         self._connection = connection
+        self._created = created  # delivers that they are there to those who wait for it, in this same transaction
         self.uploads: UploadRows = UploadTable(connection)
 
     def create_bucket(self, name: str, at: datetime) -> bool:
@@ -87,6 +88,10 @@ class ObjectTable:
         self.put_all([version])
 
     def put_all(self, versions: Sequence[ObjectVersion]) -> None:
+        self._put_all(versions)
+        self._created(versions)
+
+    def _put_all(self, versions: Sequence[ObjectVersion]) -> None:
         waiting = list(versions)
         while waiting:
             # Of one key, each version has to be put down before the next one can be the latest.
@@ -119,6 +124,21 @@ class ObjectTable:
             named = {"of_bucket": ref.bucket, "of_key": ref.key, "of_version": ref.version_id}
             row = _VERSION(self._connection, **named).one_or_none()
         return None if row is None else _version(row)
+
+    def latest(self, bucket: str, keys: Iterable[str]) -> dict[str, ObjectVersion]:
+        asked = list(keys)
+        found: dict[str, ObjectVersion] = {}
+        for start in range(0, len(asked), _NAMES_A_STATEMENT):
+            rows = self._connection.execute(
+                select(object_version).where(
+                    object_version.c.bucket == bucket,
+                    object_version.c.key.in_(asked[start : start + _NAMES_A_STATEMENT]),
+                    object_version.c.is_latest,
+                    object_version.c.is_delete_marker.is_(False),
+                )
+            )
+            found.update((row.key, _version(row)) for row in rows)
+        return found
 
     def listing(
         self, bucket: str, prefix: str, *, after: str = "", until: str | None = None, limit: int = 1000
