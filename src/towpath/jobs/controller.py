@@ -1,6 +1,8 @@
 """Looks after processing and training jobs: starts the attempt, follows it, and publishes what it produced."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import NoReturn
 
 from msgspec.structs import replace
 
@@ -56,6 +58,14 @@ MANY_FILES = 64  #: more than these outputs are taken in before the transaction 
 STOP_REPEAT_S = 10.0  #: a stop whose effect is not seen is asked for again after this time
 
 
+class _Elsewhere(Exception):
+    """What is asked for is not in the store but in an object."""
+
+
+def _not_now(version: ObjectVersion) -> NoReturn:
+    raise _Elsewhere(version.uri)
+
+
 class JobController:
     """Implements `kernel.decisions.Controller` for one kind of job."""
 
@@ -97,13 +107,48 @@ class JobController:
             return Observation(backend=seen)
         if seen.phase is Phase.FINISHED:
             self._admission.release(resource.uid)  # its processes have ended: the next may start while we publish
-        observation, versions = self._store.read(lambda transaction: self._look(transaction, resource, run, seen))
+        observation, versions = self._store.read(
+            lambda transaction: self._look(transaction, resource, run, seen, self._text)
+        )
         if run is not None and (seen.increments or seen.manifest is not None):
             observation = replace(observation, awaited=self._awaited(resource, run, seen))
         if seen.metrics and run is not None:
             observation = replace(observation, series=tuple(self._backend.metrics(run.key)))
         if not may_begin(run, seen) or observation.problem is not None:
             return observation
+        return self._to_begin(resource, run, observation, versions)
+
+    def observe_within(self, transaction: Transaction, resource: Resource) -> Observation | None:
+        """Look at a job that has not begun, of which no back end knows: what it reads, and whether there is room.
+
+        None for any other, and where bytes have to be read or fetched for it.
+        """
+        if resource.status != JobStatus.IN_PROGRESS or run_of(resource) is not None:
+            return None
+        seen = JobObservation(phase=Phase.ABSENT)
+        try:
+            observation, versions = self._look(transaction, resource, None, seen, _not_now)
+        except _Elsewhere:
+            return None
+        if observation.problem is not None:
+            return observation
+        if self._objects.must_fetch(versions.values()):
+            return None
+        return self._to_begin(resource, None, observation, versions)
+
+    def unobserved(self, resource: Resource) -> None:
+        """Leave the queue for the host: what was decided with the job's place in it was undone."""
+        if run_of(resource) is None:
+            self._admission.release(resource.uid)
+
+    def _to_begin(
+        self,
+        resource: Resource,
+        run: Run | None,
+        observation: Observation,
+        versions: dict[ObjectRef, ObjectVersion],
+    ) -> Observation:
+        """Return the observation with all that an attempt needs that may begin, and what it waits for if it has to."""
         try:
             paths = {ref: self._objects.path(version) for ref, version in versions.items()}
             observation = replace(observation, paths=paths)
@@ -161,7 +206,12 @@ class JobController:
         return [item for item in seen.increments if item.number > run.published][:MANY_FILES]
 
     def _look(
-        self, transaction: Transaction, resource: Resource, run: Run | None, seen: JobObservation
+        self,
+        transaction: Transaction,
+        resource: Resource,
+        run: Run | None,
+        seen: JobObservation,
+        read_text: Callable[[ObjectVersion], str],
     ) -> tuple[Observation, dict[ObjectRef, ObjectVersion]]:
         """Return how the job stands in the store, and the versions that an attempt which may begin would read."""
         parent = None if resource.parent is None else transaction.resources.heading(resource.parent)
@@ -175,14 +225,19 @@ class JobController:
         if not may_begin(run, seen):
             return observation, {}
         try:
-            inputs = self._pinned(transaction, resource, run, seen)
+            inputs = self._pinned(transaction, resource, run, seen, read_text)
             versions = sources(inputs, transaction.objects)
         except TowpathError as error:
             return replace(observation, problem=error.message), {}
         return replace(observation, inputs=inputs), versions
 
     def _pinned(
-        self, transaction: Transaction, resource: Resource, run: Run | None, seen: JobObservation
+        self,
+        transaction: Transaction,
+        resource: Resource,
+        run: Run | None,
+        seen: JobObservation,
+        read_text: Callable[[ObjectVersion], str],
     ) -> tuple[PinnedInput, ...]:
         """Return what the next attempt reads: what the last one did, and the checkpoints that it got to."""
         if run is not None and not is_lost(run, seen):
@@ -190,7 +245,7 @@ class JobController:
         kept = () if run is None else (item for item in run.inputs if item.role is not Role.CHECKPOINT)
         last = {(item.name, item.role): item for item in kept}
         wanted = self._strategy.wanted_inputs(resource.spec)
-        return tuple(last.get((item.name, item.role)) or pin(item, transaction.objects, self._text) for item in wanted)
+        return tuple(last.get((item.name, item.role)) or pin(item, transaction.objects, read_text) for item in wanted)
 
     def _text(self, version: ObjectVersion) -> str:
         return b"".join(self._objects.read(version)).decode()

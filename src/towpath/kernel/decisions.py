@@ -1,7 +1,7 @@
 """What a controller decides, as data, and the protocol that the engine drives controllers by."""
 
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -45,3 +45,20 @@ class Controller(Protocol, Generic[O]):
 
     def act(self, resource: Resource, decision: Decision) -> None:
         """Carry out the decision's effects; each is repeated after a crash."""
+
+
+@runtime_checkable
+class PromptController(Protocol):
+    """What a controller may offer beside: to decide in the very transaction that made its resource due.
+
+    It saves the commit between the two decisions. A controller without it is asked in a turn of its own.
+    """
+
+    def observe_within(self, transaction: Transaction, resource: Resource) -> Any | None:
+        """Return what `observe` would return, where the transaction alone can tell it without waiting for anything.
+
+        None where one has to look elsewhere; `observe` is called then, after the commit.
+        """
+
+    def unobserved(self, resource: Resource) -> None:
+        """Take back what `observe_within` may have remembered: its transaction was undone."""

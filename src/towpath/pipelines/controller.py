@@ -116,30 +116,38 @@ class ExecutionController:
 
     def observe(self, resource: Resource) -> Observation:
         """Read the steps, what became of what they started, and the JSON documents that are about to be needed."""
-        remembered = self._memory.find(resource)
+        standings, situation = self._store.read(lambda transaction: self._look(transaction, resource))
+        if standings.plan.reads_documents and not _is_over(resource):
+            situation = self._with_documents(resource, standings, situation)
+        return Observation(standings=standings, situation=situation)
 
-        def look(transaction: KernelTransaction) -> tuple[Standings, dict[str, Ended]]:
-            if remembered is not None:
-                standings = remembered
-            else:
-                plan = plan_of(resource.spec["PipelineDefinition"])
-                standings = Standings(plan, cast(Transaction, transaction).steps.of(resource.uid))
-            return standings, self._ended(transaction, resource, standings)
+    def observe_within(self, transaction: KernelTransaction, resource: Resource) -> Observation | None:
+        """Look at the steps in a transaction; None where JSON documents may have to be read for what comes next."""
+        standings, situation = self._look(transaction, resource)
+        if standings.plan.reads_documents:
+            return None
+        return Observation(standings=standings, situation=situation)
 
-        standings, ended = self._store.read(look)
+    def unobserved(self, resource: Resource) -> None:
+        """Do nothing: what is remembered of an execution counts only under the turn that stands in the store."""
+
+    def _look(self, transaction: KernelTransaction, resource: Resource) -> tuple[Standings, Situation]:
+        """Return how the steps stand, and what the store tells of everything else that decides what comes next."""
+        standings = self._memory.find(resource)
+        if standings is None:
+            plan = plan_of(resource.spec["PipelineDefinition"])
+            standings = Standings(plan, cast(Transaction, transaction).steps.of(resource.uid))
         parallelism = resource.spec.get("ParallelismConfiguration") or {}
         situation = Situation(
             execution_id=resource.name,
             parameters=resource.spec["Values"],
             variables=execution_variables(resource),
-            ended=ended,
+            ended=self._ended(transaction, resource, standings),
             stopping=resource.status == ExecutionStatus.STOPPING,
             max_parallel=parallelism.get("MaxParallelExecutionSteps"),
             shapes=self._shapes,
         )
-        if standings.plan.reads_documents and not _is_over(resource):
-            situation = self._with_documents(resource, standings, situation)
-        return Observation(standings=standings, situation=situation)
+        return standings, situation
 
     def _with_documents(self, resource: Resource, standings: Standings, situation: Situation) -> Situation:
         # A document may show that another one is needed (a condition in the branch that a condition takes).

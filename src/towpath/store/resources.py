@@ -37,6 +37,7 @@ _FIND = Prepared(
     )
 )
 _GET = Prepared(select(resource).where(resource.c.uid == bindparam("uid")))
+_REVISION = Prepared(select(resource.c.revision).where(resource.c.uid == bindparam("uid")))
 _BY_ARN = Prepared(select(resource).where(resource.c.arn == bindparam("arn"), resource.c.deleted_at.is_(None)))
 _INSERT = Prepared(insert(resource).values({name: bindparam(name) for name in _MEMBERS}))
 _heading = select(resource.c.uid, resource.c.kind, resource.c.arn, resource.c.status, resource.c.deleted_at)
@@ -90,14 +91,22 @@ class ResourceTable:
         self._connection = connection
         self._home = home
         self._now = now
-        self.replaced: set[Uid] = set()  #: what this transaction has changed
+        self.replaced: dict[Uid, int] = {}  #: what this transaction has changed, with its newest revision
         self._wake = wake  # makes the work of a resource due, in this same transaction
 
     def find(self, kind: str, name: str) -> Resource | None:
         home = self._home
         return _one(_FIND(self._connection, account=home.account, region=home.region, kind=kind, name=name))
 
-    def get(self, uid: Uid) -> Resource | None:
+    def get(self, uid: Uid, known: Resource | None = None) -> Resource | None:
+        """Return a resource as it stands.
+
+        Args:
+            known: the resource as it stood in a transaction that was committed. Every change raises the revision, so
+                it is returned, and nothing else read or decoded, where it still has that.
+        """
+        if known is not None and _REVISION(self._connection, uid=uid).scalar() == known.revision:
+            return known
         return _one(_GET(self._connection, uid=uid))
 
     def by_arn(self, arn: str) -> Resource | None:
@@ -139,7 +148,7 @@ class ResourceTable:
             self._index(after)
         if after.status != before.status and after.parent is not None:
             self._wake(after.parent)
-        self.replaced.add(after.uid)
+        self.replaced[after.uid] = after.revision
         return after
 
     def _write(self, statement: Prepared, members: Iterable[str], before: Resource, after: Resource) -> bool:

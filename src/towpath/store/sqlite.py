@@ -199,13 +199,11 @@ class SqliteStore:
         """Run one function in a savepoint; return how to tell its caller."""
         transaction = SqlTransaction(connection, self.home, self.clock.now())
         try:
-            with connection.begin_nested():
+            with transaction.nested():
                 result = work(transaction)
         except Exception as error:
-            if not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
-                # SQLite itself has undone the whole transaction, as it may where the disk is full. The rest of the
-                # batch must not run outside of one. Source: SQLite documentation, "Transaction", section 2.1.
-                raise
+            if transaction.is_undone():
+                raise  # the rest of the batch must not run outside of a transaction
             raised = _told(error)
             return lambda: future.set_exception(raised)
         scheduled |= transaction.work.scheduled
