@@ -198,7 +198,8 @@ class Engine:
         with self._changed:
             self._next_due = None  # from here on turns that end tell theirs
         try:
-            turns, next_due = self._store.write(lease)
+            # A lease that a power cut takes belonged to nobody who lives on.
+            turns, next_due = self._store.note(lease)
         except Exception:
             with self._changed:
                 self._woken |= woken

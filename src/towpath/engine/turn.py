@@ -36,7 +36,11 @@ class WritableStore(Protocol):
 
     def read(self, work: Callable[[SqlTransaction], R]) -> R: ...
 
-    def write(self, work: Callable[[SqlTransaction], R]) -> R: ...
+    def write(self, work: Callable[[SqlTransaction], R]) -> R:
+        """Return when what was written is durable."""
+
+    def note(self, work: Callable[[SqlTransaction], R]) -> R:
+        """Return before that; only a power cut can take it."""
 
 
 class Turn(NamedTuple):
@@ -155,7 +159,7 @@ class Turns:
         for _ in range(ROUNDS):
             controller = None if resource is None else self._controllers.get(resource.kind)
             if resource is None or controller is None or not resource.is_live:
-                self._store.write(lambda transaction: transaction.work.remove(lease.uid))
+                self._store.note(lambda transaction: transaction.work.remove(lease.uid))
                 return Ended()
             observation = controller.observe(resource)
             decision = controller.decide(resource, observation, self._clock.now())
@@ -189,15 +193,15 @@ class Turns:
             self._settle(transaction, lease, written, decision.due_at, noted)
             for _ in range(AT_ONCE):
                 leased = self._follow_up(transaction)
-                if leased is None:
-                    break
+                if leased is None or decision.can_be_lost:
+                    return written, leased
                 left = self._at_once(transaction, leased, noted)
                 if left is not None:
                     return written, left
             return written, None
 
         try:
-            ended = self._store.write(commit)
+            ended = self._store.note(commit) if decision.can_be_lost else self._store.write(commit)
         except Exception:
             for seen in noted.looked_at:
                 self._prompt[seen.kind].unobserved(seen)
@@ -280,7 +284,7 @@ class Turns:
         return transaction.resources.replace(current, **changes)
 
     def _give_back(self, lease: Lease, due_at: datetime, *, failures: int) -> None:
-        self._store.write(lambda transaction: transaction.work.give_back(lease, due_at, failures))
+        self._store.note(lambda transaction: transaction.work.give_back(lease, due_at, failures))
         self._timed(due_at)
 
 

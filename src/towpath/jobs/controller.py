@@ -348,7 +348,7 @@ class JobController:
             secondary = "Stopping" if stopping else secondary_status(seen.phase, seen.activity)
             state = with_secondary(state, secondary, now)
         if not stopping:
-            return Decision(state=with_run(state, run), facts=facts)
+            return Decision(state=with_run(state, run), facts=facts, observed=True)
         asked = run.stop_asked_at
         if asked is not None and now.timestamp() < asked + STOP_REPEAT_S:
             return Decision(state=with_run(state, run), facts=facts, due_at=now + timedelta(seconds=STOP_REPEAT_S))

@@ -26,7 +26,14 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()  #: consequences outside, carried out by `act` after the commit; each is safe to repeat
     last: bool = False  #: nothing is left to decide when the effects are done; whoever lost one is woken for it
     due_at: datetime | None = None  #: look again then at the latest; None: only when something wakes us
+    observed: bool = False  #: state says only what the world tells again at the next look; nothing else is decided
     delete: bool = False  #: the resource has been taken down and becomes a tombstone
+
+    @property
+    def can_be_lost(self) -> bool:
+        """Whether a power cut may take its commit, since the next look leads to the same again."""
+        decides = any((self.status is not None, self.events, self.facts, self.effects, self.delete))
+        return not decides and (self.state is None or self.observed)
 
 
 class Controller(Protocol, Generic[O]):

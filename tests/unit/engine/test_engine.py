@@ -320,6 +320,9 @@ def test_a_failing_look_at_the_work_does_not_end_the_engine(store: SqliteStore, 
         def read(self, work: Callable[[SqlTransaction], R]) -> R:
             return store.read(work)
 
+        def note(self, work: Callable[[SqlTransaction], R]) -> R:
+            return self.write(work)
+
         def write(self, work: Callable[[SqlTransaction], R]) -> R:
             if self.fails and threading.current_thread().name == "engine-dispatch":
                 self.fails = False
@@ -360,6 +363,9 @@ class FullDisk:
 
     def read(self, work: Callable[[SqlTransaction], R]) -> R:
         return self._store.read(work)
+
+    def note(self, work: Callable[[SqlTransaction], R]) -> R:
+        return self.write(work)
 
     def write(self, work: Callable[[SqlTransaction], R]) -> R:
         with self._lock:
@@ -597,3 +603,48 @@ def test_what_others_changed_between_two_turns_is_read_anew(store: SqliteStore, 
     assert seen[0] is None
     assert seen[-1] == "red"
     assert status(store, uid) == "Burnt"
+
+
+def test_only_what_the_world_tells_again_does_not_wait_for_the_disk(store: SqliteStore, clock: VirtualClock) -> None:
+    """A lease, its return and a look that changes nothing can be lost; an intent or a status cannot."""
+    asked: list[str] = []
+
+    class Listening(CrashingStore):
+        def note(self, work: Callable[[SqlTransaction], R]) -> R:
+            asked.append("note")
+            return store.note(work)
+
+        def write(self, work: Callable[[SqlTransaction], R]) -> R:
+            asked.append("write")
+            return super().write(work)
+
+    class Switching(World):
+        def switch(self, key: str) -> None:
+            asked.append("switch")
+            super().switch(key)
+
+    listening = Listening(store, 0, after=False)
+    engine = Engine(listening, {"Lamp": LampController(Switching())}, clock=clock, kinds={"Lamp": LAMP})
+    make(store, "a")
+    engine.run_until_idle()
+    assert asked == ["note", "write", "switch", "write", "note"], "lease, starting, its effect, burning; nothing is due"
+    asked.clear()
+    clock.advance(10)
+    engine.run_until_idle()
+    assert asked == ["note", "write", "note"], "lease, burnt; nothing is due"
+
+
+@pytest.mark.parametrize(
+    ("decision", "can_be_lost"),
+    [
+        (Decision(), True),
+        (Decision(state={"seen": True}), False),
+        (Decision(state={"seen": True}, observed=True), True),
+        (Decision(state={"seen": True}, observed=True, status="Burning"), False),
+        (Decision(observed=True, facts=("count",)), False),
+        (Decision(observed=True, effects=("switch",)), False),
+        (Decision(delete=True), False),
+    ],
+)
+def test_a_decision_can_be_lost_when_it_says_only_what_is_seen_again(decision: Decision, can_be_lost: bool) -> None:
+    assert decision.can_be_lost is can_be_lost
