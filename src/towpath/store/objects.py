@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, or_, se
 
 from towpath.kernel.objects import Checksum, ObjectRef, ObjectVersion, UploadRows
 from towpath.store.codec import from_epoch, from_json, to_epoch, to_json
+from towpath.store.prepared import Prepared
 from towpath.store.tables import bucket as bucket_table
 from towpath.store.tables import object_version, upload_part
 from towpath.store.tables import upload as upload_table
@@ -23,6 +24,11 @@ _NO_LONGER_LATEST = (
     )
     .values(is_latest=False)
 )
+_of_key = select(object_version).where(
+    object_version.c.bucket == bindparam("of_bucket"), object_version.c.key == bindparam("of_key")
+)
+_LATEST = Prepared(_of_key.where(object_version.c.is_latest))
+_VERSION = Prepared(_of_key.where(object_version.c.version_id == bindparam("of_version")))
 _LAST = "\U0010ffff"  #: sorts behind every other character
 
 
@@ -90,10 +96,11 @@ class ObjectTable:
         )
 
     def get(self, ref: ObjectRef) -> ObjectVersion | None:
-        which = object_version.c.is_latest if ref.version_id is None else object_version.c.version_id == ref.version_id
-        row = self._connection.execute(
-            select(object_version).where(object_version.c.bucket == ref.bucket, object_version.c.key == ref.key, which)
-        ).one_or_none()
+        named = {"of_bucket": ref.bucket, "of_key": ref.key}
+        if ref.version_id is None:
+            row = _LATEST(self._connection, **named).one_or_none()
+        else:
+            row = _VERSION(self._connection, **named, of_version=ref.version_id).one_or_none()
         return None if row is None else _version(row)
 
     def listing(
@@ -215,8 +222,8 @@ def _version(row: Row[Any]) -> ObjectVersion:
         metadata=from_json(row.metadata),
         created_at=from_epoch(row.created_at),
         created_by=row.created_by,
-        is_latest=row.is_latest,
-        is_delete_marker=row.is_delete_marker,
+        is_latest=bool(row.is_latest),  # a number in a row of a prepared statement
+        is_delete_marker=bool(row.is_delete_marker),
         tags=tags_of(row.tags),
         checksum=None if row.checksum is None else Checksum(*row.checksum.split(" ")),
     )

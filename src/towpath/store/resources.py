@@ -80,6 +80,8 @@ _CHILDREN = Prepared(
     .order_by(resource.c.seq)
 )
 _TAGS = Prepared(select(tag.c.key, tag.c.value).where(tag.c.uid == bindparam("of")))
+_UNTAG = Prepared(delete(tag).where(tag.c.uid == bindparam("of"), tag.c.key == bindparam("named")))
+_TAG = Prepared(insert(tag).values({column.name: bindparam(column.name) for column in tag.c}))
 _INDEX = Prepared(insert(resource_index).values({column.name: bindparam(column.name) for column in resource_index.c}))
 _UNINDEX = Prepared(delete(resource_index).where(resource_index.c.uid == bindparam("of")))
 
@@ -162,10 +164,10 @@ class ResourceTable:
     def set_tags(self, uid: Uid, tags: dict[str, str | None]) -> None:
         if not tags:
             return
-        self._connection.execute(delete(tag).where(tag.c.uid == uid, tag.c.key.in_(tags)))
+        _UNTAG.many(self._connection, [{"of": uid, "named": key} for key in tags])
         kept = [{"uid": uid, "key": key, "value": value} for key, value in tags.items() if value is not None]
         if kept:
-            self._connection.execute(insert(tag), kept)
+            _TAG.many(self._connection, kept)
 
     def next_number(self, name: str) -> int:
         raised = self._connection.execute(
@@ -178,17 +180,20 @@ class ResourceTable:
 
     def _index(self, item: Resource) -> None:
         _UNINDEX(self._connection, of=item.uid)
-        for member, value in item.sort.items():
-            if value is not None:
-                _INDEX(
-                    self._connection,
-                    uid=item.uid,
-                    member=member,
-                    kind=item.kind,
-                    created_at=to_epoch(item.created_at),
-                    text=value if isinstance(value, str) else None,
-                    number=None if isinstance(value, str) else value,
-                )
+        rows = [
+            {
+                "uid": item.uid,
+                "member": member,
+                "kind": item.kind,
+                "created_at": to_epoch(item.created_at),
+                "text": value if isinstance(value, str) else None,
+                "number": None if isinstance(value, str) else value,
+            }
+            for member, value in item.sort.items()
+            if value is not None
+        ]
+        if rows:
+            _INDEX.many(self._connection, rows)
 
 
 def _headed(row: Any) -> Heading:
