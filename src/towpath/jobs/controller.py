@@ -55,6 +55,7 @@ from towpath.lineage import (
 )
 
 MANY_FILES = 64  #: more than these outputs are taken in before the transaction that publishes them
+_UNDER_WAY = frozenset({Phase.STARTING, Phase.RUNNING, Phase.READY})
 STOP_REPEAT_S = 10.0  #: a stop whose effect is not seen is asked for again after this time
 
 
@@ -107,9 +108,12 @@ class JobController:
             return Observation(backend=seen)
         if seen.phase is Phase.FINISHED:
             self._admission.release(resource.uid)  # its processes have ended: the next may start while we publish
-        observation, versions = self._store.read(
-            lambda transaction: self._look(transaction, resource, run, seen, self._text)
-        )
+        observation = Observation(backend=seen)
+        versions: dict[ObjectRef, ObjectVersion] = {}
+        if seen.phase not in _UNDER_WAY or seen.increments:  # the store has nothing to add to an attempt that goes on
+            observation, versions = self._store.read(
+                lambda transaction: self._look(transaction, resource, run, seen, self._text)
+            )
         if run is not None and (seen.increments or seen.manifest is not None):
             observation = replace(observation, awaited=self._awaited(resource, run, seen))
         if seen.metrics and run is not None:

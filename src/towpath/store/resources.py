@@ -147,6 +147,7 @@ class ResourceTable:
         if not written and not self._write(_REPLACE, _MUTABLE, before, after):
             raise StaleRevision(f"{before.kind} {before.name!r} was changed by another writer")
         if after.sort != before.sort:
+            _UNINDEX(self._connection, of=after.uid)
             self._index(after)
         if after.status != before.status and after.parent is not None:
             self._wake(after.parent)
@@ -179,7 +180,6 @@ class ResourceTable:
         return int(raised)
 
     def _index(self, item: Resource) -> None:
-        _UNINDEX(self._connection, of=item.uid)
         rows = [
             {
                 "uid": item.uid,
