@@ -25,13 +25,13 @@ from towpath.gateway.model_client import ping
 from towpath.gateway.services import ecr
 from towpath.gateway.services.s3 import S3Service
 from towpath.home import Credentials, HomeFolder
-from towpath.hosting import EndpointController, Routes
+from towpath.hosting import EndpointController, Routes, served_model
 from towpath.hosting import kinds as hosting_kinds
 from towpath.hosting import operations as hosting_operations
 from towpath.hosting.dashboard import dashboard_entry
 from towpath.housekeeping import Collector, Outcome, Retention
 from towpath.housekeeping import operations as housekeeping_operations
-from towpath.identity import iam_operations, make_administrator, sts_operations
+from towpath.identity import iam_operations, make_administrator, sts_operations, with_roles
 from towpath.identity import kinds as identity_kinds
 from towpath.jobs import kinds as job_kinds
 from towpath.jobs.admission import Ledger
@@ -39,10 +39,12 @@ from towpath.jobs.components import JOBS_TELL
 from towpath.jobs.contract import Surroundings
 from towpath.jobs.controller import JobController
 from towpath.jobs.images import Images
+from towpath.jobs.ingredients import JobIngredients
+from towpath.jobs.instances import Capacity
 from towpath.jobs.ports import SecretStore
 from towpath.jobs.secrets import Secrets
 from towpath.jobs.service import Jobs
-from towpath.jobs.strategies import PROCESSING, TRAINING
+from towpath.jobs.strategies import STRATEGIES
 from towpath.kernel.arns import Home
 from towpath.kernel.clock import Clock, SystemClock
 from towpath.kernel.decisions import Controller
@@ -51,6 +53,7 @@ from towpath.kernel.generic import TAG_OPERATIONS
 from towpath.kernel.kinds import Kind
 from towpath.kernel.objects import ObjectStore
 from towpath.kernel.operations import Operation, Operations
+from towpath.kernel.principals import AccessKey
 from towpath.kernel.resource import Uid
 from towpath.lineage import kinds as lineage_kinds
 from towpath.lineage.query import operations as lineage_operations
@@ -58,12 +61,16 @@ from towpath.lineage.service import Lineage
 from towpath.objects import create_default_bucket
 from towpath.objects import kinds as object_kinds
 from towpath.objects.check_outs import check_out_inputs
+from towpath.objects.code_trees import StoredCodeTrees
 from towpath.objects.datasets import operations as dataset_operations
 from towpath.objects.documents import StoredDocuments, StoredTexts
 from towpath.objects.folder import FolderObjects
 from towpath.objects.location import FOLDER, S3Location, location_of
+from towpath.outbound import post
 from towpath.pipelines import kinds as pipeline_kinds
 from towpath.pipelines.controller import ExecutionController
+from towpath.pipelines.explaining import Explaining
+from towpath.pipelines.results import Results
 from towpath.pipelines.service import operations as pipeline_operations
 from towpath.registry import kinds as registry_kinds
 from towpath.registry import operations as registry_operations
@@ -71,6 +78,9 @@ from towpath.search import Search
 from towpath.search.records import ShownBy
 from towpath.settings import Settings
 from towpath.store import OBJECTS_LIE, SqliteStore
+from towpath.triggers import RULE, DeliveryController, Rules, event_operations, scheduler_operations, timing_controllers
+from towpath.triggers import kinds as trigger_kinds
+from towpath.triggers import operations as trigger_operations
 
 if TYPE_CHECKING:
     from botocore.model import Shape
@@ -92,6 +102,7 @@ KINDS: Mapping[str, Kind] = {
         object_kinds,
         pipeline_kinds,
         registry_kinds,
+        trigger_kinds,
     )
     for kind in module.KINDS
 }
@@ -157,25 +168,16 @@ class Platform:
         store = SqliteStore(home.database, home=Home(account=settings.account, region=settings.region), clock=clock)
         store.write(create_default_bucket)
         objects = object_store(home, settings, store)
-        swept = objects.sweep(lambda names: store.read(lambda transaction: transaction.objects.known_blobs(names)))
-        if swept:
-            logging.getLogger(__name__).info("removed %d blobs that an interrupted upload left behind", swept)
+        _sweep(store, objects)
         backend = backend or process_backend(home, settings)
         images = WatchedImages(settings.images)
         capacity = capacity_of(settings.cores, settings.memory_gb)
-        surroundings = Surroundings(
-            home=store.home,
-            host_cores=settings.cores or int(host_capacity().cores),
-            host_memory_bytes=capacity.memory_bytes,
-            host_gpus=capacity.gpus,
-            job_limits=settings.job_limits,
-            oversized_jobs=settings.oversized_jobs,
-            toolkit_source=importlib.resources.files("towpath.runner").joinpath("toolkit.py").read_text("utf-8"),
-            lost_runner_restarts=settings.lost_runner_restarts,
-        )
+        surroundings = _surroundings(settings, store.home, capacity)
         models = ServiceModels()
+        trees = StoredCodeTrees(objects)
+        ingredients = JobIngredients(store=store, objects=objects, images=images, trees=trees)
         collector = _collector(home, settings, store, objects, backend, clock)
-        operations = _operations(store, objects, images, models, collector, SecretFile(home.secrets))
+        operations = _operations(store, objects, images, models, collector, SecretFile(home.secrets), ingredients)
         routes = Routes(drained=lambda uid: engine.wake(uid))
         queue = Ledger(capacity, wake=lambda uid: engine.wake(uid))
         jobs: dict[str, Any] = {
@@ -197,9 +199,7 @@ class Platform:
             admission=queue,
         )
         unfinished = endpoints.restore_routes()
-        job_controllers = [
-            JobController(strategy, **jobs, check_out=check_out_inputs) for strategy in (PROCESSING, TRAINING)
-        ]
+        job_controllers = [JobController(strategy, **jobs, check_out=check_out_inputs) for strategy in STRATEGIES]
         controllers: list[Controller[Any]] = [
             *job_controllers,
             endpoints,
@@ -209,8 +209,14 @@ class Platform:
                 kinds=KINDS,
                 documents=StoredDocuments(store, objects),
                 shapes=OperationShapes(models),
+                results=Results(store, ingredients),
             ),
+            *timing_controllers(settings.missed_schedules),
+            DeliveryController(operations, post),
         ]
+        rules = Rules()
+        store.subscribe(rules)
+        store.on_kind(RULE.noun, rules.forget)
         engine = Engine(
             store,
             {controller.kind: controller for controller in controllers},
@@ -223,28 +229,7 @@ class Platform:
         begun = [demand for held, _ in standing for demand in held]
         queue.restore(begun, [demand for _, waiting in standing for demand in waiting])
         unfinished += [Uid(demand.key) for demand in begun]
-        invocations = Invocations(routes, store.home)
-        _administrator(store, home)
-        keys = KeyRing(lambda: store.read(lambda transaction: transaction.keys.all()))
-        store.on_keys(keys.reload)
-        gateway = Gateway(
-            store=store,
-            operations=operations,
-            keys=keys,
-            home=store.home,
-            home_id=store.home_id,
-            clock=clock,
-            models=models,
-            services={
-                "ecr": ecr.OPERATIONS,
-                "iam": iam_operations(),
-                "logs": log_operations(backend),
-                "sts": sts_operations(),
-            },
-            s3=S3Service(store, objects, store.home),
-            invocations=invocations,
-            on_shutdown=(invocations.close,),
-        )
+        gateway = cls._front_door(home, store, objects, backend, operations, models, routes, clock)
         return cls(
             store=store,
             backend=backend,
@@ -255,6 +240,44 @@ class Platform:
             unfinished=tuple(unfinished),
         )
 
+    @staticmethod
+    def _front_door(
+        home: HomeFolder,
+        store: SqliteStore,
+        objects: ObjectStore,
+        backend: ProcessBackend,
+        operations: Mapping[str, Operation],
+        models: ServiceModels,
+        routes: Routes,
+        clock: Clock,
+    ) -> Gateway:
+        """Return what answers the requests of clients, with the administrator made on first start."""
+        invocations = Invocations(routes, store.home)
+        own = _administrator(store, home)
+        keys = KeyRing(lambda: store.read(with_roles))
+        store.on_keys(keys.reload)
+        return Gateway(
+            store=store,
+            operations=operations,
+            keys=keys,
+            own_key=own.access_key,
+            home=store.home,
+            home_id=store.home_id,
+            clock=clock,
+            models=models,
+            services={
+                "ecr": ecr.OPERATIONS,
+                "events": event_operations(),
+                "iam": iam_operations(),
+                "logs": log_operations(backend),
+                "scheduler": scheduler_operations(),
+                "sts": sts_operations(),
+            },
+            s3=S3Service(store, objects, store.home),
+            invocations=invocations,
+            on_shutdown=(invocations.close,),
+        )
+
     def start(self) -> None:
         """Begin to work: adopt what runs, take up what was left."""
         self.engine.start()
@@ -263,6 +286,10 @@ class Platform:
         for uid in self.unfinished:
             self.engine.wake(uid)
         self.backend.watch(lambda key: self.engine.wake(Uid(key.partition("-")[0])))
+
+    def keys(self) -> list[AccessKey]:
+        """Return every access key of the home."""
+        return self.store.read(lambda transaction: transaction.keys.all())
 
     def live(self) -> list[str]:
         """Return the names of the jobs and model servers that run now."""
@@ -345,8 +372,34 @@ def _opened(home: HomeFolder, settings: Settings, location: S3Location | None) -
         return FolderObjects(home.objects)
     from towpath.objects.s3 import S3Objects, client_of
 
-    client = client_of(location, access_key=settings.objects_access_key, secret_key=settings.objects_secret_key)
+    client = client_of(
+        location,
+        access_key=settings.objects_access_key,
+        secret_key=settings.objects_secret_key,
+        keys_of_instance=settings.objects_keys_of_instance,
+    )
     return S3Objects(client, location, home.objects, cache_bytes=int(settings.objects_cache_gb * 1e9))
+
+
+def _sweep(store: SqliteStore, objects: "FolderObjects | S3Objects") -> None:
+    """Remove the bytes that no row tells of: the process ended between writing and committing."""
+    swept = objects.sweep(lambda names: store.read(lambda transaction: transaction.objects.known_blobs(names)))
+    if swept:
+        logging.getLogger(__name__).info("removed %d blobs that an interrupted upload left behind", swept)
+
+
+def _surroundings(settings: Settings, home: Home, capacity: Capacity) -> Surroundings:
+    """Return what jobs are told of the platform and of this host."""
+    return Surroundings(
+        home=home,
+        host_cores=settings.cores or int(host_capacity().cores),
+        host_memory_bytes=capacity.memory_bytes,
+        host_gpus=capacity.gpus,
+        job_limits=settings.job_limits,
+        oversized_jobs=settings.oversized_jobs,
+        toolkit_source=importlib.resources.files("towpath.runner").joinpath("toolkit.py").read_text("utf-8"),
+        lost_runner_restarts=settings.lost_runner_restarts,
+    )
 
 
 def _collector(
@@ -422,9 +475,10 @@ def _operations(
     models: ServiceModels,
     collector: Collector,
     secrets: SecretStore,
+    ingredients: JobIngredients,
 ) -> Mapping[str, Operation]:
     """Return every operation, by name. The engine and the front door share this table."""
-    jobs = Jobs(images)
+    jobs = Jobs(images, served_model)
     found = [
         *TAG_OPERATIONS,
         *jobs.operations(),
@@ -435,6 +489,7 @@ def _operations(
         *lineage_operations(),
         *Lineage(component_name).operations(),
         *housekeeping_operations(KINDS, collector),
+        *trigger_operations(),
         *Experiments(COMPONENTS).operations(),
         *Search(KINDS, OperationShapes(models), SHOWN_BY).operations(),
         *pipeline_operations(
@@ -442,17 +497,19 @@ def _operations(
             check_arguments=lambda step: jobs.check_step_arguments(step.type, step.arguments),
             shapes=OperationShapes(models),
         ),
+        *Explaining(ingredients).operations(),
     ]
     table = {operation.name: operation for operation in found}
     assert len(table) == len(found), "an operation is there twice"
     return table
 
 
-def _administrator(store: SqliteStore, home: HomeFolder) -> None:
-    """Make the administrator on first start, and keep the home's credentials file at its key."""
+def _administrator(store: SqliteStore, home: HomeFolder) -> AccessKey:
+    """Return the administrator's own key, made on first start, and keep the home's credentials file at it."""
     key = store.write(lambda transaction: make_administrator(transaction, ADMINISTRATOR))
     credentials = Credentials(
         principal=key.principal, access_key=key.access_key, secret_key=key.secret_key, token=key.token
     )
     if home.credentials() != credentials:
         home.write_credentials(credentials)
+    return key

@@ -23,8 +23,9 @@ from towpath.experiments.model import component_state, trial_state
 from towpath.gateway import ServiceModels
 from towpath.home import HomeFolder
 from towpath.hosting.model import EndpointConfigSpec, EndpointSpec, EndpointState, ModelSpec, ModelState
-from towpath.jobs.requests import ProcessingJobRequest, TrainingJobRequest
+from towpath.jobs.requests import ProcessingJobRequest, TrainingJobRequest, TransformJobRequest
 from towpath.jobs.state import run_of
+from towpath.jobs.transform import model_of
 from towpath.kernel.generic import document
 from towpath.kernel.kinds import Kind
 from towpath.kernel.ports import Query
@@ -34,6 +35,7 @@ from towpath.objects.manifest import files_of
 from towpath.pipelines.plans import plan_of
 from towpath.registry.packages import PackageSpec, PackageState
 from towpath.store import SqliteStore
+from towpath.triggers.model import DeliverySpec, DeliveryState, RuleSpec, ScheduleSpec
 
 FOLDER = Path(__file__).with_name("resources")
 BUCKET = "golden"
@@ -115,6 +117,21 @@ def processing() -> dict[str, Any]:
         },
         "ProcessingInputs": [read("code", f"s3://{BUCKET}/code/prepare.py"), read("raw", f"s3://{BUCKET}/raw/")],
         "ProcessingOutputConfig": {"Outputs": [{"OutputName": "rows", "S3Output": written}]},
+    }
+
+
+def transform(model: str) -> dict[str, Any]:
+    """Return the arguments of the transform job."""
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/raw/"}}
+    return {
+        "ModelName": model,
+        "TransformInput": {"DataSource": source, "ContentType": "text/csv", "SplitType": "Line"},
+        "TransformOutput": {"S3OutputPath": f"s3://{BUCKET}/scored", "AssembleWith": "Line"},
+        "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
+        "BatchStrategy": "SingleRecord",
+        "MaxPayloadInMB": 1,
+        "DataProcessing": {"InputFilter": "$[0]"},
+        "Environment": {"OMP_NUM_THREADS": "1"},
     }
 
 
@@ -213,11 +230,37 @@ def live(aws: Mapping[str, Any]) -> None:
     sagemaker.create_model(
         ModelName="wine", PrimaryContainer={"ModelPackageName": arn}, ExecutionRoleArn=ROLE, EnableNetworkIsolation=True
     )
+    sagemaker.create_transform_job(TransformJobName="wine", **transform("wine"))
+    sagemaker.get_waiter("transform_job_completed_or_stopped").wait(TransformJobName="wine", WaiterConfig=soon)
     variant = {"VariantName": "only", "ModelName": "wine", "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
     sagemaker.create_endpoint_config(EndpointConfigName="wine", ProductionVariants=[variant])
     sagemaker.create_endpoint(EndpointName="wine", EndpointConfigName="wine")
     sagemaker.get_waiter("endpoint_in_service").wait(EndpointName="wine", WaiterConfig=soon)
     write_down(sagemaker)
+    wait_for(aws)
+
+
+def wait_for(aws: Mapping[str, Any]) -> None:
+    """Make what waits for events and times. The pipeline that is started for the first of them is not there."""
+    nowhere = "arn:aws:sagemaker:us-east-1:000000000000:pipeline/nowhere"
+    given = {"PipelineParameterList": [{"Name": "Year", "Value": "$.detail.year"}]}
+    aws["events"].put_rule(Name="harvest", EventPattern=json.dumps({"source": ["cellar"]}), Description="new wine")
+    target = {"Id": "press", "Arn": nowhere, "SageMakerPipelineParameters": given}
+    aws["events"].put_targets(Rule="harvest", Targets=[target])
+    aws["events"].put_events(
+        Entries=[{"Source": "cellar", "DetailType": "Harvest", "Detail": json.dumps({"year": 2027})}]
+    )
+    # Nobody listens at that port: this delivery waits for another try.
+    aws["events"].put_rule(Name="bottling", EventPattern=json.dumps({"source": ["press"]}))
+    aws["events"].put_targets(Rule="bottling", Targets=[{"Id": "hook", "Arn": "http://127.0.0.1:9/hook"}])
+    aws["events"].put_events(Entries=[{"Source": "press", "DetailType": "Pressed", "Detail": "{}"}])
+    aws["scheduler"].create_schedule(
+        Name="yearly",
+        ScheduleExpression="cron(0 8 1 10 ? *)",
+        ScheduleExpressionTimezone="Europe/Rome",
+        FlexibleTimeWindow={"Mode": "OFF"},
+        Target={"Arn": nowhere, "RoleArn": ROLE},
+    )
 
 
 def write_down(sagemaker: Any) -> None:
@@ -309,6 +352,12 @@ def views(resource: Resource) -> dict[str, Any]:
             found = {"request": view(TrainingJobRequest, spec), "run": run_of(resource)}
         case "ProcessingJob":
             found = {"request": view(ProcessingJobRequest, spec), "run": run_of(resource)}
+        case "TransformJob":
+            found = {
+                "request": view(TransformJobRequest, spec),
+                "model": model_of(resource),
+                "run": run_of(resource),
+            }
         case "Model":
             found = {"spec": view(ModelSpec, spec), "state": view(ModelState, state)}
         case "EndpointConfig":
@@ -323,6 +372,12 @@ def views(resource: Resource) -> dict[str, Any]:
             found = {"state": component_state(resource)}
         case "DatasetVersion":
             found = {"files": files_of(state)}
+        case "Rule":
+            found = {"spec": view(RuleSpec, spec)}
+        case "Schedule":
+            found = {"spec": view(ScheduleSpec, spec)}
+        case "Delivery":
+            found = {"spec": view(DeliverySpec, spec), "state": view(DeliveryState, state)}
         case "Pipeline" | "PipelineExecution":
             found = {"steps": plan_of(spec["PipelineDefinition"]).followers}
     if kind.indexed is not None:

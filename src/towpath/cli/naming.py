@@ -34,6 +34,7 @@ class Target:
 WORDS = {
     "training-job": "TrainingJob",
     "processing-job": "ProcessingJob",
+    "transform-job": "TransformJob",
     "endpoint": "Endpoint",
     "endpoint-config": "EndpointConfig",
     "model": "Model",
@@ -42,12 +43,13 @@ WORDS = {
     "model-package-group": "ModelPackageGroup",
 }
 #: A bare name is looked for in this order.
-NOUNS = ("TrainingJob", "ProcessingJob", "Endpoint", "Pipeline", "ModelPackageGroup", "Model", "EndpointConfig")
-JOBS = ("TrainingJob", "ProcessingJob")
+JOBS = ("TrainingJob", "ProcessingJob", "TransformJob")
+NOUNS = (*JOBS, "Endpoint", "Pipeline", "ModelPackageGroup", "Model", "EndpointConfig")
 #: Noun of the API -> what errors call it.
 NOUN_WORDS = {
     "TrainingJob": "job",
     "ProcessingJob": "job",
+    "TransformJob": "job",
     "Endpoint": "endpoint",
     "EndpointConfig": "endpoint config",
     "Model": "model",
@@ -156,7 +158,7 @@ def steps_of_jobs(client: Client, executions: Iterable[str]) -> dict[str, str]:
     for arn in executions:
         execution = client.execution(arn)
         for step in execution.steps():
-            if step.job is not None and step.arn is not None:
+            if step.job is not None and step.arn is not None and step.cached_from is None:
                 found[step.arn] = f"{execution.pipeline}/{execution.id}/{step.name}"
     return found
 

@@ -1,4 +1,4 @@
-"""Looks after processing and training jobs: starts the attempt, follows it, and publishes what it produced."""
+"""Looks after jobs: starts the attempt, follows it, and publishes what it produced."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -35,6 +35,7 @@ from towpath.jobs.state import (
     is_lost,
     key_of,
     may_begin,
+    pinned_of,
     run_of,
     with_members,
     with_run,
@@ -161,7 +162,7 @@ class JobController:
         except TowpathError as error:
             return replace(observation, problem=error.message)
         try:
-            environment = self._images.resolve(self._strategy.image(resource.spec))
+            environment = self._images.resolve(self._strategy.image(resource.spec, resource.state))
             if run is None:
                 allocation(self._strategy.instance_type(resource.spec), self._surroundings.host)
         except TowpathError as error:
@@ -243,13 +244,15 @@ class JobController:
         seen: JobObservation,
         read_text: Callable[[ObjectVersion], str],
     ) -> tuple[PinnedInput, ...]:
-        """Return what the next attempt reads: what the last one did, and the checkpoints that it got to."""
+        """Return what the next attempt reads: what the last one did or the job was created with, and checkpoints."""
         if run is not None and not is_lost(run, seen):
             return run.inputs
-        kept = () if run is None else (item for item in run.inputs if item.role is not Role.CHECKPOINT)
+        known = pinned_of(resource) if run is None else run.inputs
+        kept = (item for item in known if item.role is not Role.CHECKPOINT)
         last = {(item.name, item.role): item for item in kept}
         wanted = self._strategy.wanted_inputs(resource.spec)
-        return tuple(last.get((item.name, item.role)) or pin(item, transaction.objects, read_text) for item in wanted)
+        pinned = (last.get((item.name, item.role)) or pin(item, transaction.objects, read_text) for item in wanted)
+        return (*self._strategy.given(resource), *pinned)
 
     def _text(self, version: ObjectVersion) -> str:
         return b"".join(self._objects.read(version)).decode()
@@ -354,7 +357,7 @@ class JobController:
         if not stopping:
             return Decision(state=with_run(state, run), facts=facts, observed=True)
         asked = run.stop_asked_at
-        if asked is not None and now.timestamp() < asked + STOP_REPEAT_S:
+        if asked is not None and abs(now.timestamp() - asked) < STOP_REPEAT_S:  # the clock may have been put back
             return Decision(state=with_run(state, run), facts=facts, due_at=now + timedelta(seconds=STOP_REPEAT_S))
         run = replace(run, stop_asked_at=now.timestamp())
         return Decision(state=with_run(state, run), facts=facts, effects=(Stop(run.key),))

@@ -1,15 +1,17 @@
-"""The kinds ProcessingJob and TrainingJob: how they are described, listed, sorted, and when they may be deleted."""
+"""The kinds of jobs: how they are described, listed, sorted, and when they may be deleted."""
 
 from enum import StrEnum
 
 from towpath.jobs.requests import TrainingJobRequest
 from towpath.jobs.training import model_location
+from towpath.jobs.transform import MODEL
 from towpath.kernel.errors import InUse
 from towpath.kernel.kinds import COMMON_FILTERS, COMMON_SORT, Kind, View
 from towpath.kernel.ports import Transaction
 from towpath.kernel.resource import Document, Resource, view
 
 RUN = "Run"  #: member of the state that holds the platform's own record of the attempts; never shown
+PINNED = "Pinned"  #: member of the state of a job whose inputs were looked up before it was created; never shown
 WAITING = "WaitingFor"  #: member of the state of a job that waits for room on the host: a sentence that says for what
 
 
@@ -67,7 +69,7 @@ PROCESSING_JOB = Kind(
     listing="ListProcessingJobs",
     list_member="ProcessingJobSummaries",
     delete="DeleteProcessingJob",
-    view=View(computed=_processing_members, hidden=frozenset({RUN, WAITING})),
+    view=View(computed=_processing_members, hidden=frozenset({RUN, WAITING, PINNED})),
     sort_by=COMMON_SORT,
     filters=COMMON_FILTERS,
     ascending=True,
@@ -85,7 +87,7 @@ TRAINING_JOB = Kind(
     listing="ListTrainingJobs",
     list_member="TrainingJobSummaries",
     delete="DeleteTrainingJob",
-    view=View(computed=_training_members, hidden=frozenset({RUN, WAITING})),
+    view=View(computed=_training_members, hidden=frozenset({RUN, WAITING, PINNED})),
     sort_by=COMMON_SORT,
     filters={
         **COMMON_FILTERS,
@@ -98,4 +100,20 @@ TRAINING_JOB = Kind(
     controlled=True,
 )
 
-KINDS = (PROCESSING_JOB, TRAINING_JOB)
+TRANSFORM_JOB = Kind(
+    noun="TransformJob",
+    arn_type="transform-job",
+    name_member="TransformJobName",
+    arn_member="TransformJobArn",
+    status_member="TransformJobStatus",
+    describe="DescribeTransformJob",
+    listing="ListTransformJobs",
+    list_member="TransformJobSummaries",
+    view=View(hidden=frozenset({RUN, WAITING, MODEL})),
+    sort_by={name: COMMON_SORT[name] for name in ("Name", "CreationTime", "Status")},
+    page=10,
+    filters=COMMON_FILTERS,
+    controlled=True,
+)
+
+KINDS = (PROCESSING_JOB, TRAINING_JOB, TRANSFORM_JOB)

@@ -20,6 +20,7 @@ from towpath.sdk.errors import (
     TimedOut,
 )
 from towpath.sdk.executions import Execution, StepRun
+from towpath.sdk.explanations import Explanation
 from towpath.sdk.expressions import execution, join
 from towpath.sdk.hosting import Deployment, Prediction
 from towpath.sdk.parameters import (
@@ -33,7 +34,7 @@ from towpath.sdk.parameters import (
 from towpath.sdk.pipeline import Pipeline
 from towpath.sdk.registry import ModelVersion
 from towpath.sdk.secrets import secret
-from towpath.sdk.steps import Condition, CreateModel, Fail, Processing, Register, Step, Training
+from towpath.sdk.steps import Condition, CreateModel, Fail, Processing, Register, Step, Training, Transform
 
 __all__ = [
     "Client",
@@ -49,6 +50,7 @@ __all__ = [
     "EndpointFailed",
     "Execution",
     "ExecutionFailed",
+    "Explanation",
     "Fail",
     "ModelError",
     "ModelVersion",
@@ -68,6 +70,7 @@ __all__ = [
     "StepRun",
     "TimedOut",
     "Training",
+    "Transform",
     "dataset",
     "execution",
     "join",
