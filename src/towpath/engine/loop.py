@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from towpath.engine.full_disk import RETRY_S as FULL_DISK_RETRY_S
 from towpath.engine.full_disk import FullDiskNotice
-from towpath.engine.turn import Ended, Turn, Turns, WritableStore
+from towpath.engine.turn import Ended, Seen, Turn, Turns, WritableStore
 from towpath.kernel.clock import Clock, went_back
 from towpath.kernel.decisions import Controller
 from towpath.kernel.errors import DiskFull
@@ -55,8 +55,16 @@ class Engine:
         self._threads = threads
         self._lease_s = lease_s
         self._full_disk = FullDiskNotice()
+        self._seen = Seen()
         self._turns = Turns(
-            store, clock, controllers, kinds, full_disk=self._full_disk, follow_up=self._follow_up, timed=self._timed
+            store,
+            clock,
+            controllers,
+            kinds,
+            seen=self._seen,
+            full_disk=self._full_disk,
+            follow_up=self._follow_up,
+            timed=self._timed,
         )
         self._owner = uuid4().hex
         self._changed = threading.Condition()
@@ -76,7 +84,8 @@ class Engine:
         """Take over what a former process left, and begin to work."""
         # Times that were set before the clock was put back may lie far ahead: looking too early does no harm.
         self._store.write(lambda transaction: transaction.work.release_all(then=transaction.now))
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="engine")
+        # One more than take turns: a thread that goes on from link to link of a chain is busy for as long as that.
+        self._pool = ThreadPoolExecutor(self._threads + 1, thread_name_prefix="engine")
         self._dispatcher = threading.Thread(target=self._dispatch, name="engine-dispatch", daemon=True)
         self._dispatcher.start()
 
@@ -105,6 +114,7 @@ class Engine:
             RuntimeError: work was still due after `turns` turns.
         """
         turn: Turn | None = None
+        self._backlog = False  # nobody else waits for this thread
         for taken in range(turns):
             if turn is None:
                 turn = next(iter(self._lease(1)), None)
@@ -184,13 +194,13 @@ class Engine:
             leases = transaction.work.lease(self._owner, transaction.now, self._lease_s, limit)
             transaction.work.scheduled -= {lease.uid for lease in leases}
             self._latest = transaction.now
-            turns = [Turn(lease, transaction.resources.get(lease.uid)) for lease in leases]
-            return turns, transaction.work.next_due()
+            return [self._turn(transaction, lease) for lease in leases], transaction.work.next_due()
 
         with self._changed:
             self._next_due = None  # from here on turns that end tell theirs
         try:
-            turns, next_due = self._store.write(lease)
+            # A lease that a power cut takes belonged to nobody who lives on.
+            turns, next_due = self._store.note(lease)
         except Exception:
             with self._changed:
                 self._woken |= woken
@@ -199,6 +209,9 @@ class Engine:
         with self._changed:
             del self._kept[: len(kept)]
         return turns
+
+    def _turn(self, transaction: SqlTransaction, lease: Lease) -> Turn:
+        return Turn(lease, transaction.resources.get(lease.uid, self._seen.find(lease.uid)))
 
     def _follow_up(self, transaction: SqlTransaction) -> Turn | None:
         """Take the lease on one of the things that a turn made due, so that its thread goes on with that at once.
@@ -211,7 +224,7 @@ class Engine:
             lease = transaction.work.lease_one(uid, self._owner, transaction.now, self._lease_s)
             if lease is not None:
                 transaction.work.scheduled.discard(uid)
-                return Turn(lease, transaction.resources.get(uid))
+                return self._turn(transaction, lease)
         return None
 
     def _timed(self, due_at: datetime | None) -> None:
@@ -235,7 +248,16 @@ class Engine:
                     self._busy.add(following.lease.uid)
                 self._changed.notify_all()
             if ended.last is not None:
-                self._attempted(lease, ended.last)
+                self._carry_out(lease, ended.last)
+
+    def _carry_out(self, lease: Lease, effects: Callable[[], None]) -> None:
+        """Carry out the effects of a last decision beside what follows from it, which they shall not hold up."""
+        with self._changed:
+            if not self._stopping:
+                assert self._pool is not None
+                self._pool.submit(self._attempted, lease, effects)
+                return
+        self._attempted(lease, effects)
 
     def _attempted(self, lease: Lease, part: Callable[[], R]) -> R | None:
         """Do a part of a turn; None when it failed and the lease could not be given back for it either."""

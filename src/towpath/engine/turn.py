@@ -1,6 +1,8 @@
 """One turn of the engine on one resource: observe, decide, commit, act, until there is nothing left to act on."""
 
 import logging
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,11 +13,11 @@ from msgspec.structs import replace
 from towpath.engine.full_disk import RETRY_S as FULL_DISK_RETRY_S
 from towpath.engine.full_disk import FullDiskNotice
 from towpath.kernel.clock import Clock
-from towpath.kernel.decisions import Controller, Decision
+from towpath.kernel.decisions import Controller, Decision, PromptController
 from towpath.kernel.errors import DiskFull, StaleRevision
 from towpath.kernel.generic import with_sort
 from towpath.kernel.kinds import Kind
-from towpath.kernel.resource import Resource
+from towpath.kernel.resource import Resource, Uid
 from towpath.store import SqlTransaction
 from towpath.store.codec import from_json, to_json
 from towpath.store.work import Lease
@@ -24,6 +26,8 @@ R = TypeVar("R")
 logger = logging.getLogger(__name__)
 
 ROUNDS = 20  #: rounds of one turn at most; a controller that always finds something to do must not hold a thread
+REMEMBERED = 64  #: resources that are not read anew at their next turn when nobody has changed them
+AT_ONCE = 8  #: decisions that one transaction takes on what it made due, at most
 RETRY_S = (0.1, 1.0, 5.0, 30.0, 120.0)  #: delay before the next try after 1, 2, 3, … exceptions in a row
 
 
@@ -32,7 +36,11 @@ class WritableStore(Protocol):
 
     def read(self, work: Callable[[SqlTransaction], R]) -> R: ...
 
-    def write(self, work: Callable[[SqlTransaction], R]) -> R: ...
+    def write(self, work: Callable[[SqlTransaction], R]) -> R:
+        """Return when what was written is durable."""
+
+    def note(self, work: Callable[[SqlTransaction], R]) -> R:
+        """Return before that; only a power cut can take it."""
 
 
 class Turn(NamedTuple):
@@ -40,6 +48,7 @@ class Turn(NamedTuple):
 
     lease: Lease
     resource: Resource | None
+    decided: Decision | None = None  #: was committed with the lease, and has effects that are still to be carried out
 
 
 class Ended(NamedTuple):
@@ -47,6 +56,39 @@ class Ended(NamedTuple):
 
     following: Turn | None = None  #: the turn to take next, when there was one to go on with
     last: Callable[[], None] | None = None  #: carries out the effects of a last decision; raises as `take` does
+
+
+class _Noted:
+    """What a transaction did that matters once it is committed, or undone."""
+
+    def __init__(self) -> None:
+        self.due: list[datetime | None] = []  #: when resources whose turns have ended want to be looked at again
+        self.settled: list[Resource] = []  #: these resources as they were written
+        self.looked_at: list[Resource] = []  #: resources whose controllers were asked how they stand
+
+
+class Seen:
+    """The resources that turns have ended on last, as they were committed: unchanged ones are not read again.
+
+    Whoever asks compares the revision with the one in the store, so nothing has to be forgotten when it changes.
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Uid, Resource] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def keep(self, resource: Resource) -> None:
+        """Remember a resource as it stands in the store."""
+        with self._lock:
+            self._kept[resource.uid] = resource
+            self._kept.move_to_end(resource.uid)
+            while len(self._kept) > REMEMBERED:
+                self._kept.popitem(last=False)
+
+    def find(self, uid: Uid) -> Resource | None:
+        """Return a resource as it was remembered last, None when it was not."""
+        with self._lock:
+            return self._kept.get(uid)
 
 
 class Turns:
@@ -59,12 +101,14 @@ class Turns:
         controllers: Mapping[str, Controller[Any]],
         kinds: Mapping[str, Kind],
         *,
+        seen: "Seen",
         full_disk: FullDiskNotice,
         follow_up: Callable[[SqlTransaction], Turn | None],
         timed: Callable[[datetime | None], None],
     ) -> None:
         """
         Args:
+            seen: is given the resources whose turns have ended, as they were committed.
             full_disk: is told when a turn finds no room.
             follow_up: takes, in the transaction that ends a turn, the lease on something that the turn made due.
             timed: is told when something is due once more, None for no time, after the commit that wrote it.
@@ -72,7 +116,11 @@ class Turns:
         self._store = store
         self._clock = clock
         self._controllers = controllers
+        self._prompt = {
+            kind: controller for kind, controller in controllers.items() if isinstance(controller, PromptController)
+        }
         self._kinds = kinds
+        self._seen = seen
         self._full_disk = full_disk
         self._follow_up = follow_up
         self._timed = timed
@@ -83,7 +131,7 @@ class Turns:
         Raises:
             Exception: what the store raises when the lease could not be given back.
         """
-        return self._guarded(turn.lease, lambda: self._follow(turn.lease, turn.resource)) or Ended()
+        return self._guarded(turn.lease, lambda: self._follow(turn)) or Ended()
 
     def _guarded(self, lease: Lease, action: Callable[[], R]) -> R | None:
         """Do a part of a turn; None when it failed, and the resource is to be looked at again."""
@@ -104,11 +152,14 @@ class Turns:
             self._give_back(lease, self._clock.now() + timedelta(seconds=delay), failures=failures)
         return None
 
-    def _follow(self, lease: Lease, resource: Resource | None) -> Ended:
+    def _follow(self, turn: Turn) -> Ended:
+        lease, resource, decided = turn
+        if resource is not None and decided is not None:
+            self._controllers[resource.kind].act(resource, decided)
         for _ in range(ROUNDS):
             controller = None if resource is None else self._controllers.get(resource.kind)
             if resource is None or controller is None or not resource.is_live:
-                self._store.write(lambda transaction: transaction.work.remove(lease.uid))
+                self._store.note(lambda transaction: transaction.work.remove(lease.uid))
                 return Ended()
             observation = controller.observe(resource)
             decision = controller.decide(resource, observation, self._clock.now())
@@ -127,28 +178,89 @@ class Turns:
     def _commit(
         self, lease: Lease, controller: Controller[Any], resource: Resource, decision: Decision
     ) -> tuple[Resource, Turn | None]:
-        """Write a decision, all of it or nothing; give the lease back with it when nothing is left to decide."""
+        """Write a decision, all of it or nothing; give the lease back with it when nothing is left to decide.
+
+        What it makes due is decided about in the same transaction, as far as that alone tells how things stand.
+        """
         goes_on = bool(decision.effects) and not decision.last
+        noted = _Noted()
 
         def commit(transaction: SqlTransaction) -> tuple[Resource, Turn | None]:
             transaction.work.confirm(lease)
-            written = self._written(transaction, resource, decision)
-            if written is resource and (decision.events or decision.facts):
-                _check_unchanged(transaction, resource)
-            for event in decision.events:
-                transaction.events.append(event)
-            if decision.facts:
-                controller.apply(transaction, written, decision)
-                if resource.uid in transaction.resources.replaced:  # by `apply`, it may be
-                    written = transaction.resources.get(resource.uid) or written
+            written = self._decided(transaction, controller, resource, decision)
             if goes_on:
                 return written, None
-            transaction.work.give_back(lease, decision.due_at)
-            return written, self._follow_up(transaction)
+            self._settle(transaction, lease, written, decision.due_at, noted)
+            for _ in range(AT_ONCE):
+                leased = self._follow_up(transaction)
+                if leased is None or decision.can_be_lost:
+                    return written, leased
+                left = self._at_once(transaction, leased, noted)
+                if left is not None:
+                    return written, left
+            return written, None
 
-        written = self._store.write(commit)
-        if not goes_on:
-            self._timed(decision.due_at)
+        try:
+            ended = self._store.note(commit) if decision.can_be_lost else self._store.write(commit)
+        except Exception:
+            for seen in noted.looked_at:
+                self._prompt[seen.kind].unobserved(seen)
+            raise
+        for due_at in noted.due:
+            self._timed(due_at)
+        for seen in noted.settled:
+            self._seen.keep(seen)
+        return ended
+
+    @staticmethod
+    def _settle(
+        transaction: SqlTransaction, lease: Lease, written: Resource, due_at: datetime | None, noted: _Noted
+    ) -> None:
+        transaction.work.give_back(lease, due_at)
+        noted.due.append(due_at)
+        noted.settled.append(written)
+
+    def _at_once(self, transaction: SqlTransaction, turn: Turn, noted: _Noted) -> Turn | None:
+        """Take a turn within the transaction that gave its lease; return what is left of it, None for nothing."""
+        resource = turn.resource
+        if resource is None or resource.kind not in self._prompt or not resource.is_live:
+            return turn
+        controller = self._controllers[resource.kind]
+        noted.looked_at.append(resource)
+        try:
+            with transaction.nested():
+                observation = self._prompt[resource.kind].observe_within(transaction, resource)
+                if observation is None:
+                    return turn
+                decision = controller.decide(resource, observation, transaction.now)
+                if decision.effects and decision.last:
+                    return turn  # rare, and its effects are for later: decided anew in a turn of its own
+                written = self._decided(transaction, controller, resource, decision)
+                if decision.effects:
+                    return Turn(turn.lease, written, decision)
+        except Exception:
+            if transaction.is_undone():
+                raise
+            # What made it due stands nevertheless. A turn of its own meets the fault again and tells of it.
+            logger.debug("what %s %r needs could not be decided at once", resource.kind, resource.name, exc_info=True)
+            return turn
+        self._settle(transaction, turn.lease, written, decision.due_at, noted)
+        return None
+
+    def _decided(
+        self, transaction: SqlTransaction, controller: Controller[Any], resource: Resource, decision: Decision
+    ) -> Resource:
+        """Write a decision; return the resource as it stands then."""
+        written = self._written(transaction, resource, decision)
+        if written is resource and (decision.events or decision.facts):
+            _check_unchanged(transaction, resource)
+        for event in decision.events:
+            transaction.events.append(event)
+        if decision.facts:
+            controller.apply(transaction, written, decision)
+            revision = transaction.resources.replaced.get(resource.uid, written.revision)
+            if revision != written.revision:  # `apply` has changed it once more
+                written = transaction.resources.get(resource.uid) or written
         return written
 
     def _written(self, transaction: SqlTransaction, current: Resource, decision: Decision) -> Resource:
@@ -172,7 +284,7 @@ class Turns:
         return transaction.resources.replace(current, **changes)
 
     def _give_back(self, lease: Lease, due_at: datetime, *, failures: int) -> None:
-        self._store.write(lambda transaction: transaction.work.give_back(lease, due_at, failures))
+        self._store.note(lambda transaction: transaction.work.give_back(lease, due_at, failures))
         self._timed(due_at)
 
 

@@ -1,6 +1,5 @@
 """What every job finds around it, whatever its kind: configuration files, environment variables, cores, provenance."""
 
-import json
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -153,7 +152,7 @@ def environment(surroundings: Surroundings, asked: Mapping[str, str], own: Mappi
 
 def as_json(document: object) -> str:
     """Return a configuration file's text."""
-    return json.dumps(document, indent=1, ensure_ascii=False, sort_keys=True)
+    return msgspec.json.format(msgspec.json.encode(document, order="sorted"), indent=1).decode()
 
 
 def shortened(message: str, limit: int = MESSAGE_LENGTH) -> str:

@@ -1,7 +1,8 @@
 """Looks after jobs: starts the attempt, follows it, and publishes what it produced."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import NoReturn
 
 from msgspec.structs import replace
 
@@ -57,7 +58,16 @@ from towpath.lineage import (
 
 MANY_FILES = 64  #: more than these outputs are taken in before the transaction that publishes them
 _REMEMBERED = 1000  #: executions whose priorities are kept in memory
+_UNDER_WAY = frozenset({Phase.STARTING, Phase.RUNNING, Phase.READY})
 STOP_REPEAT_S = 10.0  #: a stop whose effect is not seen is asked for again after this time
+
+
+class _Elsewhere(Exception):
+    """What is asked for is not in the store but in an object."""
+
+
+def _not_now(version: ObjectVersion) -> NoReturn:
+    raise _Elsewhere(version.uri)
 
 
 class JobController:
@@ -103,13 +113,51 @@ class JobController:
             return Observation(backend=seen)
         if seen.phase is Phase.FINISHED:
             self._admission.release(resource.uid)  # its processes have ended: the next may start while we publish
-        observation, versions = self._store.read(lambda transaction: self._look(transaction, resource, run, seen))
+        observation = Observation(backend=seen)
+        versions: dict[ObjectRef, ObjectVersion] = {}
+        if seen.phase not in _UNDER_WAY or seen.increments:  # the store has nothing to add to an attempt that goes on
+            observation, versions = self._store.read(
+                lambda transaction: self._look(transaction, resource, run, seen, self._text)
+            )
         if run is not None and (seen.increments or seen.manifest is not None):
             observation = replace(observation, awaited=self._awaited(resource, run, seen))
         if seen.metrics and run is not None:
             observation = replace(observation, series=tuple(self._backend.metrics(run.key)))
         if not may_begin(run, seen) or observation.problem is not None:
             return observation
+        return self._to_begin(resource, run, observation, versions)
+
+    def observe_within(self, transaction: Transaction, resource: Resource) -> Observation | None:
+        """Look at a job that has not begun, of which no back end knows: what it reads, and whether there is room.
+
+        None for any other, and where bytes have to be read or fetched for it.
+        """
+        if resource.status != JobStatus.IN_PROGRESS or run_of(resource) is not None:
+            return None
+        seen = JobObservation(phase=Phase.ABSENT)
+        try:
+            observation, versions = self._look(transaction, resource, None, seen, _not_now)
+        except _Elsewhere:
+            return None
+        if observation.problem is not None:
+            return observation
+        if self._objects.must_fetch(versions.values()):
+            return None
+        return self._to_begin(resource, None, observation, versions)
+
+    def unobserved(self, resource: Resource) -> None:
+        """Leave the queue for the host: what was decided with the job's place in it was undone."""
+        if run_of(resource) is None:
+            self._admission.release(resource.uid)
+
+    def _to_begin(
+        self,
+        resource: Resource,
+        run: Run | None,
+        observation: Observation,
+        versions: dict[ObjectRef, ObjectVersion],
+    ) -> Observation:
+        """Return the observation with all that an attempt needs that may begin, and what it waits for if it has to."""
         try:
             paths = {ref: self._objects.path(version) for ref, version in versions.items()}
             observation = replace(observation, paths=paths)
@@ -188,7 +236,12 @@ class JobController:
         return [item for item in seen.increments if item.number > run.published][:MANY_FILES]
 
     def _look(
-        self, transaction: Transaction, resource: Resource, run: Run | None, seen: JobObservation
+        self,
+        transaction: Transaction,
+        resource: Resource,
+        run: Run | None,
+        seen: JobObservation,
+        read_text: Callable[[ObjectVersion], str],
     ) -> tuple[Observation, dict[ObjectRef, ObjectVersion]]:
         """Return how the job stands in the store, and the versions that an attempt which may begin would read."""
         parent = None if resource.parent is None else transaction.resources.heading(resource.parent)
@@ -202,14 +255,19 @@ class JobController:
         if not may_begin(run, seen):
             return observation, {}
         try:
-            inputs = self._pinned(transaction, resource, run, seen)
+            inputs = self._pinned(transaction, resource, run, seen, read_text)
             versions = sources(inputs, transaction.objects)
         except TowpathError as error:
             return replace(observation, problem=error.message), {}
         return replace(observation, inputs=inputs), versions
 
     def _pinned(
-        self, transaction: Transaction, resource: Resource, run: Run | None, seen: JobObservation
+        self,
+        transaction: Transaction,
+        resource: Resource,
+        run: Run | None,
+        seen: JobObservation,
+        read_text: Callable[[ObjectVersion], str],
     ) -> tuple[PinnedInput, ...]:
         """Return what the next attempt reads: what the last one did or the job was created with, and checkpoints."""
         if run is not None and not is_lost(run, seen):
@@ -218,7 +276,7 @@ class JobController:
         kept = (item for item in known if item.role is not Role.CHECKPOINT)
         last = {(item.name, item.role): item for item in kept}
         wanted = self._strategy.wanted_inputs(resource.spec)
-        pinned = (last.get((item.name, item.role)) or pin(item, transaction.objects, self._text) for item in wanted)
+        pinned = (last.get((item.name, item.role)) or pin(item, transaction.objects, read_text) for item in wanted)
         return (*self._strategy.given(resource), *pinned)
 
     def _text(self, version: ObjectVersion) -> str:
@@ -322,7 +380,7 @@ class JobController:
             secondary = "Stopping" if stopping else secondary_status(seen.phase, seen.activity)
             state = with_secondary(state, secondary, now)
         if not stopping:
-            return Decision(state=with_run(state, run), facts=facts)
+            return Decision(state=with_run(state, run), facts=facts, observed=True)
         asked = run.stop_asked_at
         if asked is not None and abs(now.timestamp() - asked) < STOP_REPEAT_S:  # the clock may have been put back
             return Decision(state=with_run(state, run), facts=facts, due_at=now + timedelta(seconds=STOP_REPEAT_S))

@@ -16,7 +16,7 @@ from towpath.lineage import Graph
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """How the world around a job stands."""
 
-    backend: JobObservation
+    backend: JobObservation  #: of an attempt that goes on, and has nothing to publish, this and `series` are all
     inputs: tuple[PinnedInput, ...] = ()  #: of the attempt under way, or looked up for the first one
     paths: Mapping[ObjectRef, str] = msgspec.field(default_factory=dict)
     tags: Mapping[str, str] = msgspec.field(default_factory=dict)

@@ -1,7 +1,7 @@
 """What a controller decides, as data, and the protocol that the engine drives controllers by."""
 
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -26,7 +26,14 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()  #: consequences outside, carried out by `act` after the commit; each is safe to repeat
     last: bool = False  #: nothing is left to decide when the effects are done; whoever lost one is woken for it
     due_at: datetime | None = None  #: look again then at the latest; None: only when something wakes us
+    observed: bool = False  #: state says only what the world tells again at the next look; nothing else is decided
     delete: bool = False  #: the resource has been taken down and becomes a tombstone
+
+    @property
+    def can_be_lost(self) -> bool:
+        """Whether a power cut may take its commit, since the next look leads to the same again."""
+        decides = any((self.status is not None, self.events, self.facts, self.effects, self.delete))
+        return not decides and (self.state is None or self.observed)
 
 
 class Controller(Protocol, Generic[O]):
@@ -45,3 +52,20 @@ class Controller(Protocol, Generic[O]):
 
     def act(self, resource: Resource, decision: Decision) -> None:
         """Carry out the decision's effects; each is repeated after a crash."""
+
+
+@runtime_checkable
+class PromptController(Protocol):
+    """What a controller may offer beside: to decide in the very transaction that made its resource due.
+
+    It saves the commit between the two decisions. A controller without it is asked in a turn of its own.
+    """
+
+    def observe_within(self, transaction: Transaction, resource: Resource) -> Any | None:
+        """Return what `observe` would return, where the transaction alone can tell it without waiting for anything.
+
+        None where one has to look elsewhere; `observe` is called then, after the commit.
+        """
+
+    def unobserved(self, resource: Resource) -> None:
+        """Take back what `observe_within` may have remembered: its transaction was undone."""

@@ -239,6 +239,9 @@ class ObjectStore(Protocol):
     def path(self, version: ObjectVersion) -> str:
         """Return a path of the bytes, for runners on this host; they may have to be fetched. Nobody writes there."""
 
+    def must_fetch(self, versions: Iterable[ObjectVersion]) -> bool:
+        """Return whether `path` would have to fetch any of these: that is not for a transaction."""
+
     def discard(self, blob: str) -> None:
         """Remove a blob that no row names."""
 

@@ -213,6 +213,10 @@ class S3Objects:
         except FileNotFoundError as error:
             raise NotFound(f"The bytes of {version.uri}, version {version.version_id}, are gone: {error}") from error
 
+    def must_fetch(self, versions: Iterable[ObjectVersion]) -> bool:
+        """Return whether one of these has no copy on this host."""
+        return any(version.blob is not None and self._cache.find(version.blob) is None for version in versions)
+
     def discard(self, blob: str) -> None:
         """Remove a blob that no row names; where the service does not answer, the next start does it."""
         self._cache.forget(blob)

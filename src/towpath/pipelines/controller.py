@@ -40,7 +40,7 @@ from towpath.pipelines.execution import (
     after_failure,
     next_due,
 )
-from towpath.pipelines.graph import Node
+from towpath.pipelines.graph import Node, Plan
 from towpath.pipelines.kinds import PIPELINE_EXECUTION, TURN
 from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
 from towpath.pipelines.performing import Call, Performance
@@ -142,31 +142,43 @@ class ExecutionController:
 
     def observe(self, resource: Resource) -> Observation:
         """Read the steps, what became of what they started, and the JSON documents that are about to be needed."""
-        remembered = self._memory.take(resource)
+        standings, situation = self._store.read(lambda transaction: self._look(transaction, resource))
+        ended = {name: self._judged(standings, name, ending) for name, ending in situation.ended.items()}
+        situation = with_found(situation, ended=ended)
+        if _looks_elsewhere(standings.plan) and not _is_over(resource):
+            situation = self._looked_up(resource, standings, situation)
+        return Observation(standings=standings, situation=situation)
 
-        def look(transaction: KernelTransaction) -> tuple[Standings, dict[str, Ended]]:
-            if remembered is not None:
-                standings = remembered
-            else:
-                standings = Standings(plan_for(resource), cast(Transaction, transaction).steps.of(resource.uid))
-            return standings, self._ended(transaction, resource, standings)
+    def observe_within(self, transaction: KernelTransaction, resource: Resource) -> Observation | None:
+        """Look at the steps in a transaction.
 
-        standings, ended = self._store.read(look)
-        ended = {name: self._judged(standings, name, ending) for name, ending in ended.items()}
+        None where JSON documents or results of earlier executions may have to be looked up for what comes next, or the
+        reports of checks.
+        """
+        if _looks_elsewhere(plan_for(resource)):
+            return None
+        standings, situation = self._look(transaction, resource)
+        return Observation(standings=standings, situation=situation)
+
+    def unobserved(self, resource: Resource) -> None:
+        """Do nothing: what is remembered of an execution counts only under the turn that stands in the store."""
+
+    def _look(self, transaction: KernelTransaction, resource: Resource) -> tuple[Standings, Situation]:
+        """Return how the steps stand, and what the store tells of everything else that decides what comes next."""
+        standings = self._memory.take(resource)
+        if standings is None:
+            standings = Standings(plan_for(resource), cast(Transaction, transaction).steps.of(resource.uid))
         parallelism = resource.spec.get("ParallelismConfiguration") or {}
         situation = Situation(
             execution_id=resource.name,
             parameters=resource.spec["Values"],
             variables=execution_variables(resource),
-            ended=ended,
+            ended=self._ended(transaction, resource, standings),
             stopping=resource.status == ExecutionStatus.STOPPING,
             max_parallel=parallelism.get("MaxParallelExecutionSteps"),
             shapes=self._shapes,
         )
-        plan = standings.plan
-        if (plan.reads_documents or plan.uses_cache) and not _is_over(resource):
-            situation = self._looked_up(resource, standings, situation)
-        return Observation(standings=standings, situation=situation)
+        return standings, situation
 
     def _looked_up(self, resource: Resource, standings: Standings, situation: Situation) -> Situation:
         # What is found may show that more is needed: a condition in the branch that a condition takes, the step behind
@@ -483,6 +495,11 @@ def _prepared(call: Call, step_type: str, start: StartStep) -> tuple[Document, D
             baseline = registered(members["CheckType"], shown.get("DriftCheckBaselines") or {})
     request = prepared(step_type, start.input, members, baseline)
     return request, told_of(step_type, request, members, baseline)
+
+
+def _looks_elsewhere(plan: Plan) -> bool:
+    """Return whether what comes next may depend on more than the store's rows."""
+    return plan.reads_documents or plan.uses_cache or plan.judges
 
 
 def _is_over(resource: Resource) -> bool:

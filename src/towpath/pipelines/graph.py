@@ -125,6 +125,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     property_files: dict[tuple[str, str], Callable[[StepYield], str]]  #: -> URI of the file, from the step's yield
     reads_documents: bool  #: whether any step reads JSON documents
     uses_cache: bool  #: whether any step asks for the cache
+    judges: bool  #: whether any step is ended by what a report says
 
     def step(self, name: str) -> Node:
         """Return a step by its name in the definition, wherever it stands."""
@@ -332,6 +333,7 @@ def compile(definition: Definition) -> Plan:
         config=outlined.config,
         reads_documents=any(node.documents for node in ordered),
         uses_cache=any(node.is_cached for node in ordered),
+        judges=any(node.type is not None and node.type.checks for node in ordered),
         property_files={
             (node.name, file.name): _locator(file) for node in ordered for file in node.step.property_files
         },

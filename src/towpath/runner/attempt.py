@@ -105,6 +105,7 @@ class _Attempt:
         self.redactor = Redactor(value for _, value in settings.secrets)
         self.layer: layers.Layer | None = None  #: packages that were added to the environment
         self.phase = "running"
+        self._told: dict[str, Any] | None = None  #: the status that was told last
         self._clear()
         ml = str(self.ml)
         self.log = JobLog(folder, lambda line: line.replace(ml, OPT_ML), self.redactor, limit_bytes=settings.log_bytes)
@@ -397,6 +398,9 @@ class _Attempt:
 
     def _tell_status(self, activity: str) -> None:
         status = {"phase": self.phase, "activity": activity, "started_at": self.started_at}
+        if status == self._told:
+            return
+        self._told = status
         try:
             write_whole(self.folder / STATUS, json.dumps(status).encode(), durable=False)
         except OSError as error:

@@ -6,6 +6,7 @@ The process is forked before there is a job for it and waits for its orders, so 
 import fcntl
 import json
 import os
+import resource  # noqa: F401 - `os.wait4` imports it: once in the host that all runners are forked from
 import select
 import shutil
 import signal

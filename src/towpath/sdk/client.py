@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
@@ -185,6 +184,8 @@ class Client:
                 if self._has_objects(dataset(name).uri):  # put there with S3 alone, which makes no version
                     continue
                 there = [str(each["DatasetName"]) for each in self.datasets.names()]
+                from difflib import get_close_matches
+
                 like = get_close_matches(name, there, n=1)
                 meant = f" (did you mean {like[0]!r}?)" if like else ""
                 raise NotFound(

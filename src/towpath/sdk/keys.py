@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
-from xml.etree import ElementTree
 
 from towpath.callers import ROLE_OF_POLICY, Role, bearer_token
 from towpath.sdk.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
+    from xml.etree import ElementTree  # imported where it is used: few calls need it
+
     from towpath.sdk.client import Client
 
 _VERSION = "2010-05-08"  #: of the IAM API
@@ -134,6 +135,8 @@ class Keys:
 
     def _call(self, action: str, **members: str) -> ElementTree.Element:
         body = urlencode({"Action": action, "Version": _VERSION, **members}).encode()
+        from xml.etree import ElementTree
+
         tree = ElementTree.fromstring(self._client.send_form(body))
         for element in tree.iter():
             element.tag = element.tag.rpartition("}")[2]

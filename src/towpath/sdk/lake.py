@@ -6,12 +6,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 from urllib.parse import quote, urlencode
-from xml.etree import ElementTree
 
 from towpath.sdk.errors import DefinitionError, NotFound
 from towpath.sdk.transport import Transport
+
+if TYPE_CHECKING:
+    from xml.etree import ElementTree  # imported where it is used: few calls need it
 
 SINGLE_PUT_BYTES = 256 * 1024 * 1024  #: larger files are sent in parts
 PART_BYTES = 64 * 1024 * 1024
@@ -90,6 +92,8 @@ class Lake:
         return Stored(bucket=bucket, key=key, version_id=answer.headers.get("x-amz-version-id"), size=size)
 
     def _put_parts(self, bucket: str, key: str, file: IO[bytes]) -> str | None:
+        from xml.etree import ElementTree
+
         begun = self._transport.send("POST", _path(bucket, key, uploads=""))
         upload = _text(ElementTree.fromstring(begun.body), "UploadId")
         try:
@@ -138,6 +142,8 @@ class Lake:
 
     def objects(self, uri: str) -> Iterator[LakeObject]:
         """Yield the objects below an S3 URI, in order of keys."""
+        from xml.etree import ElementTree
+
         bucket, prefix = split_uri(uri)
         token: str | None = None
         while True:

@@ -5,10 +5,8 @@ The same files always give the same bytes and the same digest, wherever and when
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -52,6 +50,9 @@ class Bundle:
 
     def archive(self) -> bytes:
         """Return the files as `sourcedir.tar.gz`."""
+        import gzip  # a seventh of the client's imports, for what few calls need
+        import tarfile
+
         packed = io.BytesIO()
         # Time, owner and file name in the headers would make each packing differ.
         with (

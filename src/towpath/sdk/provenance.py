@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -67,6 +66,8 @@ def _git(folder: Path, *arguments: str) -> str | None:
     """Return what git prints, or None where git is absent, refuses, or takes too long."""
     # Variables of a hook or another repository would make git answer for that one.
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    import subprocess  # here alone, as the module is imported with the client
+
     command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, env=clean, timeout=10, check=False)

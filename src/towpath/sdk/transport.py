@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 from urllib.parse import urlsplit
-from xml.etree import ElementTree
 
 from towpath.sdk.errors import NoServer, RequestFailed, TimedOut, request_failed
 
@@ -182,6 +181,8 @@ def _failure(answer: http.client.HTTPResponse, body: bytes) -> RequestFailed:
             code = str(told.get("__type") or told.get("Code") or code).rpartition("#")[2]
             message = str(told.get("message") or told.get("Message") or told.get("OriginalMessage") or "")
     elif text.startswith("<"):
+        from xml.etree import ElementTree  # for errors of the lake alone
+
         with contextlib.suppress(ElementTree.ParseError):
             tree = ElementTree.fromstring(text)
             found = tree if tree.tag == "Error" else tree.find(".//Error")

@@ -10,7 +10,7 @@ from collections import namedtuple
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -112,3 +112,14 @@ class Prepared:
         if found is None:
             found = self._compiled[name] = _Compiled(self._statement, connection)
         return found
+
+
+def is_undone(connection: Connection) -> bool:
+    """Return whether the database has undone the transaction of a connection by itself."""
+    return not connection.connection.dbapi_connection.in_transaction  # type: ignore[union-attr]
+
+
+#: Part of a transaction. Where parts nest, each statement means the innermost one.
+SAVEPOINT = Prepared(text("SAVEPOINT part"))
+ROLL_BACK = Prepared(text("ROLLBACK TO SAVEPOINT part"))
+RELEASE = Prepared(text("RELEASE SAVEPOINT part"))

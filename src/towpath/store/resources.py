@@ -37,6 +37,7 @@ _FIND = Prepared(
     )
 )
 _GET = Prepared(select(resource).where(resource.c.uid == bindparam("uid")))
+_REVISION = Prepared(select(resource.c.revision).where(resource.c.uid == bindparam("uid")))
 _BY_ARN = Prepared(select(resource).where(resource.c.arn == bindparam("arn"), resource.c.deleted_at.is_(None)))
 _INSERT = Prepared(insert(resource).values({name: bindparam(name) for name in _MEMBERS}))
 _heading = select(resource.c.uid, resource.c.kind, resource.c.arn, resource.c.status, resource.c.deleted_at)
@@ -74,6 +75,8 @@ _REPLACE_BUT_SPEC = Prepared(
     .values({name: bindparam(name) for name in _BUT_SPEC if name != "format"})
 )
 _TAGS = Prepared(select(tag.c.key, tag.c.value).where(tag.c.uid == bindparam("of")))
+_UNTAG = Prepared(delete(tag).where(tag.c.uid == bindparam("of"), tag.c.key == bindparam("named")))
+_TAG = Prepared(insert(tag).values({column.name: bindparam(column.name) for column in tag.c}))
 _INDEX = Prepared(insert(resource_index).values({column.name: bindparam(column.name) for column in resource_index.c}))
 _UNINDEX = Prepared(delete(resource_index).where(resource_index.c.uid == bindparam("of")))
 
@@ -85,7 +88,7 @@ class ResourceTable:
         self._connection = connection
         self._home = home
         self._now = now
-        self.replaced: set[Uid] = set()  #: what this transaction has changed
+        self.replaced: dict[Uid, int] = {}  #: what this transaction has changed, with its newest revision
         self.changed_kinds: set[str] = set()  #: the kinds of what it has made or changed
         self._wake = wake  # makes the work of a resource due, in this same transaction
 
@@ -93,7 +96,15 @@ class ResourceTable:
         home = self._home
         return _one(_FIND(self._connection, account=home.account, region=home.region, kind=kind, name=name))
 
-    def get(self, uid: Uid) -> Resource | None:
+    def get(self, uid: Uid, known: Resource | None = None) -> Resource | None:
+        """Return a resource as it stands.
+
+        Args:
+            known: the resource as it stood in a transaction that was committed. Every change raises the revision, so
+                it is returned, and nothing else read or decoded, where it still has that.
+        """
+        if known is not None and _REVISION(self._connection, uid=uid).scalar() == known.revision:
+            return known
         return _one(_GET(self._connection, uid=uid))
 
     def by_arn(self, arn: str) -> Resource | None:
@@ -133,10 +144,11 @@ class ResourceTable:
         if not written and not self._write(_REPLACE, _MUTABLE, before, after):
             raise StaleRevision(f"{before.kind} {before.name!r} was changed by another writer")
         if after.sort != before.sort:
+            _UNINDEX(self._connection, of=after.uid)
             self._index(after)
         if after.status != before.status and after.parent is not None:
             self._wake(after.parent)
-        self.replaced.add(after.uid)
+        self.replaced[after.uid] = after.revision
         self.changed_kinds.add(after.kind)
         return after
 
@@ -151,10 +163,10 @@ class ResourceTable:
     def set_tags(self, uid: Uid, tags: dict[str, str | None]) -> None:
         if not tags:
             return
-        self._connection.execute(delete(tag).where(tag.c.uid == uid, tag.c.key.in_(tags)))
+        _UNTAG.many(self._connection, [{"of": uid, "named": key} for key in tags])
         kept = [{"uid": uid, "key": key, "value": value} for key, value in tags.items() if value is not None]
         if kept:
-            self._connection.execute(insert(tag), kept)
+            _TAG.many(self._connection, kept)
 
     def next_number(self, name: str) -> int:
         raised = self._connection.execute(
@@ -166,18 +178,20 @@ class ResourceTable:
         return int(raised)
 
     def _index(self, item: Resource) -> None:
-        _UNINDEX(self._connection, of=item.uid)
-        for member, value in item.sort.items():
-            if value is not None:
-                _INDEX(
-                    self._connection,
-                    uid=item.uid,
-                    member=member,
-                    kind=item.kind,
-                    created_at=to_epoch(item.created_at),
-                    text=value if isinstance(value, str) else None,
-                    number=None if isinstance(value, str) else value,
-                )
+        rows = [
+            {
+                "uid": item.uid,
+                "member": member,
+                "kind": item.kind,
+                "created_at": to_epoch(item.created_at),
+                "text": value if isinstance(value, str) else None,
+                "number": None if isinstance(value, str) else value,
+            }
+            for member, value in item.sort.items()
+            if value is not None
+        ]
+        if rows:
+            _INDEX.many(self._connection, rows)
 
 
 def _headed(row: Any) -> Heading:

@@ -28,7 +28,7 @@ from towpath.store.tables import meta
 from towpath.store.unit_of_work import NoSubscriber, SqlTransaction, Subscriber
 
 R = TypeVar("R")
-_Item = tuple[Callable[[SqlTransaction], Any], "Future[Any]"]
+_Item = tuple[Callable[[SqlTransaction], Any], "Future[Any]", bool]  #: what to run, whom to tell, whether to sync
 
 _WRITES = {"writes": True}  #: execution options of connections that write
 #: What SQLite says where the database, its log or the log's index cannot grow.
@@ -85,6 +85,7 @@ class SqliteStore:
             raise
         self._closing = threading.Lock()  #: held to put into the queue, so that nothing comes after its end
         self._closed = False
+        self._syncs = True  #: commits of the writer's connection wait for the disk; known to its thread alone
         self._writer = threading.Thread(target=self._write_batches, name="store-writer", daemon=True)
         self._writer.start()
 
@@ -111,13 +112,24 @@ class SqliteStore:
 
     def write(self, work: Callable[[SqlTransaction], R]) -> R:
         """Run `work` in a transaction on the writer thread; return when it is durable."""
+        return self._written(work, synced=True)
+
+    def note(self, work: Callable[[SqlTransaction], R]) -> R:
+        """Do as `write`, but do not wait for the disk: for what is observed again where it is lost.
+
+        A power cut may take it, together with everything noted later; the end of the process does not. Whatever is
+        written later is durable only together with it.
+        """
+        return self._written(work, synced=False)
+
+    def _written(self, work: Callable[[SqlTransaction], R], *, synced: bool) -> R:
         if threading.current_thread() is self._writer:
             raise RuntimeError("a transaction cannot wait for another one: pass the transaction on instead")
         future: Future[R] = Future()
         with self._closing:
             if self._closed:
                 raise Unavailable("The store is closed; the server is shutting down.")
-            self._queue.put((work, future))
+            self._queue.put((work, future, synced))
         return future.result()
 
     def close(self) -> None:
@@ -167,25 +179,34 @@ class SqliteStore:
 
     def _commit(self, connection: Connection, batch: list[_Item]) -> None:
         """Run a batch in one database transaction; tell each caller how its own part ended after the sync."""
+        self._sync(connection, any(synced for _, _, synced in batch))
         if len(batch) == 1:
-            self._commit_alone(connection, *batch[0])
+            self._commit_alone(connection, *batch[0][:2])
             return
         ended: list[Callable[[], None]] = []
         scheduled: set[Uid] = set()
         try:
             with connection.begin():
-                for work, future in batch:
+                for work, future, _ in batch:
                     ended.append(self._run(connection, work, future, scheduled))
         except Exception as error:  # noqa: BLE001 - a full disk or a broken file: every caller of the batch is told
             for listeners in self._kind_listeners.values():
                 for listener in listeners:
                     listener()  # somebody in the batch may have read what another one had changed
-            for _, future in batch:
+            for _, future, _ in batch:
                 future.set_exception(_told(error))
             return
         for tell in ended:
             tell()
         self._tell_of(scheduled)
+
+    def _sync(self, connection: Connection, wanted: bool) -> None:
+        """Have the next commit wait for the disk, or not."""
+        if wanted != self._syncs:
+            driver = connection.connection.dbapi_connection
+            assert driver is not None
+            driver.cursor().execute(f"PRAGMA synchronous={'FULL' if wanted else 'NORMAL'}")
+            self._syncs = wanted
 
     def _commit_alone(self, connection: Connection, work: Callable[[SqlTransaction], R], future: "Future[R]") -> None:
         """Run one function in a transaction of its own, which needs no savepoint."""
@@ -219,13 +240,11 @@ class SqliteStore:
         """Run one function in a savepoint; return how to tell its caller."""
         transaction = SqlTransaction(connection, self.home, self.clock.now(), self._subscriber)
         try:
-            with connection.begin_nested():
+            with transaction.nested():
                 result = work(transaction)
         except Exception as error:
-            if not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
-                # SQLite itself has undone the whole transaction, as it may where the disk is full. The rest of the
-                # batch must not run outside of one. Source: SQLite documentation, "Transaction", section 2.1.
-                raise
+            if transaction.is_undone():
+                raise  # the rest of the batch must not run outside of a transaction
             raised = _told(error)
             return lambda: future.set_exception(raised)
         scheduled |= transaction.work.scheduled
@@ -271,6 +290,8 @@ def _engine(path: Path) -> Engine:
         connection.isolation_level = None
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
             connection.execute(f"PRAGMA {pragma}")
+        # What a savepoint may have to put back, some pages, would else be a file of its own in the temporary folder.
+        connection.execute("PRAGMA temp_store=MEMORY")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

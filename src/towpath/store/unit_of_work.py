@@ -19,6 +19,7 @@ from towpath.store.keys import KeyTable
 from towpath.store.lineage import LineageTable
 from towpath.store.metrics import MetricTable
 from towpath.store.objects import ObjectTable
+from towpath.store.prepared import RELEASE, ROLL_BACK, SAVEPOINT, is_undone
 from towpath.store.resources import ResourceTable
 from towpath.store.steps import StepTable
 from towpath.store.work import WorkTable
@@ -67,12 +68,22 @@ class SqlTransaction:
     def nested(self) -> Iterator[None]:
         """Open a savepoint: an exception that leaves the block undoes what was written in it, and only that."""
         scheduled = set(self.work.scheduled)
+        SAVEPOINT(self.connection)
         try:
-            with self.connection.begin_nested():
-                yield
+            yield
         except BaseException:
             self.work.scheduled = scheduled
+            ROLL_BACK(self.connection)
+            RELEASE(self.connection)
             raise
+        RELEASE(self.connection)
+
+    def is_undone(self) -> bool:
+        """Whether the database itself has undone the whole transaction, as SQLite may where the disk is full.
+
+        Source: SQLite documentation, "Transaction", section 2.1.
+        """
+        return is_undone(self.connection)
 
     def _wake(self, uid: Uid) -> None:
         self.work.schedule(uid, self.now)

@@ -35,6 +35,10 @@ class CrashingStore:
         """Hand on to the store."""
         return self._store.read(work)
 
+    def note(self, work: Callable[[SqlTransaction], R]) -> R:
+        """Do as `write`: a process may die at either."""
+        return self.write(work)
+
     def write(self, work: Callable[[SqlTransaction], R]) -> R:
         """Hand on to the store, or die.
 

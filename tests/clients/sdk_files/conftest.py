@@ -112,6 +112,9 @@ class WatchedStore:
     def read(self, work: Callable[[SqlTransaction], R]) -> R:
         return self._store.read(work)
 
+    def note(self, work: Callable[[SqlTransaction], R]) -> R:
+        return self.write(work)
+
     def write(self, work: Callable[[SqlTransaction], R]) -> R:
         answer = self._store.write(work)
         with self.changed:

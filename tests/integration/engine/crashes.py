@@ -88,6 +88,10 @@ class DyingStore:
         self.read = store.read
         self.on_commit = store.on_commit
 
+    def note(self, work: Callable[[SqlTransaction], R]) -> R:
+        """Commit, unless this is where the process dies."""
+        return self.write(work)
+
     def write(self, work: Callable[[SqlTransaction], R]) -> R:
         """Commit, unless this is where the process dies."""
         self.commits += 1
@@ -118,6 +122,10 @@ class SleepingStore:
         self._meanwhile = meanwhile
         self.read = store.read
         self.on_commit = store.on_commit
+
+    def note(self, work: Callable[[SqlTransaction], R]) -> R:
+        """Commit, after having slept if this is the moment."""
+        return self.write(work)
 
     def write(self, work: Callable[[SqlTransaction], R]) -> R:
         """Commit, after having slept if this is the moment."""

@@ -367,6 +367,9 @@ def test_a_failing_look_at_the_work_does_not_end_the_engine(store: SqliteStore, 
         def read(self, work: Callable[[SqlTransaction], R]) -> R:
             return store.read(work)
 
+        def note(self, work: Callable[[SqlTransaction], R]) -> R:
+            return self.write(work)
+
         def write(self, work: Callable[[SqlTransaction], R]) -> R:
             if self.fails and threading.current_thread().name == "engine-dispatch":
                 self.fails = False
@@ -407,6 +410,9 @@ class FullDisk:
 
     def read(self, work: Callable[[SqlTransaction], R]) -> R:
         return self._store.read(work)
+
+    def note(self, work: Callable[[SqlTransaction], R]) -> R:
+        return self.write(work)
 
     def write(self, work: Callable[[SqlTransaction], R]) -> R:
         with self._lock:
@@ -471,3 +477,221 @@ def test_a_turn_that_hangs_is_taken_over_when_its_lease_is_over(store: SqliteSto
     found = store.read(lambda transaction: transaction.resources.get(uid))
     assert found is not None
     assert found.revision == revision, "what it had decided is void"
+
+
+HOUSE = Kind(
+    noun="House", arn_type="house", name_member="HouseName", arn_member="HouseArn", status_member="HouseStatus",
+    controlled=True,
+)  # fmt: skip
+
+
+class HouseController:
+    """Has one lamp put in, and is lit when that burns."""
+
+    kind = "House"
+
+    def __init__(self, store: SqliteStore, fault: Exception | None = None) -> None:
+        self.store = store
+        self.fault = fault
+        self.looks: list[str] = []
+        self.taken_back: list[str] = []
+
+    def observe(self, resource: Resource) -> bool:
+        self.looks.append("observe")
+        return self.store.read(self.is_lit)
+
+    def is_lit(self, transaction: Transaction) -> bool:
+        lamp = transaction.resources.find("Lamp", "inside")
+        return lamp is not None and lamp.status == "Burning"
+
+    def observe_within(self, transaction: Transaction, resource: Resource) -> bool:
+        self.looks.append("observe_within")
+        if self.fault is not None:
+            raise self.fault
+        return self.is_lit(transaction)
+
+    def unobserved(self, resource: Resource) -> None:
+        self.taken_back.append(resource.name)
+
+    def decide(self, resource: Resource, observation: bool, now: datetime) -> Decision:
+        if resource.status is None:
+            return Decision(status="Wired", facts=("lamp",))
+        return Decision(status="Lit") if observation else Decision()
+
+    def apply(self, transaction: Transaction, resource: Resource, decision: Decision) -> None:
+        request = Request(
+            operation="CreateLamp", input={"LampName": "inside"}, caller=PLATFORM, parent=Uid(resource.uid)
+        )
+        generic.create(transaction, LAMP, request)
+
+    def act(self, resource: Resource, decision: Decision) -> None:
+        raise AssertionError("a house has no effects")
+
+
+class PromptLamp(LampController):
+    """A lamp that says within a transaction whether it burns, if it was never switched on."""
+
+    def observe_within(self, transaction: Transaction, resource: Resource) -> bool | None:
+        return False if resource.status is None else None
+
+    def unobserved(self, resource: Resource) -> None:
+        return
+
+
+class Counted(CrashingStore):
+    """Counts writes, and fails one of them when it is told to, as a disk may."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        super().__init__(store, 0, after=False)
+        self.writes = 0
+        self.fails_at: int | None = None
+
+    def write(self, work: Callable[[SqlTransaction], R]) -> R:
+        self.writes += 1
+        if self.writes != self.fails_at:
+            return super().write(work)
+
+        def failing(transaction: SqlTransaction) -> R:
+            work(transaction)
+            raise DiskFull
+
+        return super().write(failing)
+
+
+def lit_house(counted: Counted, clock: VirtualClock, house: HouseController, world: World) -> Engine:
+    return Engine(
+        counted, {"Lamp": PromptLamp(world), "House": house}, clock=clock, kinds={"Lamp": LAMP, "House": HOUSE}
+    )
+
+
+def make_house(store: SqliteStore) -> Uid:
+    request = Request(operation="CreateHouse", input={"HouseName": "h"}, caller=PLATFORM)
+    return store.write(lambda transaction: generic.create(transaction, HOUSE, request)).uid
+
+
+def test_what_a_decision_makes_due_is_decided_in_its_own_transaction(store: SqliteStore, clock: VirtualClock) -> None:
+    counted, world, house = Counted(store), World(), HouseController(store)
+    engine = lit_house(counted, clock, house, world)
+    uid = make_house(store)
+    engine.run_until_idle()
+    assert status(store, uid) == "Lit"
+    assert len(world.switched) == 1
+    # A look at the work; house wired, lamp made and its switching recorded; lamp burns and house lit; another look.
+    assert counted.writes == 4
+    assert house.looks == ["observe", "observe_within"]
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("at", range(1, 9))
+def test_a_crash_at_any_write_of_a_chain_changes_nothing_about_the_end(
+    store: SqliteStore, clock: VirtualClock, at: int, after: bool
+) -> None:
+    world = World()
+    uid = make_house(store)
+    crashing: Any = CrashingStore(store, at, after=after)
+    with pytest.raises(Crash):
+        run_to_the_end(lit_house(crashing, clock, HouseController(store), world), clock)
+        raise Crash
+    store.write(lambda transaction: transaction.work.release_all())
+    run_to_the_end(lit_house(Counted(store), clock, HouseController(store), world), clock)
+    assert status(store, uid) == "Lit"
+    assert len(world.switched) == 1
+    assert store.write(lambda transaction: transaction.resources.next_number("burnt")) == 2
+
+
+def test_a_fault_in_what_follows_does_not_undo_what_it_follows_from(
+    store: SqliteStore, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = HouseController(store, ValueError("the house is upside down"))
+    world = World()
+    engine = lit_house(Counted(store), clock, house, world)
+    uid = make_house(store)
+    run_to_the_end(engine, clock)
+    lamp = store.read(lambda transaction: transaction.resources.find("Lamp", "inside"))
+    assert lamp is not None
+    assert lamp.status == "Burnt"
+    assert status(store, uid) == "Lit", "its own turn came after all"
+    assert set(house.looks) == {"observe", "observe_within"}
+    assert "the house is upside down" not in caplog.text
+
+
+def test_an_undone_transaction_is_told_to_those_who_were_asked_in_it(store: SqliteStore, clock: VirtualClock) -> None:
+    counted, world, house = Counted(store), World(), HouseController(store)
+    engine = lit_house(counted, clock, house, world)
+    uid = make_house(store)
+    counted.fails_at = 3  # the lamp burns and the house is lit
+    engine.run_until_idle()
+    assert house.taken_back == ["h"]
+    assert status(store, uid) == "Wired"
+    run_to_the_end(engine, clock)
+    assert status(store, uid) == "Lit"
+    assert len(world.switched) == 1
+
+
+def test_what_others_changed_between_two_turns_is_read_anew(store: SqliteStore, clock: VirtualClock) -> None:
+    seen: list[Any] = []
+
+    class Looking(LampController):
+        def observe(self, resource: Resource) -> bool:
+            seen.append(resource.spec.get("Colour"))
+            return super().observe(resource)
+
+    engine = Engine(store, {"Lamp": Looking(World())}, clock=clock, kinds={"Lamp": LAMP})
+    uid = make(store, "a")
+    engine.run_until_idle()
+
+    def paint(transaction: Transaction) -> None:
+        lamp = transaction.resources.get(uid)
+        assert lamp is not None
+        transaction.resources.replace(lamp, spec={**lamp.spec, "Colour": "red"})
+
+    store.write(paint)
+    run_to_the_end(engine, clock)
+    assert seen[0] is None
+    assert seen[-1] == "red"
+    assert status(store, uid) == "Burnt"
+
+
+def test_only_what_the_world_tells_again_does_not_wait_for_the_disk(store: SqliteStore, clock: VirtualClock) -> None:
+    """A lease, its return and a look that changes nothing can be lost; an intent or a status cannot."""
+    asked: list[str] = []
+
+    class Listening(CrashingStore):
+        def note(self, work: Callable[[SqlTransaction], R]) -> R:
+            asked.append("note")
+            return store.note(work)
+
+        def write(self, work: Callable[[SqlTransaction], R]) -> R:
+            asked.append("write")
+            return super().write(work)
+
+    class Switching(World):
+        def switch(self, key: str) -> None:
+            asked.append("switch")
+            super().switch(key)
+
+    listening = Listening(store, 0, after=False)
+    engine = Engine(listening, {"Lamp": LampController(Switching())}, clock=clock, kinds={"Lamp": LAMP})
+    make(store, "a")
+    engine.run_until_idle()
+    assert asked == ["note", "write", "switch", "write", "note"], "lease, starting, its effect, burning; nothing is due"
+    asked.clear()
+    clock.advance(10)
+    engine.run_until_idle()
+    assert asked == ["note", "write", "note"], "lease, burnt; nothing is due"
+
+
+@pytest.mark.parametrize(
+    ("decision", "can_be_lost"),
+    [
+        (Decision(), True),
+        (Decision(state={"seen": True}), False),
+        (Decision(state={"seen": True}, observed=True), True),
+        (Decision(state={"seen": True}, observed=True, status="Burning"), False),
+        (Decision(observed=True, facts=("count",)), False),
+        (Decision(observed=True, effects=("switch",)), False),
+        (Decision(delete=True), False),
+    ],
+)
+def test_a_decision_can_be_lost_when_it_says_only_what_is_seen_again(decision: Decision, can_be_lost: bool) -> None:
+    assert decision.can_be_lost is can_be_lost

@@ -145,6 +145,9 @@ class MemoryObjects:
     def path(self, version: ObjectVersion) -> str:
         return f"/blobs/{version.blob}"
 
+    def must_fetch(self, versions: Iterable[ObjectVersion]) -> bool:
+        return self.is_far
+
     def discard(self, blob: str) -> None:
         self.blobs.pop(blob, None)
 

@@ -201,3 +201,33 @@ def test_a_model_server_takes_memory_from_jobs_but_keeps_none_waiting_for_ever(q
     assert started(queued) == ["first"]
     said = queued.call("DescribeTrainingJob", {"TrainingJobName": "second"})["SecondaryStatusTransitions"][-1]
     assert said["StatusMessage"].endswith("in use by endpoint shop, first")
+
+
+def test_a_job_whose_creation_was_undone_keeps_no_place_in_the_queue(queued: World) -> None:
+    assert queued.admission is not None
+    queued.call("CreateTrainingJob", training("first"))
+    controller = queued.controllers["TrainingJob"]
+    resource = queued.resource("TrainingJob", "first")
+    seen = queued.store.read(lambda transaction: controller.observe_within(transaction, resource))
+    assert seen == controller.observe(resource), "what it sees in a transaction is what it sees outside"
+    assert [demand.key for demand in queued.admission.held()] == [resource.uid]
+    controller.unobserved(resource)
+    assert queued.admission.held() == []
+
+
+def test_a_job_is_not_looked_at_in_a_transaction_where_bytes_are_fetched_or_an_attempt_is_under_way(
+    queued: World,
+) -> None:
+    queued.call("CreateTrainingJob", training("first"))
+    controller = queued.controllers["TrainingJob"]
+
+    def look() -> object:
+        resource = queued.resource("TrainingJob", "first")
+        return queued.store.read(lambda transaction: controller.observe_within(transaction, resource))
+
+    queued.objects.is_far = True
+    assert look() is None
+    queued.objects.is_far = False
+    assert look() is not None
+    queued.run()
+    assert look() is None

@@ -93,6 +93,48 @@ def test_what_was_written_is_read_back_after_a_restart(tmp_path: Path) -> None:
         second.close()
 
 
+def _waits_for_the_disk(transaction: SqlTransaction) -> bool:
+    return bool(transaction.connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2)  # FULL
+
+
+def test_what_was_noted_is_seen_and_told_like_all_that_was_written_but_does_not_wait_for_the_disk(
+    tmp_path: Path,
+) -> None:
+    store = SqliteStore(tmp_path / "store.db")
+    told: list[set[Uid]] = []
+    store.on_commit(told.append)
+    assert store.write(_waits_for_the_disk)
+    assert not store.note(_waits_for_the_disk)
+    store.note(lambda transaction: transaction.work.schedule(Uid("a"), transaction.now))
+    assert store.read(lambda transaction: transaction.work.next_due()) is not None
+    assert store.write(_waits_for_the_disk), "what is written after it waits for both"
+    store.close()
+    assert told == [{"a"}]
+    again = SqliteStore(tmp_path / "store.db")
+    assert again.read(lambda transaction: transaction.work.next_due()) is not None
+    again.close()
+
+
+def test_one_write_among_notes_makes_their_common_commit_wait_for_the_disk(store: SqliteStore) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+
+    def busy(_: SqlTransaction) -> None:
+        entered.set()
+        assert go_on.wait(60)
+
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(store.note, busy)
+        assert entered.wait(60)
+        noted = pool.submit(store.note, _waits_for_the_disk)
+        written = pool.submit(store.write, _waits_for_the_disk)
+        while store._queue.qsize() < 2:
+            pass
+        go_on.set()
+        assert written.result(60)
+        assert noted.result(60)
+        first.result(60)
+
+
 def test_a_failing_function_undoes_itself_and_leaves_its_neighbours(store: SqliteStore) -> None:
     def fails(transaction: SqlTransaction) -> None:
         generic.create(transaction, THING, ask("CreateThing", ThingName="half"))
