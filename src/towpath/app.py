@@ -71,6 +71,9 @@ from towpath.search import Search
 from towpath.search.records import ShownBy
 from towpath.settings import Settings
 from towpath.store import OBJECTS_LIE, SqliteStore
+from towpath.tuning import OptunaSearch, Tuning, TuningController
+from towpath.tuning import kinds as tuning_kinds
+from towpath.tuning import yielded as tuning_yielded
 
 if TYPE_CHECKING:
     from botocore.model import Shape
@@ -92,6 +95,7 @@ KINDS: Mapping[str, Kind] = {
         object_kinds,
         pipeline_kinds,
         registry_kinds,
+        tuning_kinds,
     )
     for kind in module.KINDS
 }
@@ -209,7 +213,9 @@ class Platform:
                 kinds=KINDS,
                 documents=StoredDocuments(store, objects),
                 shapes=OperationShapes(models),
+                extras={tuning_kinds.HYPER_PARAMETER_TUNING_JOB.noun: tuning_yielded},
             ),
+            TuningController(store=store, operations=operations, search=OptunaSearch()),
         ]
         engine = Engine(
             store,
@@ -428,6 +434,7 @@ def _operations(
     found = [
         *TAG_OPERATIONS,
         *jobs.operations(),
+        *Tuning(jobs.check_training_job).operations(),
         *Secrets(secrets).operations(),
         *registry_operations(images.resolve),
         *hosting_operations(images.resolve),

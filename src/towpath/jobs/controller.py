@@ -40,12 +40,13 @@ from towpath.jobs.state import (
     with_waiting,
 )
 from towpath.jobs.strategies import Strategy, secondary_status
+from towpath.jobs.tuned import TUNING_JOB, tuned_of
 from towpath.kernel.decisions import Decision
 from towpath.kernel.errors import TowpathError, Unavailable
 from towpath.kernel.objects import ObjectRef, ObjectStore, ObjectVersion, StoredBlob
 from towpath.kernel.ports import Filter, Query, Store, Transaction
 from towpath.kernel.queries import every
-from towpath.kernel.resource import Document, Resource
+from towpath.kernel.resource import Document, Resource, Uid
 from towpath.lineage import (
     datasets_graph,
     environment_graph,
@@ -164,13 +165,11 @@ class JobController:
         self, transaction: Transaction, resource: Resource, run: Run | None, seen: JobObservation
     ) -> tuple[Observation, dict[ObjectRef, ObjectVersion]]:
         """Return how the job stands in the store, and the versions that an attempt which may begin would read."""
-        parent = None if resource.parent is None else transaction.resources.heading(resource.parent)
-        is_execution = parent is not None and parent.kind == "PipelineExecution"
         observation = Observation(
             backend=seen,
             inputs=() if run is None else run.inputs,
             tags=transaction.resources.tags(resource.uid),
-            execution=(parent.uid, parent.arn) if parent is not None and is_execution else None,
+            execution=_execution_of(transaction, resource),
         )
         if not may_begin(run, seen):
             return observation, {}
@@ -395,6 +394,10 @@ class JobController:
                     record(transaction, graph)
                 case Measure(values=values):
                     transaction.metrics.put(resource.uid, values)
+                    tuned = tuned_of(resource)
+                    if tuned is not None and tuned.watched and resource.parent is not None:
+                        # What it has told may decide whether it goes on.
+                        transaction.work.schedule(resource.parent, transaction.now)
                 case Read(inputs=inputs):
                     self._read(transaction, resource, inputs)
 
@@ -429,6 +432,15 @@ class JobController:
                     self._admission.release(key)
                 case Tidy(key=key):
                     self._backend.tidy(key)
+
+
+def _execution_of(transaction: Transaction, job: Resource) -> tuple[Uid, str] | None:
+    """Return uid and ARN of the pipeline execution that started a job, or the tuning job that started it."""
+    parent = None if job.parent is None else transaction.resources.heading(job.parent)
+    if parent is not None and parent.kind == TUNING_JOB:
+        tuning = transaction.resources.get(parent.uid)
+        parent = None if tuning is None or tuning.parent is None else transaction.resources.heading(tuning.parent)
+    return None if parent is None or parent.kind != "PipelineExecution" else (parent.uid, parent.arn)
 
 
 def _measured(observation: Observation, run: Run) -> tuple[tuple[Measure, ...], Run]:

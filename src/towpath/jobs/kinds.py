@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from towpath.jobs.requests import TrainingJobRequest
 from towpath.jobs.training import model_location
+from towpath.jobs.tuned import TUNED, TUNING_JOB, indexed
 from towpath.kernel.errors import InUse
 from towpath.kernel.kinds import COMMON_FILTERS, COMMON_SORT, Kind, View
 from towpath.kernel.ports import Transaction
@@ -37,6 +38,17 @@ def refuse_running(_: Transaction, resource: Resource) -> None:
     if not is_terminal(resource.status):
         raise InUse(
             f"{resource.kind} {resource.name!r} is {resource.status}; stop it, and delete it when it has ended",
+            code="ResourceInUse",
+        )
+
+
+def _refuse_training_job(transaction: Transaction, job: Resource) -> None:
+    refuse_running(transaction, job)
+    parent = None if job.parent is None else transaction.resources.heading(job.parent)
+    if parent is not None and parent.kind == TUNING_JOB and parent.is_live and not is_terminal(parent.status):
+        raise InUse(
+            f"The training job {job.name!r} is one of the tuning job {parent.arn}, which is {parent.status} and needs "
+            "its result; delete it when the tuning job has ended",
             code="ResourceInUse",
         )
 
@@ -85,7 +97,7 @@ TRAINING_JOB = Kind(
     listing="ListTrainingJobs",
     list_member="TrainingJobSummaries",
     delete="DeleteTrainingJob",
-    view=View(computed=_training_members, hidden=frozenset({RUN, WAITING})),
+    view=View(computed=_training_members, hidden=frozenset({RUN, WAITING, TUNED})),
     sort_by=COMMON_SORT,
     filters={
         **COMMON_FILTERS,
@@ -94,7 +106,8 @@ TRAINING_JOB = Kind(
         "TrainingPlanArnEquals": ("TrainingPlanArn", "="),
     },
     ascending=True,
-    refuse_delete=refuse_running,
+    indexed=indexed,
+    refuse_delete=_refuse_training_job,
     controlled=True,
 )
 

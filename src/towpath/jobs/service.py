@@ -13,7 +13,7 @@ from towpath.jobs.requests import ProcessingJobRequest, TrainingJobRequest
 from towpath.kernel import generic
 from towpath.kernel.errors import Conflict, Invalid, Unsupported
 from towpath.kernel.kinds import Kind
-from towpath.kernel.operations import Operation, Request, refusing
+from towpath.kernel.operations import Function, Operation, Request
 from towpath.kernel.ports import Transaction
 from towpath.kernel.resource import Document, view
 
@@ -22,6 +22,10 @@ from towpath.kernel.resource import Document, view
 _IMAGE_MEMBERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "Processing": (("AppSpecification", "ImageUri"),),
     "Training": (("AlgorithmSpecification", "TrainingImage"),),
+    "Tuning": (
+        ("TrainingJobDefinition", "AlgorithmSpecification", "TrainingImage"),
+        ("TrainingJobDefinitions", "AlgorithmSpecification", "TrainingImage"),
+    ),
     "Model": (("PrimaryContainer", "Image"), ("Containers", "Image")),
 }
 
@@ -34,7 +38,7 @@ class Jobs:
 
     def create_processing_job(self, transaction: Transaction, request: Request) -> Document:
         """Carry out CreateProcessingJob."""
-        asked = _typed(ProcessingJobRequest, request.input)
+        asked = typed(ProcessingJobRequest, request.input)
         self._images.resolve(asked.app_specification.image_uri)
         processing.check(asked)
         resource = generic.create(transaction, PROCESSING_JOB, request, status=JobStatus.IN_PROGRESS)
@@ -43,11 +47,7 @@ class Jobs:
 
     def create_training_job(self, transaction: Transaction, request: Request) -> Document:
         """Carry out CreateTrainingJob."""
-        asked = _typed(TrainingJobRequest, request.input)
-        training.check(asked)
-        image = asked.algorithm_specification.training_image
-        assert image is not None, "checked"
-        training.command(asked, self._images.resolve(image))
+        self.check_training_job(request.input)
         started = {"Status": "Starting", "StartTime": transaction.now.timestamp(), "StatusMessage": "Starting the job"}
         resource = generic.create(
             transaction,
@@ -59,18 +59,22 @@ class Jobs:
         begin_job(transaction, request, resource)
         return {"TrainingJobArn": resource.arn}
 
+    def check_training_job(self, document: Document) -> None:
+        """Raise Invalid or Unsupported when a CreateTrainingJob request cannot become a job on this platform."""
+        asked = typed(TrainingJobRequest, document)
+        training.check(asked)
+        image = asked.algorithm_specification.training_image
+        assert image is not None, "checked"
+        training.command(asked, self._images.resolve(image))
+
     def operations(self) -> list[Operation]:
         """Return every operation on jobs."""
         found = [
             Operation(name="CreateProcessingJob", function=self.create_processing_job),
             Operation(name="CreateTrainingJob", function=self.create_training_job),
             Operation(name="UpdateTrainingJob", function=update_training_job),
-            refusing(
-                "ListTrainingJobsForHyperParameterTuningJob",
-                "Hyperparameter tuning jobs are not built yet; ListTrainingJobs lists all training jobs.",
-            ),
-            Operation(name="StopProcessingJob", function=_stopping(PROCESSING_JOB)),
-            Operation(name="StopTrainingJob", function=_stopping(TRAINING_JOB)),
+            Operation(name="StopProcessingJob", function=stopping(PROCESSING_JOB, "processing")),
+            Operation(name="StopTrainingJob", function=stopping(TRAINING_JOB, "training")),
         ]
         for kind in KINDS:
             found += generic.operations_of(kind)
@@ -99,20 +103,26 @@ def _literals(value: Any, path: tuple[str, ...]) -> Iterator[str]:
         yield from _literals(value.get(path[0]), path[1:])
 
 
-def _typed(kind: type[Any], document: Document) -> Any:
+def typed(kind: type[Any], document: Document) -> Any:
+    """Return a request as a typed view. Raises Invalid when it is not one."""
     try:
         return view(kind, document)
     except msgspec.ValidationError as error:
         raise Invalid(f"The request is not valid: {error}") from error
 
 
-def _stopping(kind: Kind) -> Any:
+def stopping(kind: Kind, noun: str) -> Function:
+    """Return the function of the Stop operation of a kind that is run to an end.
+
+    Args:
+        noun: what the refusal calls it: "training", "processing".
+    """
+
     def stop(transaction: Transaction, request: Request) -> Document:
         resource = generic.find(transaction, kind, request.input[kind.name_member])
         if resource.status == JobStatus.STOPPING:
             return {}
         if resource.status != JobStatus.IN_PROGRESS:
-            noun = "training" if kind is TRAINING_JOB else "processing"
             raise Conflict(
                 f"The request was rejected because the {noun} job is in status {resource.status}.",
                 code="ValidationException",

@@ -2,11 +2,11 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from dataclasses import replace as with_documents
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 from uuid import uuid4
 
 from msgspec.structs import replace
@@ -47,6 +47,9 @@ from towpath.pipelines.steps import StepType
 EXECUTION_EVENT = "SageMaker Model Building Pipeline Execution Status Change"
 STEP_EVENT = "SageMaker Model Building Pipeline Execution Step Status Change"
 
+
+#: (transaction, resource) -> members that a step yields of it beside those of its Describe answer
+Extras: TypeAlias = Callable[[KernelTransaction, Resource], Document]
 
 #: Executions whose standings are kept in memory; of others they are worked out anew from the rows.
 _REMEMBERED = 64
@@ -106,12 +109,18 @@ class ExecutionController:
         kinds: Mapping[str, Kind],
         documents: Documents,
         shapes: Shapes,
+        extras: Mapping[str, Extras] | None = None,
     ) -> None:
+        """
+        Args:
+            extras: noun of a kind -> what steps yield of such a resource beside what Describe shows.
+        """
         self._store = store
         self._operations = operations
         self._kinds = kinds
         self._documents = documents
         self._shapes = shapes
+        self._extras = extras or {}
         self._memory = _Memory()
 
     def observe(self, resource: Resource) -> Observation:
@@ -181,13 +190,15 @@ class ExecutionController:
             return None
         whole = transaction.resources.get(child.uid)
         assert whole is not None, "its heading was read in this transaction"
-        document = self._document(step_type, whole)
+        document = self._document(transaction, step_type, whole)
         return Ended(status=status, document=document, failure_reason=document.get("FailureReason"))
 
-    def _document(self, step_type: StepType, child: Resource) -> Document:
+    def _document(self, transaction: KernelTransaction, step_type: StepType, child: Resource) -> Document:
         document = generic.document(self._kinds[child.kind], child)
         shape = None if step_type.describe is None else self._shapes.output(step_type.describe)
-        return document if shape is None else cast(Document, shapes.project(document, shape))
+        described = document if shape is None else cast(Document, shapes.project(document, shape))
+        extras = self._extras.get(child.kind)
+        return described if extras is None else {**described, **extras(transaction, child)}
 
     def decide(self, resource: Resource, observation: Observation, now: datetime) -> kernel.Decision:
         """Return what to do next: the decisions on the steps as facts, and the end of the execution as its status."""

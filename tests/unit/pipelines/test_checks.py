@@ -516,10 +516,12 @@ def test_a_step_type_that_is_not_executed_yet_is_refused_by_name(golden: Golden)
         refuse_unexecuted(definition)
     assert caught.value.message == (
         "Step 'L' (Steps[0]) is of type Lambda, which is understood and checked but not executed yet. "
-        "Types that are executed: Processing, Training, Model, RegisterModel, Condition, Fail."
+        "Types that are executed: Processing, Training, Tuning, Model, RegisterModel, Condition, Fail."
     )
 
 
-@pytest.mark.parametrize("name", ["v2_bert", "v3_bert", "v2_function", "v3_function", "v2_legacy_register"])
+@pytest.mark.parametrize(
+    "name", ["v2_bert", "v3_bert", "v2_function", "v3_function", "v2_legacy_register", "v2_tuning"]
+)
 def test_what_can_be_executed_is_not_refused(name: str, golden: Golden) -> None:
     refuse_unexecuted(parse(golden(name)))

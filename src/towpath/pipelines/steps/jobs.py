@@ -34,6 +34,7 @@ TRAINING = StepType(
 )
 TUNING = StepType(
     name="Tuning",
+    executed=True,
     create="CreateHyperParameterTuningJob",
     describe="DescribeHyperParameterTuningJob",
     noun="HyperParameterTuningJob",
@@ -43,6 +44,7 @@ TUNING = StepType(
     ends=JOB_ENDS,
     metadata="TuningJob",
     extra_yields=frozenset({"TrainingJobSummaries"}),
+    longest_name=32,  # its training jobs' names begin with its own
 )
 TRANSFORM = StepType(
     name="Transform",
