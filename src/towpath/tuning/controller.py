@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from towpath.jobs import TRAINING_JOB, JobStatus, is_terminal
 from towpath.jobs.tuned import TUNING_JOB, Tuned, tuned_of, with_tuned
@@ -19,10 +20,11 @@ from towpath.kernel.principals import PLATFORM, Caller
 from towpath.kernel.resource import Document, Resource, Uid, view
 from towpath.tuning.children import Child, best_of, child_of, counters
 from towpath.tuning.decisions import Ending, Launch, Next, Situation, StopChild, advance, not_improving
-from towpath.tuning.kinds import ENDING, LAUNCHED
+from towpath.tuning.kinds import EARLIER, ENDING, LAUNCHED
 from towpath.tuning.launching import child_request
 from towpath.tuning.plan import Plan, plan_of
-from towpath.tuning.search import Search
+from towpath.tuning.search import Search, Trial
+from towpath.tuning.warm_start import is_identical, trials_of
 
 EVENT = "SageMaker HyperParameter Tuning Job State Change"
 
@@ -32,6 +34,8 @@ class Observation:
     """The training jobs of a tuning job."""
 
     children: tuple[Child, ...] = ()  #: in the order of their numbers
+    earlier: tuple[tuple[Trial, ...], ...] = ()  #: for each arm, what earlier tuning jobs have found out
+    earlier_best: Child | None = None  #: of the training jobs of earlier tuning jobs
 
 
 class TuningController:
@@ -48,10 +52,8 @@ class TuningController:
         """Read how the training jobs stand, and what they have measured where that matters before they end."""
         if is_terminal(resource.status):
             return Observation()
-        watches = plan_of(resource.spec).watches
-        return Observation(
-            children=self._store.read(lambda transaction: children_of(transaction, resource.uid, watches=watches)),
-        )
+        plan = plan_of(resource.spec)
+        return self._store.read(lambda transaction: _look(transaction, resource, plan))
 
     def decide(self, resource: Resource, observation: Observation, now: datetime) -> Decision:
         """Return what to do next with a tuning job."""
@@ -136,6 +138,28 @@ class TuningController:
         return self._operations[operation].function(transaction, request)
 
 
+def _look(transaction: Transaction, resource: Resource, plan: Plan) -> Observation:
+    children = children_of(transaction, resource.uid, watches=plan.watches)
+    parents = [transaction.resources.get(Uid(uid)) for uid in resource.state.get(EARLIER, ())]
+    jobs: list[Resource] = []
+    known: list[Child] = []
+    for parent in parents:
+        if parent is None:
+            continue  # it was deleted, and its time to be undeleted is over
+        found = transaction.resources.children(parent.uid)
+        jobs += found
+        known += (_of_tuning_job(child, parent.name) for child in map(child_of, found) if child is not None)
+    return Observation(
+        children=children,
+        earlier=trials_of(plan, jobs) if parents else (),
+        earlier_best=best_of(known),
+    )
+
+
+def _of_tuning_job(child: Child, name: str) -> Child:
+    return replace(child, summary={**child.summary, "TuningJobName": name})
+
+
 def children_of(transaction: Transaction, tuning: Uid, *, watches: bool = False) -> tuple[Child, ...]:
     """Return the training jobs of a tuning job by their numbers.
 
@@ -171,6 +195,7 @@ def situation_of(resource: Resource, observation: Observation, now: datetime) ->
         elapsed_s=(now - resource.created_at).total_seconds(),
         ending=None if ending is None else view(Ending, ending),
         stopping=resource.status == JobStatus.STOPPING,
+        earlier=observation.earlier,
     )
 
 
@@ -194,6 +219,11 @@ def _state(
     best = best_of(observation.children)
     if best is not None:
         state["BestTrainingJob"] = best.summary
+    if is_identical(resource.spec):
+        own = () if best is None else (_of_tuning_job(best, resource.name),)
+        overall = best_of((*own, *(() if observation.earlier_best is None else (observation.earlier_best,))))
+        if overall is not None:
+            state["OverallBestTrainingJob"] = overall.summary
     if plan.patience is not None:
         state["TuningJobCompletionDetails"] = {
             "NumberOfTrainingJobsObjectiveNotImproving": not_improving(observation.children)

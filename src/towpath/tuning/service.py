@@ -12,10 +12,11 @@ from towpath.kernel.ports import Filter, Transaction
 from towpath.kernel.resource import Document, Resource
 from towpath.tuning.children import best_first, counters, summary_of
 from towpath.tuning.controller import children_of
-from towpath.tuning.kinds import CHILDREN, HYPER_PARAMETER_TUNING_JOB, KINDS
+from towpath.tuning.kinds import CHILDREN, EARLIER, HYPER_PARAMETER_TUNING_JOB, KINDS
 from towpath.tuning.launching import child_request
 from towpath.tuning.model import TuningJobRequest
 from towpath.tuning.plan import plan_of
+from towpath.tuning.warm_start import check, names_of
 
 
 class Tuning:
@@ -32,11 +33,13 @@ class Tuning:
         """Carry out CreateHyperParameterTuningJob."""
         typed(TuningJobRequest, request.input)
         plan = plan_of(request.input)
+        parents = [generic.find(transaction, HYPER_PARAMETER_TUNING_JOB, name) for name in names_of(request.input)]
+        check(request.input, parents)
         tuning = generic.create(
             transaction,
             HYPER_PARAMETER_TUNING_JOB,
             request,
-            state=counters(()),
+            state={**counters(()), EARLIER: [parent.uid for parent in parents]} if parents else counters(()),
             status=JobStatus.IN_PROGRESS,
         )
         for index, arm in enumerate(plan.arms):
