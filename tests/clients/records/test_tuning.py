@@ -1,9 +1,10 @@
 """Tuning jobs through unmodified boto3, with training scripts that take a moment."""
 
+import json
 from typing import Any
 
 import pytest
-from tests.acceptance.conftest import wait_for_tuning
+from tests.acceptance.conftest import wait_for_execution, wait_for_tuning
 from tests.clients.records.conftest import IMAGE, ROLE, Aws, archive, refusal
 
 pytestmark = pytest.mark.slow
@@ -12,6 +13,10 @@ OFF = """
 import json
 told = json.load(open("/opt/ml/input/config/hyperparameters.json"))
 print(f"loss={abs(float(told['x']) - 0.3):.6f}")
+"""
+MODEL = """
+import os, pathlib
+pathlib.Path(os.environ["SM_MODEL_DIR"], "x.txt").write_text(str(told["x"]))
 """
 #: Tells its loss epoch by epoch until it is stopped, so that only whoever stops it early comes to an end.
 CURVE = """
@@ -164,3 +169,83 @@ def test_tuning_jobs_are_found_by_a_search_and_their_training_jobs_belong_to_a_t
     assert len(components) == 3
     trial = sagemaker.describe_trial(TrialName="grid-aws-tuning-job")
     assert trial["Source"]["SourceArn"] == shown["HyperParameterTuningJobArn"]
+
+
+def definition(source: str) -> str:
+    """Return a pipeline that tunes, and makes a model of the best training job where it is good enough."""
+    asked = request("unused", source, "Grid")
+    config = asked["HyperParameterTuningJobConfig"]
+    config["ParameterRanges"] = {"CategoricalParameterRanges": [{"Name": "x", "Values": ["0.9", "0.25", "0.1"]}]}
+    config["ResourceLimits"] = {"MaxParallelTrainingJobs": 2}
+    asked["TrainingJobDefinition"]["StaticHyperParameters"]["rounds"] = {"Get": "Parameters.Rounds"}
+    best = {"Get": "Steps.Tune.BestTrainingJob.FinalHyperParameterTuningJobObjectiveMetric.Value"}
+    first = {"Get": "Steps.Tune.TrainingJobSummaries[0].TrainingJobName"}
+    uri = {"Std:Join": {"On": "/", "Values": ["s3:/", "tuning/models", first, "output/model.tar.gz"]}}
+    model = {"ExecutionRoleArn": ROLE, "PrimaryContainer": {"Image": IMAGE, "ModelDataUrl": uri}}
+    return json.dumps(
+        {
+            "Version": "2020-12-01",
+            "Parameters": [{"Name": "Rounds", "Type": "Integer", "DefaultValue": 3}],
+            "Steps": [
+                {
+                    "Name": "Tune",
+                    "Type": "Tuning",
+                    "Arguments": {
+                        "HyperParameterTuningJobConfig": config,
+                        "TrainingJobDefinition": asked["TrainingJobDefinition"],
+                    },
+                },
+                {
+                    "Name": "Gate",
+                    "Type": "Condition",
+                    "Arguments": {
+                        "Conditions": [{"Type": "LessThan", "LeftValue": best, "RightValue": 0.1}],
+                        "IfSteps": [{"Name": "Create", "Type": "Model", "Arguments": model}],
+                        "ElseSteps": [],
+                    },
+                },
+            ],
+        }
+    )
+
+
+def test_a_pipeline_tunes_and_goes_on_with_the_best_training_job(aws: Aws, code: str) -> None:
+    sagemaker = aws.sagemaker
+    aws.s3.put_object(Bucket="tuning", Key="model.tar.gz", Body=archive("train.py", OFF + MODEL))
+    sagemaker.create_pipeline(PipelineName="Tuned", PipelineDefinition=definition(f"{code}/model.tar.gz"), RoleArn=ROLE)
+    arn = sagemaker.start_pipeline_execution(PipelineName="Tuned")["PipelineExecutionArn"]
+    ended = wait_for_execution(sagemaker, arn)
+    steps = {
+        step["StepName"]: step
+        for step in sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=arn)["PipelineExecutionSteps"]
+    }
+    assert ended["PipelineExecutionStatus"] == "Succeeded", steps
+    tuning = steps["Tune"]["Metadata"]["TuningJob"]["Arn"].rpartition("/")[2]
+    shown = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=tuning)
+    best = shown["BestTrainingJob"]
+    assert best["TunedHyperParameters"] == {"x": "0.25"}
+    assert shown["TrainingJobDefinition"]["StaticHyperParameters"]["rounds"] == "3"
+    model = sagemaker.describe_model(ModelName=steps["Create"]["Metadata"]["Model"]["Arn"].rpartition("/")[2])
+    uri = f"s3://tuning/models/{best['TrainingJobName']}/output/model.tar.gz"
+    assert model["PrimaryContainer"]["ModelDataUrl"] == uri
+
+    trial = arn.rpartition("/")[2]
+    components = sagemaker.list_trial_components(TrialName=trial)["TrialComponentSummaries"]
+    assert len(components) == 3, "its training jobs belong to the trial of the execution"
+    (context,) = sagemaker.list_contexts(SourceUri=arn)["ContextSummaries"]
+    done = sagemaker.list_associations(SourceArn=context["ContextArn"])["AssociationSummaries"]
+    assert [item["DestinationType"] for item in done] == ["SageMakerTrainingJob"] * 3
+
+
+def test_stopping_an_execution_stops_its_tuning_job_and_what_that_started(aws: Aws, code: str) -> None:
+    sagemaker = aws.sagemaker
+    text = definition(f"{code}/curve.tar.gz")
+    sagemaker.create_pipeline(PipelineName="Endless", PipelineDefinition=text, RoleArn=ROLE)
+    arn = sagemaker.start_pipeline_execution(PipelineName="Endless")["PipelineExecutionArn"]
+    sagemaker.stop_pipeline_execution(PipelineExecutionArn=arn, ClientRequestToken="s" * 32)
+    assert wait_for_execution(sagemaker, arn)["PipelineExecutionStatus"] == "Stopped"
+    begun = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=arn)["PipelineExecutionSteps"]
+    for tuning in [step["Metadata"]["TuningJob"]["Arn"].rpartition("/")[2] for step in begun if step["Metadata"]]:
+        shown = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=tuning)
+        assert shown["HyperParameterTuningJobStatus"] == "Stopped"
+        assert shown["TrainingJobStatusCounters"]["InProgress"] == 0
