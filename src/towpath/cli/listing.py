@@ -146,9 +146,9 @@ def executions(client: Client) -> list[Document]:
 
 
 def jobs(client: Client) -> list[Document]:
-    """Return processing and training jobs, newest first, with the same members for both kinds."""
+    """Return processing, training and tuning jobs, newest first, with the same members for all kinds."""
     found = []
-    for kind in ("ProcessingJob", "TrainingJob"):
+    for kind in ("ProcessingJob", "TrainingJob", "HyperParameterTuningJob"):
         for shown in client.pages(f"SageMaker.List{kind}s", f"{kind}Summaries"):
             found.append(
                 {

@@ -34,6 +34,7 @@ class Target:
 WORDS = {
     "training-job": "TrainingJob",
     "processing-job": "ProcessingJob",
+    "tuning-job": "HyperParameterTuningJob",
     "endpoint": "Endpoint",
     "endpoint-config": "EndpointConfig",
     "model": "Model",
@@ -42,12 +43,16 @@ WORDS = {
     "model-package-group": "ModelPackageGroup",
 }
 #: A bare name is looked for in this order.
-NOUNS = ("TrainingJob", "ProcessingJob", "Endpoint", "Pipeline", "ModelPackageGroup", "Model", "EndpointConfig")
+NOUNS = (
+    "TrainingJob", "ProcessingJob", "HyperParameterTuningJob", "Endpoint", "Pipeline", "ModelPackageGroup", "Model",
+    "EndpointConfig",
+)  # fmt: skip
 JOBS = ("TrainingJob", "ProcessingJob")
 #: Noun of the API -> what errors call it.
 NOUN_WORDS = {
     "TrainingJob": "job",
     "ProcessingJob": "job",
+    "HyperParameterTuningJob": "tuning job",
     "Endpoint": "endpoint",
     "EndpointConfig": "endpoint config",
     "Model": "model",
@@ -130,8 +135,17 @@ def _steps(client: Client, name: str) -> str | None:
         return f"execution {execution.pipeline}/{execution.id} has no step {wanted!r}; those that began: {begun}"
     if step.job is not None:
         return None
+    if step.type == "TuningJob" and step.arn is not None:
+        return _tuned_by(client, f"{wanted} of {execution.pipeline}/{execution.id}", step.arn.rpartition("/")[2])
     what = f"{wanted} of {execution.pipeline}/{execution.id} is {step.status} and ran no job"
     return f"{what}: {step.failure_reason}" if step.failure_reason else what
+
+
+def _tuned_by(client: Client, step: str, tuning: str) -> str:
+    """Return what to tell of a step that ran a tuning job where the name of a job is wanted."""
+    listing, asked = "SageMaker.ListTrainingJobsForHyperParameterTuningJob", {"HyperParameterTuningJobName": tuning}
+    jobs = ", ".join(str(job["TrainingJobName"]) for job in client.pages(listing, "TrainingJobSummaries", asked))
+    return f"{step} ran the tuning job {tuning}; its training jobs are: {jobs or 'none yet'}"
 
 
 def _one(word: str) -> str:

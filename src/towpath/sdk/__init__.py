@@ -31,9 +31,10 @@ from towpath.sdk.parameters import (
     parameter,
 )
 from towpath.sdk.pipeline import Pipeline
+from towpath.sdk.ranges import choice, integers, numbers
 from towpath.sdk.registry import ModelVersion
 from towpath.sdk.secrets import secret
-from towpath.sdk.steps import Condition, CreateModel, Fail, Processing, Register, Step, Training
+from towpath.sdk.steps import Condition, CreateModel, Fail, Processing, Register, Step, Training, Tuning
 
 __all__ = [
     "Client",
@@ -68,9 +69,13 @@ __all__ = [
     "StepRun",
     "TimedOut",
     "Training",
+    "Tuning",
+    "choice",
     "dataset",
     "execution",
+    "integers",
     "join",
+    "numbers",
     "parameter",
     "secret",
 ]

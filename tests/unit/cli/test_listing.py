@@ -43,6 +43,7 @@ def lists() -> dict[str, Any]:
             ]
         },
         "ListProcessingJobs": {"ProcessingJobSummaries": []},
+        "ListHyperParameterTuningJobs": {"HyperParameterTuningJobSummaries": []},
         "ListEndpoints": {"Endpoints": [{"EndpointName": "shop", "EndpointStatus": "InService"}]},
         "DescribeEndpoint": {"EndpointConfigName": "c"},
         "DescribeEndpointConfig": {"ProductionVariants": [{"ModelName": "m"}, {"ModelName": "n"}]},

@@ -10,5 +10,6 @@ from towpath.sdk.steps.processing import Processing
 from towpath.sdk.steps.sources import Source
 from towpath.sdk.steps.step import Step
 from towpath.sdk.steps.training import Training
+from towpath.sdk.steps.tuning import Tuning
 
-__all__ = ["Condition", "CreateModel", "Fail", "Processing", "Register", "Source", "Step", "Training"]
+__all__ = ["Condition", "CreateModel", "Fail", "Processing", "Register", "Source", "Step", "Training", "Tuning"]
