@@ -1,4 +1,4 @@
-"""Plain jobs with the SageMaker Python SDK 2: prepare, train, evaluate, each waited for with its log.
+"""Plain jobs with the SageMaker Python SDK 2: prepare, train, tune, evaluate, each waited for.
 
 `towpath exec -- python jobs_sagemaker2.py --reviews FOLDER`. The scripts are those of `examples/reviews`.
 """
@@ -13,11 +13,13 @@ from sagemaker import Session, get_execution_role
 from sagemaker.processing import FrameworkProcessor, ProcessingInput, ProcessingOutput
 from sagemaker.s3 import S3Downloader, S3Uploader
 from sagemaker.sklearn import SKLearn, SKLearnProcessor
+from sagemaker.tuner import HyperparameterTuner, IntegerParameter
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "reviews"
 INSTANCE = "ml.m5.large"
 SKLEARN = "1.2-1"
 WORK = "/opt/ml/processing"
+ACCURACY = {"Name": "validation:accuracy", "Regex": "validation:accuracy=([0-9.]+)"}
 
 
 def main() -> None:
@@ -54,21 +56,32 @@ def main() -> None:
         role=role,
         output_path=f"{base}/models",
         hyperparameters={"model": "baseline"},
-        metric_definitions=[{"Name": "validation:accuracy", "Regex": "validation:accuracy=([0-9.]+)"}],
+        metric_definitions=[ACCURACY],
         sagemaker_session=session,
     )
-    estimator.fit(
-        {
-            "train": f"{base}/splits/train",
-            "validation": f"{base}/splits/validation",
-            "start": start.rpartition("/")[0] + "/",
-        },
-        wait=True,
-        logs="All",
-    )
+    channels = {
+        "train": f"{base}/splits/train",
+        "validation": f"{base}/splits/validation",
+        "start": start.rpartition("/")[0] + "/",
+    }
+    estimator.fit(channels, wait=True, logs="All")
     print(
         "metrics", [metric["MetricName"] for metric in estimator.latest_training_job.describe()["FinalMetricDataList"]]
     )
+
+    tuner = HyperparameterTuner(
+        estimator,
+        "validation:accuracy",
+        {"seed": IntegerParameter(1, 100)},
+        metric_definitions=[ACCURACY],
+        strategy="Random",
+        max_jobs=2,
+        max_parallel_jobs=2,
+        base_tuning_job_name="jobs-sagemaker2",
+        random_seed=7,
+    )
+    tuner.fit(channels, wait=True)
+    print("tuned", tuner.best_training_job(), tuner.best_estimator().model_data)
 
     evaluate = FrameworkProcessor(
         estimator_cls=SKLearn,

@@ -54,7 +54,8 @@ def _refuse_training_job(transaction: Transaction, job: Resource) -> None:
 
 
 def _training_members(resource: Resource) -> Document:
-    members: Document = {}
+    # SageMaker tells an empty key where none was asked for, and its SDK reads it without looking whether it is there.
+    members: Document = {"OutputDataConfig": {"KmsKeyId": "", **resource.spec["OutputDataConfig"]}}
     if "ModelArtifacts" not in resource.state:
         bucket, key = model_location(view(TrainingJobRequest, resource.spec), resource.name)
         members["ModelArtifacts"] = {"S3ModelArtifacts": f"s3://{bucket}/{key}"}

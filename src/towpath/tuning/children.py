@@ -23,6 +23,7 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
     value: float | None = None  #: final value of its objective; None while it runs, and when there is none
     reason: str | None = None  #: why it failed
     ended_at: float | None = None  #: epoch seconds
+    runtime_s: int = 0  #: that its script ran, once it has ended
     #: Values of the objective so far (epoch seconds, place counted from 1, value), earliest first. Read only where the
     #: plan watches them.
     curve: tuple[tuple[float, int, float], ...] = ()
@@ -53,6 +54,7 @@ def child_of(job: Resource, curve: tuple[tuple[float, int, float], ...] = ()) ->
         value=objective_of(job),
         reason=job.state.get("FailureReason"),
         ended_at=job.state.get("TrainingEndTime"),
+        runtime_s=job.state.get("TrainingTimeInSeconds", 0),
         curve=curve,
         summary=summary_of(job, tuned),
     )

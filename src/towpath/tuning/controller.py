@@ -214,6 +214,7 @@ def _state(
     state: Document = {
         **resource.state,
         **counters(observation.children, begun),
+        "ConsumedResources": {"RuntimeInSeconds": sum(child.runtime_s for child in observation.children)},
         LAUNCHED: resource.state.get(LAUNCHED, 0) + begun,
     }
     best = best_of(observation.children)

@@ -1,4 +1,4 @@
-"""Jobs without a pipeline, by both majors of the SageMaker SDK, waited for with their logs.
+"""Jobs without a pipeline, by both majors of the SageMaker SDK, waited for with their logs; a tuner among them.
 
 Their programs run side by side: with its log shown, the SDK 2 and the processors of 3 ask only every half minute of the
 clock whether a job has ended, however short it was.
@@ -38,3 +38,4 @@ def test_jobs_are_waited_for_and_their_logs_shown(jobs: Run, name: str) -> None:
     assert "validation:accuracy=" in (outcome.out if name == "sagemaker2" else outcome.error)
     assert "test:accuracy=" in outcome.out, "the log of the job with a source folder"
     assert "metrics ['validation:accuracy']" in outcome.out
+    assert f"tuned jobs-{name}-" in outcome.out, "the best training job of a tuner"

@@ -67,12 +67,8 @@ def request(name: str, source: str, strategy: str = "Random", **config: Any) -> 
     }
 
 
-@pytest.mark.shows(
-    "sagemaker",
-    "CreateHyperParameterTuningJob",
-    "DescribeHyperParameterTuningJob",
-    "ListTrainingJobsForHyperParameterTuningJob",
-)
+@pytest.mark.shows("sagemaker", "CreateHyperParameterTuningJob", how="executes")
+@pytest.mark.shows("sagemaker", "DescribeHyperParameterTuningJob", "ListTrainingJobsForHyperParameterTuningJob")
 def test_a_tuning_job_trains_and_tells_which_was_the_best(aws: Aws, code: str) -> None:
     sagemaker = aws.sagemaker
     asked = {**request("random", f"{code}/off.tar.gz"), "Tags": [{"Key": "team", "Value": "nlp"}]}
@@ -100,8 +96,8 @@ def test_a_tuning_job_trains_and_tells_which_was_the_best(aws: Aws, code: str) -
     assert [len(page["TrainingJobSummaries"]) for page in pages] == [2, 1]
 
 
-@pytest.mark.shows("sagemaker", "StopHyperParameterTuningJob", "ListHyperParameterTuningJobs")
-@pytest.mark.shows("sagemaker", "DeleteHyperParameterTuningJob")
+@pytest.mark.shows("sagemaker", "StopHyperParameterTuningJob", how="executes")
+@pytest.mark.shows("sagemaker", "ListHyperParameterTuningJobs", "DeleteHyperParameterTuningJob")
 def test_tuning_jobs_are_listed_stopped_and_deleted(aws: Aws, code: str) -> None:
     sagemaker = aws.sagemaker
     asked = {"HyperParameterTuningJobName": "list-b"}

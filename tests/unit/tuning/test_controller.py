@@ -45,6 +45,7 @@ def test_a_tuning_job_tells_of_the_best_of_its_training_jobs(world: TuningWorld)
     assert world.live(off).status == "Completed"
     shown = described(world)
     assert shown["TrainingJobStatusCounters"]["Completed"] == 4
+    assert shown["ConsumedResources"] == {"RuntimeInSeconds": 40}
     by_result = listed(world, SortBy="FinalObjectiveMetricValue")
     values = [job["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] for job in by_result]
     assert values == sorted(values)
