@@ -1,4 +1,4 @@
-"""Plain jobs with the SageMaker Python SDK 2: prepare, train, tune, evaluate, each waited for.
+"""Plain jobs with the SageMaker Python SDK 2, each waited for with its log; a transform job; then an endpoint.
 
 `towpath exec -- python jobs_sagemaker2.py --reviews FOLDER`. The scripts are those of `examples/reviews`.
 """
@@ -10,8 +10,11 @@ from pathlib import Path
 from shutil import copy
 
 from sagemaker import Session, get_execution_role
+from sagemaker.deserializers import JSONDeserializer
+from sagemaker.model import Model
 from sagemaker.processing import FrameworkProcessor, ProcessingInput, ProcessingOutput
 from sagemaker.s3 import S3Downloader, S3Uploader
+from sagemaker.serializers import JSONSerializer
 from sagemaker.sklearn import SKLearn, SKLearnProcessor
 from sagemaker.tuner import HyperparameterTuner, IntegerParameter
 
@@ -20,10 +23,12 @@ INSTANCE = "ml.m5.large"
 SKLEARN = "1.2-1"
 WORK = "/opt/ml/processing"
 ACCURACY = {"Name": "validation:accuracy", "Regex": "validation:accuracy=([0-9.]+)"}
+#: One text a line, as CSV.
+TEXTS = '"Love this dress! Perfect fit, so comfortable."\n"Poor quality, it fell apart, I returned it."\n'
 
 
 def main() -> None:
-    """Run the three jobs."""
+    """Run the four jobs."""
     parser = argparse.ArgumentParser(description="Run plain jobs with the SageMaker SDK 2.")
     parser.add_argument("--reviews", type=Path, required=True, help="folder of reviews.parquet")
     settings = parser.parse_args()
@@ -106,6 +111,42 @@ def main() -> None:
         )
     report = S3Downloader.read_file(f"{base}/evaluation/evaluation.json", sagemaker_session=session)
     print("accuracy", json.loads(report)["accuracy"])
+
+    predictor = estimator.deploy(
+        initial_instance_count=1,
+        instance_type=INSTANCE,
+        endpoint_name="jobs-sagemaker2",
+        entry_point=str(SCRIPTS / "inference.py"),
+        serializer=JSONSerializer(),
+        deserializer=JSONDeserializer(),
+    )
+    print("answer", predictor.predict({"text": "Love this dress! Perfect fit, so comfortable."})["label"])
+    predictor.delete_model()
+    predictor.delete_endpoint()
+    model = Model(
+        image_uri=estimator.training_image_uri(), model_data=estimator.model_data, role=role, sagemaker_session=session
+    )
+    model.create(instance_type=INSTANCE)
+    transformer = model.transformer(
+        instance_count=1,
+        instance_type=INSTANCE,
+        strategy="MultiRecord",
+        assemble_with="Line",
+        accept="text/csv",
+        output_path=f"{base}/labels",
+    )
+    texts = S3Uploader.upload_string_as_file_body(TEXTS, f"{base}/texts/new.csv", sagemaker_session=session)
+    transformer.transform(
+        texts,
+        content_type="text/csv",
+        split_type="Line",
+        join_source="Input",
+        output_filter="$[0,1]",
+        wait=True,
+        logs=True,
+    )
+    labels = S3Downloader.read_file(f"{base}/labels/new.csv.out", sagemaker_session=session)
+    print("labels", [line.rpartition(",")[2] for line in labels.splitlines()])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Plain jobs with the SageMaker Python SDK 3: prepare, train, tune, evaluate, each waited for.
+"""Plain jobs with the SageMaker Python SDK 3, each waited for with its log; a transform job; then an endpoint.
 
 `towpath exec -- python jobs_sagemaker3.py --reviews FOLDER`. The scripts are those of `examples/reviews`.
 """
@@ -15,8 +15,10 @@ from sagemaker.core import image_uris
 from sagemaker.core.helper.session_helper import Session, get_execution_role
 from sagemaker.core.parameter import IntegerParameter
 from sagemaker.core.processing import FrameworkProcessor, ScriptProcessor
+from sagemaker.core.resources import EndpointConfig, Model
 from sagemaker.core.s3 import S3Downloader, S3Uploader
 from sagemaker.core.shapes import (
+    ContainerDefinition,
     MetricDefinition,
     OutputDataConfig,
     ProcessingInput,
@@ -25,6 +27,8 @@ from sagemaker.core.shapes import (
     ProcessingS3Output,
 )
 from sagemaker.core.training.configs import Compute, InputData, SourceCode
+from sagemaker.core.transformer import Transformer
+from sagemaker.serve.model_builder import ModelBuilder
 from sagemaker.train.model_trainer import ModelTrainer
 from sagemaker.train.tuner import HyperparameterTuner
 
@@ -33,6 +37,8 @@ INSTANCE = "ml.m5.large"
 REGION = "us-east-1"
 WORK = "/opt/ml/processing"
 ACCURACY = {"Name": "validation:accuracy", "Regex": "validation:accuracy=([0-9.]+)"}
+#: One text a line, as CSV.
+TEXTS = '"Love this dress! Perfect fit, so comfortable."\n"Poor quality, it fell apart, I returned it."\n'
 
 
 def read(name: str, uri: str) -> ProcessingInput:
@@ -50,7 +56,7 @@ def written(name: str, uri: str) -> ProcessingOutput:
 
 
 def main() -> None:
-    """Run the three jobs."""
+    """Run the four jobs."""
     parser = argparse.ArgumentParser(description="Run plain jobs with the SageMaker SDK 3.")
     parser.add_argument("--reviews", type=Path, required=True, help="folder of reviews.parquet")
     settings = parser.parse_args()
@@ -127,6 +133,65 @@ def main() -> None:
         )
     report = S3Downloader.read_file(f"{base}/evaluation/evaluation.json", sagemaker_session=session)
     print("accuracy", json.loads(report)["accuracy"])
+
+    archive = job.model_artifacts.s3_model_artifacts
+    model = Model.create(
+        model_name="jobs-sagemaker3-labels",
+        primary_container=ContainerDefinition(image=image, model_data_url=archive),
+        execution_role_arn=role,
+        session=session.boto_session,
+        region=REGION,
+    )
+    transformer = Transformer(
+        model_name=model.model_name,
+        strategy="MultiRecord",
+        assemble_with="Line",
+        accept="text/csv",
+        output_path=f"{base}/labels",
+        sagemaker_session=session,
+        **resources,
+    )
+    texts = S3Uploader.upload_string_as_file_body(TEXTS, f"{base}/texts/new.csv", sagemaker_session=session)
+    transformer.transform(
+        texts,
+        content_type="text/csv",
+        split_type="Line",
+        join_source="Input",
+        output_filter="$[0,1]",
+        wait=True,
+        logs=True,
+    )
+    labels = S3Downloader.read_file(f"{base}/labels/new.csv.out", sagemaker_session=session)
+    print("labels", [line.rpartition(",")[2] for line in labels.splitlines()])
+    model.delete()
+
+    deploy(archive, image, role, session)
+
+
+def deploy(archive: str, image: str, role: str, session: Session) -> None:
+    """Build a model of what was trained and of its code, put it behind an endpoint, ask it, and take both down."""
+    with tempfile.TemporaryDirectory() as source:
+        copy(SCRIPTS / "inference.py", source)
+        builder = ModelBuilder(
+            s3_model_data_url=archive,
+            image_uri=image,
+            source_code=SourceCode(source_dir=source, entry_script="inference.py"),
+            instance_type=INSTANCE,
+            role_arn=role,
+            sagemaker_session=session,
+        )
+        model = builder.build(model_name="jobs-sagemaker3")
+    print("model", model.model_name, model.primary_container.environment["SAGEMAKER_PROGRAM"])
+    endpoint = builder.deploy(endpoint_name="jobs-sagemaker3", initial_instance_count=1, instance_type=INSTANCE)
+    answer = endpoint.invoke(
+        body=json.dumps({"text": "Love this dress! Perfect fit, so comfortable."}), content_type="application/json"
+    )
+    print("answer", json.loads(answer.body.read())["label"])
+    config = endpoint.endpoint_config_name
+    endpoint.delete()
+    endpoint.wait_for_delete()
+    EndpointConfig.get(config, session=session.boto_session, region=REGION).delete()
+    model.delete()
 
 
 if __name__ == "__main__":

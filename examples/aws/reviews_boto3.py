@@ -22,6 +22,8 @@ NAME = "reviews-boto3"
 INSTANCE = "ml.m5.large"
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3"
 WORK = "/opt/ml/processing"
+#: One text a line, as CSV.
+TEXTS = '"Love this dress! Perfect fit, so comfortable."\n"Poor quality, it fell apart, I returned it."\n'
 
 
 def processing(
@@ -223,8 +225,31 @@ def run(sagemaker: Any, parameters: dict[str, str]) -> str:
     return status
 
 
-def deploy(sagemaker: Any, role: str) -> None:
-    """Approve the newest version, ask it something at an endpoint, and take the endpoint down."""
+def transform(sagemaker: Any, bucket: str) -> None:
+    """Have the model label texts in a file, each beside its label."""
+    s3 = boto3.client("s3")
+    s3.put_object(Bucket=bucket, Key=f"{NAME}/texts/new.csv", Body=TEXTS.encode())
+    job = f"{NAME}-{time.time_ns()}"
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{bucket}/{NAME}/texts/"}}
+    written = {"S3OutputPath": f"s3://{bucket}/{NAME}/labels", "Accept": "text/csv", "AssembleWith": "Line"}
+    sagemaker.create_transform_job(
+        TransformJobName=job,
+        ModelName=NAME,
+        BatchStrategy="MultiRecord",
+        TransformInput={"DataSource": source, "ContentType": "text/csv", "SplitType": "Line"},
+        TransformOutput=written,
+        TransformResources={"InstanceType": INSTANCE, "InstanceCount": 1},
+        DataProcessing={"JoinSource": "Input", "OutputFilter": "$[0,1]"},
+    )
+    waiter = sagemaker.get_waiter("transform_job_completed_or_stopped")
+    waiter.wait(TransformJobName=job, WaiterConfig={"Delay": 5, "MaxAttempts": 120})
+    print("transform", sagemaker.describe_transform_job(TransformJobName=job)["TransformJobStatus"])
+    labels = s3.get_object(Bucket=bucket, Key=f"{NAME}/labels/new.csv.out")["Body"].read().decode()
+    print("labels", [line.rpartition(",")[2] for line in labels.splitlines()])
+
+
+def deploy(sagemaker: Any, role: str, bucket: str) -> None:
+    """Approve the newest version, ask it something in a file and at an endpoint, and take the endpoint down."""
     newest = sagemaker.list_model_packages(ModelPackageGroupName=NAME, SortBy="CreationTime", SortOrder="Descending")[
         "ModelPackageSummaryList"
     ][0]["ModelPackageArn"]
@@ -232,6 +257,7 @@ def deploy(sagemaker: Any, role: str) -> None:
         ModelPackageArn=newest, ModelApprovalStatus="Approved", ApprovalDescription="good enough to try"
     )
     sagemaker.create_model(ModelName=NAME, PrimaryContainer={"ModelPackageName": newest}, ExecutionRoleArn=role)
+    transform(sagemaker, bucket)
     variant = {
         "VariantName": "only",
         "ModelName": NAME,
@@ -274,7 +300,7 @@ def main() -> None:
     parameters = {"Role": role, "RawReviews": f"{base}/raw/", "MinAccuracy": str(settings.min_accuracy)}
     if run(sagemaker, parameters) != "Succeeded":
         raise SystemExit(1)
-    deploy(sagemaker, role)
+    deploy(sagemaker, role, bucket)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Measures the platform against floors of the same machine and the same minute, and prints both.
 
-    python scripts/bench [--only client server steps engine registry invocations objects] [--repeat 15]
+    python scripts/bench [--only client server steps engine registry invocations transform objects] [--repeat 15]
 
 The result is kept in `.bench/last.json`, and the next run shows how each ratio has changed since.
 """
@@ -19,6 +19,7 @@ from measuring import Row
 from objects import objects
 from registry import registry
 from steps import steps
+from transform import transform
 
 PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
     "client": client,
@@ -27,6 +28,7 @@ PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
     "engine": engine,
     "registry": registry,
     "invocations": invocations,
+    "transform": transform,
     "objects": objects,
 }
 LAST = Path(".bench/last.json")

@@ -25,13 +25,13 @@ from towpath.gateway.model_client import ping
 from towpath.gateway.services import ecr
 from towpath.gateway.services.s3 import S3Service
 from towpath.home import Credentials, HomeFolder
-from towpath.hosting import EndpointController, Routes
+from towpath.hosting import EndpointController, Routes, served_model
 from towpath.hosting import kinds as hosting_kinds
 from towpath.hosting import operations as hosting_operations
 from towpath.hosting.dashboard import dashboard_entry
 from towpath.housekeeping import Collector, Outcome, Retention
 from towpath.housekeeping import operations as housekeeping_operations
-from towpath.identity import iam_operations, make_administrator, sts_operations
+from towpath.identity import iam_operations, make_administrator, sts_operations, with_roles
 from towpath.identity import kinds as identity_kinds
 from towpath.jobs import kinds as job_kinds
 from towpath.jobs.admission import Ledger
@@ -39,10 +39,11 @@ from towpath.jobs.components import JOBS_TELL
 from towpath.jobs.contract import Surroundings
 from towpath.jobs.controller import JobController
 from towpath.jobs.images import Images
+from towpath.jobs.instances import Capacity
 from towpath.jobs.ports import SecretStore
 from towpath.jobs.secrets import Secrets
 from towpath.jobs.service import Jobs
-from towpath.jobs.strategies import PROCESSING, TRAINING
+from towpath.jobs.strategies import STRATEGIES
 from towpath.kernel.arns import Home
 from towpath.kernel.clock import Clock, SystemClock
 from towpath.kernel.decisions import Controller
@@ -51,6 +52,7 @@ from towpath.kernel.generic import TAG_OPERATIONS
 from towpath.kernel.kinds import Kind
 from towpath.kernel.objects import ObjectStore
 from towpath.kernel.operations import Operation, Operations
+from towpath.kernel.principals import AccessKey
 from towpath.kernel.resource import Uid
 from towpath.lineage import kinds as lineage_kinds
 from towpath.lineage.query import operations as lineage_operations
@@ -161,22 +163,11 @@ class Platform:
         store = SqliteStore(home.database, home=Home(account=settings.account, region=settings.region), clock=clock)
         store.write(create_default_bucket)
         objects = object_store(home, settings, store)
-        swept = objects.sweep(lambda names: store.read(lambda transaction: transaction.objects.known_blobs(names)))
-        if swept:
-            logging.getLogger(__name__).info("removed %d blobs that an interrupted upload left behind", swept)
+        _sweep(store, objects)
         backend = backend or process_backend(home, settings)
         images = WatchedImages(settings.images)
         capacity = capacity_of(settings.cores, settings.memory_gb)
-        surroundings = Surroundings(
-            home=store.home,
-            host_cores=settings.cores or int(host_capacity().cores),
-            host_memory_bytes=capacity.memory_bytes,
-            host_gpus=capacity.gpus,
-            job_limits=settings.job_limits,
-            oversized_jobs=settings.oversized_jobs,
-            toolkit_source=importlib.resources.files("towpath.runner").joinpath("toolkit.py").read_text("utf-8"),
-            lost_runner_restarts=settings.lost_runner_restarts,
-        )
+        surroundings = _surroundings(settings, store.home, capacity)
         models = ServiceModels()
         collector = _collector(home, settings, store, objects, backend, clock)
         operations = _operations(store, objects, images, models, collector, SecretFile(home.secrets))
@@ -201,9 +192,7 @@ class Platform:
             admission=queue,
         )
         unfinished = endpoints.restore_routes()
-        job_controllers = [
-            JobController(strategy, **jobs, check_out=check_out_inputs) for strategy in (PROCESSING, TRAINING)
-        ]
+        job_controllers = [JobController(strategy, **jobs, check_out=check_out_inputs) for strategy in STRATEGIES]
         controllers: list[Controller[Any]] = [
             *job_controllers,
             endpoints,
@@ -229,14 +218,38 @@ class Platform:
         begun = [demand for held, _ in standing for demand in held]
         queue.restore(begun, [demand for _, waiting in standing for demand in waiting])
         unfinished += [Uid(demand.key) for demand in begun]
+        gateway = cls._front_door(home, store, objects, backend, operations, models, routes, clock)
+        return cls(
+            store=store,
+            backend=backend,
+            engine=engine,
+            operations=operations,
+            gateway=gateway,
+            application=application(gateway),
+            unfinished=tuple(unfinished),
+        )
+
+    @staticmethod
+    def _front_door(
+        home: HomeFolder,
+        store: SqliteStore,
+        objects: ObjectStore,
+        backend: ProcessBackend,
+        operations: Mapping[str, Operation],
+        models: ServiceModels,
+        routes: Routes,
+        clock: Clock,
+    ) -> Gateway:
+        """Return what answers the requests of clients, with the administrator made on first start."""
         invocations = Invocations(routes, store.home)
-        _administrator(store, home)
-        keys = KeyRing(lambda: store.read(lambda transaction: transaction.keys.all()))
+        own = _administrator(store, home)
+        keys = KeyRing(lambda: store.read(with_roles))
         store.on_keys(keys.reload)
-        gateway = Gateway(
+        return Gateway(
             store=store,
             operations=operations,
             keys=keys,
+            own_key=own.access_key,
             home=store.home,
             home_id=store.home_id,
             clock=clock,
@@ -251,15 +264,6 @@ class Platform:
             invocations=invocations,
             on_shutdown=(invocations.close,),
         )
-        return cls(
-            store=store,
-            backend=backend,
-            engine=engine,
-            operations=operations,
-            gateway=gateway,
-            application=application(gateway),
-            unfinished=tuple(unfinished),
-        )
 
     def start(self) -> None:
         """Begin to work: adopt what runs, take up what was left."""
@@ -269,6 +273,10 @@ class Platform:
         for uid in self.unfinished:
             self.engine.wake(uid)
         self.backend.watch(lambda key: self.engine.wake(Uid(key.partition("-")[0])))
+
+    def keys(self) -> list[AccessKey]:
+        """Return every access key of the home."""
+        return self.store.read(lambda transaction: transaction.keys.all())
 
     def live(self) -> list[str]:
         """Return the names of the jobs and model servers that run now."""
@@ -351,8 +359,34 @@ def _opened(home: HomeFolder, settings: Settings, location: S3Location | None) -
         return FolderObjects(home.objects)
     from towpath.objects.s3 import S3Objects, client_of
 
-    client = client_of(location, access_key=settings.objects_access_key, secret_key=settings.objects_secret_key)
+    client = client_of(
+        location,
+        access_key=settings.objects_access_key,
+        secret_key=settings.objects_secret_key,
+        keys_of_instance=settings.objects_keys_of_instance,
+    )
     return S3Objects(client, location, home.objects, cache_bytes=int(settings.objects_cache_gb * 1e9))
+
+
+def _sweep(store: SqliteStore, objects: "FolderObjects | S3Objects") -> None:
+    """Remove the bytes that no row tells of: the process ended between writing and committing."""
+    swept = objects.sweep(lambda names: store.read(lambda transaction: transaction.objects.known_blobs(names)))
+    if swept:
+        logging.getLogger(__name__).info("removed %d blobs that an interrupted upload left behind", swept)
+
+
+def _surroundings(settings: Settings, home: Home, capacity: Capacity) -> Surroundings:
+    """Return what jobs are told of the platform and of this host."""
+    return Surroundings(
+        home=home,
+        host_cores=settings.cores or int(host_capacity().cores),
+        host_memory_bytes=capacity.memory_bytes,
+        host_gpus=capacity.gpus,
+        job_limits=settings.job_limits,
+        oversized_jobs=settings.oversized_jobs,
+        toolkit_source=importlib.resources.files("towpath.runner").joinpath("toolkit.py").read_text("utf-8"),
+        lost_runner_restarts=settings.lost_runner_restarts,
+    )
 
 
 def _collector(
@@ -430,7 +464,7 @@ def _operations(
     secrets: SecretStore,
 ) -> Mapping[str, Operation]:
     """Return every operation, by name. The engine and the front door share this table."""
-    jobs = Jobs(images)
+    jobs = Jobs(images, served_model)
     found = [
         *TAG_OPERATIONS,
         *jobs.operations(),
@@ -455,11 +489,12 @@ def _operations(
     return table
 
 
-def _administrator(store: SqliteStore, home: HomeFolder) -> None:
-    """Make the administrator on first start, and keep the home's credentials file at its key."""
+def _administrator(store: SqliteStore, home: HomeFolder) -> AccessKey:
+    """Return the administrator's own key, made on first start, and keep the home's credentials file at it."""
     key = store.write(lambda transaction: make_administrator(transaction, ADMINISTRATOR))
     credentials = Credentials(
         principal=key.principal, access_key=key.access_key, secret_key=key.secret_key, token=key.token
     )
     if home.credentials() != credentials:
         home.write_credentials(credentials)
+    return key

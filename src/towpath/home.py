@@ -26,6 +26,7 @@ class Server:
     started_at: float  #: epoch seconds
     version: str
     home: str
+    ca: str = ""  #: PEM file that its certificate is checked by; empty: without TLS, or what the system trusts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

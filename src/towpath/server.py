@@ -3,20 +3,24 @@
 import os
 import signal
 import socket
+import ssl
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
 
 from towpath import __version__
 from towpath.app import Platform
+from towpath.exposure import address_of, check_keys, check_transport
 from towpath.home import HomeFolder, Server
 from towpath.kernel.errors import Conflict, Invalid, noticing_full_disk
 from towpath.settings import Settings
+from towpath.tls import check_trust, client_context, server_context
 
 PORTS_TRIED = 100  #: from the configured port upwards
 SECOND_SIGNAL_S = 5.0  #: how long a second Ctrl-C can still stop jobs and endpoints too
@@ -115,18 +119,29 @@ def run(home: HomeFolder, settings: Settings, *, port: int | None, on_ready: Cal
         Invalid: the home, the port or a setting cannot be used.
         DiskFull: there is no room for what a server writes when it starts.
     """
+    check_transport(settings)
     with held(home), noticing_full_disk():
-        listener = bind(settings.host, settings.port if port is None else port, exactly=port is not None)
+        # The address that a certificate is for names a port, so no other one will do.
+        exactly = port is not None or bool(settings.url)
+        listener = bind(settings.host, settings.port if port is None else port, exactly=exactly)
         address = listener.getsockname()
-        host = f"[{address[0]}]" if ":" in address[0] else address[0]
+        url = address_of(settings, address[0], address[1])
+        tls, ca = secured(home, settings, url)
         server = Server(
-            url=f"http://{host}:{address[1]}",
+            url=url,
             pid=os.getpid(),
             started_at=time.time(),
             version=__version__,
             home=str(home.path),
+            ca=str(ca or ""),
         )
         platform = Platform.open(home, settings, url=server.url)
+        try:
+            check_keys(settings, platform.keys(), own=platform.gateway.own_key, now=platform.gateway.clock.now())
+        except Invalid:
+            platform.close()
+            listener.close()
+            raise
 
         def ready() -> None:
             home.write_server(server)
@@ -141,16 +156,33 @@ def run(home: HomeFolder, settings: Settings, *, port: int | None, on_ready: Cal
                 access_log=False,
                 log_config=None,
                 server_header=False,
+                proxy_headers=False,  # what a proxy says is heeded in one place, `gateway.exchange`
                 timeout_graceful_shutdown=10,
             ),
             ready,
         )
+        http.config.load()
+        http.config.ssl = tls
         platform.start()
         try:
             http.run(sockets=[listener])
         finally:
             _end(platform, http)
             home.server_file.unlink(missing_ok=True)
+
+
+def secured(home: HomeFolder, settings: Settings, url: str) -> tuple[ssl.SSLContext | None, Path | None]:
+    """Return what a server needs to speak TLS, and the file that its clients check it by; None where it speaks none.
+
+    Raises:
+        Invalid: a file is missing or wrong, or clients at `url` would refuse the certificate.
+    """
+    if not settings.tls_certificate:
+        return None, None
+    context = server_context(home.path / settings.tls_certificate, home.path / settings.tls_key)
+    ca = home.path / settings.tls_ca if settings.tls_ca else None
+    check_trust(context, client_context(ca), url)
+    return context, ca
 
 
 def _end(platform: Platform, http: _HttpServer) -> None:

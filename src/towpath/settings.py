@@ -21,8 +21,13 @@ LONGEST_KEPT = 36_500  #: days, and GB: beyond that nobody means a number
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The settings of one home."""
 
-    host: str = "127.0.0.1"  #: address to listen on; only loopback addresses are accepted
+    host: str = "127.0.0.1"  #: address to listen on; others than loopback need TLS and keys made with `towpath keys`
     port: int = 7400  #: first port to try; the next free one is taken when it is in use
+    tls_certificate: str = ""  #: PEM file of the server's certificate; a relative path begins at the home
+    tls_key: str = ""  #: PEM file of its private key
+    tls_ca: str = ""  #: PEM file that clients of this host check it by; empty: what the system trusts
+    tls_ends_at_proxy: bool = False  #: a proxy in front has the certificate, and tells X-Forwarded-For or Forwarded
+    url: str = ""  #: https://HOST:PORT that the certificate is for; empty: the address that is listened on
     account: str = "000000000000"  #: account id of a new home, 12 digits
     region: str = "us-east-1"  #: region of a new home; AWS clients accept only real ones
     sandbox: Literal["auto", "namespace", "bwrap", "paths"] = (
@@ -49,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     objects: str = "folder"  #: where the bytes of objects lie: folder (of the home), or a prefix of a bucket of S3
     objects_access_key: str = ""  #: for that bucket; empty: keys are looked for where AWS clients do
     objects_secret_key: str = ""  #: of that access key; better set as a variable than in the file
+    objects_keys_of_instance: bool = False  #: without keys: also ask the virtual machine's metadata service
     objects_cache_gb: float = 20.0  #: of copies on this host of bytes that lie in a bucket
     images: dict[str, str] = {}  #: image name or pattern (with *) -> Python interpreter that stands for it
 
@@ -79,8 +85,6 @@ def load(file: Path, environment: dict[str, str] | None = None) -> Settings:
 
 
 def _check(settings: Settings, file: Path) -> None:
-    if settings.host not in {"127.0.0.1", "::1", "localhost"}:
-        raise Invalid(f"{file}: host is {settings.host!r}, but only loopback is served: 127.0.0.1, ::1 or localhost")
     if not (len(settings.account) == 12 and settings.account.isdigit()):
         raise Invalid(f"{file}: account is {settings.account!r}; expected 12 digits")
     if settings.cores < 0 or settings.memory_gb < 0:

@@ -5,8 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Machine:
     """A home, and the command line on it."""
 
     home: HomeFolder
+    environment: Mapping[str, str] = field(default_factory=dict)  #: of every command, beside the usual
 
     def towpath(self, *arguments: str, code: int = 0, cwd: Path = ROOT) -> str:
         """Run a command, check its exit code, and return what it printed."""
@@ -57,7 +58,7 @@ class Machine:
             stderr=subprocess.PIPE,
             text=True,
             cwd=cwd,
-            env=clean_environment(TOWPATH_HOME=str(self.home.path), NO_COLOR="1"),
+            env=clean_environment(TOWPATH_HOME=str(self.home.path), NO_COLOR="1", **self.environment),
             **options,
         )
 

@@ -158,6 +158,19 @@ def test_versions_are_told_and_deleted_objects_come_back(s3: Any) -> None:
     assert s3.get_bucket_location(Bucket=BUCKET)["LocationConstraint"] is None
 
 
+@pytest.mark.shows("s3", "PutBucketVersioning", how="stores")
+def test_versioning_can_be_switched_on_again_and_not_off(s3: Any) -> None:
+    def switched(**how: str) -> str:
+        return code_of(s3.put_bucket_versioning, Bucket=BUCKET, VersioningConfiguration=how)
+
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    assert switched(Status="Suspended") == "InvalidBucketState"
+    assert switched(Status="Enabled", MFADelete="Enabled") == "NotImplemented"
+    assert s3.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
+    missing = {"Bucket": "no-such-bucket", "VersioningConfiguration": {"Status": "Enabled"}}
+    assert code_of(s3.put_bucket_versioning, **missing) == "NoSuchBucket"
+
+
 def test_objects_are_copied_and_deleted_through_the_resource_interface(
     session: boto3.Session, s3: Any, url: str
 ) -> None:

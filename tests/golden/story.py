@@ -23,8 +23,9 @@ from towpath.experiments.model import component_state, trial_state
 from towpath.gateway import ServiceModels
 from towpath.home import HomeFolder
 from towpath.hosting.model import EndpointConfigSpec, EndpointSpec, EndpointState, ModelSpec, ModelState
-from towpath.jobs.requests import ProcessingJobRequest, TrainingJobRequest
+from towpath.jobs.requests import ProcessingJobRequest, TrainingJobRequest, TransformJobRequest
 from towpath.jobs.state import run_of
+from towpath.jobs.transform import model_of
 from towpath.kernel.generic import document
 from towpath.kernel.kinds import Kind
 from towpath.kernel.ports import Query
@@ -116,6 +117,21 @@ def processing() -> dict[str, Any]:
         },
         "ProcessingInputs": [read("code", f"s3://{BUCKET}/code/prepare.py"), read("raw", f"s3://{BUCKET}/raw/")],
         "ProcessingOutputConfig": {"Outputs": [{"OutputName": "rows", "S3Output": written}]},
+    }
+
+
+def transform(model: str) -> dict[str, Any]:
+    """Return the arguments of the transform job."""
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/raw/"}}
+    return {
+        "ModelName": model,
+        "TransformInput": {"DataSource": source, "ContentType": "text/csv", "SplitType": "Line"},
+        "TransformOutput": {"S3OutputPath": f"s3://{BUCKET}/scored", "AssembleWith": "Line"},
+        "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
+        "BatchStrategy": "SingleRecord",
+        "MaxPayloadInMB": 1,
+        "DataProcessing": {"InputFilter": "$[0]"},
+        "Environment": {"OMP_NUM_THREADS": "1"},
     }
 
 
@@ -215,6 +231,8 @@ def live(aws: Mapping[str, Any]) -> None:
     sagemaker.create_model(
         ModelName="wine", PrimaryContainer={"ModelPackageName": arn}, ExecutionRoleArn=ROLE, EnableNetworkIsolation=True
     )
+    sagemaker.create_transform_job(TransformJobName="wine", **transform("wine"))
+    sagemaker.get_waiter("transform_job_completed_or_stopped").wait(TransformJobName="wine", WaiterConfig=soon)
     variant = {"VariantName": "only", "ModelName": "wine", "InitialInstanceCount": 1, "InstanceType": "ml.m5.large"}
     sagemaker.create_endpoint_config(EndpointConfigName="wine", ProductionVariants=[variant])
     sagemaker.create_endpoint(EndpointName="wine", EndpointConfigName="wine")
@@ -333,6 +351,12 @@ def views(resource: Resource) -> dict[str, Any]:
             found = {"plan": plan_of_tuning(spec)}
         case "ProcessingJob":
             found = {"request": view(ProcessingJobRequest, spec), "run": run_of(resource)}
+        case "TransformJob":
+            found = {
+                "request": view(TransformJobRequest, spec),
+                "model": model_of(resource),
+                "run": run_of(resource),
+            }
         case "Model":
             found = {"spec": view(ModelSpec, spec), "state": view(ModelState, state)}
         case "EndpointConfig":

@@ -69,5 +69,7 @@ def session(home: str | Path | None = None) -> boto3.Session:
     inner = Session({"profile": (None, None, None, None), "config_file": (None, None, os.devnull, None)})
     inner.set_credentials(credentials.access_key, credentials.secret_key)
     inner.set_config_variable("region", region)
+    if server.ca:
+        inner.set_config_variable("ca_bundle", server.ca)
     inner.get_component("data_loader").search_paths.append(str(service_models()))
     return boto3.Session(botocore_session=inner)

@@ -13,8 +13,9 @@ from xml.etree import ElementTree
 import towpath
 from towpath import settings
 from towpath.aws import sdk_config
+from towpath.callers import bearer_token
 from towpath.home import HomeFolder
-from towpath.sdk.errors import NoServer
+from towpath.sdk.errors import Denied, NoServer
 from towpath.sdk.transport import Transport
 
 #: A folder for the front of PYTHONPATH, see its `sitecustomize`.
@@ -33,7 +34,7 @@ _MISLEADING = frozenset(
     }
 )
 _ENDPOINT_OF_A_SERVICE = "AWS_ENDPOINT_URL_"
-_PROXIES = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
+_PROXIES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 _IDENTITY = "{https://sts.amazonaws.com/doc/2011-06-15/}"
 
 
@@ -54,20 +55,20 @@ def client_environment(home: HomeFolder, environment: Mapping[str, str]) -> Clie
     """Return what to change in an environment, and write the SDKs' configuration file into the home.
 
     Args:
-        environment: as it is now.
+        environment: as it is now. Where it holds `TOWPATH_ENDPOINT`, that server is meant, with the keys that stand
+            there too; else it is the home's, with the administrator's.
     Raises:
         NoServer: none runs; says how to start one.
+        Denied: there are no keys for a server elsewhere.
     """
-    server, credentials = home.running_server(), home.credentials()
-    if server is None or credentials is None:
-        raise NoServer(f"no server is running for {home.path}; start one: towpath up --background{home.option}")
-    region = settings.load(home.settings_file).region
-    account, role = _caller(server.url, credentials.token)
+    access = _elsewhere(environment) or _of_home(home)
+    region = access.region
+    account, role = _caller(access)
     config = sdk_config.write(home.clients, account=account, region=region, role=role)
     values = {
-        "AWS_ENDPOINT_URL": server.url,
-        "AWS_ACCESS_KEY_ID": credentials.access_key,
-        "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
+        "AWS_ENDPOINT_URL": access.url,
+        "AWS_ACCESS_KEY_ID": access.access_key,
+        "AWS_SECRET_ACCESS_KEY": access.secret_key,
         "AWS_DEFAULT_REGION": region,
         "AWS_REGION": region,
         # Without it, clients look for a role of a virtual machine first, which takes seconds.
@@ -76,19 +77,71 @@ def client_environment(home: HomeFolder, environment: Mapping[str, str]) -> Clie
         "AWS_DATA_PATH": _data_path(environment),
         "SAGEMAKER_USER_CONFIG_OVERRIDE": str(config),
         "SAGEMAKER_SUPPRESS_V2_WARNING": "1",
-        # A role is a label here: what a caller may do comes from who it is, so there is no policy for an SDK to check.
+        # A role is a label here and may be one of an account at AWS, which IAM has nothing to tell about. The SDK 3
+        # would refuse to go on with such a one.
         "SAGEMAKER_VALIDATE_ROLE": "false",
         # The SageMaker SDK 3 brings MLflow along, which has telemetry of its own.
         "MLFLOW_DISABLE_TELEMETRY": "true",
-        **_no_proxy(server.url, environment),
+        # What AWS clients check the server's certificate by, where the system does not know its authority.
+        **({"AWS_CA_BUNDLE": access.ca} if access.ca else {}),
+        # The commands and the SDK of Towpath act as the same user then.
+        **({"TOWPATH_ENDPOINT": access.url, "TOWPATH_TOKEN": access.token} if access.elsewhere else {}),
+        **_no_proxy(access.url, environment),
     }
     misleading = sorted(name for name in environment if name in _MISLEADING or name.startswith(_ENDPOINT_OF_A_SERVICE))
     return ClientEnvironment(values=values, unset=tuple(misleading))
 
 
-def _caller(url: str, token: str) -> tuple[str, str]:
-    """Return (account, ARN of the role) that the server knows the administrator by."""
-    answer = Transport(url, token).send(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Access:
+    """A server, and the keys for it."""
+
+    url: str
+    ca: str  #: PEM file that its certificate is checked by; empty: what the system trusts
+    region: str
+    access_key: str
+    secret_key: str
+    elsewhere: bool  #: whether it is named by the environment, and not found by the home
+
+    @property
+    def token(self) -> str:
+        return bearer_token(self.access_key, self.secret_key)
+
+
+def _of_home(home: HomeFolder) -> _Access:
+    server, credentials = home.running_server(), home.credentials()
+    if server is None or credentials is None:
+        raise NoServer(f"no server is running for {home.path}; start one: towpath up --background{home.option}")
+    return _Access(
+        url=server.url,
+        ca=server.ca,
+        region=settings.load(home.settings_file).region,
+        access_key=credentials.access_key,
+        secret_key=credentials.secret_key,
+        elsewhere=False,
+    )
+
+
+def _elsewhere(environment: Mapping[str, str]) -> _Access | None:
+    url = environment.get("TOWPATH_ENDPOINT", "").rstrip("/")
+    if not url:
+        return None
+    keys = environment.get("AWS_ACCESS_KEY_ID", ""), environment.get("AWS_SECRET_ACCESS_KEY", "")
+    if not all(keys):
+        raise Denied(
+            "NoCredentials",
+            f"TOWPATH_ENDPOINT names {url}, and there are no keys for it: set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY as `towpath keys create` printed them",
+            status=403,
+        )
+    region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or settings.Settings().region
+    ca = environment.get("AWS_CA_BUNDLE", "")
+    return _Access(url=url, ca=ca, region=region, access_key=keys[0], secret_key=keys[1], elsewhere=True)
+
+
+def _caller(access: _Access) -> tuple[str, str]:
+    """Return (account, ARN of the role) that the server knows the caller by."""
+    answer = Transport(access.url, access.token, ca=access.ca or None).send(
         "POST",
         "/",
         headers={"Content-Type": "application/x-www-form-urlencoded"},

@@ -39,7 +39,7 @@ SageMaker:
 
 def write(folder: Path, *, account: str, region: str, role: str) -> Path:
     """Write the file into a folder, whole or not at all, and return its path."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True, parents=True, mode=0o700)
     file = folder / "sagemaker.yaml"
     text = _TEXT.format(bucket=f"sagemaker-{region}-{account}", role=role)
     if not file.exists() or file.read_text(encoding="utf-8") != text:

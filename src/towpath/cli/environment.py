@@ -18,7 +18,10 @@ NOT_EXECUTABLE, NOT_FOUND = 126, 127  #: exit codes, as shells and env(1) have t
 
 
 def env(as_json: JsonOption = False, home: HomeOption = None) -> None:
-    """Print what a shell needs for AWS clients, as `export` lines. They hold the administrator's keys.
+    """Print what a shell needs for AWS clients, as `export` lines. They hold keys.
+
+    For the home's server they are the administrator's; for one elsewhere set TOWPATH_ENDPOINT, AWS_ACCESS_KEY_ID and
+    AWS_SECRET_ACCESS_KEY first.
 
     Example: eval "$(towpath env)"
     """

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from towpath.cli.console import duration, say, show_document, show_json, show_table, when
-from towpath.cli.naming import StepNames, find, steps_of_jobs
+from towpath.cli.naming import JOBS, TUNING, StepNames, find, steps_of_jobs
 from towpath.cli.options import HomeOption, JsonOption, connect
 from towpath.sdk.client import Client
 from towpath.sdk.errors import NotFound
@@ -146,9 +146,9 @@ def executions(client: Client) -> list[Document]:
 
 
 def jobs(client: Client) -> list[Document]:
-    """Return processing, training and tuning jobs, newest first, with the same members for all kinds."""
+    """Return jobs, newest first, with the same members for all kinds."""
     found = []
-    for kind in ("ProcessingJob", "TrainingJob", "HyperParameterTuningJob"):
+    for kind in (*JOBS, TUNING):
         for shown in client.pages(f"SageMaker.List{kind}s", f"{kind}Summaries"):
             found.append(
                 {
@@ -171,7 +171,7 @@ def _waiting_for(client: Client, kind: str, shown: Document) -> str | None:
     if kind == "ProcessingJob":
         said: str | None = shown.get("ExitMessage")
         return said
-    if shown.get("SecondaryStatus") != "Pending":
+    if kind != "TrainingJob" or shown.get("SecondaryStatus") != "Pending":
         return None
     described = client.call("SageMaker.DescribeTrainingJob", {"TrainingJobName": shown["TrainingJobName"]})
     last: Document = described["SecondaryStatusTransitions"][-1]

@@ -35,6 +35,7 @@ WORDS = {
     "training-job": "TrainingJob",
     "processing-job": "ProcessingJob",
     "tuning-job": "HyperParameterTuningJob",
+    "transform-job": "TransformJob",
     "endpoint": "Endpoint",
     "endpoint-config": "EndpointConfig",
     "model": "Model",
@@ -43,16 +44,15 @@ WORDS = {
     "model-package-group": "ModelPackageGroup",
 }
 #: A bare name is looked for in this order.
-NOUNS = (
-    "TrainingJob", "ProcessingJob", "HyperParameterTuningJob", "Endpoint", "Pipeline", "ModelPackageGroup", "Model",
-    "EndpointConfig",
-)  # fmt: skip
-JOBS = ("TrainingJob", "ProcessingJob")
+JOBS = ("TrainingJob", "ProcessingJob", "TransformJob")
+TUNING = "HyperParameterTuningJob"
+NOUNS = (*JOBS, TUNING, "Endpoint", "Pipeline", "ModelPackageGroup", "Model", "EndpointConfig")
 #: Noun of the API -> what errors call it.
 NOUN_WORDS = {
     "TrainingJob": "job",
     "ProcessingJob": "job",
     "HyperParameterTuningJob": "tuning job",
+    "TransformJob": "job",
     "Endpoint": "endpoint",
     "EndpointConfig": "endpoint config",
     "Model": "model",

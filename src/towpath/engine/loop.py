@@ -15,7 +15,7 @@ from uuid import uuid4
 from towpath.engine.full_disk import RETRY_S as FULL_DISK_RETRY_S
 from towpath.engine.full_disk import FullDiskNotice
 from towpath.engine.turn import Ended, Turn, Turns, WritableStore
-from towpath.kernel.clock import Clock
+from towpath.kernel.clock import Clock, went_back
 from towpath.kernel.decisions import Controller
 from towpath.kernel.errors import DiskFull
 from towpath.kernel.kinds import Kind
@@ -28,7 +28,6 @@ logger = logging.getLogger(__name__)
 
 LEASE_S = 60.0
 LONGEST_WAIT_S = 60.0  #: then the clock is read again, which somebody may have set
-SMALLEST_STEP_BACK_S = 1.0
 
 
 class NotifyingStore(WritableStore, Protocol):
@@ -65,7 +64,7 @@ class Engine:
         self._due: set[Uid] = set()  #: scheduled by commits since they were last looked at
         self._busy: set[Uid] = set()  #: turns under way
         self._kept: list[Lease] = []  #: of turns that have ended and could not give them back
-        self._latest = clock.now()  #: the time when leases were last taken
+        self._latest = clock.now()  #: the latest time that was read, or the time of the last leases after a jump back
         self._next_due: datetime | None = None  #: when to look without being told, as far as commits have told
         self._backlog = True  #: there may be more due than is known here
         self._stopping = False
@@ -149,13 +148,15 @@ class Engine:
                 if len(self._busy) >= self._threads:
                     self._changed.wait()
                     continue
-                if self._clock_went_back_s(self._clock.now()) > 0:
+                now = self._clock.now()
+                if went_back(self._latest, now):
                     return True
+                self._latest = max(self._latest, now)
                 # What a running turn is about is looked at when the turn has ended.
                 if self._backlog or not (self._woken | self._due) <= self._busy:
                     return True
                 due = self._next_due
-                wait_s = LONGEST_WAIT_S if due is None else (due - self._clock.now()).total_seconds()
+                wait_s = LONGEST_WAIT_S if due is None else (due - now).total_seconds()
                 if wait_s <= 0:
                     return True
                 self._changed.wait(min(wait_s, LONGEST_WAIT_S))
@@ -170,8 +171,8 @@ class Engine:
             kept = tuple(self._kept)
 
         def lease(transaction: SqlTransaction) -> tuple[list[Turn], datetime | None]:
-            back_s = self._clock_went_back_s(transaction.now)
-            if back_s > 0:
+            if went_back(self._latest, transaction.now):
+                back_s = (self._latest - transaction.now).total_seconds()
                 logger.warning("the clock went back by %.0f s; what waits for a time waits on by the new one", back_s)
                 transaction.work.move_times(-back_s)
             for uid in woken:
@@ -198,11 +199,6 @@ class Engine:
         with self._changed:
             del self._kept[: len(kept)]
         return turns
-
-    def _clock_went_back_s(self, now: datetime) -> float:
-        """Return by how much the clock was put back since it was last read, 0 for corrections that do not matter."""
-        back_s = (self._latest - now).total_seconds()
-        return back_s if back_s > SMALLEST_STEP_BACK_S else 0.0
 
     def _follow_up(self, transaction: SqlTransaction) -> Turn | None:
         """Take the lease on one of the things that a turn made due, so that its thread goes on with that at once.

@@ -13,10 +13,10 @@ import anyio.to_thread
 import msgspec
 
 import towpath
-from towpath.gateway.chain import CALL, authenticate, identify, protocol_of, serialize, serialize_error
+from towpath.gateway.chain import CALL, authenticate, authorize, identify, protocol_of, serialize, serialize_error
 from towpath.gateway.channel import Channel, Disconnected
 from towpath.gateway.errors import internal_error, wire_error
-from towpath.gateway.exchange import Exchange, Reply, head_of
+from towpath.gateway.exchange import Exchange, Reply, head_of, is_from_here
 from towpath.gateway.gateway import BY_PATH, Application, Gateway, Message, Receive, Scope, Send
 from towpath.gateway.services.s3 import OPERATIONS, S3Request, S3Response
 from towpath.gateway.services.s3.service import route_of
@@ -76,13 +76,14 @@ class _Door:
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         started = time.perf_counter()
-        exchange = Exchange(head=head_of(scope), request_id=str(uuid4()))
+        head = head_of(scope)
+        exchange = Exchange(head=head, request_id=str(uuid4()), from_here=is_from_here(scope, head))
         limits = self._gateway.limits
         channel = Channel(exchange.head, receive, send, request_id=exchange.request_id, limits=limits)
         try:
             if exchange.head.path == "/health" and "authorization" not in exchange.head.headers:
                 exchange.service = "health"
-                await channel.reply(self._health())
+                await channel.reply(self._health(exchange))
             else:
                 await self._carry_out(exchange, channel, scope)
         except Disconnected:
@@ -119,12 +120,14 @@ class _Door:
             raise Unsupported("This server serves no objects.")
         request = _s3_request(exchange, channel)
         exchange.operation, _ = OPERATIONS.get(route_of(request), ("", None))
+        authorize(self._gateway, exchange)
         response = self._gateway.s3.handle(request)
         _stream(response, channel, head_only=exchange.head.method == "HEAD")
 
     async def _invoke(self, exchange: Exchange, channel: Channel, scope: Scope) -> None:
         if self._gateway.invocations is None:
             raise Unsupported("This server serves no endpoints.")
+        authorize(self._gateway, exchange)
         passed = {**scope, "towpath.caller": exchange.caller, "towpath.request_id": exchange.request_id}
         await self._gateway.invocations(passed, _body_of(exchange, channel), channel.watched_send)
 
@@ -146,13 +149,11 @@ class _Door:
             await channel.reply(serialize_error(exchange, told))
         # An answer that was begun cannot be taken back. Leaving it incomplete makes the server cut the connection.
 
-    def _health(self) -> Reply:
-        status = {
-            "status": "ok",
-            "version": towpath.__version__,
-            "home": self._gateway.home_id,
-            "pid": os.getpid(),
-        }
+    def _health(self, exchange: Exchange) -> Reply:
+        """Answer whoever asks that the server works; what more there is to tell is for this host alone."""
+        status: dict[str, object] = {"status": "ok"}
+        if exchange.from_here:
+            status |= {"version": towpath.__version__, "home": self._gateway.home_id, "pid": os.getpid()}
         return Reply(headers={"content-type": "application/json"}, body=msgspec.json.encode(status))
 
 

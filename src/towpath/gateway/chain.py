@@ -1,7 +1,8 @@
 """The request chain: small functions, in order, each of which finds out one thing about a request.
 
 The links up to `authenticate` run on the event loop and do no IO. The links of `CALL` run in a thread, as they ask the
-store. What is streamed (S3, invocations) leaves the chain after `authenticate`; see `app`.
+store. What is streamed (S3, invocations) leaves the chain after `authenticate`, and passes `authorize` by itself; see
+`app`.
 """
 
 import re
@@ -24,6 +25,7 @@ from towpath.gateway.signing import (
     v2,
     verify,
 )
+from towpath.identity.rights import refusal
 from towpath.kernel.errors import Invalid, StaleRevision, Unsupported
 from towpath.kernel.operations import Operation, Operations, Request
 from towpath.kernel.ports import Transaction
@@ -93,6 +95,17 @@ def _signed_for(exchange: Exchange) -> str | None:
 
 def authenticate(gateway: Gateway, exchange: Exchange) -> None:
     """Find out who is calling."""
+    _find_key(gateway, exchange)
+    assert exchange.key is not None
+    if exchange.key.access_key == gateway.own_key and not exchange.from_here:
+        raise Refused(
+            Reason.UNKNOWN,
+            f"The access key {gateway.own_key!r} is the one that this server made for itself: it is good on the "
+            "server's own host alone. Use a key that was made with `towpath keys create NAME`.",
+        )
+
+
+def _find_key(gateway: Gateway, exchange: Exchange) -> None:
     head, service = exchange.head, SERVICES[exchange.service]
     token = bearer_token(head)
     if token is not None:
@@ -167,6 +180,15 @@ def check(gateway: Gateway, exchange: Exchange) -> None:
         exchange.document = checked(exchange.document, shape)
 
 
+def authorize(gateway: Gateway, exchange: Exchange) -> None:
+    """Refuse what the caller has no right to. Without an operation there is nothing to be allowed."""
+    caller, service = exchange.caller, SERVICES[exchange.service].signing_name
+    if exchange.operation:
+        refused = refusal(caller.principal, caller.roles, service, exchange.operation, exchange.document)
+        if refused is not None:
+            raise refused
+
+
 def call(gateway: Gateway, exchange: Exchange) -> None:
     """Carry out the operation."""
     operation = _operations(gateway, exchange).get(exchange.operation)
@@ -186,7 +208,7 @@ def show(gateway: Gateway, exchange: Exchange) -> None:
 
 
 #: The second half of the chain, for requests that carry documents.
-CALL: tuple[Link, ...] = (parse, check, call, show)
+CALL: tuple[Link, ...] = (parse, check, authorize, call, show)
 
 
 def serialize(gateway: Gateway, exchange: Exchange) -> Reply:

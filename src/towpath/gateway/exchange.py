@@ -1,5 +1,6 @@
 """What the request chain works on: the head of an HTTP request, and what the links found out about it."""
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,9 @@ from towpath.kernel.resource import Document
 
 if TYPE_CHECKING:
     from towpath.gateway.signing.chunks import ChunkSignatures
+
+
+_FORWARDED = frozenset({"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +51,28 @@ def head_of(scope: Mapping[str, Any]) -> Head:
     )
 
 
+def is_from_here(scope: Mapping[str, Any], head: Head) -> bool:
+    """Return whether a request came from a process of this host, and no proxy says that it only passes it on.
+
+    A connection of this host to one of its own addresses has that address at both ends. Source for the headers: RFC
+    7239, and the X-Forwarded-For that came before it.
+    """
+    client, server = scope.get("client"), scope.get("server")
+    if client is None or not _FORWARDED.isdisjoint(head.headers):
+        return False
+    try:
+        return ipaddress.ip_address(client[0]).is_loopback or (server is not None and client[0] == server[0])
+    except ValueError:
+        return False
+
+
 @dataclass(slots=True, kw_only=True)
 class Exchange:
     """One request on its way through the chain. Each link fills in what the links behind it need."""
 
     head: Head
     request_id: str
+    from_here: bool = False  #: whether it came from this host itself, and not through a proxy
     service: str = "sagemaker"  #: as botocore names it
     operation: str = ""  #: as the client named it, empty where the path says it
     body: bytes | None = None  #: None until it was read; bodies that are streamed are never read here
@@ -65,7 +85,7 @@ class Exchange:
     def caller(self) -> Caller:
         """Who asks; only after the caller was authenticated."""
         assert self.key is not None
-        return Caller(self.key.principal, self.request_id, self.key.access_key)
+        return Caller(self.key.principal, self.request_id, self.key.access_key, self.key.roles)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

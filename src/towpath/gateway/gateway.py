@@ -48,6 +48,7 @@ class Gateway:
     operations: Operations  #: of the services sagemaker and towpath
     keys: Keys
     home: Home = field(default_factory=Home)
+    own_key: str = ""  #: the access key that the server made for itself; good for callers on this host alone
     home_id: str = ""  #: shown by /health, so that clients know whom they talk to
     clock: Clock = field(default_factory=SystemClock)
     models: ServiceModels = field(default_factory=ServiceModels)

@@ -31,6 +31,7 @@ from towpath.hosting.model import (
 )
 from towpath.hosting.routing import Entry, Target
 from towpath.jobs.model import Phase
+from towpath.kernel.clock import went_back
 from towpath.kernel.resource import Uid
 
 DRAIN_S = 30.0  #: a request that takes longer than this is cut off by an update
@@ -149,7 +150,8 @@ class _Turn:
     """One decision while it is being made: the effects and wake-up times that its parts add up to."""
 
     def __init__(self, endpoint: Endpoint, seen: Observation, now: datetime) -> None:
-        self.endpoint = endpoint
+        fleets = tuple(_by_this_clock(fleet, now) for fleet in endpoint.state.fleets)
+        self.endpoint = replace(endpoint, state=replace(endpoint.state, fleets=fleets))
         self.seen = seen
         self.now = now
         self.submits: list[Effect] = []
@@ -449,6 +451,18 @@ class _Turn:
     def _entry(self, fleets: list[Fleet]) -> Entry:
         state = EndpointState(fleets=tuple(fleets))
         return entry(replace(self.endpoint, state=state, status=self.status), self.seen.attempts)
+
+
+def _by_this_clock(fleet: Fleet, now: datetime) -> Fleet:
+    """Return a fleet whose waits count from now where they began later than that: the clock was put back."""
+    instances = []
+    for instance in fleet.instances:
+        if went_back(instance.submitted_at, now + timedelta(seconds=LONGEST_BACKOFF_S)):
+            instance = replace(instance, submitted_at=now)
+        if instance.stop_asked_at is not None and went_back(instance.stop_asked_at, now):
+            instance = replace(instance, stop_asked_at=None)
+        instances.append(instance)
+    return replace(fleet, instances=tuple(instances))
 
 
 def _without_failed(fleets: list[Fleet]) -> list[Fleet]:

@@ -16,9 +16,10 @@ from towpath.hosting.model import (
 )
 from towpath.hosting.ports import Resolve
 from towpath.jobs.channels import input_files
-from towpath.jobs.contract import Surroundings, environment
+from towpath.jobs.contract import Surroundings
 from towpath.jobs.instances import allocation
 from towpath.jobs.model import JobSpec, Limits
+from towpath.jobs.served import model_environment, model_requirements
 from towpath.kernel.errors import TowpathError
 from towpath.kernel.objects import ObjectRef
 from towpath.kernel.resource import Resource, view
@@ -73,26 +74,21 @@ def serving_job(
     """Return the job that runs one instance's model server; `paths` tells where the bytes of its inputs lie."""
     variant = fleet.variants[instance.variant]
     allocated = allocation(variant.instance_type, surroundings.host)
-    threads = str(allocated.cores)
     return JobSpec(
         key=attempt_key(endpoint.uid, fleet, instance),
         kind="serving",
         name=f"{endpoint.name}/{variant.name}/{instance.number}",
         argv=("{python}", "-m", "towpath.serving"),
-        environment=environment(
+        environment=model_environment(
             surroundings,
-            {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **variant.environment},
-            {
-                "SAGEMAKER_BASE_DIR": "/opt/ml",
-                "SAGEMAKER_REGION": surroundings.home.region,
-                "TOWPATH_ENDPOINT": endpoint.name,
-                "TOWPATH_VARIANT": variant.name,
-            },
+            variant.environment,
+            {"TOWPATH_ENDPOINT": endpoint.name, "TOWPATH_VARIANT": variant.name},
+            cores=allocated.cores,
         ),
         python=variant.python,
         folders=("model", "run", "output"),
         inputs=input_files(variant.inputs, paths),
-        requirements=_requirements(variant.environment),
+        requirements=model_requirements(variant.environment),
         serves=True,
         limits=Limits(
             cores=allocated.cores,
@@ -108,14 +104,3 @@ def serving_job(
             **({"note": allocated.note} if allocated.note else {}),
         },
     )
-
-
-def _requirements(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return where the requirements file of a serving script may lie: where the model server looks for the script."""
-    submitted = environment.get("SAGEMAKER_SUBMIT_DIRECTORY") or ""
-    if submitted.startswith("s3://"):
-        return ("code/requirements.txt",)
-    local = submitted.removeprefix("file://").rstrip("/")
-    if local.startswith("/opt/ml/"):
-        return (f"{local.removeprefix('/opt/ml/')}/requirements.txt",)
-    return () if local else ("model/code/requirements.txt",)

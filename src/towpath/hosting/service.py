@@ -8,6 +8,7 @@ from towpath.hosting.kinds import ENDPOINT, ENDPOINT_CONFIG, MODEL, serving_flee
 from towpath.hosting.model import EndpointConfigSpec, EndpointStatus, ModelSpec, ModelState, state_document
 from towpath.hosting.ports import Resolve
 from towpath.jobs.channels import PinnedInput, Role, WantedInput, pin
+from towpath.jobs.served import ServedModel
 from towpath.kernel.errors import Conflict, Invalid, LimitExceeded, Unsupported
 from towpath.kernel.generic import create, find, operations_of, record
 from towpath.kernel.kinds import Kind
@@ -140,6 +141,23 @@ def _pinned(transaction: Transaction, wanted: WantedInput) -> PinnedInput:
 
 def _no_manifests(version: ObjectVersion) -> NoReturn:
     raise Invalid(f"{version.uri}: a model's files cannot be named by a manifest")
+
+
+def served_model(transaction: Transaction, name: str) -> ServedModel:
+    """Return what a live model is made of, for a job that runs it.
+
+    Raises:
+        NotFound: there is no such model.
+    """
+    model = find(transaction, MODEL, name)
+    state = view(ModelState, model.state)
+    return ServedModel(
+        uid=model.uid,
+        image=state.image,
+        environment=state.environment,
+        inputs=state.inputs,
+        network=not view(ModelSpec, model.spec).enable_network_isolation,
+    )
 
 
 # -- endpoint configs ----------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from towpath.identity.kinds import ROLE, USER
 from towpath.identity.ports import Transaction
 from towpath.identity.records import make
 from towpath.identity.roles import ADMINISTRATOR_ROLE
+from towpath.identity.users import is_administrators, with_roles
 from towpath.kernel import generic
 from towpath.kernel.errors import Conflict, LimitExceeded, NotFound
 from towpath.kernel.operations import Request
@@ -16,7 +17,14 @@ from towpath.kernel.principals import PLATFORM, AccessKey
 from towpath.kernel.resource import Document, Resource
 
 MOST_KEYS = 5  #: of one user; two on AWS
-_ANYBODY = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}'
+#: The SageMaker SDK 3 looks for the services in it; the rest says what holds here.
+_ANYBODY = (
+    '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole",'
+    '"Principal":{"AWS":"*","Service":["sagemaker.amazonaws.com","scheduler.amazonaws.com"]}}]}'
+)
+_OF_EARLIER_RELEASES = (
+    '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}'
+)
 
 
 def make_administrator(transaction: Transaction, name: str) -> AccessKey:
@@ -24,9 +32,12 @@ def make_administrator(transaction: Transaction, name: str) -> AccessKey:
     request = Request(operation="CreateUser", input={"UserName": name}, caller=PLATFORM)
     if transaction.resources.find(USER.noun, name) is None:
         make(transaction, request, USER, name)
-    if transaction.resources.find(ROLE.noun, ADMINISTRATOR_ROLE) is None:
-        spec = {"AssumeRolePolicyDocument": _ANYBODY, "Description": "What every user of this home may take on"}
+    role = transaction.resources.find(ROLE.noun, ADMINISTRATOR_ROLE)
+    spec = {"AssumeRolePolicyDocument": _ANYBODY, "Description": "What every user of this home may take on"}
+    if role is None:
         make(transaction, request, ROLE, ADMINISTRATOR_ROLE, spec)
+    elif role.spec.get("AssumeRolePolicyDocument") == _OF_EARLIER_RELEASES:
+        transaction.resources.replace(role, spec={**role.spec, **spec}, generation=role.generation + 1)
     good = [key for key in transaction.keys.of(name) if key.active]
     return good[0] if good else _add_key(transaction, name)
 
@@ -114,10 +125,10 @@ def _user_and_key(transaction: Transaction, request: Request) -> tuple[Resource,
 
 
 def _keep_one(transaction: Transaction, user: Resource, key: AccessKey, *, goes: bool) -> None:
-    """Refuse what would leave nobody who could get in."""
-    others = [other for other in transaction.keys.all() if other.active and other.access_key != key.access_key]
-    if goes and not any(other.expires_at is None for other in others):
+    """Refuse what would leave no administrator who could get in."""
+    others = (other for other in with_roles(transaction) if other.access_key != key.access_key)
+    if goes and not any(is_administrators(other) for other in others):
         raise Conflict(
-            f"{key.access_key} of {user.name} is the last good key of this home; create another one first",
+            f"{key.access_key} of {user.name} is the last good key of an administrator; create another one first",
             code="DeleteConflict",
         )

@@ -1,4 +1,4 @@
-"""The kinds of IAM that are kept here: users, roles and policies. All are records; no rights follow from them yet.
+"""The kinds of IAM that are kept here: users, roles and policies. Rights are in `users`.
 
 Source: AWS Identity and Access Management API Reference.
 """

@@ -28,6 +28,9 @@ class KeyRows(Protocol):
     def remove(self, name: str) -> None:
         """Forget a key."""
 
+    def rights_changed(self) -> None:
+        """Let those who hold keys in memory read them anew, since a user's rights have changed."""
+
     def remove_expired(self, before: datetime) -> None:
         """Forget the keys whose time was over before `before`."""
 

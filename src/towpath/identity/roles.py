@@ -1,11 +1,14 @@
-"""IAM: roles and policies, which are stored and shown, and restrict nobody yet.
+"""IAM: roles and policies, which are stored and shown; they are labels and restrict nobody. See `users` for rights.
 
 Source: AWS Identity and Access Management API Reference.
 """
 
-from towpath.identity.kinds import POLICY, ROLE
+from towpath.callers import Role
+from towpath.identity.kinds import POLICY, ROLE, USER
 from towpath.identity.ports import Transaction
 from towpath.identity.records import shown
+from towpath.identity.rights import allowed
+from towpath.identity.users import roles_of
 from towpath.kernel import generic
 from towpath.kernel.errors import Conflict, NotFound
 from towpath.kernel.operations import Request
@@ -83,15 +86,34 @@ def list_attached_role_policies(transaction: Transaction, request: Request) -> D
 
 
 def simulate_principal_policy(transaction: Transaction, request: Request) -> Document:
-    """Carry out SimulatePrincipalPolicy: whoever is known here may do everything that is offered."""
+    """Carry out SimulatePrincipalPolicy: for a user by the table of rights.
+
+    A role is a label: the platform itself fetches what a job reads and writes its outputs and logs, so that a role
+    lacks nothing.
+    """
     asked = request.input
     resources = asked.get("ResourceArns") or ["*"]
+    source = asked["PolicySourceArn"]
+    user = transaction.resources.by_arn(source) if ":user/" in source else None
+    if ":user/" in source and (user is None or user.kind != USER.noun):
+        raise NotFound(f"The user {source} cannot be found.", code="NoSuchEntity")
+    roles = frozenset({Role.ADMINISTRATOR}) if user is None else roles_of(user)
     results = [
-        {"EvalActionName": action, "EvalResourceName": resource, "EvalDecision": "allowed", "MatchedStatements": []}
+        {
+            "EvalActionName": action,
+            "EvalResourceName": resource,
+            "EvalDecision": "allowed" if _may(roles, action) else "implicitDeny",
+            "MatchedStatements": [],
+        }
         for action in asked["ActionNames"]
         for resource in resources
     ]
     return {"EvaluationResults": results, "IsTruncated": False}
+
+
+def _may(roles: frozenset[Role], action: str) -> bool:
+    service, _, operation = action.partition(":")
+    return allowed(roles, service, operation)
 
 
 def get_policy(transaction: Transaction, request: Request) -> Document:

@@ -1,12 +1,13 @@
 """The operations of IAM and STS that are kept here, by name.
 
-Every user may do everything: what a policy says is stored and shown, and does not restrict anybody yet.
+What a user may do follows from the roles that are attached to it (`users`, `rights`); what a policy's document says is
+stored and shown, and restricts nobody.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from towpath.identity import keys, roles, sessions
+from towpath.identity import keys, roles, sessions, users
 from towpath.identity.kinds import POLICY, ROLE, USER
 from towpath.identity.records import creates, gets, lists
 from towpath.kernel.operations import Operation, Request
@@ -28,6 +29,9 @@ def iam_operations() -> dict[str, Operation]:
         ("GetUser", gets(USER), False),
         ("ListUsers", lists(USER, "Users"), False),
         ("DeleteUser", keys.delete_user, True),
+        ("AttachUserPolicy", users.attach_user_policy, True),
+        ("DetachUserPolicy", users.detach_user_policy, True),
+        ("ListAttachedUserPolicies", users.list_attached_user_policies, False),
         ("CreateAccessKey", keys.create_access_key, True),
         ("ListAccessKeys", keys.list_access_keys, False),
         ("UpdateAccessKey", keys.update_access_key, True),

@@ -39,7 +39,8 @@ def get_caller_identity(transaction: Transaction, request: Request) -> Document:
 def assume_role(transaction: Transaction, request: Request) -> Document:
     """Carry out AssumeRole: keys that are good for a while, whose work is recorded under ROLE/SESSION.
 
-    A role of any account and name is a label, like the roles that jobs are given.
+    A role of any account and name is a label, like the roles that jobs are given. The session has the rights of the
+    user who began it, as they are at the time of each request.
     """
     asked, now = request.input, transaction.now
     named = _ROLE_ARN.fullmatch(asked["RoleArn"])
@@ -54,7 +55,7 @@ def assume_role(transaction: Transaction, request: Request) -> Document:
         secret_key=secrets.token_urlsafe(30),
         principal=f"{named[1]}/{session}",
         arn=arn,
-        session_token=secrets.token_urlsafe(96),
+        session_token=f"{_user_of(transaction, request)}.{secrets.token_urlsafe(96)}",
         created_at=now,
         expires_at=expires_at,
     )
@@ -78,3 +79,9 @@ def assume_role(transaction: Transaction, request: Request) -> Document:
         },
         "AssumedRoleUser": {"AssumedRoleId": f"{key.access_key}:{session}", "Arn": arn},
     }
+
+
+def _user_of(transaction: Transaction, request: Request) -> str:
+    """Return the user behind a caller, who may be in a session already."""
+    key = transaction.keys.find(request.caller.access_key)
+    return request.caller.principal if key is None else key.user

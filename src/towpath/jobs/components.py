@@ -8,9 +8,12 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from towpath.jobs.kinds import PROCESSING_JOB, TRAINING_JOB
+from towpath.jobs.kinds import PROCESSING_JOB, TRAINING_JOB, TRANSFORM_JOB
 from towpath.kernel.generic import document
 from towpath.kernel.resource import Document, Resource
+
+#: What becomes a parameter of its own where a request says it.
+_NAMED = ("InstanceType", "InstanceCount", "VolumeSizeInGB", "ModelName", "BatchStrategy", "MaxPayloadInMB")
 
 
 def training_component(job: Resource) -> Document:
@@ -50,7 +53,32 @@ def processing_component(job: Resource) -> Document:
     }
 
 
-JOBS_TELL = {TRAINING_JOB.noun: training_component, PROCESSING_JOB.noun: processing_component}
+def transform_component(job: Resource) -> Document:
+    """Return what a transform job tells: its model, what it read and where the answers went."""
+    shown = document(TRANSFORM_JOB, job)
+    read, written = shown.get("TransformInput") or {}, shown.get("TransformOutput") or {}
+    source = (read.get("DataSource") or {}).get("S3DataSource") or {}
+    asked = {
+        **(shown.get("TransformResources") or {}),
+        **{member: shown[member] for member in ("ModelName", "BatchStrategy", "MaxPayloadInMB") if member in shown},
+    }
+    return {
+        **_ran(job, "SageMakerTransformJob", shown, "Transform"),
+        "Parameters": _resources(None, asked),
+        "InputArtifacts": _present(
+            {"SageMaker.TransformInput": _artifact(source.get("S3Uri"), read.get("ContentType"))}
+        ),
+        "OutputArtifacts": _present(
+            {"SageMaker.TransformOutput": _artifact(written.get("S3OutputPath"), written.get("Accept"))}
+        ),
+    }
+
+
+JOBS_TELL = {
+    TRAINING_JOB.noun: training_component,
+    PROCESSING_JOB.noun: processing_component,
+    TRANSFORM_JOB.noun: transform_component,
+}
 
 
 def _ran(job: Resource, source_type: str, shown: Document, word: str) -> Document:
@@ -68,11 +96,7 @@ def _resources(image: str | None, asked: Mapping[str, Any]) -> Document:
     return _present(
         {
             "SageMaker.ImageUri": None if image is None else {"StringValue": image},
-            **{
-                f"SageMaker.{member}": _parameter(asked[member])
-                for member in ("InstanceType", "InstanceCount", "VolumeSizeInGB")
-                if asked.get(member) is not None
-            },
+            **{f"SageMaker.{member}": _parameter(asked[member]) for member in _NAMED if asked.get(member) is not None},
         }
     )
 

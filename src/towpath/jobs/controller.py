@@ -1,4 +1,4 @@
-"""Looks after processing and training jobs: starts the attempt, follows it, and publishes what it produced."""
+"""Looks after jobs: starts the attempt, follows it, and publishes what it produced."""
 
 from datetime import datetime, timedelta
 
@@ -113,7 +113,7 @@ class JobController:
         except TowpathError as error:
             return replace(observation, problem=error.message)
         try:
-            environment = self._images.resolve(self._strategy.image(resource.spec))
+            environment = self._images.resolve(self._strategy.image(resource))
             if run is None:
                 allocation(self._strategy.instance_type(resource.spec), self._surroundings.host)
         except TowpathError as error:
@@ -189,7 +189,8 @@ class JobController:
         kept = () if run is None else (item for item in run.inputs if item.role is not Role.CHECKPOINT)
         last = {(item.name, item.role): item for item in kept}
         wanted = self._strategy.wanted_inputs(resource.spec)
-        return tuple(last.get((item.name, item.role)) or pin(item, transaction.objects, self._text) for item in wanted)
+        pinned = (last.get((item.name, item.role)) or pin(item, transaction.objects, self._text) for item in wanted)
+        return (*self._strategy.given(resource), *pinned)
 
     def _text(self, version: ObjectVersion) -> str:
         return b"".join(self._objects.read(version)).decode()
@@ -294,7 +295,7 @@ class JobController:
         if not stopping:
             return Decision(state=with_run(state, run), facts=facts)
         asked = run.stop_asked_at
-        if asked is not None and now.timestamp() < asked + STOP_REPEAT_S:
+        if asked is not None and abs(now.timestamp() - asked) < STOP_REPEAT_S:  # the clock may have been put back
             return Decision(state=with_run(state, run), facts=facts, due_at=now + timedelta(seconds=STOP_REPEAT_S))
         run = replace(run, stop_asked_at=now.timestamp())
         return Decision(state=with_run(state, run), facts=facts, effects=(Stop(run.key),))

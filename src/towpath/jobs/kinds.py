@@ -1,9 +1,10 @@
-"""The kinds ProcessingJob and TrainingJob: how they are described, listed, sorted, and when they may be deleted."""
+"""The kinds of jobs: how they are described, listed, sorted, and when they may be deleted."""
 
 from enum import StrEnum
 
 from towpath.jobs.requests import TrainingJobRequest
 from towpath.jobs.training import model_location
+from towpath.jobs.transform import MODEL
 from towpath.jobs.tuned import TUNED, TUNING_JOB, indexed
 from towpath.kernel.errors import InUse
 from towpath.kernel.kinds import COMMON_FILTERS, COMMON_SORT, Kind, View
@@ -112,4 +113,20 @@ TRAINING_JOB = Kind(
     controlled=True,
 )
 
-KINDS = (PROCESSING_JOB, TRAINING_JOB)
+TRANSFORM_JOB = Kind(
+    noun="TransformJob",
+    arn_type="transform-job",
+    name_member="TransformJobName",
+    arn_member="TransformJobArn",
+    status_member="TransformJobStatus",
+    describe="DescribeTransformJob",
+    listing="ListTransformJobs",
+    list_member="TransformJobSummaries",
+    view=View(hidden=frozenset({RUN, WAITING, MODEL})),
+    sort_by={name: COMMON_SORT[name] for name in ("Name", "CreationTime", "Status")},
+    page=10,
+    filters=COMMON_FILTERS,
+    controlled=True,
+)
+
+KINDS = (PROCESSING_JOB, TRAINING_JOB, TRANSFORM_JOB)

@@ -166,3 +166,71 @@ class TrainingJobRequest(msgspec.Struct, frozen=True, kw_only=True, rename="pasc
     checkpoint_config: CheckpointConfig | None = None
     enable_network_isolation: bool = False
     environment: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class TransformS3Source(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """Objects that a transform job reads."""
+
+    s3_uri: str
+    s3_data_type: str = "S3Prefix"
+
+
+class TransformDataSource(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """Where the data of a transform job comes from."""
+
+    s3_data_source: TransformS3Source
+
+
+class TransformInput(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """What a transform job reads, and how."""
+
+    data_source: TransformDataSource
+    content_type: str = ""
+    compression_type: str = "None"
+    split_type: str = "None"
+
+
+class TransformOutput(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """Where the answers go, and how."""
+
+    s3_output_path: str
+    accept: str = ""
+    assemble_with: str = "None"
+
+
+class TransformResources(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """What a transform job may use."""
+
+    instance_type: str = "ml.m5.large"
+    instance_count: int = 1
+
+
+class DataProcessing(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """What is taken of records and answers, and whether they are put together."""
+
+    input_filter: str = "$"
+    join_source: str = "None"
+    output_filter: str = "$"
+
+
+class ModelClientConfig(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """How patient a transform job is with its model."""
+
+    invocations_timeout_in_seconds: int = 600
+    invocations_max_retries: int = 3
+
+
+class TransformJobRequest(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    """CreateTransformJob, as far as the platform acts on it."""
+
+    model_name: str
+    transform_input: TransformInput
+    transform_output: TransformOutput
+    transform_resources: TransformResources = TransformResources()
+    max_concurrent_transforms: int = 0  #: 0: nothing was said
+    max_payload_in_mb: int | None = msgspec.field(name="MaxPayloadInMB", default=None)
+    batch_strategy: str | None = None
+    environment: dict[str, str] = msgspec.field(default_factory=dict)
+    data_processing: DataProcessing = DataProcessing()
+    model_client_config: ModelClientConfig = ModelClientConfig()
+    data_capture_config: dict[str, object] | None = None

@@ -171,6 +171,7 @@ def lineage_of(
         outputs=_produced(strategy, versions),
         environment_id=f"environment:{run.environment}" if layered is None else layered.id,
         code=None if run.code is None else _code_facts(run.code),
+        models=strategy.models(resource),
     )
 
 

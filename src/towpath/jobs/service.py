@@ -6,10 +6,11 @@ from typing import Any
 import msgspec
 
 from towpath.experiments.record import begin_job
-from towpath.jobs import processing, training
+from towpath.jobs import processing, training, transform
 from towpath.jobs.images import Images
-from towpath.jobs.kinds import KINDS, PROCESSING_JOB, TRAINING_JOB, JobStatus, is_terminal
-from towpath.jobs.requests import ProcessingJobRequest, TrainingJobRequest
+from towpath.jobs.kinds import KINDS, PROCESSING_JOB, TRAINING_JOB, TRANSFORM_JOB, JobStatus, is_terminal
+from towpath.jobs.requests import ProcessingJobRequest, TrainingJobRequest, TransformJobRequest
+from towpath.jobs.served import ModelNamed
 from towpath.kernel import generic
 from towpath.kernel.errors import Conflict, Invalid, Unsupported
 from towpath.kernel.kinds import Kind
@@ -31,10 +32,11 @@ _IMAGE_MEMBERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
 
 
 class Jobs:
-    """What creates and stops processing and training jobs."""
+    """What creates and stops jobs."""
 
-    def __init__(self, images: Images) -> None:
+    def __init__(self, images: Images, model_named: ModelNamed) -> None:
         self._images = images
+        self._model_named = model_named
 
     def create_processing_job(self, transaction: Transaction, request: Request) -> Document:
         """Carry out CreateProcessingJob."""
@@ -67,14 +69,33 @@ class Jobs:
         assert image is not None, "checked"
         training.command(asked, self._images.resolve(image))
 
+    def create_transform_job(self, transaction: Transaction, request: Request) -> Document:
+        """Carry out CreateTransformJob. What the model is made of is looked up here, once: deleting it later, or
+        creating another of its name, changes nothing of the job."""
+        asked = typed(TransformJobRequest, request.input)
+        transform.check(asked)
+        model = self._model_named(transaction, asked.model_name)
+        self._images.resolve(model.image)
+        resource = generic.create(
+            transaction,
+            TRANSFORM_JOB,
+            request,
+            state={transform.MODEL: msgspec.to_builtins(model)},
+            status=JobStatus.IN_PROGRESS,
+        )
+        begin_job(transaction, request, resource)
+        return {"TransformJobArn": resource.arn}
+
     def operations(self) -> list[Operation]:
         """Return every operation on jobs."""
         found = [
             Operation(name="CreateProcessingJob", function=self.create_processing_job),
             Operation(name="CreateTrainingJob", function=self.create_training_job),
+            Operation(name="CreateTransformJob", function=self.create_transform_job),
             Operation(name="UpdateTrainingJob", function=update_training_job),
-            Operation(name="StopProcessingJob", function=stopping(PROCESSING_JOB, "processing")),
-            Operation(name="StopTrainingJob", function=stopping(TRAINING_JOB, "training")),
+            Operation(name="StopProcessingJob", function=stopping(PROCESSING_JOB)),
+            Operation(name="StopTrainingJob", function=stopping(TRAINING_JOB)),
+            Operation(name="StopTransformJob", function=stopping(TRANSFORM_JOB)),
         ]
         for kind in KINDS:
             found += generic.operations_of(kind)
@@ -111,20 +132,17 @@ def typed(kind: type[Any], document: Document) -> Any:
         raise Invalid(f"The request is not valid: {error}") from error
 
 
-def stopping(kind: Kind, noun: str) -> Function:
-    """Return the function of the Stop operation of a kind that is run to an end.
-
-    Args:
-        noun: what the refusal calls it: "training", "processing".
-    """
+def stopping(kind: Kind) -> Function:
+    """Return the function of the Stop operation of a kind that is run to an end."""
 
     def stop(transaction: Transaction, request: Request) -> Document:
         resource = generic.find(transaction, kind, request.input[kind.name_member])
         if resource.status == JobStatus.STOPPING:
             return {}
         if resource.status != JobStatus.IN_PROGRESS:
+            noun = kind.arn_type.replace("-", " ")
             raise Conflict(
-                f"The request was rejected because the {noun} job is in status {resource.status}.",
+                f"The request was rejected because the {noun} is in status {resource.status}.",
                 code="ValidationException",
             )
         resource = transaction.resources.replace(

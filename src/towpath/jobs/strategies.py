@@ -1,17 +1,17 @@
-"""What processing and training jobs do differently, as data for the one controller that looks after both."""
+"""What the kinds of jobs do differently, as data for the one controller that looks after all of them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from towpath.jobs import processing, training
-from towpath.jobs.channels import WantedInput
+from towpath.jobs import processing, training, transform
+from towpath.jobs.channels import PinnedInput, WantedInput
 from towpath.jobs.contract import Attempt
-from towpath.jobs.kinds import PROCESSING_JOB, TRAINING_JOB
+from towpath.jobs.kinds import PROCESSING_JOB, TRAINING_JOB, TRANSFORM_JOB
 from towpath.jobs.model import JobSpec, Phase
-from towpath.jobs.requests import ProcessingJobRequest, TrainingJobRequest
+from towpath.jobs.requests import ProcessingJobRequest, TrainingJobRequest, TransformJobRequest
 from towpath.kernel.kinds import Kind
-from towpath.kernel.resource import Document, Resource, view
+from towpath.kernel.resource import Document, Resource, Uid, view
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +26,14 @@ class Strategy:
     exit_message: bool  #: the text of a failure is shown as ExitMessage too
     secondary: bool  #: has a SecondaryStatus and its transitions
     roles: Mapping[str, str]  #: output name -> what the lineage calls what comes of it, "data" when not named
-    image: Callable[[Document], str]
+    image: Callable[[Resource], str]
     instance_type: Callable[[Document], str]
     wanted_inputs: Callable[[Document], tuple[WantedInput, ...]]
     job: Callable[[Resource, Attempt], JobSpec]  #: translates the request
     parameters: Callable[[Document], dict[str, Any]]  #: what the lineage keeps of the request
-    packs_only: Callable[[Document], bool]
+    packs_only: Callable[[Document], bool] = lambda _: False
+    given: Callable[[Resource], tuple[PinnedInput, ...]] = lambda _: ()  #: inputs that were looked up at its creation
+    models: Callable[[Resource], tuple[Uid, ...]] = lambda _: ()  #: that it runs
 
 
 def _training(spec: Document) -> TrainingJobRequest:
@@ -40,6 +42,10 @@ def _training(spec: Document) -> TrainingJobRequest:
 
 def _processing(spec: Document) -> ProcessingJobRequest:
     return view(ProcessingJobRequest, spec)
+
+
+def _transform(spec: Document) -> TransformJobRequest:
+    return view(TransformJobRequest, spec)
 
 
 PROCESSING = Strategy(
@@ -51,12 +57,11 @@ PROCESSING = Strategy(
     exit_message=True,
     secondary=False,
     roles={},
-    image=lambda spec: _processing(spec).app_specification.image_uri,
+    image=lambda job: _processing(job.spec).app_specification.image_uri,
     instance_type=lambda spec: _processing(spec).processing_resources.cluster_config.instance_type,
     wanted_inputs=lambda spec: processing.wanted_inputs(_processing(spec)),
     job=processing.job,
     parameters=lambda spec: {"arguments": list(_processing(spec).app_specification.container_arguments)},
-    packs_only=lambda _: False,
 )
 
 TRAINING = Strategy(
@@ -68,7 +73,7 @@ TRAINING = Strategy(
     exit_message=False,
     secondary=True,
     roles={"model": "model", "checkpoints": "checkpoint"},
-    image=lambda spec: _training(spec).algorithm_specification.training_image or "",
+    image=lambda job: _training(job.spec).algorithm_specification.training_image or "",
     instance_type=lambda spec: _training(spec).resource_config.instance_type,
     wanted_inputs=lambda spec: training.wanted_inputs(_training(spec)),
     job=training.job,
@@ -76,7 +81,25 @@ TRAINING = Strategy(
     packs_only=lambda spec: training.is_repack(_training(spec)),
 )
 
-STRATEGIES = (PROCESSING, TRAINING)
+TRANSFORM = Strategy(
+    kind=TRANSFORM_JOB,
+    event="SageMaker Transform Job State Change",
+    start_member="TransformStartTime",
+    end_member="TransformEndTime",
+    duration_members=(),
+    exit_message=False,
+    secondary=False,
+    roles={},
+    image=lambda job: transform.model_of(job).image,
+    instance_type=lambda spec: _transform(spec).transform_resources.instance_type,
+    wanted_inputs=lambda spec: transform.wanted_inputs(_transform(spec)),
+    job=transform.job,
+    parameters=lambda spec: transform.parameters(_transform(spec)),
+    given=lambda job: transform.model_of(job).inputs,
+    models=lambda job: (transform.model_of(job).uid,),
+)
+
+STRATEGIES = (PROCESSING, TRAINING, TRANSFORM)
 
 
 def secondary_status(phase: Phase, activity: str) -> str:

@@ -1,7 +1,10 @@
 """The clock as a port, so that tests can make time pass."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+SMALLEST_STEP_BACK = timedelta(seconds=1)  #: what time servers correct by less is no jump
 
 
 class Clock(Protocol):
@@ -12,10 +15,18 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock."""
+    """The machine's clock. It may jump, either way: what has to last a while is measured from a time that was noted.
+
+    `time.time` is the one source of times of this process, so that a test can have a real server live through a jump.
+    """
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return datetime.fromtimestamp(time.time(), UTC)
+
+
+def went_back(since: datetime, now: datetime) -> bool:
+    """Return whether the clock was put back since a time that it told, corrections that do not matter aside."""
+    return now < since - SMALLEST_STEP_BACK
 
 
 class VirtualClock:

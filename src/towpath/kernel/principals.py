@@ -1,11 +1,10 @@
 """Who is calling, and the keys by which a caller is known."""
 
-import hashlib
-import hmac
 from datetime import datetime
 
 import msgspec
 
+from towpath.callers import Role, bearer_token
 from towpath.kernel.resource import Document
 
 
@@ -15,6 +14,9 @@ class Caller(msgspec.Struct, frozen=True):
     principal: str
     request_id: str = ""
     access_key: str = ""  #: the one that the request was signed with; empty for the platform itself
+    roles: frozenset[Role] = frozenset(
+        {Role.ADMINISTRATOR}
+    )  #: those of a request's caller; the platform has every right
 
 
 PLATFORM = Caller("towpath")  #: the platform itself, in decisions that no request asked for
@@ -39,9 +41,18 @@ class AccessKey(msgspec.Struct, frozen=True, kw_only=True):
     active: bool = True
     created_at: datetime
     expires_at: datetime | None = None
+    #: What its user may do; filled in where keys are held in memory, and stored with the user.
+    roles: frozenset[Role] = frozenset({Role.ADMINISTRATOR})
+
+    @property
+    def user(self) -> str:
+        """The user whose rights it has; empty for a session that an older release began.
+
+        A session token begins with the name of the user who took the role on.
+        """
+        return self.session_token.rpartition(".")[0] if self.session_token else self.principal
 
     @property
     def token(self) -> str:
-        """What stands behind `Authorization: Bearer`. It follows from the secret key and does not give it away."""
-        proof = hmac.new(self.secret_key.encode(), b"towpath bearer token", hashlib.sha256).hexdigest()
-        return f"{self.access_key}.{proof}"
+        """What stands behind `Authorization: Bearer`."""
+        return bearer_token(self.access_key, self.secret_key)

@@ -203,9 +203,14 @@ def job_graph(
     outputs: Iterable[Artifact],
     environment_id: str | None,
     code: CodeFacts | None,
+    models: Iterable[Uid] = (),
 ) -> Graph:
     """Return what a job adds that has ended, or that publishes while it runs: what it read, ran and ran in, each
-    contributing to it, and what it produced."""
+    contributing to it, and what it produced.
+
+    Args:
+        models: those that it ran, of those that CreateModel made.
+    """
     read, written = tuple(inputs), tuple(outputs)
     properties = _present(
         {
@@ -231,6 +236,7 @@ def job_graph(
     nodes = [Node(job.id, NodeType.JOB, properties), *map(_artifact_node, (*read, *written))]
     edges = [Edge(item.id, job.id, Association.CONTRIBUTED_TO) for item in read]
     edges += [Edge(job.id, item.id, Association.PRODUCED) for item in written]
+    edges += [Edge(f"model:{model}", job.id, Association.CONTRIBUTED_TO) for model in models]
     if environment_id is not None:
         edges.append(Edge(environment_id, job.id, Association.CONTRIBUTED_TO))
     if code is not None:

@@ -98,7 +98,7 @@ class BlobCache:
         copies = sorted(self._copies())
         self._size = sum(size for _, size, _ in copies)
         for used_at, size, path in copies:
-            if self._size <= self._limit or used_at > time.time() - YOUNGEST_S:
+            if self._size <= self._limit or abs(time.time() - used_at) < YOUNGEST_S:
                 return
             path.unlink(missing_ok=True)
             self._size -= size

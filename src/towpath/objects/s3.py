@@ -20,7 +20,7 @@ from typing import IO, Any
 from uuid import uuid4
 
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.session import Session
 
 from towpath.kernel.errors import Invalid, NotFound, Unavailable, noticing_full_disk
@@ -35,14 +35,24 @@ _ASKED_TOGETHER = 500  #: names that the sweeper asks the rows about at a time
 _REMEMBERED = 100_000  #: names of adopted blobs
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 _CONNECTIONS = 32
+_OF_INSTANCE = "iam-role"  #: botocore's name for what asks the metadata service of a virtual machine
 
 logger = logging.getLogger(__name__)
 
 
-def client_of(location: S3Location, *, access_key: str = "", secret_key: str = "") -> Any:
-    """Return a client for the service; without keys it looks for some where AWS clients do."""
+def client_of(
+    location: S3Location, *, access_key: str = "", secret_key: str = "", keys_of_instance: bool = False
+) -> Any:
+    """Return a client for the service; without keys it looks for some where AWS clients do.
+
+    Args:
+        keys_of_instance: also ask the metadata service of a virtual machine, which lies at an address of the network.
+    """
     keys = {"aws_access_key_id": access_key, "aws_secret_access_key": secret_key} if access_key else {}
-    return Session().create_client(
+    session = Session()
+    if not keys_of_instance:
+        session.get_component("credential_provider").remove(_OF_INSTANCE)
+    return session.create_client(
         "s3",
         endpoint_url=location.endpoint,
         region_name=location.region,
@@ -91,6 +101,12 @@ class S3Objects:
                 f"The objects of this home are to lie in {location}, but the service answers {_told(error)} when asked "
                 f"for the bucket {location.bucket!r}. Create it, or set objects, objects_access_key and "
                 "objects_secret_key so that it is found."
+            ) from error
+        except NoCredentialsError as error:
+            raise Invalid(
+                f"The objects of this home are to lie in {location}, and no keys for it are found. Set "
+                "objects_access_key and objects_secret_key, the variables or files of AWS clients, or "
+                "objects_keys_of_instance where this virtual machine has a role that may use the bucket."
             ) from error
         except BotoCoreError as error:
             raise self._silent(error) from error

@@ -41,6 +41,7 @@ from towpath.pipelines.kinds import PIPELINE_EXECUTION, TURN
 from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
 from towpath.pipelines.plans import execution_variables, plan_of
 from towpath.pipelines.ports import Documents, Shapes, Transaction
+from towpath.pipelines.rights import refusal_of_step
 from towpath.pipelines.standing import Standings
 from towpath.pipelines.steps import StepType
 
@@ -286,6 +287,9 @@ class ExecutionController:
     ) -> Document:
         if operation not in self._operations:
             raise Invalid(f"This server does not offer {operation}, which step {row.name!r} needs")
+        refused = refusal_of_step(resource.spec, resource.created_by, operation, asked)
+        if refused is not None:
+            raise refused
         request = Request(
             operation=operation,
             input=asked,

@@ -110,7 +110,12 @@ def after_failure(node: Node, row: StepRow, reason: str, exception_type: str | N
         node.step.retry_policies, exception_type, retries=retries, first_failed_at=first_failed_at, now=now
     )
     row = replace(
-        row, failure_reason=reason, exception_type=exception_type, first_failed_at=first_failed_at, due_at=due_at
+        row,
+        failure_reason=reason,
+        exception_type=exception_type,
+        first_failed_at=first_failed_at,
+        due_at=due_at,
+        failed_at=now,
     )
     if due_at is None or exception_type is None:
         return replace(row, status=StepStatus.FAILED, ended_at=now, due_at=None)
@@ -204,7 +209,7 @@ class Course:
                 self._end(replace(row, status=StepStatus.FAILED, ended_at=self.now, due_at=None))
             return False
         changed = False
-        again = [row for row in self.standings.postponed() if (row.due_at or self.now) <= self.now]
+        again = [row for row in self.standings.postponed() if retry.is_due(row, self.now)]
         for node in itertools.chain((self.plan.nodes[row.name] for row in again), self.standings.startable()):
             starts_something = node.type is not None and node.type.create is not None
             if (starts_something and not self._has_free_slot()) or not self._has_its_documents(node):

@@ -54,6 +54,7 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     started_at: datetime | None = None  #: when the first attempt began
     ended_at: datetime | None = None
     due_at: datetime | None = None  #: while Starting: when the next attempt begins
+    failed_at: datetime | None = None  #: when the last attempt failed that is followed by another
     resource: Uid | None = None  #: what this attempt started
     resource_arn: str | None = None
     outcome: bool | None = None  #: of a condition

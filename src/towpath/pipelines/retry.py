@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from towpath.kernel.clock import went_back
 from towpath.kernel.errors import LimitExceeded, TowpathError, Unavailable
 from towpath.pipelines.definition import RetryPolicy
+from towpath.pipelines.model import StepRow
 
 #: In the words of retry policies.
 EXCEPTION_TYPES = (
@@ -72,3 +74,14 @@ def next_attempt_at(
     if policy.expire_after_min is not None and due_at > first_failed_at + timedelta(minutes=policy.expire_after_min):
         return None
     return due_at
+
+
+def is_due(row: StepRow, now: datetime) -> bool:
+    """Return whether a postponed step may begin its next attempt.
+
+    It may as well when the clock was put back meanwhile: nobody knows how long it has waited, and the time that was set
+    lies further ahead than it was to wait.
+    """
+    if row.due_at is None or row.due_at <= now:
+        return True
+    return row.failed_at is not None and went_back(row.failed_at, now)

@@ -22,6 +22,7 @@ from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
 from towpath.pipelines.parameters import bind
 from towpath.pipelines.plans import experiment_config, plan_of, variables
 from towpath.pipelines.ports import CheckArguments, Definitions, NoShapes, Shapes, Transaction, accept_arguments
+from towpath.pipelines.rights import rights_of_execution
 
 _ID_CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _ID_LENGTH = 12
@@ -142,6 +143,7 @@ def start_pipeline_execution(transaction: Transaction, request: Request) -> Docu
         "PipelineVersionId": number,
         "PipelineDefinition": text,
         "Values": values,
+        **rights_of_execution(versions.author_roles(transaction, pipeline, number), request.caller.roles),
         **({} if experiment is None else {"PipelineExperimentConfig": experiment}),
         **({} if parallelism is None else {"ParallelismConfiguration": parallelism}),
         **{

@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from towpath.callers import Role
 from towpath.kernel import generic
 from towpath.kernel.errors import Conflict, Invalid
 from towpath.kernel.kinds import resource_not_found
@@ -16,6 +17,7 @@ from towpath.kernel.operations import Request
 from towpath.kernel.ports import Filter, Transaction
 from towpath.kernel.resource import Document, Resource
 from towpath.pipelines.kinds import ALIASES, LATEST, OF_PIPELINE, PIPELINE, PIPELINE_VERSION
+from towpath.pipelines.rights import ROLES, stored
 
 _MOST_ALIASES = 10  #: of one version, as on SageMaker
 _FIRST = 1
@@ -47,6 +49,7 @@ def record(transaction: Transaction, request: Request, pipeline: Resource, defin
             "PipelineArn": pipeline.arn,
             "PipelineVersionId": number,
             "PipelineDefinition": definition,
+            **({} if (roles := stored(request.caller.roles)) is None else {ROLES: roles}),
         },
     )
     return number
@@ -55,7 +58,8 @@ def record(transaction: Transaction, request: Request, pipeline: Resource, defin
 def record_first(transaction: Transaction, request: Request, pipeline: Resource) -> None:
     """Write down the version of a pipeline that an older release made, which knew no versions."""
     if LATEST not in pipeline.state and transaction.resources.find(PIPELINE_VERSION.noun, _name(pipeline, 1)) is None:
-        record(transaction, request, pipeline, pipeline.spec["PipelineDefinition"])
+        author = replace(request.caller, roles=frozenset({Role.ADMINISTRATOR}))  # as every user was then
+        record(transaction, replace(request, caller=author), pipeline, pipeline.spec["PipelineDefinition"])
 
 
 def asked_for(pipeline: Resource, asked: Document) -> int | None:
@@ -93,6 +97,13 @@ def definition_of(transaction: Transaction, pipeline: Resource, number: int) -> 
     version = None if number == latest(pipeline) else find(transaction, pipeline, number)
     text: str = (pipeline if version is None else version).spec["PipelineDefinition"]
     return text
+
+
+def author_roles(transaction: Transaction, pipeline: Resource, number: int) -> list[str] | None:
+    """Return the roles that whoever wrote a version had then, None where that was an administrator."""
+    version = find(transaction, pipeline, number)
+    roles: list[str] | None = None if version is None else version.spec.get(ROLES)
+    return roles
 
 
 def shown(transaction: Transaction, pipeline: Resource, number: int) -> Document:

@@ -45,7 +45,7 @@ from towpath.runner.redaction import Redactor
 from towpath.runner.removal import remove_tree
 from towpath.runner.requirements import Refused
 
-_ACTIVITIES = {"training": "Training", "processing": "Processing", "serving": "Loading"}
+_ACTIVITIES = {"training": "Training", "processing": "Processing", "serving": "Loading", "transform": "Transforming"}
 _METRICS_EVERY_S = 0.25
 #: With less than this the disk counts as full: writing down how a job ended takes some of it, here and in the store.
 _ROOM_TO_END_BYTES = 4 << 20
@@ -344,7 +344,8 @@ class _Attempt:
 
         A training job that was asked to stop had its grace time to save its model, as on SageMaker; that is kept.
         """
-        if self.exit_code is None:
+        unwanted = self.job["kind"] == "transform" and (self.stopped or self.timed_out)  # as on SageMaker, again
+        if self.exit_code is None or unwanted:
             return []
         saved = self.job["kind"] == "training" and (self.stopped or self.timed_out) and not self.killed
         wanted = [item for item in self.job.get("outputs", []) if reason is None or saved or item.get("on_failure")]

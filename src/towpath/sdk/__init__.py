@@ -34,7 +34,7 @@ from towpath.sdk.pipeline import Pipeline
 from towpath.sdk.ranges import choice, integers, numbers
 from towpath.sdk.registry import ModelVersion
 from towpath.sdk.secrets import secret
-from towpath.sdk.steps import Condition, CreateModel, Fail, Processing, Register, Step, Training, Tuning
+from towpath.sdk.steps import Condition, CreateModel, Fail, Processing, Register, Step, Training, Transform, Tuning
 
 __all__ = [
     "Client",
@@ -69,6 +69,7 @@ __all__ = [
     "StepRun",
     "TimedOut",
     "Training",
+    "Transform",
     "Tuning",
     "choice",
     "dataset",

@@ -12,7 +12,7 @@ from typing import IO, Any
 from urllib.parse import quote
 from uuid import uuid4
 
-from towpath.home import Credentials, HomeFolder, find_home
+from towpath.home import Credentials, HomeFolder, Server, find_home
 from towpath.sdk.dataset_versions import DatasetVersions
 from towpath.sdk.datasets import dataset, datasets_read
 from towpath.sdk.errors import Conflict, DefinitionError, Denied, NoServer, NotFound, ServerFault
@@ -35,7 +35,8 @@ class Client:
     """Talks to a server. Without arguments, to the one of the project that the working folder is in.
 
     Args:
-        endpoint: address of the server; default: `TOWPATH_ENDPOINT`, else the server of the home.
+        endpoint: address of the server; default: `TOWPATH_ENDPOINT`, else the server of the home. The certificate of
+            one with https is checked by the PEM file in `AWS_CA_BUNDLE`, else by what this system trusts.
         token: bearer token; default: `TOWPATH_TOKEN`, else the home's administrator.
         home: the home's folder; default: `TOWPATH_HOME`, the project's `.towpath`, `~/.towpath`.
         timeout_s: longest silence of the server before a request is given up.
@@ -53,9 +54,13 @@ class Client:
         timeout_s: float = 120.0,
     ) -> None:
         folder = find_home() if home is None else HomeFolder(Path(home).expanduser().absolute())
-        self.endpoint = (endpoint or os.environ.get("TOWPATH_ENDPOINT") or _address(folder)).rstrip("/")
+        named, ca = endpoint or os.environ.get("TOWPATH_ENDPOINT"), os.environ.get("AWS_CA_BUNDLE")
+        if not named:
+            server = _server(folder)
+            named, ca = server.url, server.ca or ca
+        self.endpoint = named.rstrip("/")
         token = token or os.environ.get("TOWPATH_TOKEN") or _credentials(folder).token
-        self._transport = Transport(self.endpoint, token, timeout_s=timeout_s)
+        self._transport = Transport(self.endpoint, token, ca=ca, timeout_s=timeout_s)
         self.lake = Lake(self._transport)
         self.datasets = DatasetVersions(self)
         self.secrets = Secrets(self)
@@ -285,7 +290,7 @@ class Client:
         """Yield the lines of a log.
 
         Args:
-            kind: "ProcessingJob", "TrainingJob" or "Endpoint".
+            kind: "ProcessingJob", "TrainingJob", "TransformJob" or "Endpoint".
             follow: go on until the job has ended.
             tail: only the last so many lines.
         """
@@ -302,11 +307,11 @@ class Client:
         self.close()
 
 
-def _address(home: HomeFolder) -> str:
+def _server(home: HomeFolder) -> Server:
     with contextlib.suppress(ValueError, TypeError):  # a half-written file of a foreign hand says no more than none
         server = home.running_server()
         if server is not None:
-            return server.url
+            return server
     raise NoServer(f"no server is running for {home.path}; start one: towpath up --background{home.option}")
 
 

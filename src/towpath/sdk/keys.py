@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 from xml.etree import ElementTree
 
+from towpath.callers import ROLE_OF_POLICY, Role, bearer_token
 from towpath.sdk.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ class KeyEntry:
     access_key: str
     active: bool
     created_at: float  #: seconds since 1970
+    roles: tuple[Role, ...]  #: of its user
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,11 @@ class NewKey:
     access_key: str
     secret_key: str
 
+    @property
+    def token(self) -> str:
+        """The bearer token that follows from it, for `TOWPATH_TOKEN`."""
+        return bearer_token(self.access_key, self.secret_key)
+
 
 class Keys:
     """The users of a server and their keys."""
@@ -42,12 +50,48 @@ class Keys:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def create(self, user: str) -> NewKey:
-        """Make another key for a user, who is made where there is none of that name."""
-        with contextlib.suppress(Conflict):
+    def create(self, user: str, *, roles: Collection[Role] = ()) -> NewKey:
+        """Make another key for a user, who is made where there is none of that name.
+
+        Args:
+            roles: of a new user; default: administrator.
+        Raises:
+            Conflict: the user is there already, and has other roles.
+        """
+        try:
             self._call("CreateUser", UserName=user)
+        except Conflict:
+            has = self.roles(user)
+            if roles and set(has) != set(roles):
+                raise Conflict(
+                    "EntityAlreadyExists",
+                    f"the user {user} is there already and has the roles {', '.join(has) or 'none'}; "
+                    "change them: towpath keys roles",
+                    status=409,
+                ) from None
+        else:
+            if roles:
+                self.set_roles(user, roles)
         (key,) = self._call("CreateAccessKey", UserName=user).iter("AccessKey")
         return NewKey(user=user, access_key=_text(key, "AccessKeyId"), secret_key=_text(key, "SecretAccessKey"))
+
+    def roles(self, user: str) -> tuple[Role, ...]:
+        """Return the roles of a user."""
+        attached = self._call("ListAttachedUserPolicies", UserName=user).iter("PolicyArn")
+        return tuple(sorted(ROLE_OF_POLICY[policy.text or ""] for policy in attached))
+
+    def set_roles(self, user: str, roles: Collection[Role]) -> None:
+        """Give a user these roles and no others; without any the user may do nothing.
+
+        Raises:
+            NotFound: there is no such user.
+            Conflict: nobody would be left who may do everything.
+        """
+        has = self.roles(user)
+        for role in sorted({*roles} - {*has}):
+            self._call("AttachUserPolicy", UserName=user, PolicyArn=role.policy_arn)
+        for role in sorted({*has} - {*roles}):
+            self._call("DetachUserPolicy", UserName=user, PolicyArn=role.policy_arn)
 
     def ls(self) -> list[KeyEntry]:
         """Return the keys of all users, by user and time."""
@@ -57,8 +101,9 @@ class Keys:
                 access_key=_text(key, "AccessKeyId"),
                 active=_text(key, "Status") == "Active",
                 created_at=datetime.fromisoformat(_text(key, "CreateDate")).timestamp(),
+                roles=roles,
             )
-            for user in self._users()
+            for user, roles in [(name, self.roles(name)) for name in self._users()]
             for key in self._call("ListAccessKeys", UserName=user).iter("member")
         ]
 

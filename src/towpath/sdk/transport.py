@@ -7,6 +7,7 @@ import http.client
 import json
 import select
 import socket
+import ssl
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
@@ -35,15 +36,16 @@ class Transport:
     Args:
         url: of the server, for example `http://127.0.0.1:7400`.
         token: sent as a bearer token.
+        ca: PEM file that the certificate of an https server is checked by; default: what this system trusts.
         timeout_s: longest silence of the server before a request is given up.
     """
 
-    def __init__(self, url: str, token: str, *, timeout_s: float = 120.0) -> None:
+    def __init__(self, url: str, token: str, *, ca: str | None = None, timeout_s: float = 120.0) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise NoServer(f"{url!r} is not the address of a server; expected http://HOST:PORT")
         self.url = url.rstrip("/")
-        self._secure = parts.scheme == "https"
+        self._tls = _tls(ca) if parts.scheme == "https" else None
         self._host = parts.hostname
         self._port = parts.port
         self._token = token
@@ -105,6 +107,11 @@ class Transport:
             raise TimedOut(
                 f"{self.url} did not answer within {self._timeout_s:g} s ({method} {path.partition('?')[0]})"
             ) from fault
+        except ssl.SSLCertVerificationError as fault:
+            raise NoServer(
+                f"the certificate of {self.url} is not trusted ({fault.verify_message}); name the PEM file of its "
+                "authority in AWS_CA_BUNDLE"
+            ) from fault
         except (OSError, http.client.HTTPException) as fault:
             raise NoServer(
                 f"no server answers at {self.url} ({fault or type(fault).__name__}); start one: towpath up"
@@ -129,11 +136,22 @@ class Transport:
             self.close()
             connection = None
         if connection is None:
-            kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-            connection = kind(self._host, self._port, timeout=self._timeout_s)
+            if self._tls is None:
+                connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+            else:
+                connection = http.client.HTTPSConnection(
+                    self._host, self._port, timeout=self._timeout_s, context=self._tls
+                )
             self._local.connection = connection
             self._opened.add(connection)
         return connection
+
+
+def _tls(ca: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca or None)
+    except (OSError, ssl.SSLError) as fault:
+        raise NoServer(f"the certificates in {ca} cannot be read ({fault}); see AWS_CA_BUNDLE") from fault
 
 
 def _close_all(connections: set[http.client.HTTPConnection]) -> None:

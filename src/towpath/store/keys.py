@@ -62,6 +62,10 @@ class KeyTable:
         self.changed = True
         self._connection.execute(delete(access_key).where(access_key.c.access_key == name))
 
+    def rights_changed(self) -> None:
+        """Let those who hold keys in memory read them anew, since a user's rights have changed."""
+        self.changed = True
+
     def remove_expired(self, before: datetime) -> None:
         """Forget the keys whose time was over before `before`."""
         self._connection.execute(delete(access_key).where(access_key.c.expires_at < to_epoch(before)))

@@ -54,7 +54,7 @@ class Tuning:
             Operation(name="CreateHyperParameterTuningJob", function=self.create),
             Operation(
                 name="StopHyperParameterTuningJob",
-                function=stopping(HYPER_PARAMETER_TUNING_JOB, "hyperparameter tuning"),
+                function=stopping(HYPER_PARAMETER_TUNING_JOB),
             ),
             Operation(name=CHILDREN.listing or "", function=list_training_jobs, writes=False),
         ]

@@ -2,8 +2,8 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -39,6 +39,7 @@ class Lane:
     name: str
     machine: Machine
     scratch: Path
+    variables: Mapping[str, str] = field(default_factory=dict)  #: of its programs, beside the home's
 
     @property
     def bin(self) -> Path:
@@ -64,6 +65,7 @@ class Lane:
                 LANE_FOREIGN_HOSTS=str(notes),
                 HOME=str(self.scratch),  # nobody's own ~/.aws takes part
                 NO_COLOR="1",
+                **self.variables,
             ),
             cwd=self.scratch,
             stdin=subprocess.DEVNULL,

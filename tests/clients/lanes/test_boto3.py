@@ -16,6 +16,7 @@ def test_the_reviews_pipeline_becomes_an_endpoint_that_answers(
     client = lane(name)
     outcome = client.run(PROGRAMS / "reviews_boto3.py", "--reviews", raw_reviews)
     assert steps(outcome) == dict.fromkeys(("Prepare", "Train", "Evaluate", "GoodEnough", "Register"), "Succeeded")
+    assert "labels ['positive', 'negative']" in outcome.out
     assert "answer positive" in outcome.out
     assert "accuracy 0." in why_refused(client, "reviews-boto3")
 

@@ -1,4 +1,4 @@
-"""Jobs without a pipeline, by both majors of the SageMaker SDK, waited for with their logs; a tuner among them.
+"""Jobs without a pipeline, by both majors of the SageMaker SDK, waited for with their logs, and what comes of them.
 
 Their programs run side by side: with its log shown, the SDK 2 and the processors of 3 ask only every half minute of the
 clock whether a job has ended, however short it was.
@@ -34,8 +34,19 @@ def jobs(server: Machine, raw_reviews: Path, tmp_path_factory: pytest.TempPathFa
 def test_jobs_are_waited_for_and_their_logs_shown(jobs: Run, name: str) -> None:
     outcome = jobs(name)
     assert '"raw_rows": 23486' in outcome.out, "the log of the processing job"
-    # The SDK 3 hands what a training job prints to the module logging.
-    assert "validation:accuracy=" in (outcome.out if name == "sagemaker2" else outcome.error)
+    # The SDK 3 hands what a training job and a transform job print to the module logging.
+    told = outcome.out if name == "sagemaker2" else outcome.error
+    assert "validation:accuracy=" in told
     assert "test:accuracy=" in outcome.out, "the log of the job with a source folder"
     assert "metrics ['validation:accuracy']" in outcome.out
     assert f"tuned jobs-{name}-" in outcome.out, "the best training job of a tuner"
+    assert "Transformed 1 file: 2 records" in told, "the log of the transform job"
+    assert "labels ['positive', 'negative']" in outcome.out
+
+
+@pytest.mark.parametrize("name", ["sagemaker2", "sagemaker3"])
+def test_what_was_trained_is_packed_with_its_code_deployed_and_asked(jobs: Run, name: str) -> None:
+    outcome = jobs(name)
+    assert "answer positive" in outcome.out, "by estimator.deploy and by ModelBuilder.build and deploy"
+    if name == "sagemaker3":
+        assert "model jobs-sagemaker3 inference.py" in outcome.out

@@ -16,6 +16,7 @@ import pytest
 from towpath.compute.interpreters import own_interpreter, probe
 from towpath.compute.process import ProcessBackend
 from towpath.engine import Engine
+from towpath.hosting import served_model
 from towpath.jobs import (
     KINDS,
     STRATEGIES,
@@ -134,7 +135,7 @@ class RunningHome:
         self.objects = FolderObjects(folder / "objects")
         self.backend = ProcessBackend(folder / "jobs", home=folder)
         images = ImageMap(own_interpreter(), mapped or {})
-        self._operations = {operation.name: operation for operation in Jobs(images).operations()}
+        self._operations = {operation.name: operation for operation in Jobs(images, served_model).operations()}
         surroundings = Surroundings(
             home=self.store.home,
             host_cores=2,

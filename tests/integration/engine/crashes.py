@@ -20,6 +20,7 @@ from tests.acceptance.crash_pipeline import BUCKET, PIPELINE
 from towpath.app import KINDS, OperationShapes
 from towpath.engine import Engine
 from towpath.gateway import ServiceModels
+from towpath.hosting import served_model
 from towpath.jobs.contract import Surroundings
 from towpath.jobs.controller import JobController
 from towpath.jobs.images import ImageMap, Interpreter
@@ -300,7 +301,7 @@ class World:
 
     def operations(self, objects: FolderObjects) -> Mapping[str, Operation]:
         """Return the operations that steps stand for, and those of pipelines."""
-        jobs = Jobs(IMAGES)
+        jobs = Jobs(IMAGES, served_model)
         found = [
             *jobs.operations(),
             *registry_operations(IMAGES.resolve),

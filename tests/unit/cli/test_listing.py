@@ -44,6 +44,15 @@ def lists() -> dict[str, Any]:
         },
         "ListProcessingJobs": {"ProcessingJobSummaries": []},
         "ListHyperParameterTuningJobs": {"HyperParameterTuningJobSummaries": []},
+        "ListTransformJobs": {
+            "TransformJobSummaries": [
+                {
+                    "TransformJobName": "score",
+                    "TransformJobArn": f"{ARN}:transform-job/score",
+                    "TransformJobStatus": "InProgress",
+                }
+            ]
+        },
         "ListEndpoints": {"Endpoints": [{"EndpointName": "shop", "EndpointStatus": "InService"}]},
         "DescribeEndpoint": {"EndpointConfigName": "c"},
         "DescribeEndpointConfig": {"ProductionVariants": [{"ModelName": "m"}, {"ModelName": "n"}]},
@@ -65,6 +74,7 @@ def test_jobs_are_listed_by_their_step_and_endpoints_with_what_they_serve(
     assert ["reviews/abc", "Succeeded"] in lines, "a name that nobody gave is left out"
     assert ["reviews/abc/Train", "Completed"] in lines
     assert ["by-hand", "Completed"] in lines
+    assert ["score", "InProgress"] in lines
     assert ["shop", "InService", "reviews/3,", "n"] in lines
 
 

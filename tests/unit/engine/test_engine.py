@@ -298,6 +298,53 @@ def test_what_waits_for_a_time_still_comes_when_the_clock_is_put_back(store: Sql
     assert engine.next_due() == clock.now() + timedelta(seconds=10)
 
 
+class WatchedClock(VirtualClock):
+    """Tells when it has been read a number of times since it was last set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._read = threading.Condition()
+        self._reads = 0
+
+    def now(self) -> datetime:
+        with self._read:
+            self._reads += 1
+            self._read.notify_all()
+            return super().now()
+
+    def advance(self, seconds: float) -> datetime:
+        with self._read:
+            self._reads = 0
+            return super().advance(seconds)
+
+    def until_read(self, times: int) -> None:
+        with self._read:
+            assert self._read.wait_for(lambda: self._reads >= times, timeout=60)
+
+
+def test_a_jump_back_is_noticed_although_nothing_was_due_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine compares with the last time that it read, which may be long after it last took leases."""
+    monkeypatch.setattr("towpath.engine.loop.LONGEST_WAIT_S", 0.01)
+    told = threading.Event()
+    monkeypatch.setattr("towpath.engine.loop.logger.warning", lambda *_: told.set())
+    clock, world = WatchedClock(), World()
+    store = SqliteStore(tmp_path / "store.db", clock=clock)
+    engine = Engine(store, {"Lamp": LampController(world)}, clock=clock, kinds={"Lamp": LAMP})
+    make(store, "a")
+    engine.run_until_idle()
+    begun = clock.now()
+    engine.start()
+    clock.advance(9)  # the lamp burns for ten seconds
+    clock.until_read(20)
+    clock.set(clock.now() - timedelta(seconds=8))
+    assert told.wait(60)
+    engine.stop()
+    assert engine.next_due() == begun + timedelta(seconds=2)
+    store.close()
+
+
 def test_a_start_after_the_clock_was_put_back_looks_at_what_waits(store: SqliteStore, clock: VirtualClock) -> None:
     world = World()
     uid = make(store, "a")

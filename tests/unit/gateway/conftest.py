@@ -92,8 +92,15 @@ def _ask() -> Callable[..., Answer]:
     return ask
 
 
-def ask(app: Application, method: str, path: str, headers: dict[str, str] | None = None, *parts: bytes) -> Answer:
-    """Return what an ASGI application answers to a request whose body comes in `parts`."""
+def ask(
+    app: Application,
+    method: str,
+    path: str,
+    headers: dict[str, str] | None = None,
+    *parts: bytes,
+    client: str = "127.0.0.1",
+) -> Answer:
+    """Return what an ASGI application answers to a request whose body comes in `parts`, from the address `client`."""
     raw_path, _, query = path.partition("?")
     scope = {
         "type": "http",
@@ -101,6 +108,8 @@ def ask(app: Application, method: str, path: str, headers: dict[str, str] | None
         "path": raw_path,
         "raw_path": raw_path.encode("latin-1"),
         "query_string": query.encode("latin-1"),
+        "client": (client, 50_000),
+        "server": ("127.0.0.1", 7400),
         "headers": [(n.encode("latin-1"), v.encode("latin-1")) for n, v in (headers or {}).items()],
     }
     incoming: list[Message] = [{"type": "http.request", "body": part, "more_body": True} for part in parts]

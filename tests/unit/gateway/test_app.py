@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.gateway.conftest import ADA
 
-from towpath.gateway import Gateway, Limits, application
+from towpath.callers import Role
+from towpath.gateway import Gateway, KeyRing, Limits, application
+from towpath.gateway.exchange import Head, is_from_here
 from towpath.gateway.gateway import Message, Receive, Scope, Send
 from towpath.gateway.services.s3 import S3Request, S3Response
 from towpath.kernel.errors import StaleRevision, Unavailable
@@ -364,3 +367,72 @@ def test_nothing_that_a_client_sends_is_answered_with_an_internal_failure(
     answer = ask(application(make_gateway(s3=Objects())), method, f"/{path}", asked, body)
     assert answer.finished
     assert answer.status < 500 or answer.status in {501, 503}
+
+
+def test_the_servers_own_key_is_good_on_its_host_alone(
+    make_gateway: Callable[..., Gateway], ask: Ask, ada: AccessKey
+) -> None:
+    body = b'{"ExperimentName": "near"}'
+    own = application(make_gateway(own_key=ada.access_key))
+    assert ask(own, "POST", "/", target("CreateExperiment"), body).status == 200
+    far = ask(own, "POST", "/", target("DescribeExperiment"), body, client="192.0.2.7")
+    assert told(far)[:2] == (403, "UnrecognizedClientException")
+    assert "towpath keys create" in told(far)[2]
+    for header in ("Forwarded", "X-Forwarded-For", "X-Real-IP"):
+        passed_on = ask(own, "POST", "/", {**target("DescribeExperiment"), header: "127.0.0.1"}, body)
+        assert told(passed_on)[:2] == (403, "UnrecognizedClientException")
+    made = application(make_gateway(own_key="ANOTHER"))
+    assert ask(made, "POST", "/", target("DescribeExperiment"), body, client="192.0.2.7").status == 200
+
+
+def test_others_are_told_nothing_but_that_the_server_works(gateway: Gateway, ask: Ask) -> None:
+    assert json.loads(ask(application(gateway), "GET", "/health", client="192.0.2.7").body) == {"status": "ok"}
+
+
+def test_a_connection_of_this_host_to_its_own_address_comes_from_here() -> None:
+    head = Head(method="GET", path="/", query="", headers={})
+    assert is_from_here({"client": ("10.0.0.7", 1), "server": ("10.0.0.7", 7400)}, head)
+    assert is_from_here({"client": ("::1", 1), "server": ("::1", 7400)}, head)
+    assert not is_from_here({"client": ("10.0.0.8", 1), "server": ("10.0.0.7", 7400)}, head)
+    assert not is_from_here({"client": None, "server": ("10.0.0.7", 7400)}, head)
+    assert not is_from_here({"client": ("", 0)}, head)
+
+
+def test_what_a_role_does_not_allow_is_refused_before_anything_is_done(
+    make_gateway: Callable[..., Gateway], ask: Ask, ada: AccessKey
+) -> None:
+    viewer = msgspec.structs.replace(ada, roles=frozenset({Role.VIEWER}))
+    app = application(make_gateway(keys=KeyRing(lambda: [viewer]), services={"iam": {}}))
+    refused = ask(app, "POST", "/", target("CreateExperiment"), b'{"ExperimentName": "not-hers"}')
+    assert told(refused)[:2] == (403, "AccessDeniedException")
+    assert "ada is not authorized to perform sagemaker:CreateExperiment" in told(refused)[2]
+    assert "administrator, data-scientist or ml-engineer" in told(refused)[2]
+    missing = ask(app, "POST", "/", target("DescribeExperiment"), b'{"ExperimentName": "not-hers"}')
+    assert told(missing)[1] == "ResourceNotFound", "she may ask, and it was not made"
+    form = {**BEARER, "content-type": "application/x-www-form-urlencoded"}
+    keys = ask(app, "POST", "/", form, b"Action=CreateAccessKey&Version=2010-05-08&UserName=ada")
+    assert keys.status == 403
+    assert b"<Code>AccessDenied</Code>" in keys.body
+    invoked = ask(
+        application(make_gateway(keys=KeyRing(lambda: [viewer]), invocations=never)),
+        "POST",
+        "/endpoints/live/invocations",
+        BEARER,
+        b"text",
+    )
+    assert told_of_invocation(invoked) == (403, "AccessDeniedException")
+
+
+async def never(scope: Scope, receive: Receive, send: Send) -> None:
+    raise AssertionError("it was passed on")
+
+
+def told_of_invocation(answer: Any) -> tuple[int, str]:
+    return answer.status, answer.headers["x-amzn-errortype"]
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_both_versions_of_json_are_understood(gateway: Gateway, ask: Ask, version: str) -> None:
+    sent = {**target("DescribeExperiment"), "content-type": f"application/x-amz-json-{version}"}
+    answer = ask(application(gateway), "POST", "/", sent, b'{"ExperimentName": "in-no-version"}')
+    assert told(answer)[1] == "ResourceNotFound"

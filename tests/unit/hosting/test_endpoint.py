@@ -81,6 +81,7 @@ class EndpointLife(RuleBasedStateMachine):
         self.phases: dict[str, Phase] = {}
         self.silent: set[str] = set()  #: ready by their own word, and yet they do not answer
         self.hung_since: dict[str, datetime] = {}  #: once healthy, and now they do not answer
+        self.unnoticed: dict[str, datetime] = {}  #: went on since the platform last looked: for it they hang still
         self.given_up: set[str] = set()
         self.submitted: set[str] = set()
         self.entry: Entry | None = None
@@ -126,6 +127,7 @@ class EndpointLife(RuleBasedStateMachine):
         self.endpoint = replace(self.endpoint, state=stored, status=outcome.status)
         self.removed = outcome.removed
         self.due = outcome.due_at
+        self.unnoticed.clear()
         return outcome.effects
 
     def check_stop(self, stop: Stop) -> None:
@@ -221,12 +223,14 @@ class EndpointLife(RuleBasedStateMachine):
     def an_instance_hangs(self, data: st.DataObject) -> None:
         routed = sorted(self.routed())
         if routed:
-            self.hung_since.setdefault(data.draw(st.sampled_from(routed)), self.now)
+            key = data.draw(st.sampled_from(routed))
+            self.hung_since.setdefault(key, self.unnoticed.pop(key, self.now))
 
     @precondition(lambda self: self.hung_since)
     @rule(data=st.data())
     def a_hung_one_goes_on(self, data: st.DataObject) -> None:
-        del self.hung_since[data.draw(st.sampled_from(sorted(self.hung_since)))]
+        key = data.draw(st.sampled_from(sorted(self.hung_since)))
+        self.unnoticed[key] = self.hung_since.pop(key)
 
     @precondition(lambda self: not self.removed)
     @rule(seconds=st.integers(1, 15))
@@ -368,6 +372,23 @@ def test_a_fleet_that_fails_starts_nothing_more_in_the_same_decision() -> None:
     assert life.endpoint.status is EndpointStatus.FAILED
     assert not any(isinstance(effect, Submit) for effect in effects)
     assert second not in life.phases
+
+
+def test_a_model_server_that_never_answers_is_given_up_in_its_time_although_the_clock_was_put_back() -> None:
+    life = EndpointLife()
+    life.create([1])
+    life.decide_and_commit()
+    (key,) = attempts_of(UID, life.endpoint.state)
+    life.phases[key] = Phase.STARTING
+    life.now -= timedelta(hours=1)
+    life.decide_and_commit()
+    assert life.endpoint.status is EndpointStatus.CREATING
+    life.now += timedelta(seconds=59)
+    life.decide_and_commit()
+    assert life.endpoint.state.failure_reason is None
+    life.now += timedelta(seconds=2)
+    life.decide_and_commit()
+    assert "within 60 s" in (life.endpoint.state.failure_reason or "")
 
 
 def test_a_request_may_take_its_time_before_the_model_server_counts_as_hung() -> None:

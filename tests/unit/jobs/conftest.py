@@ -32,6 +32,7 @@ from towpath.jobs.model import (
     Phase,
     StagedFile,
 )
+from towpath.jobs.served import ServedModel
 from towpath.kernel.arns import Home
 from towpath.kernel.clock import VirtualClock
 from towpath.kernel.objects import ObjectRef, ObjectVersion, StoredBlob
@@ -168,7 +169,8 @@ class World:
         self.objects = MemoryObjects()
         self.backend = MemoryBackend()
         self.images: Any = ImageMap(PLATFORM_PYTHON, {})
-        self.jobs = Jobs(self.images)
+        self.model = ServedModel(uid=Uid("wine"), image="towpath")  #: of all transform jobs
+        self.jobs = Jobs(self.images, lambda *_: self.model)
         self.operations = {operation.name: operation for operation in self.jobs.operations()}
         self.datasets: dict[ObjectRef, str] = {}
         self.check_outs: list[tuple[str, str, str]] = []  #: dataset, who, what

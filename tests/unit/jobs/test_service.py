@@ -33,6 +33,17 @@ PROCESSING: Document = {
     "ProcessingResources": {"ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}},
     "RoleArn": ROLE,
 }
+TRANSFORM: Document = {
+    "TransformJobName": "score",
+    "ModelName": "wine",
+    "TransformInput": {
+        "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://data/rows.csv"}},
+        "ContentType": "text/csv",
+        "SplitType": "Line",
+    },
+    "TransformOutput": {"S3OutputPath": "s3://data/scored"},
+    "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
+}
 
 
 def test_creating_answers_with_the_arn(world: World) -> None:
@@ -188,11 +199,13 @@ def test_describe_and_list_hold_every_required_member_at_every_time(world: World
     model = botocore.session.get_session().get_service_model("sagemaker")
     world.call("CreateTrainingJob", TRAINING)
     world.call("CreateProcessingJob", PROCESSING)
+    world.put("s3://data/rows.csv", b"1")
+    world.call("CreateTransformJob", TRANSFORM)
     for _ in range(3):
         for kind in KINDS:
             assert kind.describe is not None
             assert kind.listing is not None
-            name = {"TrainingJob": "train", "ProcessingJob": "prepare"}[kind.noun]
+            name = {"TrainingJob": "train", "ProcessingJob": "prepare", "TransformJob": "score"}[kind.noun]
             described = world.call(kind.describe, {kind.name_member: name})
             assert _missing(model.operation_model(kind.describe).output_shape, described, kind.describe) == []
             listed = world.call(kind.listing, {})
@@ -200,3 +213,4 @@ def test_describe_and_list_hold_every_required_member_at_every_time(world: World
         if not world.run():
             world.move("TrainingJob", "train", world.finished())
             world.move("ProcessingJob", "prepare", world.finished(exit_code=1, reason="no"))
+            world.move("TransformJob", "score", world.finished())

@@ -516,7 +516,7 @@ def test_a_step_type_that_is_not_executed_yet_is_refused_by_name(golden: Golden)
         refuse_unexecuted(definition)
     assert caught.value.message == (
         "Step 'L' (Steps[0]) is of type Lambda, which is understood and checked but not executed yet. "
-        "Types that are executed: Processing, Training, Tuning, Model, RegisterModel, Condition, Fail."
+        "Types that are executed: Processing, Training, Tuning, Transform, Model, RegisterModel, Condition, Fail."
     )
 
 

@@ -132,8 +132,8 @@ class Platform:
         if image in self.unknown_images:
             raise Invalid(f"The image {image} is not known; map it in the settings")
 
-    def call(self, operation: str, **members: Any) -> Document:
-        request = Request(operation=operation, input=members, caller=ANN)
+    def call(self, operation: str, caller: Caller = ANN, **members: Any) -> Document:
+        request = Request(operation=operation, input=members, caller=caller)
         found = self.operations[operation]
         if found.writes:
             return self.store.write(lambda transaction: found.function(transaction, request))

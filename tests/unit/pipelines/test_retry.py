@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from towpath.kernel.errors import Invalid, LimitExceeded, TowpathError, Unavailable
 from towpath.pipelines.definition import RetryPolicy
-from towpath.pipelines.retry import next_attempt_at, of_error, of_reason
+from towpath.pipelines.model import StepRow, StepStatus
+from towpath.pipelines.retry import is_due, next_attempt_at, of_error, of_reason
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FAULT = "Step.SERVICE_FAULT"
@@ -79,3 +80,15 @@ def test_the_reason_of_a_failed_job_tells_what_kind_of_failure_it_was(
 )
 def test_a_refused_request_tells_what_kind_of_failure_it_was(error: TowpathError, exception_type: str | None) -> None:
     assert of_error(error) == exception_type
+
+
+@pytest.mark.parametrize(
+    ("passed_s", "due"),
+    [(0, False), (9, False), (10, True), (3600, True), (-0.5, False), (-3600, True)],
+    ids=["at once", "before its time", "at its time", "late", "a clock that was corrected", "a clock put back"],
+)
+def test_nobody_waits_for_a_time_that_the_clock_has_moved_away(passed_s: float, due: bool) -> None:
+    waiting = StepRow(
+        name="Train", position=0, status=StepStatus.STARTING, failed_at=NOW, due_at=NOW + timedelta(seconds=10)
+    )
+    assert is_due(waiting, NOW + timedelta(seconds=passed_s)) is due

@@ -20,6 +20,7 @@ from towpath.sdk import (
     Register,
     Step,
     Training,
+    Transform,
     dataset,
     join,
     parameter,
@@ -150,3 +151,48 @@ def test_what_cannot_be_meant_is_refused_at_once(make: Any, told: str) -> None:
 def test_a_local_file_is_no_input_and_the_message_says_what_to_do(project: Path) -> None:
     with pytest.raises(DefinitionError, match=r"cannot read 'reviews\.csv'.*towpath data put"):
         Pipeline("p", steps=[Processing("A", script="prepare.py", inputs={"x": "reviews.csv"})], root=project)
+
+
+def test_a_model_transforms_what_it_is_given(project: Path) -> None:
+    """Every member of the request is one of the API's, and what is left out is left out."""
+    create = CreateModel("Create", model="s3://lake/model.tar.gz")
+    plain = Transform("Plain", model=create.model_name, data=dataset("reviews"))
+    every = Transform(
+        "Every",
+        model=parameter("Model", "wine"),
+        data=plain.output,
+        content_type="text/csv",
+        accept="text/csv",
+        strategy="MultiRecord",
+        compression="Gzip",
+        input_filter="$[1:]",
+        join=True,
+        output_filter="$[0,-1]",
+        max_payload_mb=1,
+        max_concurrent=2,
+        answer_timeout_s=60,
+        retries=0,
+        environment={"THREADS": 2},
+    )
+    whole = Transform("Whole", model="wine", data="s3://lake/images/", content_type="image/png", split="None")
+    text = Pipeline("p", steps=[create, plain, every, whole], root=project).definition_json()
+    accept(text, RealShapes())
+    _, first, second, third = (step["Arguments"] for step in json.loads(text)["Steps"])
+    assert first["ModelName"] == {"Get": "Steps.Create.ModelName"}
+    assert set(first) == {"ModelName", "TransformInput", "TransformOutput", "TransformResources", "BatchStrategy"}
+    assert (first["TransformInput"]["SplitType"], first["TransformOutput"]["AssembleWith"]) == ("Line", "Line")
+    source = second["TransformInput"]["DataSource"]["S3DataSource"]
+    assert source["S3Uri"] == {"Get": "Steps.Plain.TransformOutput.S3OutputPath"}
+    assert second["DataProcessing"] == {"InputFilter": "$[1:]", "JoinSource": "Input", "OutputFilter": "$[0,-1]"}
+    assert second["ModelClientConfig"] == {"InvocationsTimeoutInSeconds": 60, "InvocationsMaxRetries": 0}
+    assert (second["MaxPayloadInMB"], second["MaxConcurrentTransforms"]) == (1, 2)
+    assert second["Environment"] == {"THREADS": "2"}
+    assert "BatchStrategy" not in third
+    assert third["TransformInput"]["ContentType"] == "image/png"
+
+
+def test_a_split_and_a_strategy_are_those_of_the_api() -> None:
+    with pytest.raises(DefinitionError, match="split 'RecordIO' is not one of Line, None"):
+        Transform("A", model="wine", data="s3://lake/rows", split="RecordIO")
+    with pytest.raises(DefinitionError, match="strategy 'All' is not one of SingleRecord, MultiRecord"):
+        Transform("A", model="wine", data="s3://lake/rows", strategy="All")

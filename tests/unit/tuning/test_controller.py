@@ -138,7 +138,7 @@ def test_stopping_stops_the_training_jobs_and_starts_no_more(world: TuningWorld)
     assert shown["HyperParameterTuningJobStatus"] == "Stopped"
     assert shown["TrainingJobStatusCounters"]["Stopped"] == 2
     assert shown["BestTrainingJob"]["TrainingJobName"] == first.name
-    with pytest.raises(Conflict, match="hyperparameter tuning job is in status Stopped"):
+    with pytest.raises(Conflict, match="hyper parameter tuning job is in status Stopped"):
         world.call("StopHyperParameterTuningJob", {"HyperParameterTuningJobName": "tune"})
 
 

@@ -48,6 +48,7 @@ TUNING = StepType(
 )
 TRANSFORM = StepType(
     name="Transform",
+    executed=True,
     create="CreateTransformJob",
     describe="DescribeTransformJob",
     noun="TransformJob",

@@ -10,6 +10,18 @@ from towpath.sdk.steps.processing import Processing
 from towpath.sdk.steps.sources import Source
 from towpath.sdk.steps.step import Step
 from towpath.sdk.steps.training import Training
+from towpath.sdk.steps.transform import Transform
 from towpath.sdk.steps.tuning import Tuning
 
-__all__ = ["Condition", "CreateModel", "Fail", "Processing", "Register", "Source", "Step", "Training", "Tuning"]
+__all__ = [
+    "Condition",
+    "CreateModel",
+    "Fail",
+    "Processing",
+    "Register",
+    "Source",
+    "Step",
+    "Training",
+    "Transform",
+    "Tuning",
+]

@@ -101,6 +101,21 @@ def get_bucket_versioning(context: Context, request: S3Request) -> S3Response:
     return xml_response("VersioningConfiguration", {"Status": "Enabled"})
 
 
+def put_bucket_versioning(context: Context, request: S3Request) -> S3Response:
+    """Carry out PutBucketVersioning: what is on already may be switched on, and nothing switches it off."""
+    asked = from_xml(small_body(request), root="VersioningConfiguration")
+    context.store.read(lambda transaction: require_bucket(transaction.objects, request))
+    if asked.get("MfaDelete") == "Enabled":
+        raise S3Error("NotImplemented", "MfaDelete is not built: deletions ask for no second factor here.")
+    if asked.get("Status") != "Enabled":
+        raise S3Error(
+            "InvalidBucketState",
+            f"Every bucket is versioned here, since lineage and recovery refer to versions; Status is "
+            f"{asked.get('Status')!r}, expected 'Enabled'. `towpath gc` removes versions that nothing refers to.",
+        )
+    return empty_response()
+
+
 def list_objects_v2(context: Context, request: S3Request) -> S3Response:
     """Carry out ListObjectsV2."""
     token, start_after = request.parameter("continuation-token"), request.parameter("start-after")

@@ -85,6 +85,7 @@ STATUS: Mapping[str, int] = {
     "InvalidPartNumber": 416,
     "BucketAlreadyOwnedByYou": 409,
     "BucketNotEmpty": 409,
+    "InvalidBucketState": 409,
     "InvalidRange": 416,
     "MethodNotAllowed": 405,
     "MissingContentLength": 411,

@@ -85,6 +85,7 @@ OPERATIONS: Mapping[Route, tuple[str, Function]] = {
     Route("HEAD", "bucket"): ("HeadBucket", buckets.head_bucket),
     Route("GET", "bucket", frozenset({"location"})): ("GetBucketLocation", buckets.get_bucket_location),
     Route("GET", "bucket", frozenset({"versioning"})): ("GetBucketVersioning", buckets.get_bucket_versioning),
+    Route("PUT", "bucket", frozenset({"versioning"})): ("PutBucketVersioning", buckets.put_bucket_versioning),
     Route("GET", "bucket", frozenset({"list-type"})): ("ListObjectsV2", buckets.list_objects_v2),
     Route("GET", "bucket", frozenset({"versions"})): ("ListObjectVersions", buckets.list_object_versions),
     Route("GET", "bucket"): ("ListObjects", buckets.list_objects),

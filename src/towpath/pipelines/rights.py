@@ -1,0 +1,44 @@
+"""What the steps of an execution may do: what whoever wrote the definition may do.
+
+As on AWS, where a pipeline works with the role that its author gave it, and not with the rights of whoever starts it:
+an operator starts what a data scientist wrote. The roles are those of the time at which the definition was written. To
+approve a model takes the starter's right as well, since a parameter may say whether it is approved.
+"""
+
+from collections.abc import Iterable
+
+from towpath.callers import Role
+from towpath.identity.rights import APPROVE, actions_of, allowed, refusal
+from towpath.kernel.errors import Denied
+from towpath.kernel.resource import Document
+
+ROLES = "Roles"  #: of a version's spec: those of its author; without it an administrator's
+_AUTHOR, _STARTER = "AuthorRoles", "StarterRoles"  #: of an execution's spec, likewise
+_SERVICE = "sagemaker"  #: whose operations steps call
+
+
+def stored(roles: Iterable[Role]) -> list[str] | None:
+    """Return roles as they are written down, None for an administrator's."""
+    names = sorted(roles)
+    return None if Role.ADMINISTRATOR in names else [name.value for name in names]
+
+
+def rights_of_execution(author: list[str] | None, starter: Iterable[Role]) -> Document:
+    """Return the members of an execution's spec that limit what its steps may do."""
+    found = {_AUTHOR: author, _STARTER: stored(starter)}
+    return {name: roles for name, roles in found.items() if roles is not None}
+
+
+def refusal_of_step(spec: Document, starter: str, operation: str, asked: Document) -> Denied | None:
+    """Return why an execution with this spec may not call an operation for a step, None where it may."""
+    refused = refusal("the author of the definition", _roles(spec, _AUTHOR), _SERVICE, operation, asked)
+    if refused is None and APPROVE in actions_of(_SERVICE, operation, asked):
+        roles = _roles(spec, _STARTER)
+        if not allowed(roles, _SERVICE, APPROVE):
+            return refusal(starter, roles, _SERVICE, APPROVE)
+    return refused
+
+
+def _roles(spec: Document, member: str) -> frozenset[Role]:
+    names = spec.get(member)
+    return frozenset({Role.ADMINISTRATOR}) if names is None else frozenset(Role(name) for name in names)
