@@ -21,6 +21,7 @@ prepare = Processing(
     inputs={"raw": dataset("reviews")},
     outputs=["train", "validation", "test", "summary"],
     arguments={"rows": rows, "seed": seed},
+    cache="P30D",
     description="Balance the reviews and split them",
 )
 
@@ -41,6 +42,7 @@ train = Training(
         "validation:accuracy": r"validation:accuracy=([0-9.]+)",
         "validation:f1": r"validation:f1=([0-9.]+)",
     },
+    cache="P30D",
     description="Fine-tune MiniLM, or fit the baseline",
 )
 
@@ -49,6 +51,7 @@ evaluate = Processing(
     script="evaluate.py",
     inputs={"model": train.model, "test": prepare.output("test")},
     outputs=["evaluation"],
+    cache="P30D",
     description="Measure the model on reviews that it has not seen",
 )
 accuracy = evaluate.json("evaluation", "accuracy")

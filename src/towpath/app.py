@@ -39,6 +39,7 @@ from towpath.jobs.components import JOBS_TELL
 from towpath.jobs.contract import Surroundings
 from towpath.jobs.controller import JobController
 from towpath.jobs.images import Images
+from towpath.jobs.ingredients import JobIngredients
 from towpath.jobs.instances import Capacity
 from towpath.jobs.ports import SecretStore
 from towpath.jobs.secrets import Secrets
@@ -60,12 +61,16 @@ from towpath.lineage.service import Lineage
 from towpath.objects import create_default_bucket
 from towpath.objects import kinds as object_kinds
 from towpath.objects.check_outs import check_out_inputs
+from towpath.objects.code_trees import StoredCodeTrees
 from towpath.objects.datasets import operations as dataset_operations
 from towpath.objects.documents import StoredDocuments, StoredTexts
 from towpath.objects.folder import FolderObjects
 from towpath.objects.location import FOLDER, S3Location, location_of
+from towpath.outbound import post
 from towpath.pipelines import kinds as pipeline_kinds
 from towpath.pipelines.controller import ExecutionController
+from towpath.pipelines.explaining import Explaining
+from towpath.pipelines.results import Results
 from towpath.pipelines.service import operations as pipeline_operations
 from towpath.registry import kinds as registry_kinds
 from towpath.registry import operations as registry_operations
@@ -73,6 +78,9 @@ from towpath.search import Search
 from towpath.search.records import ShownBy
 from towpath.settings import Settings
 from towpath.store import OBJECTS_LIE, SqliteStore
+from towpath.triggers import RULE, DeliveryController, Rules, event_operations, scheduler_operations, timing_controllers
+from towpath.triggers import kinds as trigger_kinds
+from towpath.triggers import operations as trigger_operations
 from towpath.tuning import OptunaSearch, Tuning, TuningController
 from towpath.tuning import kinds as tuning_kinds
 from towpath.tuning import yielded as tuning_yielded
@@ -97,6 +105,7 @@ KINDS: Mapping[str, Kind] = {
         object_kinds,
         pipeline_kinds,
         registry_kinds,
+        trigger_kinds,
         tuning_kinds,
     )
     for kind in module.KINDS
@@ -169,8 +178,10 @@ class Platform:
         capacity = capacity_of(settings.cores, settings.memory_gb)
         surroundings = _surroundings(settings, store.home, capacity)
         models = ServiceModels()
+        trees = StoredCodeTrees(objects)
+        ingredients = JobIngredients(store=store, objects=objects, images=images, trees=trees)
         collector = _collector(home, settings, store, objects, backend, clock)
-        operations = _operations(store, objects, images, models, collector, SecretFile(home.secrets))
+        operations = _operations(store, objects, images, models, collector, SecretFile(home.secrets), ingredients)
         routes = Routes(drained=lambda uid: engine.wake(uid))
         queue = Ledger(capacity, wake=lambda uid: engine.wake(uid))
         jobs: dict[str, Any] = {
@@ -202,10 +213,16 @@ class Platform:
                 kinds=KINDS,
                 documents=StoredDocuments(store, objects),
                 shapes=OperationShapes(models),
+                results=Results(store, ingredients),
                 extras={tuning_kinds.HYPER_PARAMETER_TUNING_JOB.noun: tuning_yielded},
             ),
             TuningController(store=store, operations=operations, search=OptunaSearch()),
+            *timing_controllers(settings.missed_schedules),
+            DeliveryController(operations, post),
         ]
+        rules = Rules()
+        store.subscribe(rules)
+        store.on_kind(RULE.noun, rules.forget)
         engine = Engine(
             store,
             {controller.kind: controller for controller in controllers},
@@ -256,8 +273,10 @@ class Platform:
             models=models,
             services={
                 "ecr": ecr.OPERATIONS,
+                "events": event_operations(),
                 "iam": iam_operations(),
                 "logs": log_operations(backend),
+                "scheduler": scheduler_operations(),
                 "sts": sts_operations(),
             },
             s3=S3Service(store, objects, store.home),
@@ -462,6 +481,7 @@ def _operations(
     models: ServiceModels,
     collector: Collector,
     secrets: SecretStore,
+    ingredients: JobIngredients,
 ) -> Mapping[str, Operation]:
     """Return every operation, by name. The engine and the front door share this table."""
     jobs = Jobs(images, served_model)
@@ -476,6 +496,7 @@ def _operations(
         *lineage_operations(),
         *Lineage(component_name).operations(),
         *housekeeping_operations(KINDS, collector),
+        *trigger_operations(),
         *Experiments(COMPONENTS).operations(),
         *Search(KINDS, OperationShapes(models), SHOWN_BY).operations(),
         *pipeline_operations(
@@ -483,6 +504,7 @@ def _operations(
             check_arguments=lambda step: jobs.check_step_arguments(step.type, step.arguments),
             shapes=OperationShapes(models),
         ),
+        *Explaining(ingredients).operations(),
     ]
     table = {operation.name: operation for operation in found}
     assert len(table) == len(found), "an operation is there twice"

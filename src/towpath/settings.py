@@ -42,6 +42,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     engine_threads: int = 4  #: resources that are looked at side by side
     engine_lease_s: float = 60.0  #: a look at a resource that takes longer is given up and begun again
     lost_runner_restarts: int = 1  #: new attempts after a runner vanished
+    missed_schedules: Literal["latest", "all", "skip"] = (
+        "latest"  #: times that passed while no server ran: start once, for each of them, or not at all
+    )
     log_level: str = "INFO"  #: of the server's own log
     log_limit_mb: float = 256.0  #: of the log of one job; of a larger one the middle is dropped
     keep_attempts_days: float = 7.0  #: what an ended attempt worked on, where that is still there

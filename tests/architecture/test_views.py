@@ -69,6 +69,7 @@ OWN_MEMBERS: dict[str, set[str]] = {
     "ListPipelines": {"ManagedBy"},
     "ListTags": {"ResourceArn"},
     "ListTrialComponents": {"ExperimentName", "SourceArn", "TrialName"},
+    "ListTriggerDeliveries": {"TriggerName"},
     "ListTrials": {"ExperimentName", "TrialComponentName"},
 }
 #: Operations that have no kind: what they list are no resources.

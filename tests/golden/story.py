@@ -35,6 +35,7 @@ from towpath.objects.manifest import files_of
 from towpath.pipelines.plans import plan_of
 from towpath.registry.packages import PackageSpec, PackageState
 from towpath.store import SqliteStore
+from towpath.triggers.model import DeliverySpec, DeliveryState, RuleSpec, ScheduleSpec
 from towpath.tuning.plan import plan_of as plan_of_tuning
 
 FOLDER = Path(__file__).with_name("resources")
@@ -238,6 +239,30 @@ def live(aws: Mapping[str, Any]) -> None:
     sagemaker.create_endpoint(EndpointName="wine", EndpointConfigName="wine")
     sagemaker.get_waiter("endpoint_in_service").wait(EndpointName="wine", WaiterConfig=soon)
     write_down(sagemaker)
+    wait_for(aws)
+
+
+def wait_for(aws: Mapping[str, Any]) -> None:
+    """Make what waits for events and times. The pipeline that is started for the first of them is not there."""
+    nowhere = "arn:aws:sagemaker:us-east-1:000000000000:pipeline/nowhere"
+    given = {"PipelineParameterList": [{"Name": "Year", "Value": "$.detail.year"}]}
+    aws["events"].put_rule(Name="harvest", EventPattern=json.dumps({"source": ["cellar"]}), Description="new wine")
+    target = {"Id": "press", "Arn": nowhere, "SageMakerPipelineParameters": given}
+    aws["events"].put_targets(Rule="harvest", Targets=[target])
+    aws["events"].put_events(
+        Entries=[{"Source": "cellar", "DetailType": "Harvest", "Detail": json.dumps({"year": 2027})}]
+    )
+    # Nobody listens at that port: this delivery waits for another try.
+    aws["events"].put_rule(Name="bottling", EventPattern=json.dumps({"source": ["press"]}))
+    aws["events"].put_targets(Rule="bottling", Targets=[{"Id": "hook", "Arn": "http://127.0.0.1:9/hook"}])
+    aws["events"].put_events(Entries=[{"Source": "press", "DetailType": "Pressed", "Detail": "{}"}])
+    aws["scheduler"].create_schedule(
+        Name="yearly",
+        ScheduleExpression="cron(0 8 1 10 ? *)",
+        ScheduleExpressionTimezone="Europe/Rome",
+        FlexibleTimeWindow={"Mode": "OFF"},
+        Target={"Arn": nowhere, "RoleArn": ROLE},
+    )
 
 
 def tune(sagemaker: Any, rows: str) -> None:
@@ -371,6 +396,12 @@ def views(resource: Resource) -> dict[str, Any]:
             found = {"state": component_state(resource)}
         case "DatasetVersion":
             found = {"files": files_of(state)}
+        case "Rule":
+            found = {"spec": view(RuleSpec, spec)}
+        case "Schedule":
+            found = {"spec": view(ScheduleSpec, spec)}
+        case "Delivery":
+            found = {"spec": view(DeliverySpec, spec), "state": view(DeliveryState, state)}
         case "Pipeline" | "PipelineExecution":
             found = {"steps": plan_of(spec["PipelineDefinition"]).followers}
     if kind.indexed is not None:

@@ -14,6 +14,7 @@ from towpath.cli import (
     demo,
     doctor,
     environment,
+    explaining,
     following,
     hosting,
     housekeeping,
@@ -23,6 +24,7 @@ from towpath.cli import (
     run,
     secrets,
     server,
+    triggers,
 )
 from towpath.cli.console import note
 from towpath.kernel.errors import Invalid, TowpathError
@@ -65,6 +67,7 @@ for command in (
     listing.ps,
     following.logs,
     listing.describe,
+    explaining.explain,
     registry.models,
     registry.approve,
     registry.reject,
@@ -87,6 +90,7 @@ app.command("exec", context_settings={"allow_interspersed_args": False})(environ
 app.add_typer(data.app, name="data")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(keys.app, name="keys")
+app.add_typer(triggers.app, name="triggers")
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -170,7 +170,7 @@ def steps_of_jobs(client: Client, executions: Iterable[str]) -> dict[str, str]:
     for arn in executions:
         execution = client.execution(arn)
         for step in execution.steps():
-            if step.job is not None and step.arn is not None:
+            if step.job is not None and step.arn is not None and step.cached_from is None:
                 found[step.arn] = f"{execution.pipeline}/{execution.id}/{step.name}"
     return found
 

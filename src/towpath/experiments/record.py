@@ -171,6 +171,21 @@ def begin_job(transaction: Transaction, request: Request, job: Resource) -> None
     generic.create(transaction, TRIAL_COMPONENT, asked, name=name, spec=spec, state=state_document(state))
 
 
+def join_execution(transaction: Transaction, job: Uid, execution: Uid) -> None:
+    """Put the component of a job into the trial of an execution that took its result over."""
+    ran = transaction.resources.get(job)
+    if ran is None or ran.kind not in SUFFIXES:
+        return
+    component = transaction.resources.find(TRIAL_COMPONENT.noun, component_name(ran.kind, ran.name))
+    if component is None:
+        return
+    known = component_state(component)
+    joined = {trial.uid: membership(trial) for trial in _trials_of_execution(transaction, execution)}
+    both = {known.trial: known for known in (*known.trials, *joined.values())}
+    if known.job is not None and known.job.uid == job and len(both) > len(known.trials):
+        put_state(transaction, component, replace(known, trials=tuple(both.values())))
+
+
 def membership(trial: Resource) -> Membership:
     """Return what a component notes of a trial that it belongs to."""
     return Membership(trial=trial.uid, experiment=trial_state(trial).experiment)

@@ -4,7 +4,8 @@ import logging
 import os
 import threading
 import time
-from contextlib import closing, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
 from urllib.parse import unquote
 from uuid import uuid4
 
@@ -18,7 +19,7 @@ from towpath.gateway.channel import Channel, Disconnected
 from towpath.gateway.errors import internal_error, wire_error
 from towpath.gateway.exchange import Exchange, Reply, head_of, is_from_here
 from towpath.gateway.gateway import BY_PATH, Application, Gateway, Message, Receive, Scope, Send
-from towpath.gateway.services.s3 import OPERATIONS, S3Request, S3Response
+from towpath.gateway.services.s3 import OPERATIONS, S3Request
 from towpath.gateway.services.s3.service import route_of
 from towpath.gateway.signing import UNSIGNED_PAYLOAD, bearer_token, v2
 from towpath.kernel.errors import Invalid, TowpathError, Unsupported
@@ -103,7 +104,7 @@ class _Door:
             exchange.body = await channel.body(limits.invocation_bytes if runtime else limits.document_bytes)
         authenticate(self._gateway, exchange)
         if exchange.service == "s3":
-            await anyio.to_thread.run_sync(self._objects, exchange, channel, limiter=self._object_threads)
+            await self._objects(exchange, channel)
         elif exchange.service == "sagemaker-runtime":
             await self._invoke(exchange, channel, scope)
         else:
@@ -114,15 +115,34 @@ class _Door:
             link(self._gateway, exchange)
         return serialize(self._gateway, exchange)
 
-    def _objects(self, exchange: Exchange, channel: Channel) -> None:
-        """Let S3 answer, in a thread that reads the request's body and writes the answer's as it goes."""
+    async def _objects(self, exchange: Exchange, channel: Channel) -> None:
+        """Let S3 answer in a thread.
+
+        What is small passes the threads' border in one piece, with the request on the way there and with the answer on
+        the way back: each crossing costs about as much as all that is done for a small object on the other side.
+        """
+        exchange.body = await channel.small_body(self._gateway.limits.whole_bytes)
+        response = await anyio.to_thread.run_sync(self._handle_objects, exchange, channel, limiter=self._object_threads)
+        if response is not None:
+            await channel.begin(response.status, response.headers)
+            await channel.last(b"" if exchange.head.method == "HEAD" else response.body)
+
+    def _handle_objects(self, exchange: Exchange, channel: Channel) -> Reply | None:
+        """Carry the request out in this thread; return the answer, None where it was large and has been streamed."""
         if self._gateway.s3 is None:
             raise Unsupported("This server serves no objects.")
         request = _s3_request(exchange, channel)
         exchange.operation, _ = OPERATIONS.get(route_of(request), ("", None))
         authorize(self._gateway, exchange)
         response = self._gateway.s3.handle(request)
-        _stream(response, channel, head_only=exchange.head.method == "HEAD")
+        body = response.body
+        if not isinstance(body, bytes):
+            length = response.headers.get("content-length")
+            if length is None or int(length) > self._gateway.limits.whole_bytes:
+                _stream(response.status, response.headers, body, channel)
+                return None
+            body = _whole(body)
+        return Reply(status=response.status, headers=response.headers, body=body)
 
     async def _invoke(self, exchange: Exchange, channel: Channel, scope: Scope) -> None:
         if self._gateway.invocations is None:
@@ -199,26 +219,31 @@ def _s3_request(exchange: Exchange, channel: Channel) -> S3Request:
         key=key if slash and key else None,
         query=[(name, value) for name, value in head.parameters if name not in _OF_SIGNATURES],
         headers={**v2.headers_in_query(head), **head.headers} if v2.signature_of(head) else head.headers,
-        body=channel.chunks(),
+        body=channel.chunks() if exchange.body is None else (exchange.body,) if exchange.body else (),
+        has_come=exchange.body is not None,
         signatures=exchange.chunks,
         caller=exchange.caller,
     )
 
 
-def _stream(response: S3Response, channel: Channel, *, head_only: bool) -> None:
+def _stream(status: int, headers: Mapping[str, str], body: Iterator[bytes], channel: Channel) -> None:
     """Send an answer from a worker thread, no faster than the client takes it."""
     run = anyio.from_thread.run
-    body = response.body
-    closer = closing(body) if hasattr(body, "close") else nullcontext()  # type: ignore[type-var]
-    with closer:
-        run(channel.begin, response.status, dict(response.headers))
-        if isinstance(body, bytes):
-            run(channel.last, b"" if head_only else body)
-            return
-        if not head_only:
-            for chunk in body:
-                run(channel.more, chunk)
+    with _closing(body):
+        run(channel.begin, status, headers)
+        for chunk in body:
+            run(channel.more, chunk)
         run(channel.last, b"")
+
+
+def _whole(body: Iterator[bytes]) -> bytes:
+    """Return a small answer in one piece."""
+    with _closing(body):
+        return b"".join(body)
+
+
+def _closing(body: Iterator[bytes]) -> AbstractContextManager[object]:
+    return closing(body) if hasattr(body, "close") else nullcontext()  # type: ignore[type-var]
 
 
 def _log(exchange: Exchange, channel: Channel, seconds: float) -> None:

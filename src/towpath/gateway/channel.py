@@ -1,6 +1,6 @@
 """The two directions of one HTTP request: its body, read within limits, and its answer, sent once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import anyio
 import anyio.from_thread
@@ -27,6 +27,11 @@ class Channel:
         self._close = False  #: whether the connection cannot carry another request
         self.complete = False  #: whether the whole body was read
         self.status: int | None = None  #: of the answer, once it was begun
+
+    @property
+    def _is_announced(self) -> bool:
+        """Whether the request has a body. Source: RFC 9112, section 6."""
+        return "content-length" in self._head.headers or "transfer-encoding" in self._head.headers
 
     async def chunk(self) -> bytes:
         """Return the next bytes of the body, nothing at its end.
@@ -70,6 +75,18 @@ class Channel:
             parts.append(part)
         return b"".join(parts)
 
+    async def small_body(self, limit: int) -> bytes | None:
+        """Return the whole body where the request says that it has at most `limit` bytes; else None, nothing was read.
+
+        Raises:
+            Invalid: it is larger than it says (code RequestEntityTooLarge).
+        """
+        if not self._is_announced:
+            return b""
+        announced = self._head.headers.get("content-length", "")
+        is_number = announced.isascii() and announced.isdigit() and len(announced) < 19
+        return await self.body(limit) if is_number and int(announced) <= limit else None
+
     def chunks(self) -> Iterator[bytes]:
         """Yield the body in a worker thread, as it comes: nothing is read ahead.
 
@@ -79,7 +96,7 @@ class Channel:
         while part := anyio.from_thread.run(self.chunk):
             yield part
 
-    async def begin(self, status: int, headers: dict[str, str]) -> None:
+    async def begin(self, status: int, headers: Mapping[str, str]) -> None:
         """Send status and headers, after what is left of the body was taken out of the way."""
         await self._discard()
         self.status = status
@@ -119,7 +136,7 @@ class Channel:
 
         One that waits for 100 Continue, or sends without end, is cut off.
         """
-        if self.complete or self._close:
+        if self.complete or self._close or not (self._asked or self._is_announced):
             return
         if not self._asked and "expect" in self._head.headers:
             self._close = True

@@ -35,6 +35,7 @@ class Limits:
     document_bytes: int = 16 << 20  #: body of a request that carries a document
     invocation_bytes: int = 6 << 20  #: body of a signed invocation, which has to be read before it is passed on
     discarded_bytes: int = 64 << 20  #: of a refused body, read so that the client gets to see why it was refused
+    whole_bytes: int = 256 << 10  #: of an object that passes in one piece; larger ones pass bit by bit
     body_idle_s: float = 60.0  #: without a byte of a body that was announced
     threads: int = 32  #: operations at a time
     object_threads: int = 32  #: S3 requests at a time; apart, since slow uploads must not hold up operations
@@ -76,8 +77,10 @@ _TABLE = (
     Service(name="towpath", signing_name="towpath", protocol=Wire.JSON, target="Towpath"),
     Service(name="logs", signing_name="logs", protocol=Wire.JSON, target="Logs_20140328"),
     Service(name="ecr", signing_name="ecr", protocol=Wire.JSON, target="AmazonEC2ContainerRegistry_V20150921"),
+    Service(name="events", signing_name="events", protocol=Wire.JSON, target="AWSEvents"),
     Service(name="sagemaker-runtime", signing_name="sagemaker", protocol=Wire.REST_JSON),
     Service(name="sagemaker-metrics", signing_name="sagemaker", protocol=Wire.REST_JSON, by_path=True),
+    Service(name="scheduler", signing_name="scheduler", protocol=Wire.REST_JSON, by_path=True),
     Service(name="s3", signing_name="s3", protocol=Wire.REST_XML),
     Service(name="sts", signing_name="sts", protocol=Wire.QUERY, anywhere=True),
     Service(name="iam", signing_name="iam", protocol=Wire.QUERY, anywhere=True),

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
+from towpath import lineage
 from towpath.housekeeping.model import Facts, Item, Node, Retention, VersionKey, What
 from towpath.kernel.resource import Uid
 
@@ -206,11 +207,8 @@ def _named_by(facts: Facts, kept: set[Uid]) -> set[VersionKey]:
 
 def version_of(node: Node) -> VersionKey | None:
     """Return the object version that a node of the lineage stands for, None where it stands for something else."""
-    if node.type != _ARTIFACT:
-        return None
-    uri, _, version_id = node.id.removeprefix("artifact:s3://").rpartition("#")
-    bucket, _, key = uri.partition("/")
-    return VersionKey(bucket, key, version_id)
+    ref = lineage.version_of(node.id)
+    return None if ref is None else VersionKey(ref.bucket, ref.key, str(ref.version_id))
 
 
 def node_of(version: VersionKey) -> str:

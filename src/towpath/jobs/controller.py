@@ -33,6 +33,7 @@ from towpath.jobs.state import (
     is_lost,
     key_of,
     may_begin,
+    pinned_of,
     run_of,
     with_members,
     with_run,
@@ -113,7 +114,7 @@ class JobController:
         except TowpathError as error:
             return replace(observation, problem=error.message)
         try:
-            environment = self._images.resolve(self._strategy.image(resource))
+            environment = self._images.resolve(self._strategy.image(resource.spec, resource.state))
             if run is None:
                 allocation(self._strategy.instance_type(resource.spec), self._surroundings.host)
         except TowpathError as error:
@@ -183,10 +184,11 @@ class JobController:
     def _pinned(
         self, transaction: Transaction, resource: Resource, run: Run | None, seen: JobObservation
     ) -> tuple[PinnedInput, ...]:
-        """Return what the next attempt reads: what the last one did, and the checkpoints that it got to."""
+        """Return what the next attempt reads: what the last one did or the job was created with, and checkpoints."""
         if run is not None and not is_lost(run, seen):
             return run.inputs
-        kept = () if run is None else (item for item in run.inputs if item.role is not Role.CHECKPOINT)
+        known = pinned_of(resource) if run is None else run.inputs
+        kept = (item for item in known if item.role is not Role.CHECKPOINT)
         last = {(item.name, item.role): item for item in kept}
         wanted = self._strategy.wanted_inputs(resource.spec)
         pinned = (last.get((item.name, item.role)) or pin(item, transaction.objects, self._text) for item in wanted)

@@ -12,6 +12,7 @@ from towpath.kernel.ports import Transaction
 from towpath.kernel.resource import Document, Resource, view
 
 RUN = "Run"  #: member of the state that holds the platform's own record of the attempts; never shown
+PINNED = "Pinned"  #: member of the state of a job whose inputs were looked up before it was created; never shown
 WAITING = "WaitingFor"  #: member of the state of a job that waits for room on the host: a sentence that says for what
 
 
@@ -81,7 +82,7 @@ PROCESSING_JOB = Kind(
     listing="ListProcessingJobs",
     list_member="ProcessingJobSummaries",
     delete="DeleteProcessingJob",
-    view=View(computed=_processing_members, hidden=frozenset({RUN, WAITING})),
+    view=View(computed=_processing_members, hidden=frozenset({RUN, WAITING, PINNED})),
     sort_by=COMMON_SORT,
     filters=COMMON_FILTERS,
     ascending=True,
@@ -99,7 +100,7 @@ TRAINING_JOB = Kind(
     listing="ListTrainingJobs",
     list_member="TrainingJobSummaries",
     delete="DeleteTrainingJob",
-    view=View(computed=_training_members, hidden=frozenset({RUN, WAITING, TUNED})),
+    view=View(computed=_training_members, hidden=frozenset({RUN, WAITING, PINNED, TUNED})),
     sort_by=COMMON_SORT,
     filters={
         **COMMON_FILTERS,

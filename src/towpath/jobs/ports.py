@@ -1,6 +1,6 @@
 """Where jobs run, as the rest of the platform sees it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -8,7 +8,7 @@ import msgspec
 
 from towpath.jobs.admission import Demand
 from towpath.jobs.model import Capabilities, JobObservation, JobSpec, LogPage, MetricPoint
-from towpath.kernel.objects import ObjectRef
+from towpath.kernel.objects import ObjectRef, ObjectVersion
 from towpath.kernel.ports import Transaction
 
 
@@ -95,6 +95,15 @@ class AlwaysAdmitted:
 
     def release(self, key: str) -> None:
         """Give nothing back."""
+
+
+class CodeTrees(Protocol):
+    """Tells what code archives hold. What was read once is remembered by its content."""
+
+    def files(self, archive: ObjectVersion) -> Mapping[str, str] | None:
+        """Return the files of a tar archive: path -> SHA-256 of the content, with an `x` behind it where the file can
+        be executed; of a link, where it leads. None when it is no archive that can be read, or an overly large one.
+        """
 
 
 class SecretEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ import msgspec
 
 from towpath.jobs.channels import PinnedInput
 from towpath.jobs.contract import CodeOrigin
-from towpath.jobs.kinds import RUN, WAITING
+from towpath.jobs.kinds import PINNED, RUN, WAITING
 from towpath.jobs.model import JobObservation, Phase
 from towpath.kernel.resource import Document, Resource, Uid, view
 
@@ -75,8 +75,14 @@ def may_begin(run: Run | None, seen: JobObservation) -> bool:
 
 
 def with_run(state: Document, run: Run) -> Document:
-    """Return the state with another record of the attempt."""
-    return {**state, RUN: msgspec.to_builtins(run)}
+    """Return the state with another record of the attempt, which holds its inputs."""
+    kept = {name: value for name, value in state.items() if name != PINNED}
+    return {**kept, RUN: msgspec.to_builtins(run)}
+
+
+def pinned_of(resource: Resource) -> tuple[PinnedInput, ...]:
+    """Return the inputs that were looked up before the job was created, until its first attempt begins."""
+    return view(tuple[PinnedInput, ...], resource.state.get(PINNED, ()), strict=True)
 
 
 def with_waiting(state: Document, sentence: str | None) -> Document:

@@ -26,7 +26,7 @@ class Strategy:
     exit_message: bool  #: the text of a failure is shown as ExitMessage too
     secondary: bool  #: has a SecondaryStatus and its transitions
     roles: Mapping[str, str]  #: output name -> what the lineage calls what comes of it, "data" when not named
-    image: Callable[[Resource], str]
+    image: Callable[[Document, Document], str]  #: named by spec and state
     instance_type: Callable[[Document], str]
     wanted_inputs: Callable[[Document], tuple[WantedInput, ...]]
     job: Callable[[Resource, Attempt], JobSpec]  #: translates the request
@@ -57,7 +57,7 @@ PROCESSING = Strategy(
     exit_message=True,
     secondary=False,
     roles={},
-    image=lambda job: _processing(job.spec).app_specification.image_uri,
+    image=lambda spec, _: _processing(spec).app_specification.image_uri,
     instance_type=lambda spec: _processing(spec).processing_resources.cluster_config.instance_type,
     wanted_inputs=lambda spec: processing.wanted_inputs(_processing(spec)),
     job=processing.job,
@@ -73,7 +73,7 @@ TRAINING = Strategy(
     exit_message=False,
     secondary=True,
     roles={"model": "model", "checkpoints": "checkpoint"},
-    image=lambda job: _training(job.spec).algorithm_specification.training_image or "",
+    image=lambda spec, _: _training(spec).algorithm_specification.training_image or "",
     instance_type=lambda spec: _training(spec).resource_config.instance_type,
     wanted_inputs=lambda spec: training.wanted_inputs(_training(spec)),
     job=training.job,
@@ -90,7 +90,7 @@ TRANSFORM = Strategy(
     exit_message=False,
     secondary=False,
     roles={},
-    image=lambda job: transform.model_of(job).image,
+    image=lambda _, state: transform.model_in(state).image,
     instance_type=lambda spec: _transform(spec).transform_resources.instance_type,
     wanted_inputs=lambda spec: transform.wanted_inputs(_transform(spec)),
     job=transform.job,

@@ -25,7 +25,12 @@ _DATA = "transform"  #: name of input and output
 
 def model_of(resource: Resource) -> ServedModel:
     """Return what a transform job's model is made of."""
-    return view(ServedModel, resource.state[MODEL])
+    return model_in(resource.state)
+
+
+def model_in(state: Document) -> ServedModel:
+    """Return what the model of a transform job in this state is made of."""
+    return view(ServedModel, state[MODEL])
 
 
 def wanted_inputs(request: TransformJobRequest) -> tuple[WantedInput, ...]:

@@ -165,6 +165,9 @@ class ObjectRows(Protocol):
     def get(self, ref: ObjectRef) -> ObjectVersion | None:
         """Return the version named, or the latest; None when absent. Delete markers are returned as such."""
 
+    def latest(self, bucket: str, keys: Iterable[str]) -> dict[str, ObjectVersion]:
+        """Return the latest versions of many keys at once, by key; absent and deleted ones are left out."""
+
     def listing(
         self, bucket: str, prefix: str, *, after: str = "", until: str | None = None, limit: int = 1000
     ) -> list[ObjectVersion]:

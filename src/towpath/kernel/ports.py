@@ -88,6 +88,9 @@ class Resources(Protocol):
         is made due in the same transaction.
         """
 
+    def has_changed(self, kind: str) -> bool:
+        """Return whether resources of a kind were made or changed in this transaction."""
+
     def tags(self, uid: Uid) -> dict[str, str]:
         """Return the tags of a resource."""
 

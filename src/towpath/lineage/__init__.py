@@ -14,12 +14,15 @@ from towpath.lineage.model import (
     datasets_graph,
     endpoint_graph,
     environment_graph,
+    environment_id,
     job_graph,
     model_graph,
     model_package_graph,
+    taken_over_graph,
+    version_of,
 )
 from towpath.lineage.query import downstream, operations, summary_of, upstream
-from towpath.lineage.record import artifact_at, artifact_of, record
+from towpath.lineage.record import artifact_at, artifact_of, outputs_of, record
 
 __all__ = [
     "Artifact",
@@ -38,11 +41,15 @@ __all__ = [
     "downstream",
     "endpoint_graph",
     "environment_graph",
+    "environment_id",
     "job_graph",
     "model_graph",
     "model_package_graph",
     "operations",
+    "outputs_of",
     "record",
     "summary_of",
+    "taken_over_graph",
     "upstream",
+    "version_of",
 ]

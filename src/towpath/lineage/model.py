@@ -6,8 +6,10 @@ from enum import StrEnum
 
 import msgspec
 
-from towpath.kernel.objects import ObjectVersion
+from towpath.kernel.objects import ObjectRef, ObjectVersion
 from towpath.kernel.resource import Document, Uid
+
+_ARTIFACT = "artifact:s3://"  #: how the ids of the nodes of object versions begin
 
 
 class NodeType(StrEnum):
@@ -81,7 +83,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def id(self) -> str:
         """The node's id."""
-        return f"artifact:{self.uri}#{self.version_id}"
+        return f"{_ARTIFACT}{self.bucket}/{self.key}#{self.version_id}"
 
 
 def artifact(version: ObjectVersion, *, role: str = "data", name: str = "", dataset: str | None = None) -> Artifact:
@@ -126,7 +128,7 @@ class EnvironmentFacts(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def id(self) -> str:
         """The node's id: environments with the same Python and packages share it."""
-        return f"environment:{self.fingerprint}"
+        return environment_id(self.fingerprint)
 
 
 class JobFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +155,18 @@ class JobFacts(msgspec.Struct, frozen=True, kw_only=True):
     def id(self) -> str:
         """The node's id."""
         return job_id(self.uid)
+
+
+def environment_id(fingerprint: str) -> str:
+    """Return the id of the node of an environment."""
+    return f"environment:{fingerprint}"
+
+
+def version_of(node_id: str) -> ObjectRef | None:
+    """Return the object version that the node of an artifact stands for, None of other nodes."""
+    uri, _, version_id = node_id.removeprefix(_ARTIFACT).rpartition("#")
+    bucket, _, key = uri.partition("/")
+    return ObjectRef(bucket, key, version_id) if node_id.startswith(_ARTIFACT) else None
 
 
 def job_id(uid: Uid) -> str:
@@ -253,6 +267,25 @@ def job_graph(
         execution_id = f"execution:{job.execution}"
         nodes.append(Node(execution_id, NodeType.EXECUTION, _present({"arn": job.execution_arn})))
         edges.append(Edge(execution_id, job.id, Association.ASSOCIATED_WITH))
+    return Graph(tuple(nodes), tuple(edges))
+
+
+def taken_over_graph(job: Uid, execution: Uid, execution_arn: str, *, put_back: Iterable[Artifact]) -> Graph:
+    """Return what an execution adds that takes the result of a job of an earlier one over.
+
+    Args:
+        put_back: the job's outputs that were put back into their places, which the execution goes on with.
+    """
+    again = tuple(put_back)
+    execution_id = f"execution:{execution}"
+    written = {item.id: {"name": item.name, "role": item.role} for item in again}
+    nodes = [
+        Node(job_id(job), NodeType.JOB, _present({"outputs": written})),
+        Node(execution_id, NodeType.EXECUTION, _present({"arn": execution_arn})),
+        *map(_artifact_node, again),
+    ]
+    edges = [Edge(job_id(job), item.id, Association.PRODUCED) for item in again]
+    edges.append(Edge(execution_id, job_id(job), Association.ASSOCIATED_WITH))
     return Graph(tuple(nodes), tuple(edges))
 
 

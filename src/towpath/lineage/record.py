@@ -4,7 +4,7 @@ from towpath.kernel.errors import Invalid
 from towpath.kernel.objects import ObjectRef, ObjectRows, parse_s3_uri
 from towpath.kernel.ports import Transaction
 from towpath.kernel.resource import Document, Uid
-from towpath.lineage.model import Artifact, Association, Graph, Node, NodeType, artifact, job_id
+from towpath.lineage.model import Artifact, Association, Graph, Node, NodeType, artifact, job_id, version_of
 
 
 def record(transaction: Transaction, graph: Graph) -> None:
@@ -39,6 +39,13 @@ def artifact_at(rows: ObjectRows, uri: str, *, role: str = "data", name: str = "
     if version is None or version.is_delete_marker:
         return None
     return artifact(version, role=role, name=name)
+
+
+def outputs_of(transaction: Transaction, job: Uid) -> list[ObjectRef]:
+    """Return the object versions that a job produced, of each object the last."""
+    known = transaction.lineage.node(job_id(job))
+    written = {} if known is None else known[1].get("outputs", {})
+    return [ref for ref in map(version_of, written) if ref is not None]
 
 
 def artifact_of(transaction: Transaction, job: Uid, uri: str) -> Artifact | None:

@@ -4,7 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from dataclasses import replace as with_documents
+from dataclasses import replace as with_found
 from datetime import datetime
 from typing import Any, TypeAlias, cast
 from uuid import uuid4
@@ -22,6 +22,7 @@ from towpath.kernel.ports import Transaction as KernelTransaction
 from towpath.kernel.principals import PLATFORM, Caller
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.pipelines import retry
+from towpath.pipelines.caching import Lookup
 from towpath.pipelines.evaluation import DocumentRef
 from towpath.pipelines.execution import (
     Course,
@@ -40,7 +41,7 @@ from towpath.pipelines.graph import Node
 from towpath.pipelines.kinds import PIPELINE_EXECUTION, TURN
 from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
 from towpath.pipelines.plans import execution_variables, plan_of
-from towpath.pipelines.ports import Documents, Shapes, Transaction
+from towpath.pipelines.ports import Documents, EarlierResults, NoResults, Shapes, Transaction
 from towpath.pipelines.rights import refusal_of_step
 from towpath.pipelines.standing import Standings
 from towpath.pipelines.steps import StepType
@@ -54,6 +55,8 @@ Extras: TypeAlias = Callable[[KernelTransaction, Resource], Document]
 
 #: Executions whose standings are kept in memory; of others they are worked out anew from the rows.
 _REMEMBERED = 64
+#: How often one turn looks for what its decisions show to be needed.
+_LOOKS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +113,7 @@ class ExecutionController:
         kinds: Mapping[str, Kind],
         documents: Documents,
         shapes: Shapes,
+        results: EarlierResults | None = None,
         extras: Mapping[str, Extras] | None = None,
     ) -> None:
         """
@@ -121,6 +125,7 @@ class ExecutionController:
         self._kinds = kinds
         self._documents = documents
         self._shapes = shapes
+        self._results = results or NoResults()
         self._extras = extras or {}
         self._memory = _Memory()
 
@@ -147,22 +152,28 @@ class ExecutionController:
             max_parallel=parallelism.get("MaxParallelExecutionSteps"),
             shapes=self._shapes,
         )
-        if standings.plan.reads_documents and not _is_over(resource):
-            situation = self._with_documents(resource, standings, situation)
+        plan = standings.plan
+        if (plan.reads_documents or plan.uses_cache) and not _is_over(resource):
+            situation = self._looked_up(resource, standings, situation)
         return Observation(standings=standings, situation=situation)
 
-    def _with_documents(self, resource: Resource, standings: Standings, situation: Situation) -> Situation:
-        # A document may show that another one is needed (a condition in the branch that a condition takes).
-        found: dict[DocumentRef, Any] = {}
+    def _looked_up(self, resource: Resource, standings: Standings, situation: Situation) -> Situation:
+        # What is found may show that more is needed: a condition in the branch that a condition takes, the step behind
+        # one that takes the result of an earlier execution over. What is left is looked up in the next turn.
+        documents: dict[DocumentRef, Any] = {}
+        lookups: dict[str, Lookup] = {}
         # What is wanted does not depend on the time, but for steps that are due again: take them as due.
         at = next_due(standings) or resource.modified_at
-        while True:
+        for _ in range(_LOOKS):
             course = Course(standings.copy(), at, situation)
             course.run()
-            if not course.wanted:
-                return situation
-            found |= {ref: self._read(ref, standings) for ref in course.wanted}
-            situation = with_documents(situation, documents=dict(found))
+            if not course.wanted and not course.unlooked:
+                break
+            documents |= {ref: self._read(ref, course.standings) for ref in course.wanted}
+            for name, request in course.unlooked.items():
+                lookups[name] = self._results.look_up(resource, standings.plan.nodes[name], request)
+            situation = with_found(situation, documents=dict(documents), lookups=dict(lookups))
+        return situation
 
     def _read(self, ref: DocumentRef, standings: Standings) -> Any:
         writer = None if ref.step is None else standings.rows[ref.step].resource
@@ -206,14 +217,16 @@ class ExecutionController:
         if _is_over(resource):
             return kernel.Decision()
         standings = observation.standings.copy()
-        decided = Course(standings, now, observation.situation).run()
+        course = Course(standings, now, observation.situation)
+        decided = course.run()
+        due_at = now if course.is_short_of_facts else next_due(standings)
         if not decided:
-            return kernel.Decision(due_at=next_due(standings))
+            return kernel.Decision(due_at=due_at)
         steps = tuple(decision for decision in decided if not isinstance(decision, FinishExecution))
         finish = next((decision for decision in decided if isinstance(decision, FinishExecution)), None)
         if finish is None:
             state = {**resource.state, TURN: self._memory.keep(resource.uid, standings)}
-            return kernel.Decision(state=state, facts=steps, due_at=next_due(standings))
+            return kernel.Decision(state=state, facts=steps, due_at=due_at)
         self._memory.forget(resource.uid)
         state = {name: value for name, value in resource.state.items() if name != TURN}
         if finish.failure_reason is not None:
@@ -237,10 +250,20 @@ class ExecutionController:
             match fact:
                 case StartStep():
                     self._start(wide, resource, plan.nodes[fact.row.name], fact)
-                case EndStep(row=row) | PostponeStep(row=row):
+                case EndStep(row=row):
+                    self._end(wide, resource, fact)
+                case PostponeStep(row=row):
                     self._write(wide, resource, row, settled=True)
                 case StopStep(row=row):
                     self._stop(wide, resource, plan.nodes[row.name], row)
+
+    def _end(self, transaction: Transaction, resource: Resource, end: EndStep) -> None:
+        note = end.row.cache
+        if note is not None and note.source is not None:
+            self._results.take_over(transaction, resource, end.row, end.displaced)
+        else:
+            self._results.keep(transaction, resource, end.row)
+        self._write(transaction, resource, end.row, settled=True)
 
     def act(self, resource: Resource, decision: kernel.Decision) -> None:
         """Do nothing: an execution reaches the outside only through the resources that it creates."""
@@ -261,6 +284,8 @@ class ExecutionController:
             return
         metadata = {} if node.type.metadata is None else {node.type.metadata: {"Arn": child.arn}}
         row = replace(start.row, resource=child.uid, resource_arn=child.arn, metadata=metadata)
+        if start.lookup is not None:
+            self._results.hand_over(transaction, child.uid, start.lookup)
         self._write(transaction, resource, row, settled=False)
         if not node.type.ends or (child.status or "") in node.type.ends:
             # It was ready at once, so no change of its status will wake the execution.
@@ -310,6 +335,8 @@ class ExecutionController:
             detail["failureReason"] = row.failure_reason
         if row.resource_arn is not None:
             detail["metadata"] = row.metadata
+        if row.cache is not None and row.cache.source is not None:
+            detail["cacheHitResult"] = {"pipelineExecutionArn": row.cache.source}
         transaction.events.append(_event(STEP_EVENT, resource, transaction.now, detail))
 
 

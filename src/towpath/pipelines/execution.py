@@ -12,8 +12,10 @@ from msgspec.structs import replace
 
 from towpath.kernel import shapes as kernel_shapes
 from towpath.kernel.errors import Invalid
+from towpath.kernel.objects import ObjectRef
 from towpath.kernel.resource import Document
 from towpath.pipelines import retry
+from towpath.pipelines.caching import Found, Lookup, verdict
 from towpath.pipelines.conditions import holds
 from towpath.pipelines.evaluation import DocumentRef, EvaluationError, Scope, StepYield, as_text, document_ref, evaluate
 from towpath.pipelines.graph import Node, Plan
@@ -30,12 +32,15 @@ class StartStep(msgspec.Struct, frozen=True, kw_only=True):
     row: StepRow
     operation: str
     input: Document
+    lookup: Lookup | None = None  #: of a step that the cache was asked for: the job reads what its key was made of
 
 
 class EndStep(msgspec.Struct, frozen=True, kw_only=True):
-    """A step has ended: its job did, its condition was evaluated, or it failed before anything was started."""
+    """A step has ended: its job did, its condition was evaluated, it took the result of an earlier execution over, or
+    it failed before anything was started."""
 
     row: StepRow
+    displaced: tuple[ObjectRef, ...] = ()  #: of a result that is taken over: outputs to put back into their places
 
 
 class PostponeStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +88,7 @@ class Situation:
     variables: Mapping[str, Any] = field(default_factory=dict)  #: execution variables that do not change
     ended: Mapping[str, Ended] = field(default_factory=dict)  #: step -> what its running attempt ended with
     documents: Mapping[DocumentRef, Any] = field(default_factory=dict)  #: JSON documents, or `Unreadable`
+    lookups: Mapping[str, Lookup] = field(default_factory=dict)  #: step that asks for the cache -> what is known of it
     stopping: bool = False
     max_parallel: int | None = None  #: steps that may run at one time
     shapes: Shapes = field(default_factory=NoShapes)
@@ -92,7 +98,7 @@ def advance(plan: Plan, steps: Steps, now: datetime, situation: Situation) -> li
     """Return what has to be done next in an execution whose steps stand like this.
 
     The same arguments give the same decisions. A step whose JSON documents are not among those of the situation waits
-    for them; `Course.wanted` tells which they are.
+    for them, and one that asks for the cache for what is known there; `Course.wanted` and `Course.unlooked` tell which.
     """
     return Course(Standings(plan, dict(steps)), now, situation).run()
 
@@ -142,8 +148,9 @@ class _Yields(Mapping[str, StepYield]):
 
 
 class Course:
-    """One run of decisions. The standings that it is given follow what it decides, and `wanted` collects the JSON
-    documents that steps about to start wait for."""
+    """One run of decisions. The standings that it is given follow what it decides. `wanted` collects the JSON
+    documents that steps about to start wait for, and `unlooked` the requests that the cache has to be asked for first.
+    """
 
     def __init__(self, standings: Standings, now: datetime, situation: Situation) -> None:
         self.plan = standings.plan
@@ -153,6 +160,9 @@ class Course:
         self.situation = situation
         self.decisions: list[Decision] = []
         self.wanted: dict[DocumentRef, None] = {}
+        self.unlooked: dict[str, Document] = {}
+        self._puts_back = False  #: outputs are not in their places before these decisions are carried out
+        self._postpones_looks = False
 
     def run(self) -> list[Decision]:
         """Return what has to be done next."""
@@ -214,6 +224,8 @@ class Course:
             starts_something = node.type is not None and node.type.create is not None
             if (starts_something and not self._has_free_slot()) or not self._has_its_documents(node):
                 continue
+            if not self._is_looked_up(node):
+                continue
             self._begin(node, self.rows.get(node.name))
             status = self.rows[node.name].status
             changed = changed or status.is_terminal
@@ -224,19 +236,23 @@ class Course:
     def _has_free_slot(self) -> bool:
         return self.situation.max_parallel is None or self.standings.running_count < self.situation.max_parallel
 
-    def _begin(self, node: Node, row: StepRow | None) -> None:
+    def _begun(self, node: Node, row: StepRow | None) -> StepRow:
+        """Return how a step stands when its next attempt begins."""
         if row is None:
-            row = StepRow(name=node.name, status=StepStatus.EXECUTING, position=len(self.rows), started_at=self.now)
-        else:
-            row = replace(
-                row,
-                status=StepStatus.EXECUTING,
-                attempt=row.attempt + 1,
-                due_at=None,
-                resource=None,
-                resource_arn=None,
-                metadata={},
-            )
+            return StepRow(name=node.name, status=StepStatus.EXECUTING, position=len(self.rows), started_at=self.now)
+        return replace(
+            row,
+            status=StepStatus.EXECUTING,
+            attempt=row.attempt + 1,
+            due_at=None,
+            resource=None,
+            resource_arn=None,
+            metadata={},
+            cache=None,
+        )
+
+    def _begin(self, node: Node, row: StepRow | None) -> None:
+        row = self._begun(node, row)
         try:
             match node.step.type:
                 case "Condition":
@@ -272,6 +288,38 @@ class Course:
         )
 
     def _start(self, node: Node, row: StepRow) -> None:
+        request = self._request(node, row)
+        assert node.type is not None
+        assert node.type.create is not None
+        lookup = self.situation.lookups.get(node.name)
+        if lookup is not None and node.step.cache is not None:
+            if lookup.request != request:
+                lookup = Lookup(request=request, keyless="its arguments change with the time")
+            note = verdict(lookup, node.step.cache, self.now)
+            row = replace(row, cache=note)
+            if note.source is not None and lookup.found is not None:
+                self._take_over(row, lookup.found)
+                return
+        self.standings.put(row)
+        self.decisions.append(StartStep(row=row, operation=node.type.create, input=request, lookup=lookup))
+
+    def _take_over(self, row: StepRow, found: Found) -> None:
+        taken = replace(
+            row,
+            status=StepStatus.SUCCEEDED,
+            ended_at=self.now,
+            failure_reason=None,
+            resource=found.job,
+            resource_arn=found.job_arn,
+            metadata=found.metadata,
+            yielded=found.yielded,
+        )
+        self.standings.put(taken)
+        self._puts_back = self._puts_back or bool(found.displaced)
+        self.decisions.append(EndStep(row=taken, displaced=found.displaced))
+
+    def _request(self, node: Node, row: StepRow) -> Document:
+        """Return what the step's Create operation is asked for."""
         if node.type is None or node.type.create is None:
             raise Invalid(f"{node.step.place}: steps of type {node.step.type} are not executed yet")
         request = dict(evaluate(node.arguments, self._scope(node, row)))
@@ -282,8 +330,7 @@ class Course:
             request = kernel_shapes.coerce(request, shape)
             for fault in kernel_shapes.check(request, shape):
                 raise EvaluationError(f"{node.step.place}.Arguments.{fault.place}", str(fault))
-        self.standings.put(row)
-        self.decisions.append(StartStep(row=row, operation=node.type.create, input=request))
+        return request
 
     def _resource_name(self, node: Node, row: StepRow) -> str:
         assert node.type is not None
@@ -329,8 +376,26 @@ class Course:
                 missing = True
         return not missing
 
+    def _is_looked_up(self, node: Node) -> bool:
+        """Return whether a step that asks for the cache may begin: what is known of it is there."""
+        if not node.is_cached or node.name in self.situation.lookups:
+            return True
+        if self._puts_back:
+            self._postpones_looks = True
+            return False
+        try:
+            self.unlooked[node.name] = self._request(node, self._begun(node, self.rows.get(node.name)))
+        except Invalid:
+            return True  # the step begins, and fails with this very error in its place
+        return False
+
+    @property
+    def is_short_of_facts(self) -> bool:
+        """Whether steps could not begin for want of something that has to be found out first."""
+        return bool(self.wanted or self.unlooked or self._postpones_looks)
+
     def _finish_when_nothing_is_left(self) -> None:
-        if not self.standings.is_quiet or self.wanted:
+        if not self.standings.is_quiet or self.is_short_of_facts:
             return
         if self.decisions and isinstance(self.decisions[-1], FinishExecution):
             return

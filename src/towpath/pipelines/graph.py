@@ -58,6 +58,12 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         return self.step.name
 
+    @property
+    def is_cached(self) -> bool:
+        """Whether the result of an earlier execution may stand for the step."""
+        config = self.step.cache
+        return self.type is not None and self.type.cache is not None and config is not None and config.enabled
+
     def expressions(self) -> Iterator[Expression]:
         """Yield every expression of the step."""
         yield self.arguments
@@ -89,6 +95,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     config: dict[str, Expression]
     property_files: dict[tuple[str, str], Callable[[StepYield], str]]  #: -> URI of the file, from the step's yield
     reads_documents: bool  #: whether any step reads JSON documents
+    uses_cache: bool  #: whether any step asks for the cache
 
 
 def outline(definition: Definition) -> Outline:
@@ -225,6 +232,7 @@ def compile(definition: Definition) -> Plan:
         followers={name: tuple(names) for name, names in followers.items()},
         config=outlined.config,
         reads_documents=any(node.documents for node in ordered),
+        uses_cache=any(node.is_cached for node in ordered),
         property_files={
             (node.name, file.name): _locator(file) for node in ordered for file in node.step.property_files
         },

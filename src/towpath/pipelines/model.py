@@ -44,6 +44,14 @@ class ExecutionStatus(StrEnum):
         return self not in {ExecutionStatus.EXECUTING, ExecutionStatus.STOPPING}
 
 
+class CacheNote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the cache did for a step."""
+
+    why: str  #: in a sentence: why the step runs, or whose result it took over
+    key: str | None = None
+    source: str | None = None  #: ARN of the execution whose result was taken over; None where the step ran
+
+
 class StepRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One step of an execution, as it stands."""
 
@@ -64,6 +72,7 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     retries: dict[str, int] = msgspec.field(default_factory=dict)  #: exception type -> retries made because of it
     yielded: StepYield | None = None  #: frozen when the step succeeded
     metadata: Document = msgspec.field(default_factory=dict)  #: as ListPipelineExecutionSteps shows it
+    cache: CacheNote | None = None  #: None where nothing asked for the cache
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):

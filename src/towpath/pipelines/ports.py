@@ -1,11 +1,18 @@
 """What pipelines need of the rest of the platform."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
+
+from towpath.jobs.channels import PinnedObject
+from towpath.kernel.objects import ObjectRef
 from towpath.kernel.ports import Transaction as KernelTransaction
-from towpath.kernel.resource import Uid
+from towpath.kernel.resource import Document, Resource, Uid
+from towpath.pipelines.caching import Lookup
 from towpath.pipelines.definition import Step
+from towpath.pipelines.graph import Node
 from towpath.pipelines.model import Fact, StepRow
 
 if TYPE_CHECKING:
@@ -38,6 +45,9 @@ class StepRows(Protocol):
     def of(self, execution: Uid) -> dict[str, StepRow]:
         """Return the steps that have begun, in the order in which they began."""
 
+    def find(self, execution: Uid, name: str) -> StepRow | None:
+        """Return a step, None when it has not begun."""
+
     def put(self, execution: Uid, rows: Iterable[StepRow]) -> None:
         """Add steps, or write them anew."""
 
@@ -48,12 +58,80 @@ class StepRows(Protocol):
         """Return the history in the order in which its facts were applied."""
 
 
+class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest success of a step of a pipeline with a key."""
+
+    pipeline: Uid
+    step: str
+    key: str
+    execution: Uid
+    ended_at: datetime
+    outputs: tuple[
+        PinnedObject, ...
+    ]  #: what it left, each object in the version that it wrote; house-keeping keeps them
+
+
+class CacheRows(Protocol):
+    """What later executions of a pipeline may take over."""
+
+    def put(self, entry: CacheEntry) -> None:
+        """Add an entry in place of the one of its step and key."""
+
+    def find(self, pipeline: Uid, step: str, key: str) -> CacheEntry | None:
+        """Return the entry of a step and a key."""
+
+
 class Transaction(KernelTransaction, Protocol):
-    """A transaction that knows the steps of executions."""
+    """A transaction that knows the steps of executions, and what later ones may take over."""
+
+    @property
+    def cache(self) -> CacheRows:
+        """What later executions may take over."""
 
     @property
     def steps(self) -> StepRows:
         """The steps of executions."""
+
+
+class EarlierResults(Protocol):
+    """Finds results of earlier executions that stand for steps, and keeps those of new ones."""
+
+    def look_up(self, execution: Resource, node: Node, request: Document) -> Lookup:
+        """Return the key of a step that would start with `request` now, and the newest success with this key."""
+
+    def hand_over(self, transaction: Transaction, job: Uid, lookup: Lookup) -> None:
+        """Have the job of a step that runs read what its key was made of."""
+
+    def take_over(
+        self, transaction: Transaction, execution: Resource, row: StepRow, displaced: Iterable[ObjectRef]
+    ) -> None:
+        """Record that a step took the result of another execution's job over, and put outputs back into their places.
+
+        Raises:
+            StaleRevision: an output is gone since it was looked up; the decision is void.
+        """
+
+    def keep(self, transaction: Transaction, execution: Resource, row: StepRow) -> None:
+        """Keep the result of a step that ran, if it succeeded and has a key, for later executions of its pipeline."""
+
+
+class NoResults:
+    """Implements `EarlierResults` for a platform without a cache: every step runs."""
+
+    def look_up(self, execution: Resource, node: Node, request: Document) -> Lookup:
+        """Return that there is no key."""
+        return Lookup(request=request, keyless="there is no cache here")
+
+    def hand_over(self, transaction: Transaction, job: Uid, lookup: Lookup) -> None:
+        """Hand nothing over."""
+
+    def take_over(
+        self, transaction: Transaction, execution: Resource, row: StepRow, displaced: Iterable[ObjectRef]
+    ) -> None:
+        """Record nothing."""
+
+    def keep(self, transaction: Transaction, execution: Resource, row: StepRow) -> None:
+        """Keep nothing."""
 
 
 class Documents(Protocol):

@@ -342,6 +342,8 @@ def _step_document(row: StepRow, step: Step, waiting_for: str | None) -> Documen
     for name, at in (("StartTime", row.started_at), ("EndTime", row.ended_at)):
         if at is not None:
             shown[name] = at.timestamp()
+    if row.cache is not None and row.cache.source is not None:
+        shown["CacheHitResult"] = {"SourcePipelineExecutionArn": row.cache.source}
     if waiting_for is not None:
         shown["StepStatus"] = StepStatus.STARTING.value
         # The only text of a step that has not failed; that of the definition comes back when the job starts.

@@ -183,7 +183,8 @@ def update_model_package(transaction: Transaction, request: Request) -> Document
         sort=with_sort(MODEL_PACKAGE, after).sort,
     )
     record(transaction, updated, request, request.operation, members=members)
-    if wanted is not None:
+    if wanted is not None and wanted != before:
+        # Approving what is approved is noted in its history, and no news: what deploys approved versions does it once.
         transaction.events.append(_state_change(transaction, updated, request, before=before))
     return {"ModelPackageArn": updated.arn}
 

@@ -20,6 +20,7 @@ from towpath.sdk.errors import (
     TimedOut,
 )
 from towpath.sdk.executions import Execution, StepRun
+from towpath.sdk.explanations import Explanation
 from towpath.sdk.expressions import execution, join
 from towpath.sdk.hosting import Deployment, Prediction
 from towpath.sdk.parameters import (
@@ -50,6 +51,7 @@ __all__ = [
     "EndpointFailed",
     "Execution",
     "ExecutionFailed",
+    "Explanation",
     "Fail",
     "ModelError",
     "ModelVersion",

@@ -26,7 +26,8 @@ from towpath.sdk.parameters import Parameter
 from towpath.sdk.pipeline import Pipeline
 from towpath.sdk.registry import ModelVersion, decide, find_version
 from towpath.sdk.secrets import Secrets
-from towpath.sdk.transport import Transport
+from towpath.sdk.transport import Answer, Transport
+from towpath.sdk.triggers import Triggers
 
 JSON = "application/x-amz-json-1.1"
 
@@ -65,6 +66,7 @@ class Client:
         self.datasets = DatasetVersions(self)
         self.secrets = Secrets(self)
         self.keys = Keys(self)
+        self.triggers = Triggers(self)
 
     def __repr__(self) -> str:
         return f"Client({self.endpoint!r})"
@@ -85,6 +87,19 @@ class Client:
             headers={"Content-Type": JSON, "X-Amz-Target": operation},
             body=json.dumps(request or {}).encode(),
         )
+        return self._read(answer)
+
+    def get_json(self, path: str) -> Document:
+        """Return the answer of an operation of a service whose operations are paths, such as EventBridge Scheduler.
+
+        Args:
+            path: with its query, percent-encoded.
+        Raises:
+            RequestFailed: the server refused it.
+        """
+        return self._read(self._transport.send("GET", path))
+
+    def _read(self, answer: Answer) -> Document:
         try:
             told: Document = json.loads(answer.body) if answer.body.strip() else {}
         except ValueError as fault:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from towpath.sdk.errors import ExecutionFailed, TimedOut
+from towpath.sdk.explanations import Explanation, explanation
 from towpath.sdk.expressions import Document
 
 if TYPE_CHECKING:
@@ -116,6 +117,15 @@ class Execution:
         steps = [step_run(entry) for entry in shown]
         never = datetime.max.replace(tzinfo=UTC)
         return sorted(steps, key=lambda step: step.started_at or never)
+
+    def explain(self, step: str) -> Explanation:
+        """Return why a step ran, or whose result it took over, and what differs from the run before.
+
+        Example:
+            client.run(pipeline).wait().explain("Train").first
+        """
+        asked = {"PipelineExecutionArn": self.arn, "StepName": step}
+        return explanation(self._client.call("Towpath.ExplainPipelineExecutionStep", asked))
 
     def stop(self) -> None:
         """Ask the execution to stop; running jobs get their time of grace."""

@@ -1,5 +1,7 @@
 """The repository of events: append-only."""
 
+from collections.abc import Callable
+
 from sqlalchemy import Connection, bindparam, insert, select
 
 from towpath.kernel.events import Event
@@ -15,8 +17,9 @@ _APPEND = Prepared(insert(event).values({name: bindparam(name) for name in _MEMB
 class EventTable:
     """Implements `kernel.ports.Events`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, happened: Callable[[Event], None]) -> None:
         self._connection = connection
+        self._happened = happened  # delivers it to those who wait for it, in this same transaction
 
     def append(self, new: Event) -> None:
         _APPEND(
@@ -28,6 +31,7 @@ class EventTable:
             at=to_epoch(new.at),
             detail=to_json(new.detail),
         )
+        self._happened(new)
 
     def of(self, subject: Uid) -> list[Event]:
         rows = self._connection.execute(select(event).where(event.c.subject == subject).order_by(event.c.seq))

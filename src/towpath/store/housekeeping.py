@@ -15,6 +15,7 @@ from towpath.store.codec import from_epoch, from_json, to_epoch, to_json
 from towpath.store.objects import ObjectTable
 from towpath.store.resources import ResourceTable
 from towpath.store.tables import (
+    cached_step,
     history,
     lineage_edge,
     lineage_node,
@@ -113,7 +114,23 @@ class HousekeepingTable:
             named = among.intersection((*named_in(from_json(spec)), *named_in(from_json(state))))
             if named:
                 found[uid] = frozenset(named)
+        for execution, outputs in self._cached(uids):
+            if ids is not None and not any(id_ in outputs for id_ in ids):
+                continue
+            named = among.intersection(named_in(from_json(outputs)))
+            if named:
+                found[execution] = found.get(execution, frozenset()) | named
         return found
+
+    def _cached(self, uids: Iterable[Uid] | None) -> Iterator[tuple[Uid, bytes]]:
+        """Yield (execution, outputs) of what later executions may take over: the execution refers to its outputs."""
+        every = select(cached_step.c.execution, cached_step.c.outputs)
+        if uids is None:
+            yield from ((Uid(execution), outputs) for execution, outputs in self._connection.execute(every))
+            return
+        for some in _some(uids):
+            rows = self._connection.execute(every.where(cached_step.c.execution.in_(some)))
+            yield from ((Uid(execution), outputs) for execution, outputs in rows)
 
     def _documents(self, uids: Iterable[Uid] | None) -> Iterator[tuple[Uid, bytes, bytes]]:
         every = select(resource.c.uid, resource.c.spec, resource.c.state)
@@ -168,7 +185,8 @@ class HousekeepingTable:
             for table in (resource_index, tag, work):
                 self._connection.execute(delete(table).where(table.c.uid.in_(deleted)))
             self._connection.execute(delete(metric_point).where(metric_point.c.subject.in_(deleted)))
-            for table in (step, history):
+            self._connection.execute(delete(cached_step).where(cached_step.c.pipeline.in_(deleted)))
+            for table in (step, history, cached_step):
                 self._connection.execute(delete(table).where(table.c.execution.in_(deleted)))
             self._connection.execute(delete(resource).where(resource.c.uid.in_(deleted)))
             count += len(deleted)

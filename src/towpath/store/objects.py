@@ -1,29 +1,54 @@
 """The repository of buckets and object versions. Keys are ordered by their bytes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Connection, Integer, and_, bindparam, delete, insert, or_, select, update
 
 from towpath.kernel.objects import Checksum, ObjectRef, ObjectVersion, UploadRows
 from towpath.store.codec import from_epoch, from_json, to_epoch, to_json
+from towpath.store.prepared import Prepared
 from towpath.store.tables import bucket as bucket_table
 from towpath.store.tables import object_version, upload_part
 from towpath.store.tables import upload as upload_table
 from towpath.store.uploads import UploadTable, tags_column, tags_of
 
 _NAMES_A_STATEMENT = 500  #: bound variables; older SQLite takes 999
-_NO_LONGER_LATEST = (
-    update(object_version)
-    .where(
-        object_version.c.bucket == bindparam("of_bucket"),
-        object_version.c.key == bindparam("of_key"),
-        object_version.c.is_latest,
+_OF_KEY = and_(object_version.c.bucket == bindparam("of_bucket"), object_version.c.key == bindparam("of_key"))
+#: What every put and get runs.
+_BUCKET = Prepared(select(bucket_table.c.created_at).where(bucket_table.c.name == bindparam("of_bucket")))
+_LATEST = Prepared(select(object_version).where(_OF_KEY, object_version.c.is_latest))
+_VERSION = Prepared(select(object_version).where(_OF_KEY, object_version.c.version_id == bindparam("of_version")))
+_NO_LONGER_LATEST = Prepared(update(object_version).where(_OF_KEY, object_version.c.is_latest).values(is_latest=False))
+_INSERT = Prepared(
+    insert(object_version).values(
+        {column.name: bindparam(column.name) for column in object_version.c if column.name != "seq"}
     )
-    .values(is_latest=False)
 )
+_NOTHING = to_json({})
 _LAST = "\U0010ffff"  #: sorts behind every other character
+
+
+def _listing(*, is_behind: bool, is_bounded: bool) -> Prepared:
+    """Return the statement that lists keys from `start` on, or behind it, up to and not including `end`, if any."""
+    key = object_version.c.key
+    statement = select(object_version).where(
+        object_version.c.bucket == bindparam("of_bucket"),
+        object_version.c.is_latest,
+        object_version.c.is_delete_marker.is_(False),
+        key > bindparam("start") if is_behind else key >= bindparam("start"),
+    )
+    if is_bounded:
+        statement = statement.where(key < bindparam("end"))
+    return Prepared(statement.order_by(key).limit(bindparam("rows", type_=Integer)))
+
+
+_LISTINGS = {
+    (is_behind, is_bounded): _listing(is_behind=is_behind, is_bounded=is_bounded)
+    for is_behind in (False, True)
+    for is_bounded in (False, True)
+}
 
 
 class ObjectTable:
@@ -33,8 +58,9 @@ class ObjectTable:
     need the collation "C" for the same.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, created: Callable[[Sequence[ObjectVersion]], None]) -> None:
         self._connection = connection
+        self._created = created  # delivers that they are there to those who wait for it, in this same transaction
         self.uploads: UploadRows = UploadTable(connection)
 
     def create_bucket(self, name: str, at: datetime) -> bool:
@@ -51,9 +77,7 @@ class ObjectTable:
         return True
 
     def bucket_created_at(self, name: str) -> datetime | None:
-        created_at = self._connection.execute(
-            select(bucket_table.c.created_at).where(bucket_table.c.name == name)
-        ).scalar_one_or_none()
+        created_at = _BUCKET(self._connection, of_bucket=name).scalar()
         return None if created_at is None else from_epoch(created_at)
 
     def buckets(self) -> list[tuple[str, datetime]]:
@@ -64,6 +88,10 @@ class ObjectTable:
         self.put_all([version])
 
     def put_all(self, versions: Sequence[ObjectVersion]) -> None:
+        self._put_all(versions)
+        self._created(versions)
+
+    def _put_all(self, versions: Sequence[ObjectVersion]) -> None:
         waiting = list(versions)
         while waiting:
             # Of one key, each version has to be put down before the next one can be the latest.
@@ -75,8 +103,8 @@ class ObjectTable:
     def _put_different(self, versions: list[ObjectVersion]) -> None:
         """Put versions of different keys; one statement for all is several times as fast."""
         keys = [{"of_bucket": version.bucket, "of_key": version.key} for version in versions]
-        self._connection.execute(_NO_LONGER_LATEST, keys)
-        self._connection.execute(insert(object_version), [_row_of(version) for version in versions])
+        _NO_LONGER_LATEST.many(self._connection, keys)
+        _INSERT.many(self._connection, [_row_of(version) for version in versions])
 
     def set_tags(self, bucket: str, key: str, version_id: str, tags: Mapping[str, str]) -> None:
         self._connection.execute(
@@ -90,29 +118,39 @@ class ObjectTable:
         )
 
     def get(self, ref: ObjectRef) -> ObjectVersion | None:
-        which = object_version.c.is_latest if ref.version_id is None else object_version.c.version_id == ref.version_id
-        row = self._connection.execute(
-            select(object_version).where(object_version.c.bucket == ref.bucket, object_version.c.key == ref.key, which)
-        ).one_or_none()
+        if ref.version_id is None:
+            row = _LATEST(self._connection, of_bucket=ref.bucket, of_key=ref.key).one_or_none()
+        else:
+            named = {"of_bucket": ref.bucket, "of_key": ref.key, "of_version": ref.version_id}
+            row = _VERSION(self._connection, **named).one_or_none()
         return None if row is None else _version(row)
+
+    def latest(self, bucket: str, keys: Iterable[str]) -> dict[str, ObjectVersion]:
+        asked = list(keys)
+        found: dict[str, ObjectVersion] = {}
+        for start in range(0, len(asked), _NAMES_A_STATEMENT):
+            rows = self._connection.execute(
+                select(object_version).where(
+                    object_version.c.bucket == bucket,
+                    object_version.c.key.in_(asked[start : start + _NAMES_A_STATEMENT]),
+                    object_version.c.is_latest,
+                    object_version.c.is_delete_marker.is_(False),
+                )
+            )
+            found.update((row.key, _version(row)) for row in rows)
+        return found
 
     def listing(
         self, bucket: str, prefix: str, *, after: str = "", until: str | None = None, limit: int = 1000
     ) -> list[ObjectVersion]:
-        statement = select(object_version).where(
-            object_version.c.bucket == bucket,
-            object_version.c.is_latest,
-            object_version.c.is_delete_marker.is_(False),
-            object_version.c.key > after,
-            object_version.c.key >= prefix,
-        )
-        if until is not None:
-            statement = statement.where(object_version.c.key < until)
-        if (end := _behind(prefix)) is not None:
-            statement = statement.where(object_version.c.key < end)
-        return [
-            _version(row) for row in self._connection.execute(statement.order_by(object_version.c.key).limit(limit))
-        ]
+        # One bound on either side: SQLite searches its index by one and would compare every key with the other.
+        is_behind = after >= prefix
+        ends = [end for end in (until, _behind(prefix)) if end is not None]
+        bounds = {"of_bucket": bucket, "start": after if is_behind else prefix, "rows": limit}
+        if ends:
+            bounds["end"] = min(ends)
+        found = _LISTINGS[is_behind, bool(ends)](self._connection, **bounds)
+        return [_version(row) for row in found.all()]
 
     def versions(self, bucket: str, key: str) -> list[ObjectVersion]:
         rows = self._connection.execute(
@@ -202,7 +240,7 @@ def _row_of(version: ObjectVersion) -> dict[str, Any]:
     }
 
 
-def _version(row: Row[Any]) -> ObjectVersion:
+def _version(row: Any) -> ObjectVersion:
     return ObjectVersion(
         bucket=row.bucket,
         key=row.key,
@@ -212,11 +250,11 @@ def _version(row: Row[Any]) -> ObjectVersion:
         etag=row.etag,
         blob=row.blob,
         content_type=row.content_type,
-        metadata=from_json(row.metadata),
+        metadata={} if row.metadata == _NOTHING else from_json(row.metadata),
         created_at=from_epoch(row.created_at),
         created_by=row.created_by,
-        is_latest=row.is_latest,
-        is_delete_marker=row.is_delete_marker,
+        is_latest=bool(row.is_latest),  # prepared statements give the number that stands for it
+        is_delete_marker=bool(row.is_delete_marker),
         tags=tags_of(row.tags),
         checksum=None if row.checksum is None else Checksum(*row.checksum.split(" ")),
     )

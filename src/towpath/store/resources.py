@@ -91,6 +91,7 @@ class ResourceTable:
         self._home = home
         self._now = now
         self.replaced: set[Uid] = set()  #: what this transaction has changed
+        self.changed_kinds: set[str] = set()  #: the kinds of what it has made or changed
         self._wake = wake  # makes the work of a resource due, in this same transaction
 
     def find(self, kind: str, name: str) -> Resource | None:
@@ -125,8 +126,12 @@ class ResourceTable:
             _INSERT(self._connection, **_values(msgspec.structs.asdict(new)))
         except IntegrityError as error:
             raise Conflict(f"{new.kind} {new.name!r} already exists") from error
+        self.changed_kinds.add(new.kind)
         if new.sort:
             self._index(new)
+
+    def has_changed(self, kind: str) -> bool:
+        return kind in self.changed_kinds
 
     def replace(self, before: Resource, **changes: Any) -> Resource:
         after = msgspec.structs.replace(
@@ -140,6 +145,7 @@ class ResourceTable:
         if after.status != before.status and after.parent is not None:
             self._wake(after.parent)
         self.replaced.add(after.uid)
+        self.changed_kinds.add(after.kind)
         return after
 
     def _write(self, statement: Prepared, members: Iterable[str], before: Resource, after: Resource) -> bool:

@@ -25,7 +25,7 @@ from towpath.kernel.errors import DiskFull, Unavailable
 from towpath.kernel.resource import Uid
 from towpath.store import migrations
 from towpath.store.tables import meta
-from towpath.store.unit_of_work import SqlTransaction
+from towpath.store.unit_of_work import NoSubscriber, SqlTransaction, Subscriber
 
 R = TypeVar("R")
 _Item = tuple[Callable[[SqlTransaction], Any], "Future[Any]"]
@@ -66,6 +66,8 @@ class SqliteStore:
         self.clock = clock or SystemClock()
         self._listeners: list[Callable[[set[Uid]], None]] = []
         self._key_listeners: list[Callable[[], None]] = []
+        self._kind_listeners: dict[str, list[Callable[[], None]]] = {}
+        self._subscriber: Subscriber = NoSubscriber()
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         # Made by us and not by SQLite, which would let everybody read the keys; its other files take this one's mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -90,6 +92,14 @@ class SqliteStore:
     def on_keys(self, listener: Callable[[], None]) -> None:
         """Call `listener` after each commit that changed access keys, before those who changed them are told."""
         self._key_listeners.append(listener)
+
+    def on_kind(self, kind: str, listener: Callable[[], None]) -> None:
+        """Call `listener` after each commit that made or changed resources of a kind, before those who did are told."""
+        self._kind_listeners.setdefault(kind, []).append(listener)
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Tell `subscriber` of all that happens from now on, inside the transactions in which it happens."""
+        self._subscriber = subscriber
 
     def read(self, work: Callable[[SqlTransaction], R]) -> R:
         """Run `work` on a consistent snapshot; it must not write."""
@@ -163,6 +173,9 @@ class SqliteStore:
                 for work, future in batch:
                     ended.append(self._run(connection, work, future, scheduled))
         except Exception as error:  # noqa: BLE001 - a full disk or a broken file: every caller of the batch is told
+            for listeners in self._kind_listeners.values():
+                for listener in listeners:
+                    listener()  # somebody in the batch may have read what another one had changed
             for _, future in batch:
                 future.set_exception(_told(error))
             return
@@ -172,14 +185,14 @@ class SqliteStore:
 
     def _commit_alone(self, connection: Connection, work: Callable[[SqlTransaction], R], future: "Future[R]") -> None:
         """Run one function in a transaction of its own, which needs no savepoint."""
-        transaction = SqlTransaction(connection, self.home, self.clock.now())
+        transaction = SqlTransaction(connection, self.home, self.clock.now(), self._subscriber)
         try:
             with connection.begin():
                 result = work(transaction)
         except Exception as error:  # noqa: BLE001 - it belongs to the caller, who gets it
             future.set_exception(_told(error))
             return
-        self._tell_of_keys(transaction)
+        self._tell_of_changes(transaction)
         future.set_result(result)
         self._tell_of(transaction.work.scheduled)
 
@@ -188,16 +201,19 @@ class SqliteStore:
             for listener in self._listeners:
                 listener(scheduled)
 
-    def _tell_of_keys(self, transaction: SqlTransaction) -> None:
+    def _tell_of_changes(self, transaction: SqlTransaction) -> None:
         if transaction.keys.changed:
             for listener in self._key_listeners:
+                listener()
+        for kind in transaction.resources.changed_kinds & self._kind_listeners.keys():
+            for listener in self._kind_listeners[kind]:
                 listener()
 
     def _run(
         self, connection: Connection, work: Callable[[SqlTransaction], R], future: "Future[R]", scheduled: set[Uid]
     ) -> Callable[[], None]:
         """Run one function in a savepoint; return how to tell its caller."""
-        transaction = SqlTransaction(connection, self.home, self.clock.now())
+        transaction = SqlTransaction(connection, self.home, self.clock.now(), self._subscriber)
         try:
             with connection.begin_nested():
                 result = work(transaction)
@@ -211,7 +227,7 @@ class SqliteStore:
         scheduled |= transaction.work.scheduled
 
         def tell() -> None:
-            self._tell_of_keys(transaction)
+            self._tell_of_changes(transaction)
             future.set_result(result)
 
         return tell

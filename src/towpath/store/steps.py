@@ -23,6 +23,9 @@ _PUT = Prepared(
     )
 )
 _OF = Prepared(select(step.c.data).where(step.c.execution == bindparam("of")).order_by(step.c.position, step.c.name))
+_FIND = Prepared(
+    select(step.c.data).where(step.c.execution == bindparam("of_execution"), step.c.name == bindparam("of_name"))
+)
 _LAST = Prepared(select(func.max(history.c.seq)).where(history.c.execution == bindparam("of")))
 _APPEND = Prepared(insert(history).values({column.name: bindparam(column.name) for column in history.c}))
 
@@ -35,6 +38,10 @@ class StepTable:
 
     def of(self, execution: Uid) -> dict[str, StepRow]:
         return {row.name: row for row in (_read_row(data) for (data,) in _OF(self._connection, of=execution).all())}
+
+    def find(self, execution: Uid, name: str) -> StepRow | None:
+        data = _FIND(self._connection, of_execution=execution, of_name=name).scalar()
+        return None if data is None else _read_row(data)
 
     def put(self, execution: Uid, rows: Iterable[StepRow]) -> None:
         for row in rows:

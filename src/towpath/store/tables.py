@@ -155,6 +155,19 @@ lineage_node = Table(
 )
 
 #: Values of metrics: of a job what was read from its log, of a trial component what was sent for it.
+#: The newest success of each step of a pipeline with each key, with the object versions that it left.
+cached_step = Table(
+    "cached_step",
+    metadata,
+    Column("pipeline", String(32), primary_key=True),
+    Column("step", String(256), primary_key=True),
+    Column("key", String(64), primary_key=True),
+    Column("execution", String(32), nullable=False),
+    Column("ended_at", Float, nullable=False),
+    Column("outputs", LargeBinary, nullable=False),
+    Index("cached_step_execution", "execution"),
+)
+
 metric_point = Table(
     "metric_point",
     metadata,

@@ -1,13 +1,18 @@
 """One transaction: the repositories of all nouns on one connection."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Protocol
 
 from sqlalchemy import Connection
 
 from towpath.kernel.arns import Home
+from towpath.kernel.events import Event
+from towpath.kernel.objects import ObjectVersion
+from towpath.kernel.ports import Transaction
 from towpath.kernel.resource import Uid
+from towpath.store.cache import CacheTable
 from towpath.store.events import EventTable
 from towpath.store.housekeeping import HousekeepingTable
 from towpath.store.keys import KeyTable
@@ -19,20 +24,42 @@ from towpath.store.steps import StepTable
 from towpath.store.work import WorkTable
 
 
+class Subscriber(Protocol):
+    """Is told of what happens, inside the transaction in which it happens; what it writes is part of it."""
+
+    def happened(self, transaction: Transaction, event: Event) -> None:
+        """An event was recorded."""
+
+    def created(self, transaction: Transaction, versions: Sequence[ObjectVersion]) -> None:
+        """Versions of objects were recorded."""
+
+
+class NoSubscriber:
+    """Implements `Subscriber`: nobody waits for anything."""
+
+    def happened(self, transaction: Transaction, event: Event) -> None:
+        """Do nothing."""
+
+    def created(self, transaction: Transaction, versions: Sequence[ObjectVersion]) -> None:
+        """Do nothing."""
+
+
 class SqlTransaction:
     """Implements `kernel.ports.Transaction`, and what features add to it in their own ports."""
 
-    def __init__(self, connection: Connection, home: Home, now: datetime) -> None:
+    def __init__(self, connection: Connection, home: Home, now: datetime, subscriber: Subscriber | None = None) -> None:
         self.connection = connection
         self.home = home
         self.now = now
         self.work = WorkTable(connection)
         self.resources = ResourceTable(connection, home, now, self._wake)
-        self.events = EventTable(connection)
-        self.objects = ObjectTable(connection)
+        subscriber = subscriber or NoSubscriber()
+        self.events = EventTable(connection, lambda event: subscriber.happened(self, event))
+        self.objects = ObjectTable(connection, lambda versions: subscriber.created(self, versions))
         self.lineage = LineageTable(connection)
         self.metrics = MetricTable(connection)
         self.steps = StepTable(connection)
+        self.cache = CacheTable(connection)
         self.keys = KeyTable(connection)
         self.housekeeping = HousekeepingTable(connection, self.resources, self.objects)
 

@@ -54,6 +54,22 @@ class ObjectRowsConformance:
         assert store.read(lambda transaction: transaction.objects.bucket_created_at("b")) == AT
         assert store.read(lambda transaction: transaction.objects.bucket_created_at("other")) is None
 
+    def test_the_latest_of_many_keys_are_read_at_once(self, store: Store) -> None:
+        keys = [f"k{number}" for number in range(1100)]
+
+        def work(transaction: Transaction) -> None:
+            rows = transaction.objects
+            rows.create_bucket("bucket", AT)
+            rows.put_all([version(key, f"1-{key}") for key in keys])
+            rows.put_all([version("k7", "2-k7"), version("k8", "2-k8", marker=True)])
+            found = rows.latest("bucket", [*keys, "absent"])
+            assert found.keys() == {*keys} - {"k8"}
+            assert found["k7"].version_id == "2-k7"
+            assert found["k9"] == version("k9", "1-k9")
+            assert rows.latest("other", keys) == {}
+
+        store.write(work)
+
     def test_a_bucket_is_removed_only_with_nothing_left_in_it(self, store: Store) -> None:
         def work(transaction: Transaction) -> None:
             rows = transaction.objects

@@ -79,6 +79,7 @@ class Answer:
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
+    pieces: list[bytes] = field(default_factory=list)  #: of the body, as they were sent
     finished: bool = False
 
 
@@ -124,7 +125,8 @@ def ask(
             answer.status = message["status"]
             answer.headers = {n.decode(): v.decode() for n, v in message["headers"]}
         else:
-            answer.body += message.get("body", b"")
+            answer.pieces.append(message.get("body", b""))
+            answer.body += answer.pieces[-1]
             answer.finished = not message.get("more_body", False)
 
     asyncio.run(app(scope, receive, send))

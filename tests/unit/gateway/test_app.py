@@ -211,6 +211,10 @@ class Objects:
             raise Unavailable("Shutting down.")
         if request.key == "torn":
             return S3Response(body=self._torn())
+        if (request.key or "").isdigit():
+            content = b"0123456789"[: int(request.of_key)]
+            pieces = (content[at : at + 4] for at in range(0, len(content), 4))
+            return S3Response(headers={"content-length": request.of_key}, body=pieces)
         text = f"{request.method} {request.bucket} {request.key} {request.query} {request.caller.principal} ".encode()
         return S3Response(headers={"x-amz-note": "n"}, body=iter([text, body]))
 
@@ -219,14 +223,25 @@ class Objects:
         raise OSError("the disk is gone")
 
 
-def test_an_object_request_is_decoded_and_streamed(make_gateway: Make, ask: Ask) -> None:
-    app = application(make_gateway(s3=Objects()))
-    answer = ask(app, "PUT", "/lake/a%20b/%C3%BC%2Fc+d?uploadId=x%26y&uploads", BEARER, b"one ", b"two")
+@pytest.mark.parametrize("announced", [{"content-length": "7"}, {"transfer-encoding": "chunked"}])
+@pytest.mark.parametrize("whole_bytes", [6, 7, 1000])
+def test_an_object_request_is_decoded_and_its_body_passed_on_as_a_whole_or_bit_by_bit(
+    make_gateway: Make, ask: Ask, announced: dict[str, str], whole_bytes: int
+) -> None:
+    app = application(make_gateway(s3=Objects(), limits=Limits(whole_bytes=whole_bytes)))
+    path = "/lake/a%20b/%C3%BC%2Fc+d?uploadId=x%26y&uploads"
+    answer = ask(app, "PUT", path, {**BEARER, **announced}, b"one ", b"two")
     assert answer.body.decode() == "PUT lake a b/ü/c+d [('uploadId', 'x&y'), ('uploads', '')] ada one two"
     assert answer.headers["x-amz-note"] == "n"
     assert ask(app, "GET", "/", BEARER).body.decode() == "GET None None [] ada "
     assert ask(app, "GET", "/lake/", BEARER).body.decode() == "GET lake None [] ada "
     assert b"InvalidURI" in ask(app, "GET", "/lake/%ff", BEARER).body
+
+
+def test_a_small_object_is_answered_in_one_piece_and_a_large_one_bit_by_bit(make_gateway: Make, ask: Ask) -> None:
+    app = application(make_gateway(s3=Objects(), limits=Limits(whole_bytes=8)))
+    assert ask(app, "GET", "/lake/8", BEARER).pieces == [b"01234567"]
+    assert ask(app, "GET", "/lake/9", BEARER).pieces == [b"0123", b"4567", b"8", b""]
 
 
 def test_object_requests_that_go_wrong_are_told_or_cut_off(

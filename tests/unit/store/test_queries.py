@@ -166,6 +166,7 @@ def test_members_of_an_older_schema_are_told_when_their_resources_were_created(t
             "DROP INDEX resource_index_text",
             "ALTER TABLE resource_index DROP COLUMN created_at",
             "CREATE INDEX resource_index_text ON resource_index (kind, member, text, uid)",
+            "DROP TABLE cached_step",
             "UPDATE alembic_version SET version_num = '0002'",
         ):
             connection.execute(text(statement))

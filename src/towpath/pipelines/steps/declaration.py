@@ -19,6 +19,15 @@ _DIGEST_CHARACTERS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CacheRules:
+    """Which arguments of a step decide what comes of it, as dotted paths; items of lists are not counted."""
+
+    left_out: frozenset[str] = frozenset()  #: names, permissions and limits, with all that is below them
+    read: frozenset[str] = frozenset()  #: S3 URIs of what it reads: what lies there counts instead
+    placed: frozenset[str] = frozenset()  #: S3 URIs below which it puts what it makes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepType:
     """One type of step."""
 
@@ -44,6 +53,7 @@ class StepType:
     )  #: members of Arguments that must be there, for types without `create`
     longest_name: int = LONGEST_NAME  #: that the API lets the resource have
     required_members: frozenset[str] = frozenset()  #: members beside Arguments that must be there
+    cache: CacheRules | None = None  #: None: such a step is never taken over from an earlier execution
 
     def resource_name(self, execution_id: str, step: str, attempt: int, prefix: str | None = None) -> str:
         """Return the name of what a step creates: the same for the same attempt, another for each other attempt.

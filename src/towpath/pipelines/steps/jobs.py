@@ -1,10 +1,40 @@
 """Steps that run jobs: Processing, Training, Tuning, Transform, AutoML and the generic Job."""
 
-from towpath.pipelines.steps.declaration import JOB_ENDS, StepType
+from towpath.pipelines.steps.declaration import JOB_ENDS, CacheRules, StepType
 
 #: The lists of a processing job whose items bear names.
 PROCESSING_NAMES = {"ProcessingInputs": "InputName", "ProcessingOutputConfig.Outputs": "OutputName"}
 CHANNELS = {"InputDataConfig": "ChannelName"}
+
+#: What says whose a job is, what it is called and what it may use; none of it changes what comes of it.
+_ADMINISTRATION = frozenset({"Tags", "RoleArn", "ExperimentConfig", "StoppingCondition", "RetryStrategy"})
+PROCESSING_CACHE = CacheRules(
+    left_out=_ADMINISTRATION
+    | {"ProcessingResources.ClusterConfig.VolumeSizeInGB", "ProcessingResources.ClusterConfig.VolumeKmsKeyId"},
+    read=frozenset({"ProcessingInputs.S3Input.S3Uri"}),
+    placed=frozenset({"ProcessingOutputConfig.Outputs.S3Output.S3Uri"}),
+)
+TRAINING_CACHE = CacheRules(
+    left_out=_ADMINISTRATION
+    | {
+        "ResourceConfig.VolumeSizeInGB",
+        "ResourceConfig.VolumeKmsKeyId",
+        "ResourceConfig.KeepAlivePeriodInSeconds",
+        "HyperParameters.sagemaker_job_name",
+        "ProfilerConfig",
+        "ProfilerRuleConfigurations",
+        "TensorBoardOutputConfig",
+    },
+    read=frozenset({"InputDataConfig.DataSource.S3DataSource.S3Uri", "HyperParameters.sagemaker_submit_directory"}),
+    placed=frozenset(
+        {
+            "OutputDataConfig.S3OutputPath",
+            "CheckpointConfig.S3Uri",
+            "DebugHookConfig.S3OutputPath",
+            "HyperParameters.sagemaker_s3_output",
+        }
+    ),
+)
 
 PROCESSING = StepType(
     name="Processing",
@@ -18,6 +48,7 @@ PROCESSING = StepType(
     ends=JOB_ENDS,
     names=PROCESSING_NAMES,
     metadata="ProcessingJob",
+    cache=PROCESSING_CACHE,
 )
 TRAINING = StepType(
     name="Training",
@@ -31,6 +62,7 @@ TRAINING = StepType(
     ends=JOB_ENDS,
     names={**CHANNELS, "FinalMetricDataList": "MetricName", "AlgorithmSpecification.MetricDefinitions": "Name"},
     metadata="TrainingJob",
+    cache=TRAINING_CACHE,
 )
 TUNING = StepType(
     name="Tuning",
@@ -43,6 +75,7 @@ TUNING = StepType(
     stop="StopHyperParameterTuningJob",
     ends=JOB_ENDS,
     metadata="TuningJob",
+    cache=CacheRules(),
     extra_yields=frozenset({"TrainingJobSummaries"}),
     longest_name=32,  # its training jobs' names begin with its own
 )
@@ -57,6 +90,7 @@ TRANSFORM = StepType(
     stop="StopTransformJob",
     ends=JOB_ENDS,
     metadata="TransformJob",
+    cache=CacheRules(),
 )
 AUTO_ML = StepType(
     name="AutoML",

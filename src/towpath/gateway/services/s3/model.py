@@ -27,6 +27,7 @@ class S3Request:
     query: list[tuple[str, str]] = field(default_factory=list)  #: decoded, in order; parameters of a signature left out
     headers: Mapping[str, str] = field(default_factory=dict)  #: names in lower case
     body: Iterable[bytes] = ()
+    has_come: bool = False  #: whether the body lies in memory, so that refusing before it is read saves nothing
     signatures: ChunkSignatures | None = None  #: of the chunks of the body, where those are signed one by one
     caller: Caller
 

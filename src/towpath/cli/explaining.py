@@ -1,0 +1,97 @@
+"""`towpath explain`: why a step ran, or whose result it took over."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from towpath.cli.console import say, say_as_it_is, show_json, show_table
+from towpath.cli.naming import find
+from towpath.cli.options import HomeOption, JsonOption, connect
+from towpath.sdk.explanations import Difference, Explanation, explanation
+
+_DIGEST = 64  #: characters of a SHA-256
+_SHORT = 12
+
+
+def explain(
+    execution: Annotated[str, typer.Argument(help="PIPELINE/EXECUTION, PIPELINE/latest or an ARN.")],
+    step: Annotated[str, typer.Argument(help="The step's name.")],
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Explain why a step ran, or whose result it took over.
+
+    Shows what the step's cache key is made of, and which parts differ from the run before, the first one first.
+
+    Example: towpath explain reviews/latest Train
+    """
+    client = connect(home)
+    found = find(client, execution, kinds=("PipelineExecution",))
+    asked = {"PipelineExecutionArn": found.described["PipelineExecutionArn"], "StepName": step}
+    told = client.call("Towpath.ExplainPipelineExecutionStep", asked)
+    if as_json:
+        show_json(told)
+        return
+    for line in lines(explanation(told)):
+        say_as_it_is(line)
+    parts = [part for part in explanation(told).parts if part.group != "environment"]
+    if parts:
+        say("")
+        show_table(("part", "name", "value"), [(part.group, part.name, _short(part.value)) for part in parts])
+        packages = [part for part in explanation(told).parts if part.group == "environment"]
+        version = next((part.value for part in packages if part.name == "Python"), "?")
+        say(f"environment: Python {version} with {len(packages) - 1} packages (--json lists them)")
+
+
+def lines(explained: Explanation) -> list[str]:
+    """Return in lines what became of a step, and what differs from the run before."""
+    happened = "took a result over" if explained.outcome == "Hit" else "ran"
+    told = [f"{explained.step} {happened}: {_named(explained.reason)}"]
+    if explained.key is not None:
+        would = "" if explained.outcome in {"Hit", "Miss"} else " would be"
+        told.append(f"Key{would}: {explained.key}")
+    if explained.outcome == "Hit" or explained.key is None:
+        return told
+    if explained.compared_with is None:
+        told.append("No earlier execution ran this step, so that there is nothing to compare with.")
+        return told
+    before = name_of(explained.compared_with)
+    if explained.first is None:
+        told.append(f"Nothing differs from {before}.")
+        return told
+    told.append(f"First difference from {before}: {_said(explained.first)}")
+    told += [f"Then: {_said(each)}" for each in explained.differences[1:]]
+    return told
+
+
+def name_of(arn: str) -> str:
+    """Return an execution as the command line names it: PIPELINE/EXECUTION."""
+    return arn.partition(":pipeline/")[2].replace("/execution/", "/")
+
+
+def _named(reason: str) -> str:
+    """Return a sentence in which executions go by their names on the command line."""
+    return " ".join(_bare(word) if word.startswith("arn:") else word for word in reason.split(" "))
+
+
+def _bare(word: str) -> str:
+    arn = word.rstrip(",;.")
+    return name_of(arn) + word[len(arn) :]
+
+
+def _said(difference: Difference) -> str:
+    before = "absent" if difference.before is None else _short(difference.before)
+    after = "absent" if difference.after is None else _short(difference.after)
+    if difference.files:
+        first = difference.files[0]
+        before = "absent" if first.before is None else _short(first.before)
+        after = "absent" if first.after is None else _short(first.after)
+    return f"{difference.place} ({before} → {after})"
+
+
+def _short(value: str) -> str:
+    bare = value.removesuffix("x")
+    is_digest = len(bare) == _DIGEST and all(character in "0123456789abcdef" for character in bare)
+    return value[:_SHORT] if is_digest else value

@@ -1,0 +1,196 @@
+"""`towpath triggers`: what starts pipelines and calls webhooks by itself."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from towpath.cli.console import say, show_json, show_table, when
+from towpath.cli.options import HomeOption, JsonOption, connect, folder
+from towpath.cli.run import client_with_server, parse_parameters
+from towpath.sdk.errors import DefinitionError
+from towpath.sdk.expressions import Document
+from towpath.sdk.triggers import Trigger, approved_versions, new_objects
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Start pipelines and call webhooks when something happens, or at times.",
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The trigger's name, as `towpath triggers ls` shows it.")]
+
+
+@app.command()
+def create(
+    name: Name,
+    pipeline: Annotated[str | None, typer.Option(help="Start this pipeline.")] = None,
+    webhook: Annotated[str | None, typer.Option(help="Send the event to this address, as JSON.")] = None,
+    new_data: Annotated[
+        str | None, typer.Option(metavar="S3URI", help="When an object is created under s3://BUCKET/PREFIX.")
+    ] = None,
+    approved: Annotated[
+        str | None, typer.Option(metavar="GROUP", help="When a version of this model package group is approved.")
+    ] = None,
+    pattern: Annotated[
+        str | None, typer.Option(metavar="JSON", help="When an event is as this EventBridge pattern describes.")
+    ] = None,
+    schedule: Annotated[
+        str | None, typer.Option(metavar="EXPRESSION", help="At times, in UTC: rate(1 day), cron(0 3 * * ? *).")
+    ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--parameter",
+            "-p",
+            metavar="NAME=VALUE",
+            help="Parameter of the pipeline. A value that begins with $. is read from the event.",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Make a trigger, or change the one of that name: one thing to wait for, one target.
+
+    A server is started when none runs; events that happen and times that pass without one are lost, or caught up
+    with as the setting missed_schedules says.
+
+    Examples:
+      towpath triggers create nightly --schedule 'cron(0 3 * * ? *)' --pipeline reviews
+      towpath triggers create arrivals --new-data s3://lake/raw/ --pipeline reviews -p 'Raw=$.detail.object.key'
+      towpath triggers create roll-out --approved reviews --pipeline deploy -p 'Version=$.detail.ModelPackageArn'
+    """
+    given = {"--new-data": new_data, "--approved": approved, "--pattern": pattern, "--schedule": schedule}
+    if sum(value is not None for value in given.values()) != 1:
+        raise DefinitionError(f"a trigger waits for one thing: give one of {', '.join(given)}")
+    trigger = client_with_server(folder(home)).triggers.create(
+        name,
+        pipeline=pipeline,
+        webhook=webhook,
+        pattern=_pattern(new_data, approved, pattern),
+        schedule=schedule,
+        parameters=parse_parameters(parameter or []),
+    )
+    if as_json:
+        show_json(asdict(trigger))
+    else:
+        say(f"{trigger.name} waits for {_waits_for(trigger)} and then {_does(trigger)}")
+
+
+@app.command()
+def ls(as_json: JsonOption = False, home: HomeOption = None) -> None:
+    """List the triggers.
+
+    Example: towpath triggers ls
+    """
+    found = connect(home).triggers.ls()
+    if as_json:
+        show_json([asdict(trigger) for trigger in found])
+    elif not found:
+        say("There are no triggers yet. Make one: towpath triggers create NAME --schedule 'rate(1 day)' --pipeline P")
+    else:
+        rows = [(each.name, "enabled" if each.enabled else "disabled", _waits_for(each), _does(each)) for each in found]
+        show_table(("trigger", "state", "waits for", "then"), rows)
+
+
+@app.command()
+def log(name: Name, as_json: JsonOption = False, home: HomeOption = None) -> None:
+    """Show what came of a trigger's events, the newest first.
+
+    Example: towpath triggers log nightly
+    """
+    found = list(connect(home).triggers.deliveries(name))
+    if as_json:
+        show_json([asdict(delivery) for delivery in found])
+    elif not found:
+        say(f"Nothing has happened yet that {name} waits for.")
+    else:
+        rows = [
+            (
+                when(each.at),
+                each.event,
+                ", ".join(each.about),
+                _short(each.target),
+                _short(each.result) if each.delivered else f"failed: {each.result}",
+            )
+            for each in found
+        ]
+        show_table(("time", "event", "of", "target", "result"), rows)
+
+
+@app.command()
+def enable(name: Name, home: HomeOption = None) -> None:
+    """Let a trigger wait again. What happened meanwhile starts nothing.
+
+    Example: towpath triggers enable nightly
+    """
+    connect(home).triggers.enable(name)
+    say(f"{name} is enabled")
+
+
+@app.command()
+def disable(name: Name, home: HomeOption = None) -> None:
+    """Let a trigger wait for nothing until it is enabled again.
+
+    Example: towpath triggers disable nightly
+    """
+    connect(home).triggers.disable(name)
+    say(f"{name} is disabled")
+
+
+@app.command()
+def rm(name: Name, home: HomeOption = None) -> None:
+    """Remove a trigger. What it has started goes on.
+
+    Example: towpath triggers rm nightly
+    """
+    connect(home).triggers.rm(name)
+    say(f"{name} is removed")
+
+
+def _pattern(new_data: str | None, approved: str | None, pattern: str | None) -> Document | None:
+    if new_data is not None:
+        return new_objects(new_data)
+    if approved is not None:
+        return approved_versions(approved)
+    if pattern is None:
+        return None
+    try:
+        read = json.loads(pattern)
+    except ValueError as fault:
+        raise DefinitionError(f"--pattern is not valid JSON: {fault}") from fault
+    if not isinstance(read, dict):
+        raise DefinitionError('--pattern is no object; expected, for example, {"source": ["aws.sagemaker"]}')
+    return read
+
+
+def _waits_for(trigger: Trigger) -> str:
+    """Return what a trigger waits for, in words where it is one of the common things."""
+    if not trigger.waits_for.startswith("{"):
+        return trigger.waits_for
+    pattern = json.loads(trigger.waits_for)
+    detail = pattern.get("detail") or {}
+    group = (detail.get("ModelPackageGroupName") or [""])[0]
+    if isinstance(group, str) and group and pattern == approved_versions(group):
+        return f"approved versions of {group}"
+    bucket = ((detail.get("bucket") or {}).get("name") or [""])[0]
+    key = ((detail.get("object") or {}).get("key") or [{}])[0]
+    uri = f"s3://{bucket}/{key.get('prefix', '') if isinstance(key, dict) else ''}"
+    if isinstance(bucket, str) and bucket and pattern == new_objects(uri):
+        return f"new data in {uri}"
+    return json.dumps(pattern)
+
+
+def _does(trigger: Trigger) -> str:
+    return ", ".join(
+        f"{'starts' if target.startswith('arn:') else 'calls'} {_short(target)}" for target in trigger.targets
+    )
+
+
+def _short(arn: str) -> str:
+    """Return the name in the ARN of a pipeline or an execution; anything else as it is."""
+    _, is_pipeline, name = arn.partition(":pipeline/")
+    return name.replace("/execution/", "/") if is_pipeline else arn

@@ -1,0 +1,117 @@
+"""What a job is made of beside its request: the exact objects that it reads, the files of its code, its environment."""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from towpath.jobs.channels import PinnedInput, PinnedObject, Role, pin, sources
+from towpath.jobs.images import Images
+from towpath.jobs.kinds import PINNED
+from towpath.jobs.ports import CodeTrees
+from towpath.jobs.state import run_of
+from towpath.jobs.strategies import PROCESSING, TRAINING, Strategy
+from towpath.kernel.errors import Invalid, Unsupported
+from towpath.kernel.objects import ObjectRef, ObjectStore, ObjectVersion
+from towpath.kernel.ports import Store, Transaction
+from towpath.kernel.resource import Document, Resource, Uid
+from towpath.lineage import environment_id
+
+#: Ends of the names of archives whose files count, and not the bytes that hold them together.
+_ARCHIVES = (".tar.gz", ".tgz", ".tar", ".tar.bz2", ".tar.xz")
+
+
+class Ingredients(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a job is made of, but for what its request says itself."""
+
+    inputs: tuple[PinnedInput, ...] = ()  #: without the checkpoints of an earlier attempt
+    code: Mapping[str, str] = msgspec.field(default_factory=dict)  #: path below /opt/ml -> SHA-256 of the file
+    python_version: str
+    packages: Mapping[str, str] = msgspec.field(default_factory=dict)  #: of the environment: name -> version
+
+
+class JobIngredients:
+    """Finds out what a job would be made of, and what one was made of."""
+
+    def __init__(self, *, store: Store, objects: ObjectStore, images: Images, trees: CodeTrees) -> None:
+        self._store = store
+        self._objects = objects
+        self._images = images
+        self._trees = trees
+        self._strategies: Mapping[str, Strategy] = {strategy.kind.noun: strategy for strategy in (PROCESSING, TRAINING)}
+
+    def of_request(self, noun: str, request: Document) -> Ingredients:
+        """Return what a job of this kind and request would be made of if it began now.
+
+        Raises:
+            Invalid, Unsupported: it could not begin, or nothing tells what such a job reads.
+        """
+        strategy = self._strategy(noun)
+        wanted = [item for item in strategy.wanted_inputs(request) if item.role is not Role.CHECKPOINT]
+
+        def look(transaction: Transaction) -> tuple[tuple[PinnedInput, ...], dict[ObjectRef, ObjectVersion]]:
+            inputs = tuple(pin(item, transaction.objects, self._text) for item in wanted)
+            return inputs, sources(_code_of(inputs), transaction.objects)
+
+        inputs, versions = self._store.read(look)
+        environment = self._images.resolve(strategy.image(request, {}))
+        return Ingredients(
+            inputs=inputs,
+            code=self._code(inputs, versions),
+            python_version=environment.python_version,
+            packages=environment.packages,
+        )
+
+    def of_job(self, transaction: Transaction, job: Resource) -> Ingredients:
+        """Return what a job is made of that was created, from what was recorded of it.
+
+        Raises:
+            Invalid, Unsupported: it has not begun yet, or what it was made of is gone.
+        """
+        self._strategy(job.kind)
+        run = run_of(job)
+        if run is None:
+            raise Invalid(f"{job.kind} {job.name!r} has not begun, so that what it reads is not settled")
+        inputs = tuple(item for item in run.inputs if item.role is not Role.CHECKPOINT)
+        known = transaction.lineage.node(environment_id(run.environment))
+        if known is None:
+            raise Invalid(f"What the environment of {job.kind} {job.name!r} held is not recorded any more")
+        return Ingredients(
+            inputs=inputs,
+            code=self._code(inputs, sources(_code_of(inputs), transaction.objects)),
+            python_version=known[1]["python_version"],
+            packages=known[1].get("packages", {}),
+        )
+
+    def hand_over(self, transaction: Transaction, job: Uid, inputs: tuple[PinnedInput, ...]) -> None:
+        """Have a job that was just created read exactly these inputs, whatever lies there when it begins."""
+        created = transaction.resources.get(job)
+        if created is not None and created.kind in self._strategies:
+            transaction.resources.replace(created, state={**created.state, PINNED: msgspec.to_builtins(inputs)})
+
+    def _strategy(self, noun: str) -> Strategy:
+        found = self._strategies.get(noun)
+        if found is None:
+            raise Unsupported(f"what a {noun} reads is not looked up beforehand")
+        return found
+
+    def _text(self, version: ObjectVersion) -> str:
+        return b"".join(self._objects.read(version)).decode()
+
+    def _code(self, inputs: Iterable[PinnedInput], versions: Mapping[ObjectRef, ObjectVersion]) -> dict[str, str]:
+        files: dict[str, str] = {}
+        for pinned in _code_of(inputs):
+            for item in pinned.objects:
+                files |= self._files(pinned, item, versions[item.ref])
+        return files
+
+    def _files(self, pinned: PinnedInput, item: PinnedObject, version: ObjectVersion) -> Mapping[str, str]:
+        if not pinned.unpack and not item.key.endswith(_ARCHIVES):
+            return {item.path: item.sha256}
+        inside = self._trees.files(version)
+        if inside is None:
+            return {item.path: item.sha256}
+        return {f"{item.path}/{name}": digest for name, digest in inside.items()}
+
+
+def _code_of(inputs: Iterable[PinnedInput]) -> tuple[PinnedInput, ...]:
+    return tuple(item for item in inputs if item.role is Role.CODE)

@@ -1,0 +1,184 @@
+"""Triggers: rules and schedules that start pipelines and call webhooks, by the operations of EventBridge."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from towpath.sdk.errors import DefinitionError, RequestFailed
+from towpath.sdk.expressions import Document
+
+if TYPE_CHECKING:
+    from towpath.sdk.client import Client
+
+_TARGET = "target"  #: id of the one target of a trigger that is made here
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trigger:
+    """A rule or a schedule."""
+
+    name: str
+    waits_for: str  #: an event pattern (JSON), or a schedule expression
+    targets: tuple[str, ...]  #: ARNs of pipelines and addresses of webhooks
+    enabled: bool
+    is_rule: bool  #: of EventBridge; else a schedule of EventBridge Scheduler
+
+
+@dataclass(frozen=True, kw_only=True)
+class TriggerDelivery:
+    """What came of one event for one target."""
+
+    at: float  #: seconds since 1970
+    event: str  #: its type
+    about: tuple[str, ...]  #: ARNs or URIs of what it happened to
+    target: str
+    delivered: bool
+    result: str  #: ARN of the execution that it started, the answer of the webhook, or why it failed
+
+
+def new_objects(uri: str) -> Document:
+    """Return the pattern of the event that an object was created under an S3 URI, for example `s3://lake/raw/`.
+
+    Raises:
+        DefinitionError: it is no S3 URI.
+    """
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    if not uri.startswith("s3://") or not bucket:
+        raise DefinitionError(f"{uri!r} is not an S3 URI; expected s3://BUCKET/PREFIX")
+    detail: Document = {"bucket": {"name": [bucket]}}
+    if prefix:
+        detail["object"] = {"key": [{"prefix": prefix}]}
+    return {"source": ["aws.s3"], "detail-type": ["Object Created"], "detail": detail}
+
+
+def approved_versions(group: str) -> Document:
+    """Return the pattern of the event that a version of a model package group was approved."""
+    return {
+        "source": ["aws.sagemaker"],
+        "detail-type": ["SageMaker Model Package State Change"],
+        "detail": {"ModelPackageGroupName": [group], "ModelApprovalStatus": ["Approved"]},
+    }
+
+
+class Triggers:
+    """The triggers of a server."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def create(
+        self,
+        name: str,
+        *,
+        pipeline: str | None = None,
+        webhook: str | None = None,
+        pattern: Mapping[str, object] | None = None,
+        schedule: str | None = None,
+        parameters: Mapping[str, str] | None = None,
+    ) -> Trigger:
+        """Make a rule with one target, or change the one of that name.
+
+        Args:
+            pipeline: name of the pipeline to start; else a webhook.
+            webhook: address that gets each event as JSON.
+            pattern: the events to wait for, in EventBridge's form; see `new_objects` and `approved_versions`.
+            schedule: when to start instead, in UTC: `rate(1 day)` or `cron(0 3 * * ? *)`.
+            parameters: of the pipeline; a value that begins with `$.` is read from the event.
+        Raises:
+            DefinitionError: there is not one target and one thing to wait for.
+            RequestFailed: the server refuses one of them.
+        """
+        if (pipeline is None) == (webhook is None):
+            raise DefinitionError("a trigger has one target: give either pipeline or webhook")
+        if (pattern is None) == (schedule is None):
+            raise DefinitionError("a trigger waits for one thing: give either pattern or schedule")
+        if parameters and pipeline is None:
+            raise DefinitionError("parameters are those of a pipeline; a webhook gets the whole event")
+        target: Document = {"Id": _TARGET, "Arn": webhook}
+        if pipeline is not None:
+            arn = self._client.call("SageMaker.DescribePipeline", {"PipelineName": pipeline})["PipelineArn"]
+            given = [{"Name": key, "Value": value} for key, value in (parameters or {}).items()]
+            target = {"Id": _TARGET, "Arn": arn, "SageMakerPipelineParameters": {"PipelineParameterList": given}}
+        waits: Document = (
+            {"EventPattern": json.dumps(pattern)} if schedule is None else {"ScheduleExpression": schedule}
+        )
+        self._client.call("AWSEvents.PutRule", {"Name": name, "State": "ENABLED", **waits})
+        answer = self._client.call("AWSEvents.PutTargets", {"Rule": name, "Targets": [target]})
+        for failed in answer["FailedEntries"]:
+            if not self._targets(name):
+                self._client.call("AWSEvents.DeleteRule", {"Name": name})  # it would wait for nothing
+            raise RequestFailed(failed["ErrorCode"], failed["ErrorMessage"], status=400)
+        return next(each for each in self.ls() if each.is_rule and each.name == name)
+
+    def ls(self) -> list[Trigger]:
+        """Return all rules and schedules, by name."""
+        found = [
+            Trigger(
+                name=rule["Name"],
+                waits_for=rule.get("EventPattern") or rule["ScheduleExpression"],
+                targets=tuple(each["Arn"] for each in self._targets(rule["Name"])),
+                enabled=rule["State"] != "DISABLED",
+                is_rule=True,
+            )
+            for rule in self._client.pages("AWSEvents.ListRules", "Rules")
+        ]
+        for listed in self._schedules():
+            schedule = self._client.get_json(f"/schedules/{quote(listed['Name'], safe='')}")
+            found.append(
+                Trigger(
+                    name=schedule["Name"],
+                    waits_for=f"{schedule['ScheduleExpression']} {schedule['ScheduleExpressionTimezone']}",
+                    targets=(schedule["Target"]["Arn"],),
+                    enabled=schedule["State"] == "ENABLED",
+                    is_rule=False,
+                )
+            )
+        return sorted(found, key=lambda trigger: trigger.name)
+
+    def enable(self, name: str) -> None:
+        """Let a rule wait again; what happened meanwhile is past."""
+        self._client.call("AWSEvents.EnableRule", {"Name": name})
+
+    def disable(self, name: str) -> None:
+        """Let a rule wait for nothing until it is enabled again."""
+        self._client.call("AWSEvents.DisableRule", {"Name": name})
+
+    def rm(self, name: str) -> None:
+        """Remove a rule with its targets.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        targets = [each["Id"] for each in self._targets(name)]
+        if targets:
+            self._client.call("AWSEvents.RemoveTargets", {"Rule": name, "Ids": targets})
+        self._client.call("AWSEvents.DeleteRule", {"Name": name})
+
+    def deliveries(self, name: str) -> Iterator[TriggerDelivery]:
+        """Yield what came of the events of a trigger, the newest first."""
+        for told in self._client.pages("Towpath.ListTriggerDeliveries", "Deliveries", {"TriggerName": name}):
+            yield TriggerDelivery(
+                at=float(told["Time"]),
+                event=told["DetailType"],
+                about=tuple(told.get("About") or ()),
+                target=told["Target"],
+                delivered=told["Status"] == "Delivered",
+                result=told["Result"],
+            )
+
+    def _targets(self, rule: str) -> list[Document]:
+        found: list[Document] = self._client.call("AWSEvents.ListTargetsByRule", {"Rule": rule})["Targets"]
+        return found
+
+    def _schedules(self) -> Iterator[Document]:
+        token = ""
+        while True:
+            page = self._client.get_json(f"/schedules?NextToken={quote(token, safe='')}" if token else "/schedules")
+            yield from page["Schedules"]
+            token = page.get("NextToken") or ""
+            if not token:
+                return

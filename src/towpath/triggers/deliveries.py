@@ -1,0 +1,241 @@
+"""Deliveries: an event on its way to a target, exactly once into the platform, at least once to a webhook."""
+
+import threading
+from datetime import datetime, timedelta
+from typing import cast
+from uuid import uuid4
+
+import msgspec
+from msgspec.structs import replace
+
+from towpath.kernel import formats
+from towpath.kernel.decisions import Decision
+from towpath.kernel.errors import Invalid, StaleRevision, TowpathError
+from towpath.kernel.events import Event
+from towpath.kernel.operations import Operations, Request
+from towpath.kernel.ports import Transaction
+from towpath.kernel.principals import PLATFORM, Caller
+from towpath.kernel.resource import Document, Resource, Uid, view
+from towpath.triggers.inputs import body_for, text_at
+from towpath.triggers.kinds import DELIVERY
+from towpath.triggers.model import Behalf, DeliverySpec, DeliveryState, DeliveryStatus, Target
+from towpath.triggers.ports import Answer, Message, Post
+from towpath.triggers.targets import TargetKind, kind_of, pipeline_name
+
+ON_BEHALF_OF = "OnBehalfOf"  #: member of the spec of rules and schedules
+OUTCOME = "TriggerOutcome"  #: type of the event that tells what came of a delivery; its subject is the rule
+_LONGEST_PAUSE_S = 300
+_LONGEST_DESCRIPTION = 3072  #: characters of an execution's description in the API
+#: Answers of a webhook that may be another one the next time. Source: EventBridge User Guide, "API destinations".
+_WORTH_ANOTHER_TRY = frozenset({401, 407, 408, 409, 425, 429})
+
+
+def behalf_of(caller: Caller) -> Document:
+    """Return the member of a rule's or schedule's spec that says on whose behalf its targets are reached."""
+    behalf = Behalf(principal=caller.principal, roles=tuple(sorted(caller.roles)))
+    return {ON_BEHALF_OF: msgspec.to_builtins(behalf)}
+
+
+class Start(msgspec.Struct, frozen=True):
+    """Start the pipeline that is the target."""
+
+
+class Settle(msgspec.Struct, frozen=True):
+    """Tell what came of a delivery."""
+
+    status: DeliveryStatus
+    told: str
+
+
+def deliver(transaction: Transaction, source: Resource, target: Target, event: Document) -> None:
+    """Put an event on its way to a target, in the transaction in which it happened.
+
+    Args:
+        source: the rule or schedule that says so; on behalf of who wrote it last the target is reached.
+    """
+    uid = Uid(uuid4().hex)
+    told = source.spec.get(ON_BEHALF_OF)
+    behalf = Behalf(principal=source.created_by) if told is None else view(Behalf, told)
+    spec = DeliverySpec(source=source.uid, source_arn=source.arn, target=target, on_behalf_of=behalf, event=event)
+    home = transaction.home
+    transaction.resources.insert(
+        Resource(
+            uid=uid,
+            account=home.account,
+            region=home.region,
+            kind=DELIVERY.noun,
+            name=uid,
+            arn=f"arn:aws:towpath:{home.region}:{home.account}:delivery/{uid}",
+            spec=cast(Document, msgspec.to_builtins(spec)),
+            status=DeliveryStatus.PENDING.value,
+            format=formats.current(DELIVERY.noun),
+            created_at=transaction.now,
+            created_by=behalf.principal,
+            modified_at=transaction.now,
+        )
+    )
+    transaction.work.schedule(uid, transaction.now)
+
+
+class DeliveryController:
+    """Implements `kernel.decisions.Controller` for Delivery."""
+
+    kind = DELIVERY.noun
+
+    def __init__(self, operations: Operations, post: Post) -> None:
+        self._operations = operations
+        self._post = post
+        self._answers: dict[Uid, tuple[int, Answer]] = {}  #: delivery -> how many tries had failed, what came of this
+        self._lock = threading.Lock()
+
+    def observe(self, resource: Resource) -> Answer | None:
+        """Return what came of the try that was made last, None when it is not known: it is then made again."""
+        tries = view(DeliveryState, resource.state).tries
+        with self._lock:
+            known, answer = self._answers.get(resource.uid, (-1, None))
+        return answer if known == tries else None
+
+    def decide(self, resource: Resource, observation: Answer | None, now: datetime) -> Decision:
+        """Return what to do with the event next."""
+        if resource.status != DeliveryStatus.PENDING:
+            return Decision()
+        spec, state = view(DeliverySpec, resource.spec), view(DeliveryState, resource.state)
+        if not spec.target.arn.startswith("http"):
+            return Decision(facts=(Start(),))
+        if observation is None:
+            due_at = resource.modified_at + _pause(state.tries)
+            if state.tries and now < due_at:
+                return Decision(due_at=due_at)
+            try:
+                return Decision(effects=(_message(resource, spec),))
+            except Invalid as error:
+                return _settled(resource, DeliveryStatus.FAILED, state, error.message)
+        if observation.status is not None and 200 <= observation.status < 300:
+            return _settled(resource, DeliveryStatus.DELIVERED, state, f"HTTP {observation.status}")
+        return _after_failure(resource, spec, state, observation, now)
+
+    def apply(self, transaction: Transaction, resource: Resource, decision: Decision) -> None:
+        """Start the pipeline, and tell what came of the delivery."""
+        for fact in decision.facts:
+            if isinstance(fact, Start):
+                settled = self._start(transaction, resource)
+                state = replace(view(DeliveryState, resource.state), result=settled.told)
+                transaction.resources.replace(
+                    resource,
+                    status=settled.status.value,
+                    state=cast(Document, msgspec.to_builtins(state)),
+                    deleted_at=transaction.now,
+                )
+                _tell(transaction, resource, settled)
+            elif isinstance(fact, Settle):
+                with self._lock:
+                    self._answers.pop(resource.uid, None)
+                _tell(transaction, resource, fact)
+
+    def act(self, resource: Resource, decision: Decision) -> None:
+        """Send the message."""
+        for message in decision.effects:
+            answer = self._post(message)
+            with self._lock:
+                self._answers[resource.uid] = view(DeliveryState, resource.state).tries, answer
+
+    def _start(self, transaction: Transaction, delivery: Resource) -> Settle:
+        spec = view(DeliverySpec, delivery.spec)
+        try:
+            kind = kind_of(spec.target.arn, transaction.home)
+            assert kind is TargetKind.PIPELINE, "webhooks are messages"
+            given = spec.target.sage_maker_pipeline_parameters.pipeline_parameter_list
+            asked: Document = {
+                "PipelineName": pipeline_name(spec.target.arn),
+                "ClientRequestToken": delivery.uid,
+                "PipelineExecutionDescription": _why(spec)[:_LONGEST_DESCRIPTION],
+                "PipelineParameters": [{"Name": each.name, "Value": text_at(spec.event, each.value)} for each in given],
+            }
+            request = Request(
+                operation="StartPipelineExecution",
+                input=asked,
+                caller=Caller(delivery.created_by, request_id=delivery.uid, roles=frozenset(spec.on_behalf_of.roles)),
+            )
+            with transaction.nested():
+                answer = self._operations["StartPipelineExecution"].function(transaction, request)
+        except StaleRevision:
+            raise  # the whole decision is void and is taken again
+        except TowpathError as error:
+            return Settle(DeliveryStatus.FAILED, error.message)
+        return Settle(DeliveryStatus.DELIVERED, str(answer["PipelineExecutionArn"]))
+
+
+def _why(spec: DeliverySpec) -> str:
+    """Return the sentence that says what started an execution."""
+    what, _, name = spec.source_arn.split(":", 5)[5].partition("/")
+    about = ", ".join(_subject(spec.event))
+    return f"Started by the {what} {name.rpartition('/')[2]}: {spec.event['detail-type']}{about and ' of ' + about}"
+
+
+def _subject(event: Document) -> list[str]:
+    if event["source"] == "aws.s3":
+        detail = event["detail"]
+        return [f"s3://{detail['bucket']['name']}/{detail['object']['key']}"]
+    return [str(arn) for arn in event["resources"]]
+
+
+def _message(delivery: Resource, spec: DeliverySpec) -> Message:
+    rule = {"arn": spec.source_arn, "name": spec.source_arn.rpartition("/")[2]}
+    headers = {
+        "Content-Type": "application/json",
+        **spec.target.http_parameters.header_parameters,
+        # Whoever gets a message twice knows it by this.
+        "X-Towpath-Delivery": delivery.uid,
+    }
+    return Message(url=spec.target.arn, body=body_for(spec.target, spec.event, rule), headers=headers)
+
+
+def _after_failure(
+    delivery: Resource, spec: DeliverySpec, state: DeliveryState, answer: Answer, now: datetime
+) -> Decision:
+    told = answer.reason if answer.status is None else f"HTTP {answer.status} {answer.reason}".strip()
+    tries = state.tries + 1
+    policy = spec.target.retry_policy
+    too_old = now - delivery.created_at >= timedelta(seconds=policy.maximum_event_age_in_seconds)
+    final = answer.status is not None and answer.status < 500 and answer.status not in _WORTH_ANOTHER_TRY
+    if final or too_old or tries > policy.maximum_retry_attempts:
+        return _settled(delivery, DeliveryStatus.FAILED, replace(state, tries=tries), f"{told}, after {tries} tries")
+    failed = replace(state, tries=tries, reason=told)
+    return Decision(state=cast(Document, msgspec.to_builtins(failed)), due_at=now + _pause(tries))
+
+
+def _pause(tries: int) -> timedelta:
+    """Return how long to wait after so many failures: twice as long each time, up to five minutes."""
+    return timedelta(seconds=min(2 ** min(tries, 20), _LONGEST_PAUSE_S) if tries else 0)
+
+
+def _settled(delivery: Resource, status: DeliveryStatus, state: DeliveryState, told: str) -> Decision:
+    shown = replace(state, result=told)
+    return Decision(
+        status=status.value,
+        state=cast(Document, msgspec.to_builtins(shown)),
+        facts=(Settle(status, told),),
+        delete=True,
+    )
+
+
+def _tell(transaction: Transaction, delivery: Resource, settled: Settle) -> None:
+    spec = view(DeliverySpec, delivery.spec)
+    detail: Document = {
+        "DeliveryId": delivery.uid,
+        "Target": spec.target.arn,
+        "DetailType": spec.event["detail-type"],
+        "About": _subject(spec.event),
+        "Status": settled.status.value,
+        "Result": settled.told,
+    }
+    transaction.events.append(
+        Event(
+            type=OUTCOME,
+            subject=spec.source,
+            subject_arn=spec.source_arn,
+            principal=PLATFORM.principal,
+            at=transaction.now,
+            detail=detail,
+        )
+    )

@@ -1,0 +1,69 @@
+"""The kinds of triggers: rules, schedules and deliveries."""
+
+from towpath.kernel.errors import Conflict, NotFound
+from towpath.kernel.kinds import Kind
+from towpath.kernel.ports import Transaction
+from towpath.kernel.resource import Resource, Uid
+from towpath.triggers.model import GROUP
+
+EVENT_PATTERN = "EventPattern"  #: indexed member of the rules that wait for events
+
+
+def _missing_rule(_: str, name: str) -> NotFound:
+    return NotFound(f"Rule {name} does not exist on EventBus default.", code="ResourceNotFoundException")
+
+
+def _missing_schedule(_: str, name: str) -> NotFound:
+    return NotFound(f"Schedule {name.partition('/')[2] or name} does not exist.", code="ResourceNotFoundException")
+
+
+def _index_rule(rule: Resource) -> dict[str, str | float | None]:
+    waits = rule.spec.get("EventPattern") is not None and rule.spec.get("State") != "DISABLED"
+    return {EVENT_PATTERN: 1.0 if waits else None}
+
+
+def _refuse_undelete(_: Transaction, delivery: Resource) -> None:
+    raise Conflict(f"The delivery {delivery.name} is done; an event is not delivered again")
+
+
+RULE = Kind(
+    noun="Rule",
+    arn_type="rule",
+    name_member="Name",
+    arn_member="Arn",
+    missing=_missing_rule,
+    indexed=_index_rule,
+    controlled=True,
+)
+
+#: A schedule's name is GROUP/NAME.
+SCHEDULE = Kind(
+    noun="Schedule",
+    arn_type="schedule",
+    name_member="Name",
+    arn_member="Arn",
+    missing=_missing_schedule,
+    controlled=True,
+)
+
+#: An event on its way to a target; a tombstone once it has arrived or was given up.
+DELIVERY = Kind(
+    noun="Delivery",
+    arn_type="delivery",
+    name_member="DeliveryId",
+    arn_member="DeliveryArn",
+    refuse_undelete=_refuse_undelete,
+    controlled=True,
+)
+
+KINDS = (RULE, SCHEDULE, DELIVERY)
+
+
+def schedule_name(name: str, group: str = GROUP) -> str:
+    """Return the name under which a schedule is kept."""
+    return f"{group}/{name}"
+
+
+def delivery_name(uid: Uid) -> str:
+    """Return the name of a delivery: its own uid, so that a message that comes twice can be told."""
+    return uid

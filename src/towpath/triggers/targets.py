@@ -1,0 +1,88 @@
+"""Targets: what an ARN or an address stands for, and what is wrong with one. Pure."""
+
+import json
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+from towpath.kernel.arns import Home
+from towpath.kernel.errors import Invalid
+from towpath.triggers.inputs import check_path
+from towpath.triggers.model import LONGEST_AGE_S, MOST_RETRIES, Target
+
+_EXPECTED = "arn:aws:sagemaker:REGION:ACCOUNT:pipeline/NAME, or the address of a webhook (https://…)"
+
+
+class TargetKind(StrEnum):
+    """What a target is."""
+
+    PIPELINE = "pipeline"
+    WEBHOOK = "webhook"
+
+
+def kind_of(arn: str, home: Home) -> TargetKind:
+    """Return what an ARN, or the address of a webhook, stands for.
+
+    Raises:
+        Invalid: nothing that events can be delivered to; says what was expected.
+    """
+    if arn.startswith(("http://", "https://")):
+        parts = urlsplit(arn)
+        if not parts.hostname or parts.username is not None or parts.password is not None:
+            raise Invalid(
+                f"{arn!r} is not the address of a webhook; expected https://HOST/PATH, with secrets in "
+                "HttpParameters.HeaderParameters rather than in the address"
+            )
+        return TargetKind.WEBHOOK
+    parts_of_arn = arn.split(":", 5)
+    if len(parts_of_arn) == 6 and parts_of_arn[2] == "sagemaker" and parts_of_arn[5].startswith("pipeline/"):
+        if parts_of_arn[3:5] != [home.region, home.account]:
+            raise Invalid(
+                f"{arn!r} is a pipeline elsewhere; here are those of {home.region} and account {home.account}"
+            )
+        if "/" in parts_of_arn[5].removeprefix("pipeline/"):
+            raise Invalid(f"{arn!r} is more than a pipeline; expected {_EXPECTED}")
+        return TargetKind.PIPELINE
+    raise Invalid(f"{arn!r} is nothing that an event can be delivered to; expected {_EXPECTED}")
+
+
+def pipeline_name(arn: str) -> str:
+    """Return the name of a pipeline that is a target."""
+    return arn.rpartition("/")[2]
+
+
+def check(target: Target, home: Home) -> None:
+    """Refuse a target that could never be delivered to.
+
+    Raises:
+        Invalid: says which member is wrong, and what was expected.
+    """
+    kind = kind_of(target.arn, home)
+    given = [name for name in ("input", "input_path", "input_transformer") if getattr(target, name) is not None]
+    if len(given) > 1:
+        raise Invalid("Input, InputPath and InputTransformer exclude each other; give one of them")
+    if given and kind is TargetKind.PIPELINE:
+        raise Invalid(
+            "A pipeline takes no input but its parameters: give SageMakerPipelineParameters, whose values may be paths "
+            "into the event, such as $.detail.ModelPackageArn"
+        )
+    if target.input is not None:
+        try:
+            json.loads(target.input)
+        except ValueError as error:
+            raise Invalid(f"Input is not valid JSON: {error}") from error
+    if target.input_path is not None:
+        check_path(target.input_path)
+    if target.input_transformer is not None:
+        for path in target.input_transformer.input_paths_map.values():
+            check_path(path)
+    names = [parameter.name for parameter in target.sage_maker_pipeline_parameters.pipeline_parameter_list]
+    for name in {name for name in names if names.count(name) > 1}:
+        raise Invalid(f"The pipeline parameter {name!r} is given twice")
+    for parameter in target.sage_maker_pipeline_parameters.pipeline_parameter_list:
+        if parameter.value.startswith("$."):
+            check_path(parameter.value)
+    policy = target.retry_policy
+    if not 60 <= policy.maximum_event_age_in_seconds <= LONGEST_AGE_S:
+        raise Invalid(f"RetryPolicy.MaximumEventAgeInSeconds: expected 60 to {LONGEST_AGE_S}")
+    if not 0 <= policy.maximum_retry_attempts <= MOST_RETRIES:
+        raise Invalid(f"RetryPolicy.MaximumRetryAttempts: expected 0 to {MOST_RETRIES}")

@@ -1,0 +1,162 @@
+"""Schedules as time passes: when a rule or a schedule is due, and what is made of times that were missed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from towpath.kernel.decisions import Decision
+from towpath.kernel.kinds import Kind
+from towpath.kernel.ports import Transaction
+from towpath.kernel.resource import Document, Resource, view
+from towpath.triggers.deliveries import deliver
+from towpath.triggers.envelopes import EVENTS, SCHEDULED, SCHEDULER, envelope
+from towpath.triggers.kinds import RULE, SCHEDULE
+from towpath.triggers.model import RuleSpec, ScheduleSpec, Target
+from towpath.triggers.schedules import Schedule, parsed
+
+Missed: TypeAlias = Literal["latest", "all", "skip"]
+LATE = timedelta(minutes=1)  #: a time that is longer ago was missed
+_MOST = 1000  #: times that are caught up with at once
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """When something is due, and where it then goes."""
+
+    schedule: Schedule
+    timing: str  #: what the times follow from; another one makes them be counted anew
+    targets: tuple[Target, ...]
+    source: str  #: of the events
+    begins_at: datetime | None = None  #: the first time of a rate
+    ends_at: datetime | None = None
+    goes_when_over: bool = False
+
+
+class Fire(msgspec.Struct, frozen=True):
+    """A time has come."""
+
+    at: datetime
+
+
+def plan_of_rule(rule: Resource) -> Plan | None:
+    """Return when a rule is due, None when it never is."""
+    spec = view(RuleSpec, rule.spec)
+    if spec.schedule_expression is None or not spec.is_enabled:
+        return None
+    schedule = parsed(spec.schedule_expression, once=False)
+    return Plan(schedule=schedule, timing=spec.schedule_expression, targets=tuple(spec.targets.values()), source=EVENTS)
+
+
+def plan_of_schedule(resource: Resource) -> Plan | None:
+    """Return when a schedule is due, None when it is disabled."""
+    spec = view(ScheduleSpec, resource.spec)
+    if spec.state == "DISABLED":
+        return None
+    return Plan(
+        schedule=parsed(spec.schedule_expression, spec.schedule_expression_timezone),
+        timing=f"{spec.schedule_expression} {spec.schedule_expression_timezone} {spec.start_date} {spec.end_date}",
+        targets=(spec.target,),
+        source=SCHEDULER,
+        begins_at=_moment(spec.start_date),
+        ends_at=_moment(spec.end_date),
+        goes_when_over=spec.action_after_completion == "DELETE",
+    )
+
+
+def chosen(times: list[datetime], now: datetime, missed: Missed) -> list[datetime]:
+    """Return those of the times that have come which something is to be started for.
+
+    Args:
+        times: in order, none of them after `now`.
+        missed: what to do about times that are more than a minute ago: start once for the latest of all, for each
+            of them, or for none.
+    """
+    if missed == "all":
+        return times[-_MOST:]
+    return times[-1:] if missed == "latest" else [time for time in times[-1:] if now - time <= LATE]
+
+
+class TimingController:
+    """Implements `kernel.decisions.Controller` for one of the kinds that have times."""
+
+    def __init__(self, kind: Kind, plan_of: Callable[[Resource], Plan | None], missed: Missed) -> None:
+        self.kind = kind.noun
+        self._plan_of = plan_of
+        self._missed = missed
+
+    def observe(self, resource: Resource) -> None:
+        """Look at nothing: the time is told with the decision."""
+
+    def decide(self, resource: Resource, observation: None, now: datetime) -> Decision:
+        """Return the times that have come, and when to look again."""
+        plan = self._plan_of(resource)
+        if plan is None:
+            return Decision(state={} if resource.state else None)
+        if resource.state.get("Timing") != plan.timing:
+            since = plan.begins_at or now
+            # A schedule with a beginning that is still to come is due then; a rate without one begins to count now.
+            from_then_on = since - timedelta(microseconds=1) if since > now else now
+            return self._waiting(plan, since, plan.schedule.after(from_then_on, since=since), ())
+        since, due_at = datetime.fromtimestamp(resource.state["Since"], UTC), _moment(resource.state.get("NextAt"))
+        if due_at is None:
+            return Decision(delete=plan.goes_when_over)
+        if now < due_at:
+            return Decision(due_at=due_at)
+        times, following = _passed(plan.schedule, due_at, since, now)
+        fires = tuple(Fire(time) for time in chosen(times, now, self._missed))
+        return self._waiting(plan, since, following, fires)
+
+    def _waiting(self, plan: Plan, since: datetime, following: datetime | None, fires: tuple[Fire, ...]) -> Decision:
+        if following is not None and plan.ends_at is not None and following > plan.ends_at:
+            following = None
+        state: Document = {"Timing": plan.timing, "Since": since.timestamp()}
+        if following is not None:
+            state["NextAt"] = following.timestamp()
+        return Decision(state=state, facts=fires, due_at=following, delete=following is None and plan.goes_when_over)
+
+    def apply(self, transaction: Transaction, resource: Resource, decision: Decision) -> None:
+        """Put a scheduled event on its way for each time that has come."""
+        plan = self._plan_of(resource)
+        assert plan is not None, "something was due"
+        for fire in decision.facts:
+            event = envelope(
+                transaction.home,
+                source=plan.source,
+                detail_type=SCHEDULED,
+                at=fire.at,
+                detail={},
+                resources=(resource.arn,),
+            )
+            for target in plan.targets:
+                deliver(transaction, resource, target, event)
+
+    def act(self, resource: Resource, decision: Decision) -> None:
+        """Do nothing: what is due is delivered by deliveries."""
+
+
+def timing_controllers(missed: Missed) -> list[TimingController]:
+    """Return the controllers of the kinds that have times."""
+    return [TimingController(RULE, plan_of_rule, missed), TimingController(SCHEDULE, plan_of_schedule, missed)]
+
+
+def _passed(
+    schedule: Schedule, first: datetime, since: datetime, now: datetime
+) -> tuple[list[datetime], datetime | None]:
+    """Return the times from `first` to `now`, of very many the last ones, and the one that follows."""
+    times: list[datetime] = []
+    following: datetime | None = first
+    while following is not None and following <= now:
+        times.append(following)
+        if len(times) > 2 * _MOST:
+            # Minutes of many days: those of the last one are enough, and quickly found.
+            following = max(following, now - timedelta(days=1))
+            times.clear()
+        following = schedule.after(following, since=since)
+    return times[-_MOST:], following
+
+
+def _moment(seconds: Any) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(float(seconds), UTC)

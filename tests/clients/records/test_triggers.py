@@ -1,0 +1,332 @@
+"""Rules and schedules through boto3: what happens starts pipelines and calls webhooks, once each."""
+
+import json
+import queue
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from botocore.exceptions import ClientError
+from tests.clients.records.conftest import Aws
+
+WAIT_S = 120  #: for something that is on its way
+
+
+class Webhook:
+    """A server on loopback that keeps what it is sent and answers as it is told to."""
+
+    def __init__(self) -> None:
+        self.got: queue.Queue[tuple[dict[str, str], str]] = queue.Queue()
+        self.answers: list[int] = []
+        hook = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                status = hook.answers.pop(0) if hook.answers else 200
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                hook.got.put(({name.lower(): value for name, value in self.headers.items()}, body))
+
+            def log_message(self, *_: Any) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/hook?from=towpath"
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    hook = Webhook()
+    yield hook
+    hook.close()
+
+
+@pytest.fixture
+def pipeline(aws: Aws) -> str:
+    """Return the ARN of a pipeline with a parameter, whose executions need no job."""
+    always = {"Type": "Equals", "LeftValue": 1, "RightValue": 1}
+    definition = {
+        "Version": "2020-12-01",
+        "Parameters": [{"Name": "What", "Type": "String", "DefaultValue": "nothing"}],
+        "Steps": [
+            {"Name": "Look", "Type": "Condition", "Arguments": {"Conditions": [always], "IfSteps": [], "ElseSteps": []}}
+        ],
+    }
+    made = aws.sagemaker.create_pipeline(
+        PipelineName=f"triggered-{uuid4().hex[:8]}",
+        PipelineDefinition=json.dumps(definition),
+        RoleArn="arn:aws:iam::000000000000:role/any",
+    )
+    arn: str = made["PipelineArn"]
+    return arn
+
+
+def put(aws: Aws, name: str, pattern: dict[str, Any], *targets: dict[str, Any]) -> Any:
+    """Make a rule with targets, and return the client."""
+    events = aws.client("events")
+    events.put_rule(Name=name, EventPattern=json.dumps(pattern))
+    answer = events.put_targets(Rule=name, Targets=[{"Id": str(number), **each} for number, each in enumerate(targets)])
+    assert answer["FailedEntries"] == []
+    return events
+
+
+def started_by(aws: Aws, pipeline: str, webhook: Webhook, count: int) -> list[dict[str, Any]]:
+    """Return the executions of a pipeline, described, once the webhook has got as many messages: it gets them after."""
+    for _ in range(count):
+        webhook.got.get(timeout=WAIT_S)
+    listed = aws.sagemaker.list_pipeline_executions(PipelineName=pipeline.rpartition("/")[2], SortOrder="Ascending")
+    return [
+        aws.sagemaker.describe_pipeline_execution(PipelineExecutionArn=each["PipelineExecutionArn"])
+        for each in listed["PipelineExecutionSummaries"]
+    ]
+
+
+def parameters(aws: Aws, execution: dict[str, Any]) -> dict[str, str]:
+    arn = execution["PipelineExecutionArn"]
+    found = aws.sagemaker.list_pipeline_parameters_for_execution(PipelineExecutionArn=arn)["PipelineParameters"]
+    return {each["Name"]: each["Value"] for each in found}
+
+
+def ended_rule(webhook: Webhook, pipeline: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a pattern and a target by which a webhook hears that an execution of a pipeline has ended."""
+    pattern = {
+        "source": ["aws.sagemaker"],
+        "detail-type": ["SageMaker Model Building Pipeline Execution Status Change"],
+        "detail": {"pipelineArn": [pipeline], "currentPipelineExecutionStatus": ["Succeeded"]},
+    }
+    return pattern, {"Arn": webhook.url}
+
+
+@pytest.mark.shows("events", "PutRule", "PutTargets", how="executes")
+def test_new_data_starts_a_pipeline_with_what_the_event_says(aws: Aws, pipeline: str, webhook: Webhook) -> None:
+    put(aws, "tell", *ended_rule(webhook, pipeline))
+    pattern = {
+        "source": ["aws.s3"],
+        "detail-type": ["Object Created"],
+        "detail": {"bucket": {"name": ["arrivals"]}, "object": {"key": [{"prefix": "raw/"}]}},
+    }
+    given = {"PipelineParameterList": [{"Name": "What", "Value": "$.detail.object.key"}]}
+    events = put(aws, "new-data", pattern, {"Arn": pipeline, "SageMakerPipelineParameters": given})
+    aws.s3.create_bucket(Bucket="arrivals")
+    aws.s3.put_object(Bucket="arrivals", Key="other/no.csv", Body=b"1")
+    aws.s3.put_object(Bucket="arrivals", Key="raw/yes.csv", Body=b"1")
+    (execution,) = started_by(aws, pipeline, webhook, 1)
+    assert parameters(aws, execution) == {"What": "raw/yes.csv"}
+    assert execution["PipelineExecutionDescription"] == (
+        "Started by the rule new-data: Object Created of s3://arrivals/raw/yes.csv"
+    )
+    assert execution["CreatedBy"]["UserProfileName"] == "admin"
+    events.disable_rule(Name="new-data")
+    aws.s3.put_object(Bucket="arrivals", Key="raw/later.csv", Body=b"1")
+    events.enable_rule(Name="new-data")
+    aws.s3.put_object(Bucket="arrivals", Key="raw/last.csv", Body=b"1")
+    both = started_by(aws, pipeline, webhook, 1)
+    assert [parameters(aws, each)["What"] for each in both] == ["raw/yes.csv", "raw/last.csv"]
+
+
+@pytest.mark.shows("events", "EnableRule", "DisableRule", "RemoveTargets", "DeleteRule", how="executes")
+def test_approving_a_version_starts_once_and_rejecting_never(aws: Aws, pipeline: str, webhook: Webhook) -> None:
+    group = f"gate-{uuid4().hex[:8]}"
+    aws.sagemaker.create_model_package_group(ModelPackageGroupName=group)
+    aws.s3.create_bucket(Bucket=group)
+    aws.s3.put_object(Bucket=group, Key="model.tar.gz", Body=b"none")
+    container = {"Image": "towpath", "ModelDataUrl": f"s3://{group}/model.tar.gz"}
+    inference = {"Containers": [container], "SupportedContentTypes": ["a/b"], "SupportedResponseMIMETypes": ["a/b"]}
+    arns = [
+        aws.sagemaker.create_model_package(ModelPackageGroupName=group, InferenceSpecification=inference)[
+            "ModelPackageArn"
+        ]
+        for _ in range(2)
+    ]
+    put(aws, "tell-gate", *ended_rule(webhook, pipeline))
+    pattern = {
+        "source": ["aws.sagemaker"],
+        "detail-type": ["SageMaker Model Package State Change"],
+        "detail": {"ModelPackageGroupName": [group], "ModelApprovalStatus": ["Approved"]},
+    }
+    given = {"PipelineParameterList": [{"Name": "What", "Value": "$.detail.ModelPackageArn"}]}
+    events = put(aws, "gate", pattern, {"Arn": pipeline, "SageMakerPipelineParameters": given})
+    for arn, status in ((arns[0], "Rejected"), (arns[1], "Approved"), (arns[1], "Approved")):
+        aws.sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus=status)
+    events.disable_rule(Name="gate")
+    aws.sagemaker.update_model_package(ModelPackageArn=arns[0], ModelApprovalStatus="Approved")
+    events.enable_rule(Name="gate")
+    (execution,) = started_by(aws, pipeline, webhook, 1)
+    assert parameters(aws, execution) == {"What": arns[1]}
+    with pytest.raises(ClientError, match="has targets"):
+        events.delete_rule(Name="gate")
+    assert events.remove_targets(Rule="gate", Ids=["0"])["FailedEntryCount"] == 0
+    aws.sagemaker.update_model_package(ModelPackageArn=arns[0], ModelApprovalStatus="Rejected")
+    aws.sagemaker.update_model_package(ModelPackageArn=arns[0], ModelApprovalStatus="Approved")
+    events.delete_rule(Name="gate")
+    with pytest.raises(ClientError, match="Rule gate does not exist"):
+        events.describe_rule(Name="gate")
+    assert webhook.got.empty()
+
+
+@pytest.mark.shows("events", "PutEvents", how="executes")
+def test_an_event_of_ones_own_reaches_a_webhook_as_it_was_asked_for(aws: Aws, webhook: Webhook) -> None:
+    pattern = {"source": ["shop.reviews"], "detail": {"stars": [{"numeric": ["<", 3]}]}}
+    transformer = {
+        "InputPathsMap": {"stars": "$.detail.stars", "text": "$.detail.text"},
+        "InputTemplate": '{"case": "<stars> stars: <text>", "stars": <stars>, "rule": "<aws.events.rule-name>"}',
+    }
+    headers = {"HeaderParameters": {"Authorization": "Bearer none"}}
+    put(
+        aws,
+        "support",
+        pattern,
+        {"Arn": webhook.url, "InputTransformer": transformer, "HttpParameters": headers},
+        {"Arn": webhook.url, "InputPath": "$.detail.text"},
+    )
+    events = aws.client("events")
+    entry = {"Source": "shop.reviews", "DetailType": "Review", "Detail": json.dumps({"stars": 1, "text": 'so "bad"'})}
+    good = {**entry, "Detail": json.dumps({"stars": 5, "text": "fine"})}
+    webhook.answers = [503]  # the first message, whichever it is, comes again
+    answer = events.put_events(Entries=[good, entry, {**entry, "Detail": "no JSON"}, {**entry, "Source": "aws.s3"}])
+    assert answer["FailedEntryCount"] == 2
+    assert [each.get("ErrorCode") for each in answer["Entries"]] == [
+        None,
+        None,
+        "MalformedDetail",
+        "NotAuthorizedForSource",
+    ]
+    got = [webhook.got.get(timeout=WAIT_S) for _ in range(3)]
+    bodies = {body for _, body in got}
+    assert bodies == {
+        json.dumps({"case": '1 stars: so "bad"', "stars": 1, "rule": "support"}),
+        json.dumps('so "bad"'),
+    }
+    by_delivery = {headers["x-towpath-delivery"] for headers, _ in got}
+    assert len(by_delivery) == 2, "what comes twice has one id"
+    assert {headers.get("authorization") for headers, _ in got} == {"Bearer none", None}
+
+
+@pytest.mark.shows("scheduler", "CreateSchedule", "GetSchedule", "DeleteSchedule", how="executes")
+def test_a_schedule_starts_a_pipeline_at_its_time_and_goes(aws: Aws, pipeline: str, webhook: Webhook) -> None:
+    put(aws, "tell-time", *ended_rule(webhook, pipeline))
+    scheduler = aws.client("scheduler")
+    soon = datetime.now(UTC) + timedelta(seconds=3)
+    target = {
+        "Arn": pipeline,
+        "RoleArn": "arn:aws:iam::000000000000:role/any",
+        "SageMakerPipelineParameters": {"PipelineParameterList": [{"Name": "What", "Value": "tea"}]},
+    }
+    asked = {"Target": target, "FlexibleTimeWindow": {"Mode": "OFF"}}
+    made = scheduler.create_schedule(
+        Name="once", ScheduleExpression=f"at({soon:%Y-%m-%dT%H:%M:%S})", ActionAfterCompletion="DELETE", **asked
+    )
+    assert made["ScheduleArn"].endswith(":schedule/default/once")
+    scheduler.create_schedule(Name="daily", ScheduleExpression="rate(1 day)", **asked)
+    (execution,) = started_by(aws, pipeline, webhook, 1)
+    assert parameters(aws, execution) == {"What": "tea"}
+    assert execution["PipelineExecutionDescription"].startswith("Started by the schedule once: Scheduled Event")
+    with pytest.raises(ClientError, match="Schedule once does not exist"):
+        scheduler.get_schedule(Name="once")
+    assert [each["Name"] for each in scheduler.list_schedules()["Schedules"]] == ["daily"]
+    shown = scheduler.get_schedule(Name="daily")
+    assert (shown["State"], shown["ScheduleExpression"], shown["Target"]) == ("ENABLED", "rate(1 day)", target)
+    scheduler.delete_schedule(Name="daily")
+    assert scheduler.list_schedules()["Schedules"] == []
+
+
+@pytest.mark.shows(
+    "scheduler", "UpdateSchedule", "ListSchedules", "GetScheduleGroup", "ListScheduleGroups", how="stores"
+)
+def test_schedules_are_changed_listed_and_refused(aws: Aws, pipeline: str) -> None:
+    scheduler = aws.client("scheduler")
+    target = {"Arn": pipeline, "RoleArn": "arn:aws:iam::000000000000:role/any"}
+    asked = {"Target": target, "FlexibleTimeWindow": {"Mode": "OFF"}}
+    token = uuid4().hex
+    for _ in range(2):
+        scheduler.create_schedule(Name="weekly", ScheduleExpression="cron(0 8 ? * MON *)", ClientToken=token, **asked)
+    with pytest.raises(ClientError, match="Schedule weekly already exists"):
+        scheduler.create_schedule(Name="weekly", ScheduleExpression="rate(1 day)", **asked)
+    scheduler.update_schedule(Name="weekly", ScheduleExpression="rate(7 days)", State="DISABLED", **asked)
+    assert scheduler.get_schedule(Name="weekly")["ScheduleExpression"] == "rate(7 days)"
+    assert [each["Name"] for each in scheduler.list_schedules(State="DISABLED", NamePrefix="we")["Schedules"]] == [
+        "weekly"
+    ]
+    assert scheduler.list_schedules(State="ENABLED")["Schedules"] == []
+    assert scheduler.get_schedule_group(Name="default")["State"] == "ACTIVE"
+    assert [each["Name"] for each in scheduler.list_schedule_groups()["ScheduleGroups"]] == ["default"]
+    for wrong, told in (
+        ({"ScheduleExpression": "cron(0 8 * * MON *)"}, "exclude each other"),
+        ({"ScheduleExpression": "at(2001-01-01T00:00:00)"}, "is in the past"),
+        ({"ScheduleExpression": "rate(1 day)", "ScheduleExpressionTimezone": "Mars"}, "no time zone"),
+        ({"ScheduleExpression": "rate(1 day)", "Target": {**target, "Arn": "arn:aws:sqs:us-east-1:1:q"}}, "webhook"),
+        ({"ScheduleExpression": "rate(1 day)", "GroupName": "other"}, "Schedule group other does not exist"),
+    ):
+        with pytest.raises(ClientError, match=told):
+            scheduler.create_schedule(**{"Name": "wrong", **asked, **wrong})
+    scheduler.delete_schedule(Name="weekly")
+
+
+@pytest.mark.shows(
+    "events", "DescribeRule", "ListRules", "ListTargetsByRule", "ListRuleNamesByTarget", "TestEventPattern",
+    "DescribeEventBus", "ListEventBuses", "TagResource", "UntagResource", "ListTagsForResource", how="stores",
+)  # fmt: skip
+def test_rules_are_shown_tagged_and_refused(aws: Aws, pipeline: str) -> None:
+    events = aws.client("events")
+    arn = events.put_rule(Name="nightly", ScheduleExpression="cron(0 3 * * ? *)", Description="retrain")["RuleArn"]
+    shown = events.describe_rule(Name="nightly")
+    assert (shown["ScheduleExpression"], shown["State"], shown["Description"]) == (
+        "cron(0 3 * * ? *)",
+        "ENABLED",
+        "retrain",
+    )
+    events.put_targets(Rule="nightly", Targets=[{"Id": "p", "Arn": pipeline}])
+    events.put_rule(Name="nightly", ScheduleExpression="rate(1 day)")
+    assert "Description" not in events.describe_rule(Name="nightly"), "what is left out is gone"
+    assert events.list_targets_by_rule(Rule="nightly")["Targets"] == [{"Id": "p", "Arn": pipeline}], "targets stay"
+    assert [each["Name"] for each in events.list_rules(NamePrefix="night")["Rules"]] == ["nightly"]
+    assert events.list_rule_names_by_target(TargetArn=pipeline)["RuleNames"] == ["nightly"]
+    events.tag_resource(ResourceARN=arn, Tags=[{"Key": "team", "Value": "a"}, {"Key": "cost", "Value": "b"}])
+    events.untag_resource(ResourceARN=arn, TagKeys=["cost"])
+    assert events.list_tags_for_resource(ResourceARN=arn)["Tags"] == [{"Key": "team", "Value": "a"}]
+    bus = events.describe_event_bus()
+    assert events.list_event_buses()["EventBuses"] == [{"Name": "default", "Arn": bus["Arn"]}]
+    event = {"id": "1", "account": "1", "source": "a", "time": "t", "region": "r", "resources": [], "detail-type": "d"}
+    test = {"EventPattern": '{"source": ["a"]}', "Event": json.dumps(event)}
+    assert events.test_event_pattern(**test)["Result"]
+    assert not events.test_event_pattern(**{**test, "EventPattern": '{"source": ["b"]}'})["Result"]
+
+    failed = events.put_targets(
+        Rule="nightly",
+        Targets=[
+            {"Id": "queue", "Arn": "arn:aws:sqs:us-east-1:000000000000:q"},
+            {"Id": "input", "Arn": pipeline, "Input": "{}"},
+            {"Id": "path", "Arn": "https://example.org/", "InputPath": "detail"},
+            {"Id": "secret", "Arn": "https://user:word@example.org/"},
+            {"Id": "far", "Arn": pipeline.replace("us-east-1", "eu-west-1")},
+        ],
+    )
+    assert {each["TargetId"] for each in failed["FailedEntries"]} == {"queue", "input", "path", "secret", "far"}
+    for call, wrong, told in (
+        (events.put_rule, {"Name": "x"}, "EventPattern or ScheduleExpression"),
+        (events.put_rule, {"Name": "x", "EventPattern": '{"source": "a"}'}, "expected a list"),
+        (events.put_rule, {"Name": "x", "ScheduleExpression": "at(2030-01-01T00:00:00)"}, "is not valid"),
+        (
+            events.put_rule,
+            {"Name": "x", "ScheduleExpression": "rate(1 day)", "EventBusName": "b"},
+            "Event bus b does not",
+        ),
+        (events.put_targets, {"Rule": "none", "Targets": [{"Id": "p", "Arn": pipeline}]}, "Rule none does not exist"),
+    ):
+        with pytest.raises(ClientError, match=told):
+            call(**wrong)
+    events.remove_targets(Rule="nightly", Ids=["p"])
+    events.delete_rule(Name="nightly")

@@ -1,0 +1,111 @@
+"""What a job would be made of, and that it is made of just this when it begins."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from msgspec.structs import replace
+
+from towpath.jobs.ingredients import JobIngredients
+from towpath.jobs.kinds import PINNED
+from towpath.jobs.model import JobObservation, Phase
+from towpath.kernel.errors import Invalid, Unsupported
+from towpath.kernel.objects import ObjectVersion
+from towpath.kernel.resource import Document
+
+if TYPE_CHECKING:
+    from tests.unit.jobs.conftest import World
+
+S3 = "s3://b"
+
+
+def channel(name: str) -> Document:
+    """Return a channel of a training job."""
+    source = {"S3DataType": "S3Prefix", "S3Uri": f"{S3}/{name}/"}
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
+
+
+REQUEST: Document = {
+    "TrainingJobName": "train",
+    "AlgorithmSpecification": {"TrainingImage": "towpath", "TrainingInputMode": "File"},
+    "HyperParameters": {"sagemaker_program": "train.py", "sagemaker_submit_directory": f"{S3}/source.tar.gz"},
+    "InputDataConfig": [channel("train"), channel("code")],
+    "CheckpointConfig": {"S3Uri": f"{S3}/checkpoints"},
+    "OutputDataConfig": {"S3OutputPath": "s3://models/here"},
+    "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+    "RoleArn": "arn:aws:iam::000000000000:role/any",
+}
+
+
+class Trees:
+    """Implements `jobs.ports.CodeTrees` for one archive."""
+
+    def files(self, archive: ObjectVersion) -> Mapping[str, str] | None:
+        return {"train.py": "t1", "helpers/deep.py": "d1"} if archive.key == "source.tar.gz" else None
+
+
+@pytest.fixture
+def ingredients(world: World) -> JobIngredients:
+    """Return the ingredients of a world in which everything lies where REQUEST looks."""
+    for key in ("train/a.csv", "train/b.csv", "code/run.sh", "code/lib.tgz", "source.tar.gz", "checkpoints/1"):
+        world.put(f"{S3}/{key}", key.encode())
+    return JobIngredients(store=world.store, objects=world.objects, images=world.images, trees=Trees())
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_data_code_and_environment_are_told_apart(world: World, ingredients: JobIngredients) -> None:
+    found = ingredients.of_request("TrainingJob", REQUEST)
+    assert [(item.name, len(item.objects)) for item in found.inputs] == [("train", 2), ("code", 2), ("sourcedir", 1)]
+    assert found.code == {
+        "code/train.py": "t1",
+        "code/helpers/deep.py": "d1",
+        "input/data/code/run.sh": digest("code/run.sh"),
+        "input/data/code/lib.tgz": digest("code/lib.tgz"),  # no archive that can be read
+    }
+    platform = world.images.resolve("towpath")
+    assert (found.python_version, found.packages) == (platform.python_version, platform.packages)
+
+
+def test_a_job_reads_what_was_looked_up_whatever_came_meanwhile(world: World, ingredients: JobIngredients) -> None:
+    found = ingredients.of_request("TrainingJob", REQUEST)
+    world.call("CreateTrainingJob", REQUEST)
+    uid = world.resource("TrainingJob", "train").uid
+    world.store.write(lambda transaction: ingredients.hand_over(transaction, uid, found.inputs))
+    assert PINNED not in world.call("DescribeTrainingJob", {"TrainingJobName": "train"})
+    world.put(f"{S3}/train/a.csv", b"meanwhile")
+    world.put(f"{S3}/train/c.csv", b"new")
+    newest = world.put(f"{S3}/checkpoints/1", b"what an earlier try left last")
+    world.run()
+    (job,) = world.backend.jobs.values()
+    read = {(item.uri, item.version_id) for item in job.inputs}
+    looked_up = {(item.uri, item.version_id) for pinned in found.inputs for item in pinned.objects}
+    assert read == looked_up | {(newest.uri, newest.version_id)}
+    assert PINNED not in world.resource("TrainingJob", "train").state, "the attempt's own record has them"
+
+
+def test_a_job_that_ran_is_made_of_what_was_looked_up(world: World, ingredients: JobIngredients) -> None:
+    found = ingredients.of_request("TrainingJob", REQUEST)
+    world.call("CreateTrainingJob", REQUEST)
+
+    def made_of() -> Any:
+        job = world.resource("TrainingJob", "train")
+        return world.store.read(lambda transaction: ingredients.of_job(transaction, job))
+
+    with pytest.raises(Invalid, match="has not begun"):
+        made_of()
+    world.run()
+    world.move("TrainingJob", "train", JobObservation(phase=Phase.RUNNING))
+    assert made_of() == replace(found, packages=dict(found.packages))
+
+
+def test_what_is_not_looked_up_beforehand_is_said(ingredients: JobIngredients) -> None:
+    with pytest.raises(Unsupported, match="what a TransformJob reads is not looked up beforehand"):
+        ingredients.of_request("TransformJob", {})
+    with pytest.raises(Invalid, match="There are no objects under s3://b/absent/"):
+        ingredients.of_request("TrainingJob", {**REQUEST, "InputDataConfig": [channel("absent")]})

@@ -1,0 +1,254 @@
+"""Earlier results on a real store: found by key, put back into their places, kept from house-keeping."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from towpath.housekeeping.model import VersionKey
+from towpath.jobs.ingredients import Ingredients
+from towpath.kernel import generic
+from towpath.kernel.clock import VirtualClock
+from towpath.kernel.errors import Invalid, StaleRevision
+from towpath.kernel.kinds import Kind
+from towpath.kernel.objects import ObjectRef, ObjectVersion
+from towpath.kernel.operations import Request
+from towpath.kernel.principals import Caller
+from towpath.kernel.resource import Document, Resource, Uid
+from towpath.lineage import JobFacts, artifact, artifact_of, job_graph, record
+from towpath.pipelines.caching import Found, Lookup
+from towpath.pipelines.definition import parse
+from towpath.pipelines.evaluation import StepYield
+from towpath.pipelines.graph import Node, compile
+from towpath.pipelines.kinds import PIPELINE_EXECUTION
+from towpath.pipelines.model import CacheNote, StepRow, StepStatus
+from towpath.pipelines.results import Results
+from towpath.store import SqliteStore, SqlTransaction
+
+JOB = Kind(noun="ProcessingJob", arn_type="processing-job", name_member="ProcessingJobName", arn_member="Arn")
+PIPELINE = Uid("pipeline-uid")
+REQUEST: Document = {"AppSpecification": {"ImageUri": "towpath"}}
+
+
+class Given:
+    """Stands for `JobIngredients`: what every job would be made of."""
+
+    def __init__(self) -> None:
+        self.refusal: Invalid | None = None
+
+    def of_request(self, noun: str, request: Document) -> Ingredients:
+        assert noun == "ProcessingJob"
+        if self.refusal is not None:
+            raise self.refusal
+        return Ingredients(python_version="3.11")
+
+
+class Past:
+    """A pipeline, one execution of it with a job that left two objects, and another execution."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = VirtualClock()
+        self.store = SqliteStore(folder / "store.db", clock=self.clock)
+        self.given = Given()
+        self.results = Results(self.store, self.given)  # type: ignore[arg-type]
+        step = {"Name": "Prepare", "Type": "Processing", "Arguments": REQUEST}
+        self.node: Node = compile(parse({"Version": "2020-12-01", "Steps": [step]})).nodes["Prepare"]
+        self.first, self.second = self.execution("first"), self.execution("second")
+        self.outputs = [self.put("out/a"), self.put("out/b")]
+        self.job = self.store.write(self._job)
+        self.note = CacheNote(why="", key=self.look_up().key)
+        self.row = StepRow(
+            name="Prepare",
+            status=StepStatus.SUCCEEDED,
+            ended_at=self.clock.now(),
+            resource=self.job.uid,
+            resource_arn=self.job.arn,
+            yielded=StepYield(document={"said": "so"}),
+            metadata={"ProcessingJob": {"Arn": self.job.arn}},
+            cache=self.note,
+        )
+
+    def execution(self, name: str) -> Resource:
+        def make(transaction: SqlTransaction) -> Resource:
+            request = Request(operation="StartPipelineExecution", input={}, caller=Caller("ada"))
+            spec = {"PipelineUid": PIPELINE, "PipelineName": "p"}
+            return generic.create(transaction, PIPELINE_EXECUTION, request, name=name, spec=spec, status="Executing")
+
+        return self.store.write(make)
+
+    def put(self, key: str, content: str | None = None) -> ObjectVersion:
+        """Make a content the latest of a key; without one, a delete marker."""
+        number = self.store.write(lambda transaction: transaction.resources.next_number("content"))
+        version = ObjectVersion(
+            bucket="lake",
+            key=key,
+            version_id=f"v{number}",
+            size=3,
+            sha256=(content or key).encode().hex().ljust(64, "0"),
+            etag="",
+            blob=f"blob-{number}",
+            created_at=self.clock.now(),
+            created_by="ada",
+        )
+        self.store.write(lambda transaction: transaction.objects.put(version))
+        return version
+
+    def delete(self, key: str) -> None:
+        marker = replace(self.put(key), version_id=f"deleted-{key}", blob=None, sha256="", is_delete_marker=True)
+        self.store.write(lambda transaction: transaction.objects.put(marker))
+
+    def latest(self, key: str) -> ObjectVersion | None:
+        return self.store.read(lambda transaction: transaction.objects.get(ObjectRef("lake", key)))
+
+    def made(self, uri: str) -> str | None:
+        """Return the version of an object that the job made last, as the lineage has it."""
+        found = self.store.read(lambda transaction: artifact_of(transaction, self.job.uid, uri))
+        return None if found is None else found.version_id
+
+    def _job(self, transaction: SqlTransaction) -> Resource:
+        request = Request(operation="Create", input={"ProcessingJobName": "j"}, caller=Caller("ada"))
+        made = generic.create(transaction, JOB, request, status="Completed")
+        facts = JobFacts(uid=made.uid, arn=made.arn, kind=made.kind, name=made.name)
+        written = [artifact(version, name="out") for version in self.outputs]
+        record(transaction, job_graph(facts, inputs=(), outputs=written, environment_id=None, code=None))
+        return made
+
+    def keep(self, row: StepRow | None = None) -> None:
+        """End the step of the first execution."""
+
+        def end(transaction: SqlTransaction) -> None:
+            self.results.keep(transaction, self.first, row or self.row)
+            transaction.steps.put(self.first.uid, [row or self.row])
+
+        self.store.write(end)
+
+    def look_up(self) -> Lookup:
+        return self.results.look_up(self.second, self.node, REQUEST)
+
+    def found(self) -> Found:
+        found = self.look_up().found
+        assert found is not None
+        return found
+
+    def take_over(self, displaced: tuple[ObjectRef, ...] = ()) -> None:
+        self.store.write(lambda transaction: self.results.take_over(transaction, self.second, self.row, displaced))
+
+
+@pytest.fixture
+def past(tmp_path: Path) -> Iterator[Past]:
+    past = Past(tmp_path)
+    yield past
+    past.store.close()
+
+
+def test_the_newest_success_is_found_with_all_that_it_yielded(past: Past) -> None:
+    assert past.look_up().found is None
+    past.keep()
+    found = past.found()
+    assert found == Found(
+        execution_arn=past.first.arn,
+        ended_at=past.clock.now(),
+        job=past.job.uid,
+        job_arn=past.job.arn,
+        metadata=past.row.metadata,
+        yielded=StepYield(document={"said": "so"}),
+    )
+    past.clock.advance(60)
+    past.keep(replace(past.row, ended_at=past.clock.now()))
+    assert past.found().ended_at == found.ended_at + timedelta(seconds=60)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": StepStatus.FAILED},
+        {"status": StepStatus.STOPPED},
+        {"cache": None},
+        {"cache": CacheNote(why="no key")},
+        {"cache": CacheNote(why="taken over", key="k", source="arn:other")},
+    ],
+    ids=["failed", "stopped", "not asked", "no key", "taken over itself"],
+)
+def test_only_what_ran_and_succeeded_with_a_key_is_kept(past: Past, changes: dict[str, Any]) -> None:
+    past.keep(replace(past.row, **changes))
+    assert past.look_up().found is None
+
+
+def test_without_its_inputs_a_step_has_no_key(past: Past) -> None:
+    past.given.refusal = Invalid("There are no objects under s3://lake/in")
+    looked = past.look_up()
+    assert (looked.key, looked.keyless) == (None, "it has no key: There are no objects under s3://lake/in")
+
+
+def test_other_steps_and_pipelines_find_nothing(past: Past) -> None:
+    past.keep()
+    step = {"Name": "Other", "Type": "Processing", "Arguments": REQUEST}
+    other = compile(parse({"Version": "2020-12-01", "Steps": [step]})).nodes["Other"]
+    assert past.results.look_up(past.second, other, REQUEST).found is None
+    elsewhere = replace(past.second, spec={**past.second.spec, "PipelineUid": "another"})
+    assert past.results.look_up(elsewhere, past.node, REQUEST).found is None
+
+
+def test_outputs_that_are_not_in_their_places_are_put_back_as_new_versions(past: Past) -> None:
+    past.keep()
+    a, b = past.outputs
+    past.put("out/a", "other")
+    past.delete("out/b")
+    found = past.found()
+    assert set(found.displaced) == {a.ref, b.ref}
+    assert found.gone is None
+    past.take_over(found.displaced)
+    for recorded in past.outputs:
+        now = past.latest(recorded.key)
+        assert now is not None
+        assert (now.blob, now.sha256, now.is_delete_marker) == (recorded.blob, recorded.sha256, False)
+        assert now.version_id != recorded.version_id
+        assert past.made(now.uri) == now.version_id, "the lineage says that the job made what was put back"
+    assert past.found().displaced == ()
+
+
+def test_the_same_bytes_of_somebody_else_will_do(past: Past) -> None:
+    past.keep()
+    past.put("out/a")
+    assert past.found().displaced == ()
+
+
+def test_an_output_without_bytes_left_is_named(past: Past) -> None:
+    past.keep()
+    _, b = past.outputs
+    past.delete("out/b")
+    past.store.write(lambda transaction: transaction.objects.remove("lake", "out/b", b.version_id))
+    found = past.found()
+    assert found.gone == b.uri
+    with pytest.raises(StaleRevision, match="out/b"):
+        past.take_over((b.ref,))
+
+
+def test_the_lineage_connects_an_execution_with_the_job_whose_result_it_took(past: Past) -> None:
+    past.keep()
+    past.take_over()
+    into = past.store.read(lambda transaction: transaction.lineage.edges_into(f"job:{past.job.uid}"))
+    assert into == [(f"execution:{past.second.uid}", "AssociatedWith")]
+
+
+def test_house_keeping_sees_what_may_be_taken_over_until_the_execution_is_gone(past: Past) -> None:
+    past.keep()
+
+    def look(transaction: SqlTransaction) -> dict[Uid, int]:
+        asked = frozenset(VersionKey(each.bucket, each.key, each.version_id) for each in past.outputs)
+        some = transaction.housekeeping.references(asked, [past.first.uid])
+        assert transaction.housekeeping.references(asked) == some
+        return {uid: len(named) for uid, named in some.items()}
+
+    assert past.store.read(look) == {past.first.uid: 2}
+
+    def drop(transaction: SqlTransaction) -> None:
+        transaction.resources.replace(past.first, deleted_at=transaction.now)
+        transaction.housekeeping.drop_tombstones([past.first.uid])
+
+    past.store.write(drop)
+    assert past.store.read(look) == {}
+    assert past.look_up().found is None

@@ -1,0 +1,135 @@
+"""Event patterns, by the examples and rules of EventBridge's documentation."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from towpath.kernel.errors import Invalid
+from towpath.triggers.patterns import compiled, matches
+
+EVENT: dict[str, Any] = {
+    "source": "aws.sagemaker",
+    "detail-type": "SageMaker Model Package State Change",
+    "resources": ["arn:aws:sagemaker:us-east-1:000000000000:model-package/reviews/3"],
+    "detail": {
+        "ModelPackageGroupName": "reviews",
+        "ModelPackageVersion": 3,
+        "ModelApprovalStatus": "Approved",
+        "Retrained": True,
+        "Tags": ["nightly", "bert"],
+        "Metrics": [{"name": "accuracy", "value": 0.87}, {"name": "loss", "value": 0.4}],
+        "Address": "10.1.2.3",
+        "Nothing": None,
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({"source": ["aws.sagemaker"]}, True),
+        ({"source": ["aws.s3", "aws.sagemaker"]}, True),
+        ({"source": ["aws.s3"]}, False),
+        ({"source": ["aws.sagemaker"], "detail": {"ModelApprovalStatus": ["Rejected"]}}, False),
+        ({"detail": {"ModelPackageVersion": [3]}}, True),
+        ({"detail": {"ModelPackageVersion": ["3"]}}, False),
+        ({"detail": {"Retrained": [True]}}, True),
+        ({"detail": {"Retrained": [1]}}, False),
+        ({"detail": {"Nothing": [None]}}, True),
+        ({"detail": {"Absent": [None]}}, False),
+        ({"detail": {"Tags": ["bert"]}}, True),
+        ({"detail": {"Tags": ["gpt"]}}, False),
+        ({"detail": {"Metrics": {"name": ["loss"]}}}, True),
+        ({"detail": {"Metrics": {"name": ["f1"]}}}, False),
+        ({"detail-type": [{"prefix": "SageMaker Model"}]}, True),
+        ({"detail-type": [{"prefix": {"equals-ignore-case": "sagemaker model"}}]}, True),
+        ({"detail-type": [{"suffix": "Change"}]}, True),
+        ({"detail-type": [{"suffix": {"equals-ignore-case": "CHANGE"}}]}, True),
+        ({"detail": {"ModelPackageGroupName": [{"equals-ignore-case": "REVIEWS"}]}}, True),
+        ({"detail": {"ModelPackageGroupName": [{"wildcard": "re*w*"}]}}, True),
+        ({"detail": {"ModelPackageGroupName": [{"wildcard": "re\\*w*"}]}}, False),
+        ({"detail": {"ModelPackageGroupName": [{"anything-but": "reviews"}]}}, False),
+        ({"detail": {"ModelPackageGroupName": [{"anything-but": ["a", "b"]}]}}, True),
+        ({"detail": {"ModelPackageGroupName": [{"anything-but": {"prefix": "rev"}}]}}, False),
+        ({"detail": {"ModelPackageGroupName": [{"anything-but": {"suffix": ["x", "y"]}}]}}, True),
+        ({"detail": {"Absent": [{"anything-but": "reviews"}]}}, False),
+        ({"detail": {"Metrics": {"value": [{"numeric": [">", 0.8, "<=", 0.9]}]}}}, True),
+        ({"detail": {"Metrics": {"value": [{"numeric": [">", 0.9]}]}}}, False),
+        ({"detail": {"Retrained": [{"numeric": ["=", 1]}]}}, False),
+        ({"detail": {"Absent": [{"exists": False}]}}, True),
+        ({"detail": {"Absent": [{"exists": True}]}}, False),
+        ({"detail": {"Absent": {"Deeper": [{"exists": False}]}}}, True),
+        ({"detail": {"ModelPackageGroupName": [{"exists": True}]}}, True),
+        ({"detail": {"Address": [{"cidr": "10.0.0.0/8"}]}}, True),
+        ({"detail": {"Address": [{"cidr": "192.168.0.0/16"}]}}, False),
+        ({"$or": [{"source": ["aws.s3"]}, {"detail": {"Tags": ["bert"]}}]}, True),
+        ({"$or": [{"source": ["aws.s3"]}, {"detail": {"Tags": ["gpt"]}}]}, False),
+        ({"detail": {"$or": [{"Tags": ["gpt"]}, {"Retrained": [True]}]}}, True),
+    ],
+)
+def test_a_pattern_describes_an_event_or_not(wanted: dict[str, Any], expected: bool) -> None:
+    assert matches(json.dumps(wanted), EVENT) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "not valid JSON"),
+        ("[]", "expected an object"),
+        ("{}", "at least one member"),
+        ('{"source": "aws.s3"}', r"\$\.source: expected a list"),
+        ('{"source": []}', r"\$\.source: expected a list of at least one value"),
+        ('{"source": ["a"], "source": ["b"]}', "given twice"),
+        ('{"detail": {}}', r"\$\.detail: an empty object"),
+        ('{"detail": {"a": [{"larger": 3}]}}', r"\$\.detail\.a\[0\]: unrecognized match type larger"),
+        ('{"detail": {"a": [{"numeric": [">"]}]}}', "one or two comparisons"),
+        ('{"detail": {"a": [{"numeric": [">", "3"]}]}}', "one or two comparisons"),
+        ('{"detail": {"a": [{"exists": "yes"}]}}', "true or false"),
+        ('{"detail": {"a": [{"cidr": "somewhere"}]}}', "cidr"),
+        ('{"detail": {"a": [{"anything-but": {"numeric": [">", 3]}}]}}', "anything-but"),
+        ('{"detail": {"a": [{"anything-but": []}]}}', "expected a value"),
+        ('{"detail": {"a": [{"prefix": 3}]}}', "expected text"),
+        ('{"detail": {"a": [{"wildcard": "a**b"}]}}', "asterisks"),
+        ('{"detail": {"a": [["b"]]}}', "list inside of a list"),
+        ('{"$or": [{"source": ["a"]}]}', "two or more"),
+        (json.dumps({"source": ["x" * 5000]}), "at most 4096"),
+    ],
+)
+def test_what_is_no_pattern_is_refused_with_its_place(text: str, told: str) -> None:
+    with pytest.raises(Invalid, match=told) as caught:
+        compiled(text)
+    assert caught.value.code == "InvalidEventPatternException"
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["source", "detail", "a", "b", "$or"]), _JSON, max_size=4),
+    st.dictionaries(st.sampled_from(["source", "detail", "a", "b"]), _JSON, max_size=4),
+)
+def test_whatever_is_asked_is_answered_or_refused(pattern: dict[str, Any], event: dict[str, Any]) -> None:
+    try:
+        test = compiled(json.dumps(pattern))
+    except Invalid:
+        return
+    assert test(event) in {True, False}
+
+
+@given(
+    st.dictionaries(
+        st.text(min_size=1, max_size=5).filter(lambda name: name != "$or"),
+        st.text(max_size=5) | st.booleans() | st.integers(),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_an_event_matches_the_pattern_of_its_own_values(event: dict[str, Any]) -> None:
+    assert matches(json.dumps({name: [value] for name, value in event.items()}), event)

@@ -1,0 +1,96 @@
+"""What is started when time passes, and when time has passed unseen."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from towpath.kernel.resource import Resource, Uid
+from towpath.triggers.kinds import RULE, SCHEDULE
+from towpath.triggers.timing import Fire, Missed, TimingController, chosen, plan_of_rule, plan_of_schedule
+
+NOW = datetime(2026, 11, 28, 5, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+def resource(kind: str, state: dict[str, Any] | None = None, **spec: Any) -> Resource:
+    return Resource(
+        uid=Uid("u"), account="0" * 12, region="us-east-1", kind=kind, name="n", arn="arn:aws:events:r:a:rule/n",
+        spec=spec, state=state or {}, created_at=NOW, created_by="ada", modified_at=NOW,
+    )  # fmt: skip
+
+
+def rule(state: dict[str, Any] | None = None, expression: str = "rate(10 minutes)", **spec: Any) -> Resource:
+    return resource(RULE.noun, state, ScheduleExpression=expression, **spec)
+
+
+def schedule(state: dict[str, Any] | None = None, **spec: Any) -> Resource:
+    target = {"Arn": "arn:aws:sagemaker:us-east-1:000000000000:pipeline/p", "RoleArn": "r"}
+    return resource(SCHEDULE.noun, state, **{"ScheduleExpression": "rate(10 minutes)", "Target": target, **spec})
+
+
+RULES = TimingController(RULE, plan_of_rule, "latest")
+SCHEDULES = TimingController(SCHEDULE, plan_of_schedule, "latest")
+
+
+def test_a_rate_counts_from_its_beginning_and_goes_on() -> None:
+    begun = RULES.decide(rule(), None, NOW)
+    assert (begun.facts, begun.due_at) == ((), NOW + 10 * MINUTE)
+    early = RULES.decide(rule(begun.state), None, NOW + MINUTE)
+    assert (early.state, early.facts, early.due_at) == (None, (), NOW + 10 * MINUTE)
+    late = RULES.decide(rule(begun.state), None, NOW + 10 * MINUTE + timedelta(seconds=3))
+    assert (late.facts, late.due_at) == ((Fire(NOW + 10 * MINUTE),), NOW + 20 * MINUTE)
+
+
+def test_another_expression_begins_anew_and_a_disabled_rule_waits_for_nothing() -> None:
+    begun = RULES.decide(rule(), None, NOW)
+    assert RULES.decide(rule(begun.state, "rate(1 hour)"), None, NOW + 5 * MINUTE).due_at == NOW + 65 * MINUTE
+    assert RULES.decide(rule(begun.state, Description="other words"), None, NOW + MINUTE).due_at == NOW + 10 * MINUTE
+    off = RULES.decide(rule(begun.state, State="DISABLED"), None, NOW + 20 * MINUTE)
+    assert (off.state, off.facts, off.due_at) == ({}, (), None)
+
+
+@pytest.mark.parametrize(
+    ("missed", "age", "expected"),
+    [
+        ("latest", timedelta(seconds=5), [-1]),
+        ("latest", timedelta(hours=3), [-1]),
+        ("skip", timedelta(seconds=5), [-1]),
+        ("skip", timedelta(hours=3), []),
+        ("all", timedelta(hours=3), [-3, -2, -1]),
+    ],
+)
+def test_missed_times_are_caught_up_with_as_configured(missed: Missed, age: timedelta, expected: list[int]) -> None:
+    times = [NOW - age - 2 * MINUTE, NOW - age - MINUTE, NOW - age]
+    assert chosen(times, NOW, missed) == [times[index] for index in expected]
+    assert chosen([], NOW, missed) == []
+
+
+@pytest.mark.parametrize(("missed", "count"), [("all", 1000), ("latest", 1), ("skip", 1)])
+def test_a_year_without_a_server_is_looked_through_quickly(missed: Missed, count: int) -> None:
+    controller = TimingController(RULE, plan_of_rule, missed)
+    begun = controller.decide(rule(expression="rate(1 minute)"), None, NOW)
+    later = NOW + timedelta(days=365, seconds=90)
+    found = controller.decide(rule(begun.state, "rate(1 minute)"), None, later)
+    assert len(found.facts) == count
+    assert found.due_at == later + timedelta(seconds=30)
+    assert found.facts[-1] == Fire(later - timedelta(seconds=30)), "half a minute ago is not missed"
+
+
+def test_a_schedule_begins_and_ends_at_its_dates() -> None:
+    dates: dict[str, Any] = {"StartDate": (NOW + 60 * MINUTE).timestamp(), "EndDate": (NOW + 75 * MINUTE).timestamp()}
+    begun = SCHEDULES.decide(schedule(**dates), None, NOW)
+    assert begun.due_at == NOW + 60 * MINUTE
+    second = SCHEDULES.decide(schedule(begun.state, **dates), None, NOW + 60 * MINUTE)
+    assert (second.facts, second.due_at) == ((Fire(NOW + 60 * MINUTE),), NOW + 70 * MINUTE)
+    last = SCHEDULES.decide(schedule(second.state, **dates), None, NOW + 70 * MINUTE)
+    assert (last.facts, last.due_at, last.delete) == ((Fire(NOW + 70 * MINUTE),), None, False)
+    assert SCHEDULES.decide(schedule(last.state, **dates), None, NOW + 90 * MINUTE).facts == ()
+
+
+def test_a_schedule_that_is_over_goes_where_that_was_asked_for() -> None:
+    once: dict[str, Any] = {"ScheduleExpression": "at(2026-11-28T05:30:00)", "ActionAfterCompletion": "DELETE"}
+    begun = SCHEDULES.decide(schedule(**once), None, NOW)
+    assert begun.due_at == NOW + 30 * MINUTE
+    ended = SCHEDULES.decide(schedule(begun.state, **once), None, NOW + 30 * MINUTE)
+    assert (ended.facts, ended.delete) == ((Fire(NOW + 30 * MINUTE),), True)
