@@ -45,7 +45,7 @@ test: $(BASE) ## all tests that need no torch (under ten minutes)
 test-faults: $(BASE) ## kill, stop, starve and mislead each part of the platform (about ten minutes)
 	@$(BIN)/pytest -m faults $(ARGS)
 
-fuzz: $(BASE) ## throw requests at every operation for long (TOWPATH_FUZZ_EXAMPLES=1000 each, TOWPATH_TEST_SEED=...)
+fuzz: $(BASE) ## throw requests at every operation for hours (TOWPATH_FUZZ_EXAMPLES=1000 each, TOWPATH_TEST_SEED=..., TOWPATH_FUZZ_PASSED=FILE to go on later, ARGS="-n 2")
 	@TOWPATH_FUZZ_EXAMPLES=$${TOWPATH_FUZZ_EXAMPLES:-1000} $(BIN)/pytest -m faults tests/fuzz $(ARGS)
 
 test-clients: $(BASE) ## real AWS clients, each in an environment of its own: boto3, both SageMaker SDKs, the AWS CLI; another S3 server (1.5 GB)

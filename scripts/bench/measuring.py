@@ -117,15 +117,26 @@ def platform(home: Path) -> tuple[list[str], dict[str, str]]:
 
 
 @contextmanager
-def home_with_server() -> Iterator[tuple[Path, Started]]:
-    """Run a server of ours in a new home; everything that it started is ended afterwards."""
+def home_with_server(prepare: Callable[[Path], None] = lambda home: None) -> Iterator[tuple[Path, Started]]:
+    """Run a server of ours in a new home; everything that it started is ended afterwards.
+
+    Args:
+        prepare: is given the path of the home before the server starts.
+    """
     with tempfile.TemporaryDirectory(prefix="towpath-bench-") as scratch:
         home = Path(scratch, "home")
+        prepare(home)
         command, environment = platform(home)
         with started(command, environment) as running:
             yield home, running
         down = [sys.executable, "-m", "towpath", "down", "--all", "--home", str(home)]
         subprocess.run(down, check=True, capture_output=True)
+
+
+def most_resident_mb(pid: int) -> float:
+    """Return how much memory a process has held at most, in MB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
 
 
 def resident_mb(pid: int) -> float:

@@ -179,7 +179,7 @@ class Platform:
         surroundings = _surroundings(settings, store.home, capacity)
         models = ServiceModels()
         trees = StoredCodeTrees(objects)
-        ingredients = JobIngredients(store=store, objects=objects, images=images, trees=trees)
+        ingredients = JobIngredients(store=store, objects=objects, images=images, trees=trees, model_named=served_model)
         collector = _collector(home, settings, store, objects, backend, clock)
         operations = _operations(store, objects, images, models, collector, SecretFile(home.secrets), ingredients)
         routes = Routes(drained=lambda uid: engine.wake(uid))

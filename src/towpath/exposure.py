@@ -2,7 +2,6 @@
 
 import ipaddress
 from collections.abc import Iterable
-from datetime import datetime
 from urllib.parse import urlsplit
 
 from towpath.kernel.errors import Invalid
@@ -58,7 +57,7 @@ def check_transport(settings: Settings) -> None:
         )
 
 
-def check_keys(settings: Settings, keys: Iterable[AccessKey], *, own: str, now: datetime) -> None:
+def check_keys(settings: Settings, keys: Iterable[AccessKey], *, own: str) -> None:
     """Refuse to serve others while nobody has a key that was made for them.
 
     Args:

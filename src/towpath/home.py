@@ -168,7 +168,7 @@ class HomeFolder:
     def unwritable(self) -> Path | None:
         """Return the first of the home's files and folders that a server writes and this process may not, else None."""
         store = [self.database.with_name(self.database.name + end) for end in ("", "-wal", "-shm")]
-        written = (self.path, *store, self.objects, self.objects / "new", self.objects / "blobs", self.jobs)
+        written = (self.path, *store, self.objects, self.objects / "started", self.objects / "blobs", self.jobs)
         return next((path for path in written if path.exists() and not _may_write(path)), None)
 
     def write_server(self, server: Server) -> None:

@@ -120,10 +120,13 @@ def run(home: HomeFolder, settings: Settings, *, port: int | None, on_ready: Cal
         DiskFull: there is no room for what a server writes when it starts.
     """
     check_transport(settings)
-    with held(home), noticing_full_disk():
-        # The address that a certificate is for names a port, so no other one will do.
-        exactly = port is not None or bool(settings.url)
+    # The address that a certificate is for names a port, so no other one will do.
+    exactly = port is not None or bool(settings.url)
+    with ExitStack() as stack:
+        stack.enter_context(held(home))
+        stack.enter_context(noticing_full_disk())
         listener = bind(settings.host, settings.port if port is None else port, exactly=exactly)
+        stack.callback(listener.close)
         address = listener.getsockname()
         url = address_of(settings, address[0], address[1])
         tls, ca = secured(home, settings, url)
@@ -137,10 +140,9 @@ def run(home: HomeFolder, settings: Settings, *, port: int | None, on_ready: Cal
         )
         platform = Platform.open(home, settings, url=server.url)
         try:
-            check_keys(settings, platform.keys(), own=platform.gateway.own_key, now=platform.gateway.clock.now())
+            check_keys(settings, platform.keys(), own=platform.gateway.own_key)
         except Invalid:
             platform.close()
-            listener.close()
             raise
 
         def ready() -> None:

@@ -46,6 +46,24 @@ def test_each_service_refuses_what_a_role_does_not_allow(door: Door) -> None:
     assert refusal(engineer.create_endpoint, **asked) == "ValidationException", "she may, and there is no such config"
 
 
+def test_whoever_builds_a_model_registers_it_and_somebody_else_decides(door: Door) -> None:
+    scientist = door.client("sagemaker", made(door, "ada", "data-scientist"))
+    approver = door.client("sagemaker", made(door, "app", "approver"))
+    scientist.create_model_package_group(ModelPackageGroupName="reviews")
+    group: dict[str, Any] = {"ModelPackageGroupName": "reviews"}
+    assert refusal(scientist.create_model_package, **group, ModelApprovalStatus="Approved") == "AccessDeniedException"
+    registered = scientist.create_model_package(**group, ModelApprovalStatus="PendingManualApproval")
+    package = {"ModelPackageName": registered["ModelPackageArn"]}
+    decided: dict[str, Any] = {"ModelPackageArn": registered["ModelPackageArn"], "ModelApprovalStatus": "Approved"}
+    assert refusal(scientist.update_model_package, **decided) == "AccessDeniedException"
+    assert scientist.describe_model_package(**package)["ModelApprovalStatus"] == "PendingManualApproval"
+    approver.update_model_package(**decided)
+    told = scientist.describe_model_package(**package)
+    assert (told["ModelApprovalStatus"], told["LastModifiedBy"]["UserProfileName"]) == ("Approved", "app")
+    assert refusal(approver.create_model_package, **group) == "AccessDeniedException"
+    scientist.update_model_package(ModelPackageArn=registered["ModelPackageArn"], CustomerMetadataProperties={"a": "b"})
+
+
 @pytest.mark.shows("iam", "AttachUserPolicy", "DetachUserPolicy", "ListAttachedUserPolicies", how="stores")
 def test_a_role_that_is_given_or_taken_counts_at_once_also_for_sessions(door: Door) -> None:
     iam, key = door.client("iam"), made(door, "ada", "data-scientist")

@@ -74,6 +74,12 @@ def test_every_client_talks_tls_to_a_server_with_a_certificate(machine: Machine,
     }
     hers = client_environment(HomeFolder(tmp_path / "her-own"), elsewhere)
     assert {name: hers.values[name] for name in elsewhere} == elsewhere, "as on a machine without the home"
+    assert (
+        "AWS_SESSION_TOKEN"
+        in client_environment(
+            HomeFolder(tmp_path / "her-own"), {**elsewhere, "AWS_SESSION_TOKEN": "of-a-session"}
+        ).values
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_CA_BUNDLE", str(made.certificate))
         with Client(server.url, token=hers.values["TOWPATH_TOKEN"]) as client:

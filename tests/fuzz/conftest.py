@@ -20,6 +20,24 @@ EXAMPLES = int(os.environ.get("TOWPATH_FUZZ_EXAMPLES", "0"))
 SEED = int(os.environ.get("TOWPATH_TEST_SEED") or secrets.randbelow(2**32)) if EXAMPLES else 0
 
 
+#: A file with the names of tests that have passed; they are left out, so that a long run can be taken up again.
+PASSED = Path(os.environ["TOWPATH_FUZZ_PASSED"]) if "TOWPATH_FUZZ_PASSED" in os.environ else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if PASSED is None or not PASSED.exists():
+        return
+    passed = set(PASSED.read_text("utf-8").splitlines())
+    config.hook.pytest_deselected(items=[item for item in items if item.nodeid in passed])
+    items[:] = [item for item in items if item.nodeid not in passed]
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if PASSED is not None and report.when == "call" and report.passed:
+        with PASSED.open("a", encoding="utf-8") as file:  # one write of one line: workers append to it together
+            file.write(f"{report.nodeid}\n")
+
+
 def pytest_report_header() -> str:
     return f"fuzzing: seed {SEED}, {EXAMPLES} requests for each operation" if EXAMPLES else ""
 

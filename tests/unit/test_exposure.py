@@ -41,7 +41,7 @@ def test_whoever_others_can_reach_has_tls_and_a_key_that_was_made_for_them(
     settings = Settings(host=host, tls_ends_at_proxy=proxy, **(FILES if files else {}))
     try:
         check_transport(settings)
-        check_keys(settings, keys, own="OWN", now=NOW)
+        check_keys(settings, keys, own="OWN")
     except Invalid:
         return
     assert not (files and proxy)
@@ -54,7 +54,7 @@ def test_whoever_others_can_reach_has_tls_and_a_key_that_was_made_for_them(
 def test_on_loopback_the_administrators_own_key_is_enough(keys: list[AccessKey]) -> None:
     for host in ("127.0.0.1", "::1", "localhost"):
         check_transport(Settings(host=host))
-        check_keys(Settings(host=host), keys, own="OWN", now=NOW)
+        check_keys(Settings(host=host), keys, own="OWN")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "towpath.example"])
@@ -64,15 +64,15 @@ def test_a_server_that_others_reach_without_tls_is_refused_with_the_settings_tha
     check_transport(Settings(host=host, **FILES))
     check_transport(Settings(host=host, tls_ends_at_proxy=True))
     with pytest.raises(Invalid, match="towpath keys create"):
-        check_keys(Settings(host=host, **FILES), [key("OWN")], own="OWN", now=NOW)
-    check_keys(Settings(host=host, **FILES), [key("OWN"), key("A")], own="OWN", now=NOW)
+        check_keys(Settings(host=host, **FILES), [key("OWN")], own="OWN")
+    check_keys(Settings(host=host, **FILES), [key("OWN"), key("A")], own="OWN")
 
 
 def test_a_proxy_in_front_of_loopback_lets_others_in_as_well() -> None:
     behind = Settings(tls_ends_at_proxy=True)
     assert is_shared(behind)
     with pytest.raises(Invalid, match="towpath keys create"):
-        check_keys(behind, [key("OWN")], own="OWN", now=NOW)
+        check_keys(behind, [key("OWN")], own="OWN")
 
 
 @pytest.mark.parametrize(

@@ -86,10 +86,11 @@ def client_environment(home: HomeFolder, environment: Mapping[str, str]) -> Clie
         **({"AWS_CA_BUNDLE": access.ca} if access.ca else {}),
         # The commands and the SDK of Towpath act as the same user then.
         **({"TOWPATH_ENDPOINT": access.url, "TOWPATH_TOKEN": access.token} if access.elsewhere else {}),
+        **({"AWS_SESSION_TOKEN": access.session_token} if access.session_token else {}),
         **_no_proxy(access.url, environment),
     }
-    misleading = sorted(name for name in environment if name in _MISLEADING or name.startswith(_ENDPOINT_OF_A_SERVICE))
-    return ClientEnvironment(values=values, unset=tuple(misleading))
+    misleading = {name for name in environment if name in _MISLEADING or name.startswith(_ENDPOINT_OF_A_SERVICE)}
+    return ClientEnvironment(values=values, unset=tuple(sorted(misleading - values.keys())))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +102,7 @@ class _Access:
     region: str
     access_key: str
     secret_key: str
+    session_token: str = ""  #: where the keys are those of a session
     elsewhere: bool  #: whether it is named by the environment, and not found by the home
 
     @property
@@ -136,7 +138,15 @@ def _elsewhere(environment: Mapping[str, str]) -> _Access | None:
         )
     region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or settings.Settings().region
     ca = environment.get("AWS_CA_BUNDLE", "")
-    return _Access(url=url, ca=ca, region=region, access_key=keys[0], secret_key=keys[1], elsewhere=True)
+    return _Access(
+        url=url,
+        ca=ca,
+        region=region,
+        access_key=keys[0],
+        secret_key=keys[1],
+        session_token=environment.get("AWS_SESSION_TOKEN", ""),
+        elsewhere=True,
+    )
 
 
 def _caller(access: _Access) -> tuple[str, str]:

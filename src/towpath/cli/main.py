@@ -10,6 +10,7 @@ import typer
 import towpath
 from towpath.cli import (
     backup,
+    comparing,
     data,
     demo,
     doctor,
@@ -85,6 +86,7 @@ for command in (
     demo.demo,
 ):
     app.command()(command)
+app.command("compare")(comparing.compare_executions)
 # What follows the command's own name belongs to it, options included.
 app.command("exec", context_settings={"allow_interspersed_args": False})(environment.execute)
 app.add_typer(data.app, name="data")

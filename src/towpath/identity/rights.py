@@ -50,6 +50,11 @@ RULES: tuple[Rule, ...] = (
     _rule("ecr", "*", _ALL),
     _rule("logs", f"{_READING} StartQuery StopQuery", _ALL),
     _rule("logs", "*", _RUNNERS),
+    # Rules and schedules start executions, as these roles may by hand.
+    _rule("events", f"{_READING} TestEventPattern", _ALL),
+    _rule("events", "*", _RUNNERS),
+    _rule("scheduler", _READING, _ALL),
+    _rule("scheduler", "*", _RUNNERS),
     _rule("s3", _READING, _ALL),
     _rule("s3", "DeleteBucket", frozenset({ENGINEER})),
     _rule("s3", "*", _BUILDERS),

@@ -1,6 +1,7 @@
 """What a job is made of beside its request: the exact objects that it reads, the files of its code, its environment."""
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -8,9 +9,11 @@ from towpath.jobs.channels import PinnedInput, PinnedObject, Role, pin, sources
 from towpath.jobs.images import Images
 from towpath.jobs.kinds import PINNED
 from towpath.jobs.ports import CodeTrees
+from towpath.jobs.served import ModelNamed, ServedModel
 from towpath.jobs.state import run_of
-from towpath.jobs.strategies import PROCESSING, TRAINING, Strategy
-from towpath.kernel.errors import Invalid, Unsupported
+from towpath.jobs.strategies import PROCESSING, TRAINING, TRANSFORM, Strategy
+from towpath.jobs.transform import model_of
+from towpath.kernel.errors import Invalid, StaleRevision, Unsupported
 from towpath.kernel.objects import ObjectRef, ObjectStore, ObjectVersion
 from towpath.kernel.ports import Store, Transaction
 from towpath.kernel.resource import Document, Resource, Uid
@@ -25,6 +28,7 @@ class Ingredients(msgspec.Struct, frozen=True, kw_only=True):
 
     inputs: tuple[PinnedInput, ...] = ()  #: without the checkpoints of an earlier attempt
     code: Mapping[str, str] = msgspec.field(default_factory=dict)  #: path below /opt/ml -> SHA-256 of the file
+    model: Mapping[str, str] = msgspec.field(default_factory=dict)  #: of the model that it runs: what is set for it
     python_version: str
     packages: Mapping[str, str] = msgspec.field(default_factory=dict)  #: of the environment: name -> version
 
@@ -32,12 +36,17 @@ class Ingredients(msgspec.Struct, frozen=True, kw_only=True):
 class JobIngredients:
     """Finds out what a job would be made of, and what one was made of."""
 
-    def __init__(self, *, store: Store, objects: ObjectStore, images: Images, trees: CodeTrees) -> None:
+    def __init__(
+        self, *, store: Store, objects: ObjectStore, images: Images, trees: CodeTrees, model_named: ModelNamed
+    ) -> None:
         self._store = store
+        self._model_named = model_named
         self._objects = objects
         self._images = images
         self._trees = trees
-        self._strategies: Mapping[str, Strategy] = {strategy.kind.noun: strategy for strategy in (PROCESSING, TRAINING)}
+        self._strategies: Mapping[str, Strategy] = {
+            strategy.kind.noun: strategy for strategy in (PROCESSING, TRAINING, TRANSFORM)
+        }
 
     def of_request(self, noun: str, request: Document) -> Ingredients:
         """Return what a job of this kind and request would be made of if it began now.
@@ -48,15 +57,19 @@ class JobIngredients:
         strategy = self._strategy(noun)
         wanted = [item for item in strategy.wanted_inputs(request) if item.role is not Role.CHECKPOINT]
 
-        def look(transaction: Transaction) -> tuple[tuple[PinnedInput, ...], dict[ObjectRef, ObjectVersion]]:
-            inputs = tuple(pin(item, transaction.objects, self._text) for item in wanted)
-            return inputs, sources(_code_of(inputs), transaction.objects)
+        def look(transaction: Transaction) -> tuple[_Looked, dict[ObjectRef, ObjectVersion]]:
+            model = self._model_named(transaction, request["ModelName"]) if strategy is TRANSFORM else None
+            given = () if model is None else model.inputs
+            inputs = (*given, *(pin(item, transaction.objects, self._text) for item in wanted))
+            return _Looked(inputs, model), sources(_code_of(inputs), transaction.objects)
 
-        inputs, versions = self._store.read(look)
-        environment = self._images.resolve(strategy.image(request, {}))
+        (inputs, model), versions = self._store.read(look)
+        image = strategy.image(request, {}) if model is None else model.image
+        environment = self._images.resolve(image)
         return Ingredients(
             inputs=inputs,
             code=self._code(inputs, versions),
+            model={} if model is None else _settings(model),
             python_version=environment.python_version,
             packages=environment.packages,
         )
@@ -78,15 +91,25 @@ class JobIngredients:
         return Ingredients(
             inputs=inputs,
             code=self._code(inputs, sources(_code_of(inputs), transaction.objects)),
+            model=_settings(model_of(job)) if job.kind == TRANSFORM.kind.noun else {},
             python_version=known[1]["python_version"],
             packages=known[1].get("packages", {}),
         )
 
     def hand_over(self, transaction: Transaction, job: Uid, inputs: tuple[PinnedInput, ...]) -> None:
-        """Have a job that was just created read exactly these inputs, whatever lies there when it begins."""
+        """Have a job that was just created read exactly these inputs, whatever lies there when it begins.
+
+        Raises:
+            StaleRevision: the model that it runs is another one by now.
+        """
         created = transaction.resources.get(job)
-        if created is not None and created.kind in self._strategies:
-            transaction.resources.replace(created, state={**created.state, PINNED: msgspec.to_builtins(inputs)})
+        if created is None or created.kind not in self._strategies:
+            return
+        given = self._strategies[created.kind].given(created)
+        if any(item not in inputs for item in given):
+            raise StaleRevision(f"The model of {created.kind} {created.name!r} was changed while it was looked up")
+        left = tuple(item for item in inputs if item not in given)
+        transaction.resources.replace(created, state={**created.state, PINNED: msgspec.to_builtins(left)})
 
     def _strategy(self, noun: str) -> Strategy:
         found = self._strategies.get(noun)
@@ -111,6 +134,21 @@ class JobIngredients:
         if inside is None:
             return {item.path: item.sha256}
         return {f"{item.path}/{name}": digest for name, digest in inside.items()}
+
+
+class _Looked(NamedTuple):
+    inputs: tuple[PinnedInput, ...]
+    model: ServedModel | None
+
+
+def _settings(model: ServedModel) -> dict[str, str]:
+    """Return what is set for a model, but for where its code was uploaded to: the code itself is an input."""
+    kept = {name: value for name, value in model.environment.items() if not value.startswith("s3://")}
+    return {
+        "Image": model.image,
+        "Network": str(model.network),
+        **{f"Environment.{name}": value for name, value in kept.items()},
+    }
 
 
 def _code_of(inputs: Iterable[PinnedInput]) -> tuple[PinnedInput, ...]:

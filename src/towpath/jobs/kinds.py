@@ -123,7 +123,7 @@ TRANSFORM_JOB = Kind(
     describe="DescribeTransformJob",
     listing="ListTransformJobs",
     list_member="TransformJobSummaries",
-    view=View(hidden=frozenset({RUN, WAITING, MODEL})),
+    view=View(hidden=frozenset({RUN, WAITING, PINNED, MODEL})),
     sort_by={name: COMMON_SORT[name] for name in ("Name", "CreationTime", "Status")},
     page=10,
     filters=COMMON_FILTERS,

@@ -1,10 +1,9 @@
 """Objects as plain files in a folder: one file a blob, under a name that is never used twice.
 
-    FOLDER/blobs/3f/3f9c…   complete, synced, read-only
-    FOLDER/new/RUN/…        being written by the process whose token is RUN; what other runs left there is rubbish
+    FOLDER/blobs/3f/3f9c…   read-only; complete and synced as soon as a row names it
 
-A blob that has reached `blobs/` is complete. Whether anybody can see it is a matter of rows, which are written
-afterwards; a blob without a row is what a crash between the two left, and `sweep` removes it.
+Whether anybody can see a blob is a matter of rows, which are written after it was synced; a blob without a row,
+complete or not, is what a crash before that left, and `sweep` removes it.
 """
 
 import errno
@@ -12,6 +11,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
@@ -21,6 +21,7 @@ from towpath.kernel.objects import ObjectVersion, StoredBlob
 
 CHUNK = 1 << 20  #: bytes read at a time; what a stream holds in memory
 _SWEPT_TOGETHER = 500  #: names that the sweeper asks the rows about at a time
+_SYNCS = 8  #: of folders at a time
 _CANNOT_LINK = {errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV}
 
 
@@ -30,16 +31,18 @@ class FolderObjects:
     def __init__(self, folder: Path) -> None:
         """Use `folder`, making it as needed."""
         self._blobs = folder / "blobs"
-        self._new = folder / "new" / uuid4().hex
+        self._staged = folder / "new"  #: where earlier releases wrote
         # Private: what is stored is for those who may ask the platform for it.
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._blobs.mkdir(exist_ok=True)
-        self._new.mkdir(parents=True)
         #: names of the folders in `blobs/` that a power cut leaves there; a process that died may have synced none
         self._durable = {entry.name for entry in os.scandir(self._blobs)}
         _sync_folder(self._blobs)
+        self._syncs = ThreadPoolExecutor(_SYNCS, thread_name_prefix="sync-of-folder")
         # The file system's own clock at our start: what is newer may be waiting for the row of a running transaction.
-        self._started_ns = self._new.stat().st_ctime_ns
+        started = folder / "started"
+        started.touch()
+        self._started_ns = started.stat().st_ctime_ns
 
     def write(self, chunks: Iterable[bytes]) -> StoredBlob:
         """Stream bytes into a new blob, sync it, and return its name and digests.
@@ -54,11 +57,13 @@ class FolderObjects:
 
     def _write(self, chunks: Iterable[bytes]) -> StoredBlob:
         name = self.new_blob_name()
-        path = self._new / name
+        folder = self._folder_of(name)
+        path = folder / name
         sha256 = hashlib.sha256()
         md5 = hashlib.md5(usedforsecurity=False)
         size = 0
         try:
+            # At its place from the beginning: renaming it there would make a second journal entry to wait for.
             with path.open("xb") as file:
                 for chunk in chunks:
                     file.write(chunk)
@@ -67,12 +72,13 @@ class FolderObjects:
                     size += len(chunk)
                 file.flush()
                 os.fchmod(file.fileno(), 0o444)
+                # Side by side both wait for one entry of the journal, one after the other twice for the disk.
+                named = self._syncs.submit(_sync_folder, folder)
                 os.fsync(file.fileno())
-            path.rename(self._folder_of(name) / name)
+            named.result()
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        _sync_folder(self._blobs / name[:2])
         return StoredBlob(blob=name, size=size, sha256=sha256.hexdigest(), etag=md5.hexdigest())
 
     def adopt(self, path: str, blob: StoredBlob) -> None:
@@ -169,9 +175,8 @@ class FolderObjects:
         Args:
             known: given blob names, returns those that a row refers to.
         """
-        for left_behind in self._new.parent.iterdir():
-            if left_behind != self._new:
-                shutil.rmtree(left_behind)
+        if self._staged.exists():
+            shutil.rmtree(self._staged)
         removed = 0
         for folder in self._blobs.iterdir():
             old = [entry.name for entry in os.scandir(folder) if entry.stat().st_ctime_ns < self._started_ns]

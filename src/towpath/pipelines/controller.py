@@ -56,7 +56,7 @@ Extras: TypeAlias = Callable[[KernelTransaction, Resource], Document]
 #: Executions whose standings are kept in memory; of others they are worked out anew from the rows.
 _REMEMBERED = 64
 #: How often one turn looks for what its decisions show to be needed.
-_LOOKS = 20
+_LOOKS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,16 +164,26 @@ class ExecutionController:
         lookups: dict[str, Lookup] = {}
         # What is wanted does not depend on the time, but for steps that are due again: take them as due.
         at = next_due(standings) or resource.modified_at
+        course = Course(standings.copy(), at, situation)
+        course.run()
         for _ in range(_LOOKS):
-            course = Course(standings.copy(), at, situation)
-            course.run()
             if not course.wanted and not course.unlooked:
                 break
             documents |= {ref: self._read(ref, course.standings) for ref in course.wanted}
             for name, request in course.unlooked.items():
-                lookups[name] = self._results.look_up(resource, standings.plan.nodes[name], request)
+                lookups[name] = self._look_up(resource, standings.plan.nodes[name], request)
             situation = with_found(situation, documents=dict(documents), lookups=dict(lookups))
+            course.go_on(situation)
         return situation
+
+    def _look_up(self, resource: Resource, node: Node, request: Document) -> Lookup:
+        assert node.type is not None
+        refused = refusal_of_step(resource.spec, resource.created_by, node.type.create or "", request)
+        if (
+            refused is not None
+        ):  # who may not run a step may not have its result either: the step begins, and is refused
+            return Lookup(request=request, keyless=refused.message)
+        return self._results.look_up(resource, node, request)
 
     def _read(self, ref: DocumentRef, standings: Standings) -> Any:
         writer = None if ref.step is None else standings.rows[ref.step].resource

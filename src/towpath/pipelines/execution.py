@@ -175,6 +175,12 @@ class Course:
         self._go_on()
         return self.decisions
 
+    def go_on(self, situation: Situation) -> None:
+        """Decide on from here, now that more is known; what has ended is what it was."""
+        self.situation = situation
+        self.wanted, self.unlooked = {}, {}
+        self._go_on()
+
     def _settle(self, row: StepRow, ended: Ended) -> None:
         node = self.plan.nodes[row.name]
         if ended.status is StepStatus.SUCCEEDED:

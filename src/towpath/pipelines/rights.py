@@ -12,7 +12,7 @@ from towpath.identity.rights import APPROVE, actions_of, allowed, refusal
 from towpath.kernel.errors import Denied
 from towpath.kernel.resource import Document
 
-ROLES = "Roles"  #: of a version's spec: those of its author; without it an administrator's
+ROLES = "Roles"  #: in the spec of a version, rule or schedule: those of its author; without it an administrator's
 _AUTHOR, _STARTER = "AuthorRoles", "StarterRoles"  #: of an execution's spec, likewise
 _SERVICE = "sagemaker"  #: whose operations steps call
 
@@ -27,6 +27,24 @@ def rights_of_execution(author: list[str] | None, starter: Iterable[Role]) -> Do
     """Return the members of an execution's spec that limit what its steps may do."""
     found = {_AUTHOR: author, _STARTER: stored(starter)}
     return {name: roles for name, roles in found.items() if roles is not None}
+
+
+def written_by(spec: Document, roles: frozenset[Role]) -> Document:
+    """Return the spec of a rule or schedule with the roles of whoever writes it.
+
+    Of several writers those stay of the first who may not approve: what one put there must not be raised by what
+    another changes later.
+    """
+    if not allowed(starter_roles(spec), _SERVICE, APPROVE):
+        return spec
+    others = {name: value for name, value in spec.items() if name != ROLES}
+    names = stored(roles)
+    return others if names is None else {**others, ROLES: names}
+
+
+def starter_roles(spec: Document) -> frozenset[Role]:
+    """Return the roles with which a rule or schedule starts executions."""
+    return _roles(spec, ROLES)
 
 
 def refusal_of_step(spec: Document, starter: str, operation: str, asked: Document) -> Denied | None:

@@ -16,7 +16,7 @@ from towpath.transform import records
 from towpath.transform.feeding import Feeder, Item, Model
 from towpath.transform.joining import Processing, Unjoinable
 from towpath.transform.jsonpath import PathError
-from towpath.transform.payloads import Payload, assembled, payloads
+from towpath.transform.payloads import Payload, assembled, cut, payloads
 from towpath.transform.progress import Progress
 from towpath.transform.settings import INPUT, OUTPUT, PARTIAL, SUFFIX, Settings, Source
 
@@ -140,10 +140,15 @@ class Driver:
                 line = f" line {record.line}" if record.line else ""
                 raise _Unreadable(f"{file.source.uri}{line}: InputFilter: {error}") from error
 
+        many = settings.split == "Line" and settings.batch == "MultiRecord"
         with (self._base / INPUT / file.source.path).open("rb", buffering=0) as raw:
+            chunks = self._chunks(file, raw)
+            if many and processing is None:
+                yield from cut(chunks, settings.payload_bytes)
+                return
             yield from payloads(
-                split(self._chunks(file, raw), settings.payload_bytes),
-                many=settings.split == "Line" and settings.batch == "MultiRecord",
+                split(chunks, settings.payload_bytes),
+                many=many,
                 limit=settings.payload_bytes,
                 filtered=filtered if processing is not None and processing.filters else None,
                 keep=processing is not None and processing.join,

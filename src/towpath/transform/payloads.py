@@ -57,6 +57,42 @@ def payloads(
         yield _payload(held, bodies, source_size, keep=keep)
 
 
+def cut(chunks: Iterable[bytes], limit: int | None) -> Iterator[Payload]:
+    """Yield payloads of as many lines as each can hold, without a look at single lines: thousands of times as quick.
+
+    They are those that `payloads` makes of `records.lines`, but that where lines are empty a payload may hold fewer.
+
+    Raises:
+        TooLarge: a line is larger than `limit` bytes.
+    """
+    most = LARGEST_BATCH if limit is None else limit
+    line = 1
+    held = bytearray()
+    for chunk in chunks:
+        held += chunk
+        while len(held) > most:
+            end = held.rfind(NEWLINE, 0, most + 1)
+            if end < 0 and limit is not None:
+                raise TooLarge(line, limit)
+            if end < 0 and (end := held.find(NEWLINE, most)) < 0:
+                break  # a line that may be as long as it is
+            yield from _block(bytes(held[:end]), line)
+            line += held.count(NEWLINE, 0, end) + 1
+            del held[: end + 1]
+    yield from _block(bytes(held.removesuffix(NEWLINE)), line)
+
+
+def _block(body: bytes, line: int) -> Iterator[Payload]:
+    """Yield the payload of whole lines, the first of which stands on `line`; none where all are empty."""
+    last = line + body.count(NEWLINE)
+    if body and not body.startswith(NEWLINE) and not body.endswith(NEWLINE) and NEWLINE * 2 not in body:
+        yield Payload(line, last, last - line + 1, body, len(body) - (last - line))
+        return
+    held = [Record(number, data) for number, data in enumerate(body.split(NEWLINE), line) if data]
+    if held:
+        yield _payload(held, [record.data for record in held], sum(len(record.data) for record in held), keep=False)
+
+
 def _payload(held: list[Record], bodies: list[bytes], size: int, *, keep: bool) -> Payload:
     return Payload(
         first=held[0].line,

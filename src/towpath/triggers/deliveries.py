@@ -16,24 +16,18 @@ from towpath.kernel.operations import Operations, Request
 from towpath.kernel.ports import Transaction
 from towpath.kernel.principals import PLATFORM, Caller
 from towpath.kernel.resource import Document, Resource, Uid, view
+from towpath.pipelines.rights import starter_roles, stored
 from towpath.triggers.inputs import body_for, text_at
 from towpath.triggers.kinds import DELIVERY
-from towpath.triggers.model import Behalf, DeliverySpec, DeliveryState, DeliveryStatus, Target
+from towpath.triggers.model import DeliverySpec, DeliveryState, DeliveryStatus, Target
 from towpath.triggers.ports import Answer, Message, Post
 from towpath.triggers.targets import TargetKind, kind_of, pipeline_name
 
-ON_BEHALF_OF = "OnBehalfOf"  #: member of the spec of rules and schedules
 OUTCOME = "TriggerOutcome"  #: type of the event that tells what came of a delivery; its subject is the rule
 _LONGEST_PAUSE_S = 300
 _LONGEST_DESCRIPTION = 3072  #: characters of an execution's description in the API
 #: Answers of a webhook that may be another one the next time. Source: EventBridge User Guide, "API destinations".
 _WORTH_ANOTHER_TRY = frozenset({401, 407, 408, 409, 425, 429})
-
-
-def behalf_of(caller: Caller) -> Document:
-    """Return the member of a rule's or schedule's spec that says on whose behalf its targets are reached."""
-    behalf = Behalf(principal=caller.principal, roles=tuple(sorted(caller.roles)))
-    return {ON_BEHALF_OF: msgspec.to_builtins(behalf)}
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -51,12 +45,17 @@ def deliver(transaction: Transaction, source: Resource, target: Target, event: D
     """Put an event on its way to a target, in the transaction in which it happened.
 
     Args:
-        source: the rule or schedule that says so; on behalf of who wrote it last the target is reached.
+        source: the rule or schedule that says so; on its creator's behalf the target is reached.
     """
     uid = Uid(uuid4().hex)
-    told = source.spec.get(ON_BEHALF_OF)
-    behalf = Behalf(principal=source.created_by) if told is None else view(Behalf, told)
-    spec = DeliverySpec(source=source.uid, source_arn=source.arn, target=target, on_behalf_of=behalf, event=event)
+    roles = stored(starter_roles(source.spec))
+    spec = DeliverySpec(
+        source=source.uid,
+        source_arn=source.arn,
+        target=target,
+        event=event,
+        roles=None if roles is None else tuple(roles),
+    )
     home = transaction.home
     transaction.resources.insert(
         Resource(
@@ -70,7 +69,7 @@ def deliver(transaction: Transaction, source: Resource, target: Target, event: D
             status=DeliveryStatus.PENDING.value,
             format=formats.current(DELIVERY.noun),
             created_at=transaction.now,
-            created_by=behalf.principal,
+            created_by=source.created_by,
             modified_at=transaction.now,
         )
     )
@@ -154,7 +153,7 @@ class DeliveryController:
             request = Request(
                 operation="StartPipelineExecution",
                 input=asked,
-                caller=Caller(delivery.created_by, request_id=delivery.uid, roles=frozenset(spec.on_behalf_of.roles)),
+                caller=Caller(delivery.created_by, request_id=delivery.uid, roles=starter_roles(delivery.spec)),
             )
             with transaction.nested():
                 answer = self._operations["StartPipelineExecution"].function(transaction, request)

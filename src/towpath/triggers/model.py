@@ -4,7 +4,6 @@ from enum import StrEnum
 
 import msgspec
 
-from towpath.callers import Role
 from towpath.kernel.resource import Document, Uid
 
 BUS = "default"  #: the one event bus
@@ -60,13 +59,6 @@ class Target(msgspec.Struct, frozen=True, rename="pascal"):
     retry_policy: RetryPolicy = RetryPolicy()
 
 
-class Behalf(msgspec.Struct, frozen=True, rename="pascal"):
-    """Who wrote a trigger last: in that name, and with the rights of then, its targets are reached."""
-
-    principal: str
-    roles: tuple[Role, ...] = (Role.ADMINISTRATOR,)
-
-
 class RuleSpec(msgspec.Struct, frozen=True, rename="pascal"):
     """A rule: the events that it waits for, or the times at which it is due, and where either goes."""
 
@@ -74,7 +66,6 @@ class RuleSpec(msgspec.Struct, frozen=True, rename="pascal"):
     event_pattern: str | None = None
     schedule_expression: str | None = None
     targets: dict[str, Target] = {}
-    on_behalf_of: Behalf | None = None  #: None: of whoever made it, as an administrator
 
     @property
     def is_enabled(self) -> bool:
@@ -91,7 +82,6 @@ class ScheduleSpec(msgspec.Struct, frozen=True, rename="pascal"):
     schedule_expression_timezone: str = "UTC"
     start_date: float | None = None  #: seconds since 1970
     end_date: float | None = None  #: seconds since 1970; nothing is due after it
-    on_behalf_of: Behalf | None = None  #: as of a rule
     action_after_completion: str = "NONE"  #: DELETE: the schedule goes when nothing more is due
 
 
@@ -109,8 +99,8 @@ class DeliverySpec(msgspec.Struct, frozen=True, rename="pascal"):
     source: Uid  #: the rule or schedule
     source_arn: str
     target: Target
-    on_behalf_of: Behalf
     event: Document  #: in EventBridge's form
+    roles: tuple[str, ...] | None = None  #: of whoever wrote the rule or schedule; None: an administrator's
 
 
 class DeliveryState(msgspec.Struct, frozen=True, rename="pascal", omit_defaults=True):

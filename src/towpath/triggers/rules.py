@@ -15,8 +15,8 @@ from towpath.kernel.events import Event
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Filter, Query, Transaction
 from towpath.kernel.resource import Document, Resource, view
+from towpath.pipelines.rights import ROLES, written_by
 from towpath.triggers import patterns, schedules, targets
-from towpath.triggers.deliveries import behalf_of
 from towpath.triggers.envelopes import envelope
 from towpath.triggers.kinds import RULE
 from towpath.triggers.matching import CUSTOM_EVENT
@@ -82,10 +82,11 @@ def put_rule(transaction: Transaction, request: Request) -> Document:
     spec.setdefault("State", "ENABLED")
     rule = transaction.resources.find(RULE.noun, name)
     if rule is None:
-        spec |= {"Targets": {}, **behalf_of(request.caller)}
+        spec = written_by({**spec, "Targets": {}}, request.caller.roles)
         rule = generic.create(transaction, RULE, request, name=name, spec=spec, arn=_arn(transaction, name))
     else:
-        _change(transaction, request, rule, {**spec, "Targets": rule.spec["Targets"]})
+        kept = {member: rule.spec[member] for member in ("Targets", ROLES) if member in rule.spec}
+        _change(transaction, request, rule, {**spec, **kept})
     return {"RuleArn": rule.arn}
 
 
@@ -297,7 +298,7 @@ def _switch(transaction: Transaction, request: Request, state: str) -> Document:
 
 
 def _change(transaction: Transaction, request: Request, rule: Resource, spec: Document) -> None:
-    spec = {**spec, **behalf_of(request.caller)}
+    spec = written_by(spec, request.caller.roles)
     view(RuleSpec, spec)  # what is stored can be read
     changed = generic.with_sort(RULE, msgspec.structs.replace(rule, spec=spec))
     transaction.resources.replace(rule, spec=spec, sort=changed.sort, generation=rule.generation + 1)

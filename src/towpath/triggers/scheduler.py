@@ -13,8 +13,8 @@ from towpath.kernel.errors import Conflict, Invalid, NotFound, Unsupported
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Filter, Query, Transaction
 from towpath.kernel.resource import Document, Resource, view
+from towpath.pipelines.rights import written_by
 from towpath.triggers import schedules, targets
-from towpath.triggers.deliveries import behalf_of
 from towpath.triggers.kinds import SCHEDULE, schedule_name
 from towpath.triggers.model import GROUP, ScheduleSpec
 
@@ -48,7 +48,7 @@ def create_schedule(transaction: Transaction, request: Request) -> Document:
     """Carry out CreateSchedule. A repeated token gives the schedule that its first request made."""
     asked = request.input
     name = _checked_name(asked)
-    spec = {**_checked(transaction, asked), **behalf_of(request.caller)}
+    spec = _checked(transaction, asked)
     existing = transaction.resources.find(SCHEDULE.noun, name)
     if existing is not None:
         if asked.get("ClientToken") is not None and existing.spec.get("ClientToken") == asked["ClientToken"]:
@@ -58,6 +58,7 @@ def create_schedule(transaction: Transaction, request: Request) -> Document:
         spec["ClientToken"] = asked["ClientToken"]
     home = transaction.home
     arn = f"arn:aws:scheduler:{home.region}:{home.account}:schedule/{name}"
+    spec = written_by(spec, request.caller.roles)
     schedule = generic.create(transaction, SCHEDULE, request, name=name, spec=spec, arn=arn)
     return {"ScheduleArn": schedule.arn}
 
@@ -78,7 +79,7 @@ def get_schedule(transaction: Transaction, request: Request) -> Document:
 def update_schedule(transaction: Transaction, request: Request) -> Document:
     """Carry out UpdateSchedule: everything is as this request says, and what it leaves out is as by default."""
     schedule = _schedule(transaction, request)
-    spec = {**_checked(transaction, request.input), **behalf_of(request.caller)}
+    spec = written_by(_checked(transaction, request.input), request.caller.roles)
     transaction.resources.replace(schedule, spec=spec, generation=schedule.generation + 1)
     transaction.work.schedule(schedule.uid, transaction.now)
     generic.record(transaction, schedule, request, request.operation)

@@ -378,3 +378,45 @@ def test_a_pipeline_makes_a_model_and_transforms_with_it(aws: Aws, sums: str) ->
     name = ran["Score"]["Metadata"]["TransformJob"]["Arn"].rpartition("/")[2]
     assert sagemaker.describe_transform_job(TransformJobName=name)["TransformJobStatus"] == "Completed"
     assert results(aws, "step") == {"a.csv.out": b'{"sum": 5.0}\n'}
+
+
+def test_a_cached_transform_step_counts_the_model_and_not_its_name(aws: Aws, sums: str) -> None:
+    put(aws, "kept", {"in/a.csv": b"2,3\n"})
+    asked = request("kept", sums)
+    del asked["TransformJobName"]
+    asked["ModelName"] = {"Get": "Steps.Make.ModelName"}
+    container: dict[str, Any] = {"Image": IMAGE, "ModelDataUrl": "s3://sums/sums/model.tar.gz"}
+    make = {"PrimaryContainer": container, "ExecutionRoleArn": ROLE}
+    sagemaker = aws.sagemaker
+
+    def source() -> str | None:
+        """Run the pipeline; return the execution whose result the step took over."""
+        steps = [
+            {"Name": "Make", "Type": "Model", "Arguments": make},
+            {"Name": "Score", "Type": "Transform", "Arguments": asked, "CacheConfig": {"Enabled": True}},
+        ]
+        definition = json.dumps({"Version": "2020-12-01", "Steps": steps})
+        if not sagemaker.list_pipelines(PipelineNamePrefix="kept-scores")["PipelineSummaries"]:
+            sagemaker.create_pipeline(PipelineName="kept-scores", PipelineDefinition=definition, RoleArn=ROLE)
+        sagemaker.update_pipeline(PipelineName="kept-scores", PipelineDefinition=definition)
+        arn = sagemaker.start_pipeline_execution(PipelineName="kept-scores")["PipelineExecutionArn"]
+        assert wait_for_execution(sagemaker, arn)["PipelineExecutionStatus"] == "Succeeded"
+        executions.append(arn)
+        (score, _) = sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=arn)["PipelineExecutionSteps"]
+        found: str | None = score.get("CacheHitResult", {}).get("SourcePipelineExecutionArn")
+        return found
+
+    executions: list[str] = []
+    assert source() is None
+    assert source() == executions[0], "each execution makes a model of its own of the same archive"
+    container["Environment"] = {"THRESHOLD": "0.5"}
+    assert source() is None
+    put(aws, "kept", {"in/a.csv": b"2,4\n"})
+    assert source() is None
+    assert results(aws, "kept") == {"a.csv.out": b'{"sum": 6.0}\n'}
+    del container["Environment"]
+    put(aws, "kept", {"in/a.csv": b"2,3\n"})
+    assert source() == executions[0]
+    assert results(aws, "kept") == {"a.csv.out": b'{"sum": 5.0}\n'}, (
+        "the output is what it was, and not what came since"
+    )

@@ -53,6 +53,38 @@ def test_a_script_that_fails_is_told_with_step_reason_and_the_end_of_its_log(tow
     assert "ValueError: cannot wait backwards" in told
 
 
+def test_executions_are_compared_side_by_side(towpath: Shell) -> None:
+    names = []
+    for least, code in (("0.25", 0), ("0.99", 1)):
+        told = towpath("run", "pipeline.py", "--json", "-p", f"MinAccuracy={least}", code=code)
+        arn = re.search(r"pipeline/words/execution/\w+", told)
+        assert arn is not None
+        names.append(arn[0].removeprefix("pipeline/").replace("/execution", ""))
+    compared = json.loads(towpath("compare", *names, "--json"))
+    assert compared["Executions"] == names
+    rows = {(row["Group"], row["Name"]): row for row in compared["Rows"]}
+    assert rows["execution", "status"]["Values"] == ["Succeeded", "Failed"]
+    assert rows["parameter", "MinAccuracy"]["Values"] == ["0.25", "0.99"]
+    assert rows["Gate", "status"]["Values"] == ["True", "False"]
+    assert rows["Register", "status"]["Values"] == ["Succeeded", None]
+    assert rows["TooLow", "failure"]["Values"] == [None, "accuracy 0.75 is below 0.99"]
+    same = rows["Train", "validation:accuracy"], rows["Train", "wait"]
+    assert [(row["Values"], row["Differs"]) for row in same] == [([0.75, 0.75], False), ([0, 0], False)]
+    model = rows["Train", "output ModelArtifact"]["Values"]
+    assert all(where.endswith("model.tar.gz") and "s3://" not in where for where in model)
+
+    lines = towpath("compare", "words").splitlines()
+    assert lines[1].split() == ["execution", "name", *names], (
+        "a pipeline means its last two, the newer one at the right"
+    )
+    assert any(line.split() == ["parameter", "MinAccuracy", "0.25", "0.99"] for line in lines)
+    assert not any("validation:accuracy" in line for line in lines)
+    assert re.search(r"more are the same in all of them: add --all$", lines[-1])
+    everything = towpath("compare", *names, "--all").splitlines()
+    assert any(line.split() == ["Train", "validation:accuracy", "0.75", "0.75"] for line in everything)
+    assert "name at least two" in towpath("compare", names[0], code=2)
+
+
 def test_an_unknown_parameter_is_wrong_usage(towpath: Shell) -> None:
     assert "has no parameter 'Nope'; it has " in towpath("run", "pipeline.py", "-p", "Nope=1", code=2)
 

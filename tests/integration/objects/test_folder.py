@@ -32,21 +32,30 @@ def test_the_sweeper_removes_what_an_earlier_process_left_without_a_row(tmp_path
     def dies() -> Iterator[bytes]:
         yield b"half"
         # The process dies here: what it was writing stays where it is.
-        for path in (folder / "new").rglob("*"):
-            if path.is_file():
-                os.link(path, path.with_suffix(".left"))
+        written = {path for path in (folder / "blobs").rglob("*") if path.is_file()}
+        for path in written - {Path(before.path(version_of(blob))) for blob in (kept, orphan)}:
+            os.link(path, path.with_name(f"{path.name[:-5]}.left"))
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         before.write(dies())
     objects = later(folder)
     fresh = objects.write([b"its row is on the way"])
-    assert objects.sweep(lambda names: {kept.blob} & set(names)) == 1
+    assert list((folder / "blobs").rglob("*.left"))
+    assert objects.sweep(lambda names: {kept.blob} & set(names)) == 2
     assert list(objects.read(version_of(kept))) == [b"kept"]
     assert list(objects.read(version_of(fresh))) == [b"its row is on the way"]
     assert not Path(objects.path(version_of(orphan))).exists()
-    assert not [path for path in (folder / "new").rglob("*") if path.is_file()]
+    assert not list((folder / "blobs").rglob("*.left"))
     assert objects.sweep(lambda names: {kept.blob} & set(names)) == 0
+
+
+def test_what_an_earlier_release_was_writing_elsewhere_is_swept(tmp_path: Path) -> None:
+    folder = tmp_path / "objects"
+    (folder / "new" / "run").mkdir(parents=True)
+    (folder / "new" / "run" / "half").write_bytes(b"half")
+    assert FolderObjects(folder).sweep(lambda names: set()) == 0
+    assert not (folder / "new").exists()
 
 
 def test_an_output_swept_between_adoption_and_commit_can_be_adopted_again(tmp_path: Path) -> None:
@@ -102,7 +111,7 @@ def test_bytes_that_find_no_room_leave_nothing_behind(tmp_path: Path) -> None:
 
     with pytest.raises(DiskFull, match="disk of the platform's home is full"):
         objects.write(chunks())
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
 
 
 @pytest.fixture
@@ -117,6 +126,16 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     monkeypatch.setattr(os, "fsync", count)
     return paths
+
+
+def test_bytes_and_their_name_are_synced_at_their_place_once_each(tmp_path: Path, synced: list[Path]) -> None:
+    objects = FolderObjects(tmp_path / "objects")
+    objects.write([b"makes", b"the folder", b"of its name"])
+    for _ in range(20):
+        synced.clear()
+        place = Path(objects.path(version_of(objects.write([b"4", b"KiB"]))))
+        made = [] if tmp_path / "objects" / "blobs" not in synced else [tmp_path / "objects" / "blobs"]
+        assert sorted(synced) == sorted([*made, place, place.parent])
 
 
 @pytest.mark.parametrize("staged_is_left", [True, False])

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 
+from towpath.jobs.channels import PinnedInput
 from towpath.jobs.ingredients import JobIngredients
 from towpath.jobs.kinds import PINNED
 from towpath.jobs.model import JobObservation, Phase
+from towpath.jobs.served import ServedModel
 from towpath.kernel.errors import Invalid, Unsupported
 from towpath.kernel.objects import ObjectVersion
-from towpath.kernel.resource import Document
+from towpath.kernel.resource import Document, Uid
 
 if TYPE_CHECKING:
     from tests.unit.jobs.conftest import World
@@ -47,12 +49,28 @@ class Trees:
         return {"train.py": "t1", "helpers/deep.py": "d1"} if archive.key == "source.tar.gz" else None
 
 
+MODEL = ServedModel(
+    uid=Uid("model-uid"),
+    image="towpath",
+    environment={"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "s3://b/uploaded-now.tar.gz"},
+    inputs=(PinnedInput(name="model", uri=f"{S3}/model.tar.gz", path="model", unpack=True),),
+)
+
+
+def model_named(transaction: Any, name: str) -> ServedModel:
+    """Implements `jobs.served.ModelNamed` for one model."""
+    assert name == "m"
+    return MODEL
+
+
 @pytest.fixture
 def ingredients(world: World) -> JobIngredients:
     """Return the ingredients of a world in which everything lies where REQUEST looks."""
     for key in ("train/a.csv", "train/b.csv", "code/run.sh", "code/lib.tgz", "source.tar.gz", "checkpoints/1"):
         world.put(f"{S3}/{key}", key.encode())
-    return JobIngredients(store=world.store, objects=world.objects, images=world.images, trees=Trees())
+    return JobIngredients(
+        store=world.store, objects=world.objects, images=world.images, trees=Trees(), model_named=model_named
+    )
 
 
 def digest(text: str) -> str:
@@ -104,8 +122,20 @@ def test_a_job_that_ran_is_made_of_what_was_looked_up(world: World, ingredients:
     assert made_of() == replace(found, packages=dict(found.packages))
 
 
+def test_a_model_counts_by_what_it_is_made_of(ingredients: JobIngredients) -> None:
+    request = {
+        "ModelName": "m",
+        "TransformInput": {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"{S3}/train/"}}},
+        "TransformOutput": {"S3OutputPath": f"{S3}/out"},
+        "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
+    }
+    found = ingredients.of_request("TransformJob", request)
+    assert [(item.name, len(item.objects)) for item in found.inputs] == [("model", 0), ("transform", 2)]
+    assert found.model == {"Image": "towpath", "Network": "True", "Environment.SAGEMAKER_PROGRAM": "inference.py"}
+
+
 def test_what_is_not_looked_up_beforehand_is_said(ingredients: JobIngredients) -> None:
-    with pytest.raises(Unsupported, match="what a TransformJob reads is not looked up beforehand"):
-        ingredients.of_request("TransformJob", {})
+    with pytest.raises(Unsupported, match="what a HyperParameterTuningJob reads is not looked up beforehand"):
+        ingredients.of_request("HyperParameterTuningJob", {})
     with pytest.raises(Invalid, match="There are no objects under s3://b/absent/"):
         ingredients.of_request("TrainingJob", {**REQUEST, "InputDataConfig": [channel("absent")]})

@@ -15,11 +15,14 @@ from towpath.kernel.kinds import Kind
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.principals import Caller
 from towpath.kernel.resource import Document, Resource, Uid
-from towpath.pipelines.controller import EXECUTION_EVENT, STEP_EVENT, ExecutionController
+from towpath.pipelines.caching import Found, Lookup
+from towpath.pipelines.controller import _LOOKS, EXECUTION_EVENT, STEP_EVENT, ExecutionController
 from towpath.pipelines.definition import Step
+from towpath.pipelines.evaluation import StepYield
+from towpath.pipelines.graph import Node
 from towpath.pipelines.kinds import KINDS
 from towpath.pipelines.model import StepRow
-from towpath.pipelines.ports import Shapes
+from towpath.pipelines.ports import EarlierResults, NoResults, Shapes
 from towpath.pipelines.service import operations
 from towpath.store import SqliteStore, SqlTransaction
 from towpath.testing.crashes import Crash, CrashingStore
@@ -99,6 +102,7 @@ class Platform:
         self.store = SqliteStore(path / "store.db", clock=self.clock)
         self.reports = Reports()
         self.texts = Texts()
+        self.results: EarlierResults = NoResults()
         self.refusals: list[TowpathError] = []
         self.unknown_images: set[str] = set()
         found = [
@@ -123,6 +127,7 @@ class Platform:
             operations=self.operations,
             kinds=ALL_KINDS,
             documents=self.reports,
+            results=self.results,
             shapes=self.shapes,
         )
         return Engine(store or self.store, {controller.kind: controller}, clock=self.clock, kinds=ALL_KINDS)
@@ -570,3 +575,77 @@ def test_selective_execution_is_refused_rather_than_ignored(platform: Platform, 
     platform.create(golden("v3_bert"))
     with pytest.raises(Unsupported, match="SelectiveExecutionConfig is not built yet"):
         platform.start(SelectiveExecutionConfig={"SelectedSteps": [{"StepName": "Train"}]})
+
+
+class KnownResults(NoResults):
+    """Has a result for every step."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.taken: list[str] = []
+
+    def look_up(self, execution: Resource, node: Node, request: Document) -> Lookup:
+        self.asked.append(node.name)
+        found = Found(
+            execution_arn="arn:source",
+            ended_at=execution.created_at,
+            job=Uid("a-job"),
+            job_arn="arn:job",
+            metadata={"ProcessingJob": {"Arn": "arn:job"}},
+            yielded=StepYield(document={"FailureReason": f"by {node.name}"}),
+        )
+        return Lookup(request=request, key="k", found=found)
+
+    def take_over(self, transaction: Any, execution: Resource, row: StepRow, displaced: Any) -> None:
+        self.taken.append(row.name)
+
+
+def chain(length: int) -> Document:
+    """Return a pipeline of steps that each read from the one before, and all ask for the cache."""
+    resources = {"ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}}
+    steps = []
+    for number in range(length):
+        read = {"Get": f"Steps.S{number - 1}.FailureReason"} if number else "nothing"
+        arguments = {
+            "AppSpecification": {"ImageUri": "towpath"},
+            "ProcessingResources": resources,
+            "RoleArn": "arn:aws:iam::000000000000:role/any",
+            "Environment": {"READ": read},
+        }
+        steps.append(
+            {"Name": f"S{number}", "Type": "Processing", "Arguments": arguments, "CacheConfig": {"Enabled": True}}
+        )
+    return {"Version": "2020-12-01", "Steps": steps}
+
+
+def test_a_long_chain_of_earlier_results_is_taken_over_with_a_look_for_each(platform: Platform) -> None:
+    platform.results = known = KnownResults()
+    platform.engine = platform.new_engine()
+    platform.create(chain(2 * _LOOKS + 20))
+    arn = platform.start()
+    assert platform.execution(arn)["PipelineExecutionStatus"] == "Succeeded"
+    names = [f"S{number}" for number in range(2 * _LOOKS + 20)]
+    assert known.asked == names
+    assert known.taken == names
+    assert platform.steps(arn)["S0"]["CacheHitResult"] == {"SourcePipelineExecutionArn": "arn:source"}
+    execution = platform.store.read(lambda transaction: transaction.resources.by_arn(arn))
+    assert execution is not None
+    told = [event for event in platform.store.read(lambda t: t.events.of(execution.uid)) if event.type == STEP_EVENT]
+    assert told[0].detail["cacheHitResult"] == {"pipelineExecutionArn": "arn:source"}
+
+
+def test_who_may_not_run_a_step_may_not_have_its_result(platform: Platform) -> None:
+    platform.results = known = KnownResults()
+    platform.engine = platform.new_engine()
+    platform.create(chain(1))
+    arn = platform.call("StartPipelineExecution", PipelineName="reviews")["PipelineExecutionArn"]
+
+    def take_rights(transaction: SqlTransaction) -> None:
+        execution = transaction.resources.by_arn(arn)
+        assert execution is not None
+        transaction.resources.replace(execution, spec={**execution.spec, "AuthorRoles": ["viewer"]})
+
+    platform.store.write(take_rights)
+    platform.engine.run_until_idle()
+    assert platform.statuses(arn) == {"S0": "Failed"}
+    assert known.asked == []

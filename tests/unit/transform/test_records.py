@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towpath.transform.payloads import assembled, payloads
+from towpath.transform.payloads import assembled, cut, payloads
 from towpath.transform.records import Record, TooLarge, lines, whole
 
 LINES = st.lists(st.binary(max_size=12).map(lambda line: line.replace(b"\n", b"")), max_size=30)
@@ -58,6 +58,36 @@ def test_as_many_records_are_put_together_as_fit(file: tuple[bytes, list[bytes]]
     for one, other in itertools.pairwise(found):
         first = other.body.split(b"\n")[0]
         assert len(one.body) + 1 + len(first) > limit
+
+
+@given(files(), st.integers(12, 40))
+def test_a_quick_cut_makes_the_same_payloads(file: tuple[bytes, list[bytes]], limit: int) -> None:
+    data, pieces = file
+    slow = list(payloads(lines(pieces, limit), many=True, limit=limit))
+    quick = list(cut(pieces, limit))
+    assert all(len(each.body) <= limit for each in quick)
+    assert b"\n".join(each.body for each in quick) == b"\n".join(each.body for each in slow)
+    assert sum(each.records for each in quick) == sum(each.records for each in slow)
+    if b"\n\n" not in data and not data.startswith(b"\n"):
+        assert quick == slow
+    for each in quick:
+        named = [line for line in data.split(b"\n")[each.first - 1 : each.last] if line]
+        assert (b"\n".join(named), len(named), sum(map(len, named))) == (each.body, each.records, each.size)
+
+
+@pytest.mark.parametrize("largest", [4, 8])
+def test_a_quick_cut_takes_a_line_of_any_length_where_nothing_limits_it(
+    largest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("towpath.transform.payloads.LARGEST_BATCH", largest)
+    pieces = [b"a\n123", b"4567890", b"123\nb\nc", b"\nd"]
+    assert list(cut(pieces, None)) == list(payloads(lines(pieces, None), many=True, limit=None))
+
+
+def test_a_quick_cut_names_a_line_that_is_too_long() -> None:
+    with pytest.raises(TooLarge) as caught:
+        list(cut([b"1\n22\n", b"3333", b"3\n4"], 4))
+    assert caught.value.line == 3
 
 
 def test_a_payload_is_full_as_well_when_the_records_that_it_keeps_are() -> None:

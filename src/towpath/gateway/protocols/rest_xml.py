@@ -9,6 +9,7 @@ from xml.sax.saxutils import escape
 
 from towpath.kernel.errors import Invalid
 
+_TO_MILLISECONDS = len("2026-01-01T00:00:00.000")
 XML_TYPE = "application/xml"
 _NOT_PLAIN = re.compile("[^\t\n\x20!#-%'-;=?-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  #: to be escaped, or forbidden
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0 cannot hold the rest
@@ -26,7 +27,7 @@ def to_xml(root: str, document: Mapping[str, Any] | str, *, namespace: str | Non
 
 def timestamp(at: datetime) -> str:
     """Return an aware UTC time in the protocol's form, with milliseconds."""
-    return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
+    return f"{at.isoformat(timespec='milliseconds')[:_TO_MILLISECONDS]}Z"
 
 
 def from_xml(body: bytes, *, root: str, lists: frozenset[str] = frozenset()) -> dict[str, Any]:
@@ -54,16 +55,18 @@ def from_xml(body: bytes, *, root: str, lists: frozenset[str] = frozenset()) -> 
 def _element(name: str, value: Any) -> str:
     if value is None:
         return ""
+    if isinstance(value, str):  # first, since most are: a page of a list has thousands
+        return f"<{name}>{_text(value)}</{name}>"
     if isinstance(value, list | tuple):
-        return "".join(_element(name, item) for item in value)
+        return "".join([_element(name, item) for item in value])
     return f"<{name}>{_content(value)}</{name}>"
 
 
 def _content(value: Any) -> str:
-    if isinstance(value, str):  # first, since most are: a page of a list has thousands
+    if isinstance(value, str):
         return _text(value)
-    if isinstance(value, Mapping):
-        return "".join(_element(name, inner) for name, inner in value.items())
+    if isinstance(value, dict | Mapping):  # `dict` first: asking the abstract class takes far longer
+        return "".join([_element(name, inner) for name, inner in value.items()])
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime):
@@ -74,7 +77,8 @@ def _content(value: Any) -> str:
 def _text(text: str) -> str:
     if _NOT_PLAIN.search(text) is None:
         return text
-    return escape(_FORBIDDEN.sub("\ufffd", text), {'"': "&quot;", "\r": "&#13;"})
+    kept = _FORBIDDEN.sub("\ufffd", text)
+    return escape(kept).replace('"', "&quot;").replace("\r", "&#13;")
 
 
 def _value(element: ElementTree.Element, lists: frozenset[str]) -> Any:

@@ -35,6 +35,12 @@ TRAINING_CACHE = CacheRules(
         }
     ),
 )
+#: A model's name says nothing of it: what it is made of counts instead.
+TRANSFORM_CACHE = CacheRules(
+    left_out=_ADMINISTRATION | {"ModelName", "ModelClientConfig", "TransformResources.VolumeKmsKeyId"},
+    read=frozenset({"TransformInput.DataSource.S3DataSource.S3Uri"}),
+    placed=frozenset({"TransformOutput.S3OutputPath"}),
+)
 
 PROCESSING = StepType(
     name="Processing",
@@ -90,7 +96,7 @@ TRANSFORM = StepType(
     stop="StopTransformJob",
     ends=JOB_ENDS,
     metadata="TransformJob",
-    cache=CacheRules(),
+    cache=TRANSFORM_CACHE,
 )
 AUTO_ML = StepType(
     name="AutoML",

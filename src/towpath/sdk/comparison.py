@@ -1,0 +1,88 @@
+"""Executions side by side: what each was given, how its steps did, what was measured and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from towpath.sdk.executions import Execution, StepRun
+from towpath.sdk.expressions import Document
+
+if TYPE_CHECKING:
+    from towpath.sdk.client import Client
+
+_OWN = "SageMaker."  #: what the platform's own parameters and artifacts begin with
+_SCRIPT_MODE = "sagemaker_"  #: what the SDKs' own hyperparameters begin with
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One thing that was the same or different in executions."""
+
+    group: str  #: "execution", "parameter", or the name of a step
+    name: str
+    values: tuple[str | float | None, ...]  #: one for each execution, in their order; None where it has none
+
+    @property
+    def differs(self) -> bool:
+        """Whether the executions do not all have the same."""
+        return len(set(self.values)) > 1
+
+
+def compare(client: Client, executions: Sequence[Execution]) -> list[Row]:
+    """Return what there is to compare of executions: parameters, statuses and times, hyperparameters, metrics, files.
+
+    A metric is its last value. A file is where it lies, from the execution's own folder on.
+    """
+    facts = [dict(_facts(client, execution)) for execution in executions]
+    names = dict.fromkeys(name for each in facts for name in each)
+    return [
+        Row(group=group, name=name, values=tuple(each.get((group, name)) for each in facts)) for group, name in names
+    ]
+
+
+def _facts(client: Client, execution: Execution) -> Iterator[tuple[tuple[str, str], str | float | None]]:
+    described = execution.describe()
+    yield ("execution", "status"), str(described["PipelineExecutionStatus"])
+    yield ("execution", "started"), float(described["CreationTime"])
+    arn = {"PipelineExecutionArn": execution.arn}
+    for each in client.pages("SageMaker.ListPipelineParametersForExecution", "PipelineParameters", arn):
+        yield ("parameter", str(each["Name"])), str(each["Value"])
+    components = _components(client, described)
+    for step in execution.steps():
+        yield (step.name, "status"), step.outcome or step.status
+        if step.cached_from is not None:
+            yield (step.name, "taken over from"), step.cached_from.rpartition("/")[2]
+        if step.has_ended:
+            seconds = step.seconds(datetime.now(UTC))
+            yield (step.name, "seconds"), None if seconds is None else round(seconds, 1)
+        if step.failure_reason:
+            yield (step.name, "failure"), step.failure_reason.partition("\n")[0]
+        yield from _measured(step, components.get(step.arn or "", {}), execution.id)
+
+
+def _components(client: Client, described: Document) -> dict[str, Document]:
+    """Return the trial components of an execution by the ARN of their job."""
+    trial = (described.get("PipelineExperimentConfig") or {}).get("TrialName")
+    if not trial:
+        return {}
+    listed = client.pages("SageMaker.ListTrialComponents", "TrialComponentSummaries", {"TrialName": trial})
+    names = [str(each["TrialComponentName"]) for each in listed]
+    found = [client.call("SageMaker.DescribeTrialComponent", {"TrialComponentName": name}) for name in names]
+    return {str((each.get("Source") or {}).get("SourceArn")): each for each in found}
+
+
+def _measured(
+    step: StepRun, component: Document, execution_id: str
+) -> Iterator[tuple[tuple[str, str], str | float | None]]:
+    for name, value in sorted((component.get("Parameters") or {}).items()):
+        if not name.startswith((_OWN, _SCRIPT_MODE)):
+            yield (step.name, name), value.get("StringValue", value.get("NumberValue"))
+    for metric in sorted(component.get("Metrics") or [], key=lambda each: str(each["MetricName"])):
+        yield (step.name, str(metric["MetricName"])), metric["Last"]
+    for name, artifact in sorted((component.get("OutputArtifacts") or {}).items()):
+        where = str(artifact["Value"])
+        inside = where.partition(f"/{execution_id}/")[2]
+        yield (step.name, f"output {name.removeprefix(_OWN)}"), inside or where

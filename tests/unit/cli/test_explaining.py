@@ -1,0 +1,93 @@
+"""What `towpath explain` says of a step."""
+
+from typing import Any
+
+import pytest
+
+from towpath.cli.explaining import lines
+from towpath.sdk.explanations import explanation
+
+ARN = "arn:aws:sagemaker:us-east-1:000000000000:pipeline/reviews/execution"
+OLD, NEW = "a" * 64, "b" * 64
+
+
+def told(**members: Any) -> Any:
+    """Return an answer of ExplainPipelineExecutionStep, read."""
+    whole = {
+        "PipelineExecutionArn": f"{ARN}/new",
+        "StepName": "Train",
+        "StepType": "Training",
+        "Outcome": "Miss",
+        "Reason": "no execution of this pipeline has succeeded with this key",
+        "Key": NEW,
+        "KeyParts": [{"Group": "argument", "Name": "HyperParameters.epochs", "Value": "3"}],
+        "ComparedWith": f"{ARN}/old",
+        "Differences": [],
+    }
+    return explanation({name: value for name, value in {**whole, **members}.items() if value is not None})
+
+
+@pytest.mark.parametrize(
+    ("difference", "said"),
+    [
+        (
+            {"Group": "argument", "Name": "HyperParameters.epochs", "Before": "2", "After": "3"},
+            "argument HyperParameters.epochs (2 → 3)",
+        ),
+        (
+            {"Group": "code", "Name": "code/helpers/deep.py", "Before": OLD, "After": f"{NEW}x"},
+            "file code/helpers/deep.py (aaaaaaaaaaaa → bbbbbbbbbbbb)",
+        ),
+        ({"Group": "environment", "Name": "numpy", "Before": "2.0.1"}, "package numpy (2.0.1 → absent)"),
+        (
+            {
+                "Group": "input",
+                "Name": "train",
+                "Before": OLD,
+                "After": NEW,
+                "FileCount": 3,
+                "Files": [{"Path": "input/data/train/a.csv", "After": NEW}],
+            },
+            "input train: input/data/train/a.csv and 2 more (absent → bbbbbbbbbbbb)",
+        ),
+        ({"Group": "input", "Name": "extra", "After": NEW}, "input extra (absent → bbbbbbbbbbbb)"),
+    ],
+)
+def test_the_first_difference_is_named(difference: dict[str, Any], said: str) -> None:
+    explained = told(Differences=[difference])
+    assert explained.first == explained.differences[0]
+    assert lines(explained)[2] == f"First difference from reviews/old: {said}"
+
+
+def test_all_differences_are_told() -> None:
+    some = [{"Group": "argument", "Name": name, "After": "1"} for name in ("a", "b")]
+    assert lines(told(Differences=some)) == [
+        "Train ran: no execution of this pipeline has succeeded with this key",
+        f"Key: {NEW}",
+        "First difference from reviews/old: argument a (absent → 1)",
+        "Then: argument b (absent → 1)",
+    ]
+
+
+def test_whose_result_was_taken_over_is_told_by_its_name() -> None:
+    reason = f"{ARN}/old has succeeded with this key; 1 of its outputs had been changed or deleted and were put back"
+    explained = told(Outcome="Hit", Reason=reason, SourcePipelineExecutionArn=f"{ARN}/old", ComparedWith=None)
+    assert explained.source == f"{ARN}/old"
+    assert lines(explained) == [
+        "Train took a result over: reviews/old has succeeded with this key; 1 of its outputs had been changed or "
+        "deleted and were put back",
+        f"Key: {NEW}",
+    ]
+
+
+def test_what_cannot_be_compared_is_said() -> None:
+    assert lines(told())[-1] == "Nothing differs from reviews/old."
+    assert lines(told(ComparedWith=None))[-1] == (
+        "No earlier execution ran this step, so that there is nothing to compare with."
+    )
+    assert lines(told(Outcome="Off", Reason="the step has no CacheConfig"))[:2] == [
+        "Train ran: the step has no CacheConfig",
+        f"Key would be: {NEW}",
+    ]
+    gone = told(Outcome="NoKey", Reason="it has no key: no objects", Key=None, KeyParts=[])
+    assert lines(gone) == ["Train ran: it has no key: no objects"]
