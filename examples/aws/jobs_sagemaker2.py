@@ -16,11 +16,13 @@ from sagemaker.processing import FrameworkProcessor, ProcessingInput, Processing
 from sagemaker.s3 import S3Downloader, S3Uploader
 from sagemaker.serializers import JSONSerializer
 from sagemaker.sklearn import SKLearn, SKLearnProcessor
+from sagemaker.tuner import HyperparameterTuner, IntegerParameter
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "reviews"
 INSTANCE = "ml.m5.large"
 SKLEARN = "1.2-1"
 WORK = "/opt/ml/processing"
+ACCURACY = {"Name": "validation:accuracy", "Regex": "validation:accuracy=([0-9.]+)"}
 #: One text a line, as CSV.
 TEXTS = '"Love this dress! Perfect fit, so comfortable."\n"Poor quality, it fell apart, I returned it."\n'
 
@@ -59,21 +61,32 @@ def main() -> None:
         role=role,
         output_path=f"{base}/models",
         hyperparameters={"model": "baseline"},
-        metric_definitions=[{"Name": "validation:accuracy", "Regex": "validation:accuracy=([0-9.]+)"}],
+        metric_definitions=[ACCURACY],
         sagemaker_session=session,
     )
-    estimator.fit(
-        {
-            "train": f"{base}/splits/train",
-            "validation": f"{base}/splits/validation",
-            "start": start.rpartition("/")[0] + "/",
-        },
-        wait=True,
-        logs="All",
-    )
+    channels = {
+        "train": f"{base}/splits/train",
+        "validation": f"{base}/splits/validation",
+        "start": start.rpartition("/")[0] + "/",
+    }
+    estimator.fit(channels, wait=True, logs="All")
     print(
         "metrics", [metric["MetricName"] for metric in estimator.latest_training_job.describe()["FinalMetricDataList"]]
     )
+
+    tuner = HyperparameterTuner(
+        estimator,
+        "validation:accuracy",
+        {"seed": IntegerParameter(1, 100)},
+        metric_definitions=[ACCURACY],
+        strategy="Random",
+        max_jobs=2,
+        max_parallel_jobs=2,
+        base_tuning_job_name="jobs-sagemaker2",
+        random_seed=7,
+    )
+    tuner.fit(channels, wait=True)
+    print("tuned", tuner.best_training_job(), tuner.best_estimator().model_data)
 
     evaluate = FrameworkProcessor(
         estimator_cls=SKLearn,

@@ -7,11 +7,13 @@ import argparse
 import json
 import logging
 import tempfile
+import time
 from pathlib import Path
 from shutil import copy
 
 from sagemaker.core import image_uris
 from sagemaker.core.helper.session_helper import Session, get_execution_role
+from sagemaker.core.parameter import IntegerParameter
 from sagemaker.core.processing import FrameworkProcessor, ScriptProcessor
 from sagemaker.core.resources import EndpointConfig, Model
 from sagemaker.core.s3 import S3Downloader, S3Uploader
@@ -28,11 +30,13 @@ from sagemaker.core.training.configs import Compute, InputData, SourceCode
 from sagemaker.core.transformer import Transformer
 from sagemaker.serve.model_builder import ModelBuilder
 from sagemaker.train.model_trainer import ModelTrainer
+from sagemaker.train.tuner import HyperparameterTuner
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "reviews"
 INSTANCE = "ml.m5.large"
 REGION = "us-east-1"
 WORK = "/opt/ml/processing"
+ACCURACY = {"Name": "validation:accuracy", "Regex": "validation:accuracy=([0-9.]+)"}
 #: One text a line, as CSV.
 TEXTS = '"Love this dress! Perfect fit, so comfortable."\n"Poor quality, it fell apart, I returned it."\n'
 
@@ -87,15 +91,29 @@ def main() -> None:
         base_job_name="jobs-sagemaker3",
         role=role,
         sagemaker_session=session,
-    ).with_metric_definitions([MetricDefinition(name="validation:accuracy", regex="validation:accuracy=([0-9.]+)")])
-    channels = {name: f"{base}/splits/{name}" for name in ("train", "validation")} | {"start": f"{base}/start"}
-    trainer.train(
-        input_data_config=[InputData(channel_name=name, data_source=uri) for name, uri in channels.items()],
-        wait=True,
-        logs=True,
-    )
+    ).with_metric_definitions([MetricDefinition(name=ACCURACY["Name"], regex=ACCURACY["Regex"])])
+    uris = {name: f"{base}/splits/{name}" for name in ("train", "validation")} | {"start": f"{base}/start"}
+    channels = [InputData(channel_name=name, data_source=uri) for name, uri in uris.items()]
+    trainer.train(input_data_config=channels, wait=True, logs=True)
     job = trainer._latest_training_job.refresh()
     print("metrics", [metric.metric_name for metric in job.final_metric_data_list])
+
+    with tempfile.TemporaryDirectory() as source:
+        for name in ("train.py", "inference.py"):  # the tuner packs the whole folder, whatever is to be ignored
+            copy(SCRIPTS / name, source)
+        trainer.source_code = SourceCode(source_dir=source, entry_script="train.py")
+        tuner = HyperparameterTuner(
+            trainer,
+            "validation:accuracy",
+            {"seed": IntegerParameter(1, 100)},
+            metric_definitions=[ACCURACY],
+            strategy="Random",
+            max_jobs=2,
+            max_parallel_jobs=2,
+            random_seed=7,
+        )
+        tuner.tune(channels, job_name=f"jobs-sagemaker3-{int(time.time())}", wait=True)
+    print("tuned", tuner.best_training_job())
 
     evaluate = FrameworkProcessor(
         image_uri=image, command=["python3"], role=role, sagemaker_session=session, **resources

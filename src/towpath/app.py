@@ -81,6 +81,9 @@ from towpath.store import OBJECTS_LIE, FreeingStore, Reserve, SqliteStore
 from towpath.triggers import RULE, DeliveryController, Rules, event_operations, scheduler_operations, timing_controllers
 from towpath.triggers import kinds as trigger_kinds
 from towpath.triggers import operations as trigger_operations
+from towpath.tuning import OptunaSearch, Tuning, TuningController
+from towpath.tuning import kinds as tuning_kinds
+from towpath.tuning import yielded as tuning_yielded
 
 if TYPE_CHECKING:
     from botocore.model import Shape
@@ -103,6 +106,7 @@ KINDS: Mapping[str, Kind] = {
         pipeline_kinds,
         registry_kinds,
         trigger_kinds,
+        tuning_kinds,
     )
     for kind in module.KINDS
 }
@@ -215,7 +219,9 @@ class Platform:
                 documents=StoredDocuments(store, objects),
                 shapes=OperationShapes(models),
                 results=Results(store, ingredients),
+                extras={tuning_kinds.HYPER_PARAMETER_TUNING_JOB.noun: tuning_yielded},
             ),
+            TuningController(store=store, operations=operations, search=OptunaSearch()),
             *timing_controllers(settings.missed_schedules),
             DeliveryController(operations, post),
         ]
@@ -518,6 +524,7 @@ def _operations(
     found = [
         *TAG_OPERATIONS,
         *jobs.operations(),
+        *Tuning(jobs.check_training_job).operations(),
         *Secrets(secrets).operations(),
         *registry_operations(images.resolve),
         *hosting_operations(images.resolve),

@@ -184,14 +184,26 @@ def reviews() -> Path:
 
 def wait_for_execution(sagemaker: Any, arn: str) -> dict[str, Any]:
     """Wait as the SageMaker SDK does, by a waiter of botocore, until an execution has ended; return how it ended."""
+    _wait(sagemaker, "DescribePipelineExecution", "PipelineExecutionStatus", "Succeeded", PipelineExecutionArn=arn)
+    found: dict[str, Any] = sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
+    return found
+
+
+def wait_for_tuning(sagemaker: Any, name: str) -> dict[str, Any]:
+    """Wait until a tuning job has ended; return how it ended."""
+    asked = {"HyperParameterTuningJobName": name}
+    _wait(sagemaker, "DescribeHyperParameterTuningJob", "HyperParameterTuningJobStatus", "Completed", **asked)
+    found: dict[str, Any] = sagemaker.describe_hyper_parameter_tuning_job(**asked)
+    return found
+
+
+def _wait(sagemaker: Any, operation: str, member: str, good_end: str, **asked: str) -> None:
     from botocore.waiter import WaiterModel, create_waiter_with_client
 
     ends = [
-        {"expected": status, "matcher": "path", "state": "success", "argument": "PipelineExecutionStatus"}
-        for status in ("Succeeded", "Failed", "Stopped", "CompletedWithFailures")
+        {"expected": status, "matcher": "path", "state": "success", "argument": member}
+        for status in (good_end, "Failed", "Stopped", "CompletedWithFailures")
     ]
-    waiter = {"operation": "DescribePipelineExecution", "delay": 0.2, "maxAttempts": 1200, "acceptors": ends}
+    waiter = {"operation": operation, "delay": 0.2, "maxAttempts": 1200, "acceptors": ends}
     model = WaiterModel({"version": 2, "waiters": {"Ended": waiter}})
-    create_waiter_with_client("Ended", model, sagemaker).wait(PipelineExecutionArn=arn)
-    found: dict[str, Any] = sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
-    return found
+    create_waiter_with_client("Ended", model, sagemaker).wait(**asked)

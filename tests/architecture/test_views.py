@@ -78,6 +78,7 @@ WITHOUT_KIND = {
         "AssociationType", "CreatedAfter", "CreatedBefore", "DestinationArn", "DestinationType", "SourceArn",
         "SourceType",
     },
+    "ListTrainingJobsForHyperParameterTuningJob": {"HyperParameterTuningJobName", "StatusEquals"},
     "ListLineageGroups": {"CreatedAfter", "CreatedBefore"},
 }  # fmt: skip
 PAGING = {"NextToken", "MaxResults", "SortBy", "SortOrder"}

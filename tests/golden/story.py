@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 from botocore.exceptions import WaiterError
-from tests.acceptance.conftest import Machine, clients, wait_for_execution
+from tests.acceptance.conftest import Machine, clients, wait_for_execution, wait_for_tuning
 
 import towpath
 from towpath.app import KINDS
@@ -36,6 +36,7 @@ from towpath.pipelines.plans import plan_of
 from towpath.registry.packages import PackageSpec, PackageState
 from towpath.store import SqliteStore
 from towpath.triggers.model import DeliverySpec, DeliveryState, RuleSpec, ScheduleSpec
+from towpath.tuning.plan import plan_of as plan_of_tuning
 
 FOLDER = Path(__file__).with_name("resources")
 BUCKET = "golden"
@@ -224,6 +225,7 @@ def live(aws: Mapping[str, Any]) -> None:
         sagemaker.get_waiter("training_job_completed_or_stopped").wait(TrainingJobName="failing", WaiterConfig=soon)
     assert sagemaker.describe_training_job(TrainingJobName="failing")["TrainingJobStatus"] == "Failed"
 
+    tune(sagemaker, raw)
     (package,) = sagemaker.list_model_packages(ModelPackageGroupName=GROUP)["ModelPackageSummaryList"]
     arn = package["ModelPackageArn"]
     sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved", ApprovalDescription="try it")
@@ -261,6 +263,26 @@ def wait_for(aws: Mapping[str, Any]) -> None:
         FlexibleTimeWindow={"Mode": "OFF"},
         Target={"Arn": nowhere, "RoleArn": ROLE},
     )
+
+
+def tune(sagemaker: Any, rows: str) -> None:
+    """Let a tuning job try two numbers of trees."""
+    algorithm = training("train", rows)
+    static = algorithm.pop("HyperParameters")
+    del static["trees"]
+    sagemaker.create_hyper_parameter_tuning_job(
+        HyperParameterTuningJobName="trees",
+        HyperParameterTuningJobConfig={
+            "Strategy": "Random",
+            "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "accuracy"},
+            "ResourceLimits": {"MaxNumberOfTrainingJobs": 2, "MaxParallelTrainingJobs": 1},
+            "ParameterRanges": {"IntegerParameterRanges": [{"Name": "trees", "MinValue": "10", "MaxValue": "90"}]},
+            "RandomSeed": 7,
+        },
+        TrainingJobDefinition={"StaticHyperParameters": static, **algorithm},
+    )
+    ended = wait_for_tuning(sagemaker, "trees")
+    assert ended["HyperParameterTuningJobStatus"] == "Completed", ended
 
 
 def write_down(sagemaker: Any) -> None:
@@ -350,6 +372,8 @@ def views(resource: Resource) -> dict[str, Any]:
     match kind.noun:
         case "TrainingJob":
             found = {"request": view(TrainingJobRequest, spec), "run": run_of(resource)}
+        case "HyperParameterTuningJob":
+            found = {"plan": plan_of_tuning(spec)}
         case "ProcessingJob":
             found = {"request": view(ProcessingJobRequest, spec), "run": run_of(resource)}
         case "TransformJob":

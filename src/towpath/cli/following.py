@@ -104,7 +104,7 @@ def stop(
     Example: towpath stop endpoint/reviews
     """
     client = connect(home)
-    target = find(client, name, kinds=("PipelineExecution", *JOBS, "Endpoint"))
+    target = find(client, name, kinds=("PipelineExecution", *JOBS, "HyperParameterTuningJob", "Endpoint"))
     if target.kind == "PipelineExecution":
         client.execution(target.described["PipelineExecutionArn"]).stop()
         done = "is stopping; its jobs get their time of grace"

@@ -19,6 +19,7 @@ from towpath.sdk.expressions import Document
 DELETED_BY = {
     "TrainingJob": "TrainingJobName",
     "ProcessingJob": "ProcessingJobName",
+    "HyperParameterTuningJob": "HyperParameterTuningJobName",
     "Endpoint": "EndpointName",
     "EndpointConfig": "EndpointConfigName",
     "Model": "ModelName",

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from towpath.cli.console import duration, say, show_document, show_json, show_table, when
-from towpath.cli.naming import JOBS, StepNames, find, steps_of_jobs
+from towpath.cli.naming import JOBS, TUNING, StepNames, find, steps_of_jobs
 from towpath.cli.options import HomeOption, JsonOption, connect
 from towpath.sdk.client import Client
 from towpath.sdk.errors import NotFound
@@ -148,7 +148,7 @@ def executions(client: Client) -> list[Document]:
 def jobs(client: Client) -> list[Document]:
     """Return jobs, newest first, with the same members for all kinds."""
     found = []
-    for kind in JOBS:
+    for kind in (*JOBS, TUNING):
         for shown in client.pages(f"SageMaker.List{kind}s", f"{kind}Summaries"):
             found.append(
                 {

@@ -34,6 +34,7 @@ class Target:
 WORDS = {
     "training-job": "TrainingJob",
     "processing-job": "ProcessingJob",
+    "tuning-job": "HyperParameterTuningJob",
     "transform-job": "TransformJob",
     "endpoint": "Endpoint",
     "endpoint-config": "EndpointConfig",
@@ -44,11 +45,13 @@ WORDS = {
 }
 #: A bare name is looked for in this order.
 JOBS = ("TrainingJob", "ProcessingJob", "TransformJob")
-NOUNS = (*JOBS, "Endpoint", "Pipeline", "ModelPackageGroup", "Model", "EndpointConfig")
+TUNING = "HyperParameterTuningJob"
+NOUNS = (*JOBS, TUNING, "Endpoint", "Pipeline", "ModelPackageGroup", "Model", "EndpointConfig")
 #: Noun of the API -> what errors call it.
 NOUN_WORDS = {
     "TrainingJob": "job",
     "ProcessingJob": "job",
+    "HyperParameterTuningJob": "tuning job",
     "TransformJob": "job",
     "Endpoint": "endpoint",
     "EndpointConfig": "endpoint config",
@@ -132,8 +135,17 @@ def _steps(client: Client, name: str) -> str | None:
         return f"execution {execution.pipeline}/{execution.id} has no step {wanted!r}; those that began: {begun}"
     if step.job is not None:
         return None
+    if step.type == "TuningJob" and step.arn is not None:
+        return _tuned_by(client, f"{wanted} of {execution.pipeline}/{execution.id}", step.arn.rpartition("/")[2])
     what = f"{wanted} of {execution.pipeline}/{execution.id} is {step.status} and ran no job"
     return f"{what}: {step.failure_reason}" if step.failure_reason else what
+
+
+def _tuned_by(client: Client, step: str, tuning: str) -> str:
+    """Return what to tell of a step that ran a tuning job where the name of a job is wanted."""
+    listing, asked = "SageMaker.ListTrainingJobsForHyperParameterTuningJob", {"HyperParameterTuningJobName": tuning}
+    jobs = ", ".join(str(job["TrainingJobName"]) for job in client.pages(listing, "TrainingJobSummaries", asked))
+    return f"{step} ran the tuning job {tuning}; its training jobs are: {jobs or 'none yet'}"
 
 
 def _one(word: str) -> str:

@@ -106,7 +106,9 @@ def most_telling_line(reason: str) -> str:
 
 
 def last_metric(client: Client, step: StepRun) -> str:
-    """Return the newest metric of a training step as text; empty when there is none yet."""
+    """Return the newest metric of a training step as text, the best of a tuning step; empty when there is none yet."""
+    if step.type == "TuningJob" and step.arn is not None:
+        return _best_of_tuning(client, step.arn.rpartition("/")[2])
     if step.type != "TrainingJob" or step.job is None:
         return ""
     described = client.call("SageMaker.DescribeTrainingJob", {"TrainingJobName": step.job})
@@ -115,6 +117,15 @@ def last_metric(client: Client, step: StepRun) -> str:
         return ""
     newest = max(metrics, key=lambda metric: float(metric.get("Timestamp") or 0))
     return f"{newest['MetricName']} {newest['Value']:.4g}"
+
+
+def _best_of_tuning(client: Client, name: str) -> str:
+    described = client.call("SageMaker.DescribeHyperParameterTuningJob", {"HyperParameterTuningJobName": name})
+    counts = described["TrainingJobStatusCounters"]
+    ended = sum(counts.values()) - counts["InProgress"]
+    best = (described.get("BestTrainingJob") or {}).get("FinalHyperParameterTuningJobObjectiveMetric")
+    of_jobs = f"of {ended} training job{'' if ended == 1 else 's'}"
+    return f"{best['MetricName']} {best['Value']:.4g}, the best {of_jobs}" if best else ""
 
 
 def follow(execution: Execution, client: Client, names: Sequence[str], *, quiet: bool = False) -> Look:

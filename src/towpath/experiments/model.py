@@ -31,7 +31,9 @@ class TrialState(msgspec.Struct, frozen=True, kw_only=True, rename="pascal", omi
     """What the platform knows of a trial."""
 
     experiment: Uid
-    executions: tuple[Uid, ...] = ()  #: the pipeline executions whose jobs belong to it, the latest last
+    executions: tuple[
+        Uid, ...
+    ] = ()  #: the pipeline executions and tuning jobs whose jobs belong to it, the latest last
     source: dict[str, str] | None = None  #: SourceArn and SourceType
     last_modified_by: str | None = None
 

@@ -1,4 +1,4 @@
-"""What writes itself down: executions become trials, jobs become trial components of them.
+"""What writes itself down: executions and tuning jobs become trials, jobs become trial components of them.
 
 Source: Amazon SageMaker Developer Guide, "Amazon SageMaker Experiments" and "Experiments integration" of pipelines.
 """
@@ -32,6 +32,7 @@ SUFFIXES: Mapping[str, str] = {
 }
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,119}")
 _LONGEST_NAME = 120
+_TUNING_SUFFIX = "aws-tuning-job"  #: ends the name of the experiment and the trial of a tuning job
 _MOST_EXECUTIONS = 50  #: that share one trial at the same time
 
 
@@ -72,10 +73,36 @@ def begin_execution(
             code="ValidationException",
         )
     else:
-        known = trial_state(existing)
-        joined = replace(known, executions=(*known.executions, execution.uid)[-_MOST_EXECUTIONS:])
-        after = replace(existing, state=state_document(joined))
-        transaction.resources.replace(existing, state=after.state, sort=generic.with_sort(TRIAL, after).sort)
+        _join(transaction, existing, execution.uid)
+
+
+def begin_tuning(transaction: Transaction, request: Request, tuning: Resource) -> None:
+    """Say which trial the training jobs of a tuning job belong to.
+
+    It is that of the pipeline execution which started the tuning job, else one of its own in an experiment of its own.
+    """
+    trials = _trials_of_execution(transaction, tuning.parent)
+    for trial in trials:
+        _join(transaction, trial, tuning.uid)
+    if trials:
+        return
+    name = f"{tuning.name}-{_TUNING_SUFFIX}"
+    source = {"SourceArn": tuning.arn, "SourceType": "SageMakerHyperParameterTuningJob"}
+    experiment = ensure_experiment(transaction, request, name, source)
+    existing = transaction.resources.find(TRIAL.noun, name)
+    if existing is not None:  # of a tuning job that had the name before
+        _join(transaction, existing, tuning.uid)
+        return
+    state = TrialState(experiment=experiment.uid, executions=(tuning.uid,), source=source)
+    make_trial(transaction, request, name, experiment, state)
+
+
+def _join(transaction: Transaction, trial: Resource, starter: Uid) -> None:
+    """Let what `starter` starts belong to a trial."""
+    known = trial_state(trial)
+    joined = replace(known, executions=(*known.executions, starter)[-_MOST_EXECUTIONS:])
+    after = replace(trial, state=state_document(joined))
+    transaction.resources.replace(trial, state=after.state, sort=generic.with_sort(TRIAL, after).sort)
 
 
 def _checked(config: Document, member: str) -> str:
@@ -116,7 +143,8 @@ def make_trial(
 def begin_job(transaction: Transaction, request: Request, job: Resource) -> None:
     """Make the trial component of a job that was just created, in the trials that it belongs to.
 
-    Those are the trial of the pipeline execution that started it, and the one that its ExperimentConfig names.
+    Those are the trial of the pipeline execution or tuning job that started it, and the one that its ExperimentConfig
+    names.
 
     Raises:
         NotFound: ExperimentConfig names an experiment or a trial that there is not.

@@ -43,6 +43,7 @@ from towpath.jobs.state import (
     with_waiting,
 )
 from towpath.jobs.strategies import Strategy, secondary_status
+from towpath.jobs.tuned import TUNING_JOB, tuned_of
 from towpath.kernel.decisions import Decision
 from towpath.kernel.errors import TowpathError, Unavailable
 from towpath.kernel.objects import ObjectRef, ObjectStore, ObjectVersion, StoredBlob
@@ -244,13 +245,11 @@ class JobController:
         read_text: Callable[[ObjectVersion], str],
     ) -> tuple[Observation, dict[ObjectRef, ObjectVersion]]:
         """Return how the job stands in the store, and the versions that an attempt which may begin would read."""
-        parent = None if resource.parent is None else transaction.resources.heading(resource.parent)
-        is_execution = parent is not None and parent.kind == "PipelineExecution"
         observation = Observation(
             backend=seen,
             inputs=() if run is None else run.inputs,
             tags=transaction.resources.tags(resource.uid),
-            execution=(parent.uid, parent.arn) if parent is not None and is_execution else None,
+            execution=_execution_of(transaction, resource),
         )
         if not may_begin(run, seen):
             return observation, {}
@@ -478,6 +477,10 @@ class JobController:
                     record(transaction, graph)
                 case Measure(values=values):
                     transaction.metrics.put(resource.uid, values)
+                    tuned = tuned_of(resource)
+                    if tuned is not None and tuned.watched and resource.parent is not None:
+                        # What it has told may decide whether it goes on.
+                        transaction.work.schedule(resource.parent, transaction.now)
                 case Read(inputs=inputs):
                     self._read(transaction, resource, inputs)
 
@@ -526,6 +529,15 @@ class JobController:
             some = files[start : start + portion]
             self._objects.adopt_all(some)
             taken_in.update(blob.blob for _, blob in some)
+
+
+def _execution_of(transaction: Transaction, job: Resource) -> tuple[Uid, str] | None:
+    """Return uid and ARN of the pipeline execution that started a job, or the tuning job that started it."""
+    parent = None if job.parent is None else transaction.resources.heading(job.parent)
+    if parent is not None and parent.kind == TUNING_JOB:
+        tuning = transaction.resources.get(parent.uid)
+        parent = None if tuning is None or tuning.parent is None else transaction.resources.heading(tuning.parent)
+    return None if parent is None or parent.kind != "PipelineExecution" else (parent.uid, parent.arn)
 
 
 def _measured(observation: Observation, run: Run) -> tuple[tuple[Measure, ...], Run]:

@@ -5,6 +5,7 @@ from enum import StrEnum
 from towpath.jobs.requests import TrainingJobRequest
 from towpath.jobs.training import model_location
 from towpath.jobs.transform import MODEL
+from towpath.jobs.tuned import TUNED, TUNING_JOB, indexed
 from towpath.kernel.errors import InUse
 from towpath.kernel.kinds import COMMON_FILTERS, COMMON_SORT, Kind, View
 from towpath.kernel.ports import Transaction
@@ -43,8 +44,20 @@ def refuse_running(_: Transaction, resource: Resource) -> None:
         )
 
 
+def _refuse_training_job(transaction: Transaction, job: Resource) -> None:
+    refuse_running(transaction, job)
+    parent = None if job.parent is None else transaction.resources.heading(job.parent)
+    if parent is not None and parent.kind == TUNING_JOB and parent.is_live and not is_terminal(parent.status):
+        raise InUse(
+            f"The training job {job.name!r} is one of the tuning job {parent.arn}, which is {parent.status} and needs "
+            "its result; delete it when the tuning job has ended",
+            code="ResourceInUse",
+        )
+
+
 def _training_members(resource: Resource) -> Document:
-    members: Document = {}
+    # SageMaker tells an empty key where none was asked for, and its SDK reads it without looking whether it is there.
+    members: Document = {"OutputDataConfig": {"KmsKeyId": "", **resource.spec["OutputDataConfig"]}}
     if "ModelArtifacts" not in resource.state:
         bucket, key = model_location(view(TrainingJobRequest, resource.spec), resource.name)
         members["ModelArtifacts"] = {"S3ModelArtifacts": f"s3://{bucket}/{key}"}
@@ -87,7 +100,7 @@ TRAINING_JOB = Kind(
     listing="ListTrainingJobs",
     list_member="TrainingJobSummaries",
     delete="DeleteTrainingJob",
-    view=View(computed=_training_members, hidden=frozenset({RUN, WAITING, PINNED})),
+    view=View(computed=_training_members, hidden=frozenset({RUN, WAITING, PINNED, TUNED})),
     sort_by=COMMON_SORT,
     filters={
         **COMMON_FILTERS,
@@ -96,7 +109,8 @@ TRAINING_JOB = Kind(
         "TrainingPlanArnEquals": ("TrainingPlanArn", "="),
     },
     ascending=True,
-    refuse_delete=refuse_running,
+    indexed=indexed,
+    refuse_delete=_refuse_training_job,
     controlled=True,
 )
 

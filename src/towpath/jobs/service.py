@@ -14,7 +14,7 @@ from towpath.jobs.served import ModelNamed
 from towpath.kernel import generic
 from towpath.kernel.errors import Conflict, Invalid, Unsupported
 from towpath.kernel.kinds import Kind
-from towpath.kernel.operations import Operation, Request, refusing
+from towpath.kernel.operations import Function, Operation, Request
 from towpath.kernel.ports import Transaction
 from towpath.kernel.resource import Document, view
 
@@ -25,6 +25,10 @@ _IMAGE_MEMBERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "QualityCheck": (("AppSpecification", "ImageUri"),),
     "ClarifyCheck": (("AppSpecification", "ImageUri"),),
     "Training": (("AlgorithmSpecification", "TrainingImage"),),
+    "Tuning": (
+        ("TrainingJobDefinition", "AlgorithmSpecification", "TrainingImage"),
+        ("TrainingJobDefinitions", "AlgorithmSpecification", "TrainingImage"),
+    ),
     "Model": (("PrimaryContainer", "Image"), ("Containers", "Image")),
 }
 
@@ -38,7 +42,7 @@ class Jobs:
 
     def create_processing_job(self, transaction: Transaction, request: Request) -> Document:
         """Carry out CreateProcessingJob."""
-        asked = _typed(ProcessingJobRequest, request.input)
+        asked = typed(ProcessingJobRequest, request.input)
         self._images.resolve(asked.app_specification.image_uri)
         processing.check(asked)
         resource = generic.create(transaction, PROCESSING_JOB, request, status=JobStatus.IN_PROGRESS)
@@ -47,11 +51,7 @@ class Jobs:
 
     def create_training_job(self, transaction: Transaction, request: Request) -> Document:
         """Carry out CreateTrainingJob."""
-        asked = _typed(TrainingJobRequest, request.input)
-        training.check(asked)
-        image = asked.algorithm_specification.training_image
-        assert image is not None, "checked"
-        training.command(asked, self._images.resolve(image))
+        self.check_training_job(request.input)
         started = {"Status": "Starting", "StartTime": transaction.now.timestamp(), "StatusMessage": "Starting the job"}
         resource = generic.create(
             transaction,
@@ -63,10 +63,18 @@ class Jobs:
         begin_job(transaction, request, resource)
         return {"TrainingJobArn": resource.arn}
 
+    def check_training_job(self, document: Document) -> None:
+        """Raise Invalid or Unsupported when a CreateTrainingJob request cannot become a job on this platform."""
+        asked = typed(TrainingJobRequest, document)
+        training.check(asked)
+        image = asked.algorithm_specification.training_image
+        assert image is not None, "checked"
+        training.command(asked, self._images.resolve(image))
+
     def create_transform_job(self, transaction: Transaction, request: Request) -> Document:
         """Carry out CreateTransformJob. What the model is made of is looked up here, once: deleting it later, or
         creating another of its name, changes nothing of the job."""
-        asked = _typed(TransformJobRequest, request.input)
+        asked = typed(TransformJobRequest, request.input)
         transform.check(asked)
         model = self._model_named(transaction, asked.model_name)
         self._images.resolve(model.image)
@@ -87,13 +95,9 @@ class Jobs:
             Operation(name="CreateTrainingJob", function=self.create_training_job),
             Operation(name="CreateTransformJob", function=self.create_transform_job),
             Operation(name="UpdateTrainingJob", function=update_training_job),
-            refusing(
-                "ListTrainingJobsForHyperParameterTuningJob",
-                "Hyperparameter tuning jobs are not built yet; ListTrainingJobs lists all training jobs.",
-            ),
-            Operation(name="StopProcessingJob", function=_stopping(PROCESSING_JOB)),
-            Operation(name="StopTrainingJob", function=_stopping(TRAINING_JOB)),
-            Operation(name="StopTransformJob", function=_stopping(TRANSFORM_JOB)),
+            Operation(name="StopProcessingJob", function=stopping(PROCESSING_JOB)),
+            Operation(name="StopTrainingJob", function=stopping(TRAINING_JOB)),
+            Operation(name="StopTransformJob", function=stopping(TRANSFORM_JOB)),
         ]
         for kind in KINDS:
             found += generic.operations_of(kind)
@@ -122,14 +126,17 @@ def _literals(value: Any, path: tuple[str, ...]) -> Iterator[str]:
         yield from _literals(value.get(path[0]), path[1:])
 
 
-def _typed(kind: type[Any], document: Document) -> Any:
+def typed(kind: type[Any], document: Document) -> Any:
+    """Return a request as a typed view. Raises Invalid when it is not one."""
     try:
         return view(kind, document)
     except msgspec.ValidationError as error:
         raise Invalid(f"The request is not valid: {error}") from error
 
 
-def _stopping(kind: Kind) -> Any:
+def stopping(kind: Kind) -> Function:
+    """Return the function of the Stop operation of a kind that is run to an end."""
+
     def stop(transaction: Transaction, request: Request) -> Document:
         resource = generic.find(transaction, kind, request.input[kind.name_member])
         if resource.status == JobStatus.STOPPING:

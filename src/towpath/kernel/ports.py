@@ -72,6 +72,9 @@ class Resources(Protocol):
     def headings(self, parent: Uid) -> list[Heading]:
         """Return the headings of what was started by `parent` and is live, oldest first."""
 
+    def children(self, parent: Uid) -> list[Resource]:
+        """Return what was started by `parent` and is live, oldest first; `headings` is much less work."""
+
     def by_member(self, kind: str, member: str) -> list[Resource]:
         """Return the live resources of a kind that have an indexed member, whatever its value, oldest first."""
 

@@ -2,12 +2,12 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from dataclasses import replace as with_found
 from datetime import datetime
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 from uuid import uuid4
 
 from msgspec.structs import replace
@@ -55,6 +55,9 @@ from towpath.pipelines.steps import StepType
 EXECUTION_EVENT = "SageMaker Model Building Pipeline Execution Status Change"
 STEP_EVENT = "SageMaker Model Building Pipeline Execution Step Status Change"
 
+
+#: (transaction, resource) -> members that a step yields of it beside those of its Describe answer
+Extras: TypeAlias = Callable[[KernelTransaction, Resource], Document]
 
 #: Executions whose standings are kept in memory; of others they are worked out anew from the rows.
 _REMEMBERED = 64
@@ -131,13 +134,19 @@ class ExecutionController:
         documents: Documents,
         shapes: Shapes,
         results: EarlierResults | None = None,
+        extras: Mapping[str, Extras] | None = None,
     ) -> None:
+        """
+        Args:
+            extras: noun of a kind -> what steps yield of such a resource beside what Describe shows.
+        """
         self._store = store
         self._operations = operations
         self._kinds = kinds
         self._documents = documents
         self._shapes = shapes
         self._results = results or NoResults()
+        self._extras = extras or {}
         self._memory = _Memory()
 
     def observe(self, resource: Resource) -> Observation:
@@ -251,7 +260,7 @@ class ExecutionController:
             return None
         whole = transaction.resources.get(child.uid)
         assert whole is not None, "its heading was read in this transaction"
-        document = self._document(step_type, whole)
+        document = self._document(transaction, step_type, whole)
         if status is StepStatus.SUCCEEDED:
             # A change that failed leaves what was there before, in service as ever.
             missed = [name for name in step_type.confirmed if whole.spec.get(name) != document.get(name)]
@@ -261,10 +270,12 @@ class ExecutionController:
             document = {**document, **{name: told[name] for name in step_type.yields or () if name in told}}
         return Ended(status=status, document=document, failure_reason=document.get("FailureReason"))
 
-    def _document(self, step_type: StepType, child: Resource) -> Document:
+    def _document(self, transaction: KernelTransaction, step_type: StepType, child: Resource) -> Document:
         document = generic.document(self._kinds[child.kind], child)
         shape = None if step_type.describe is None else self._shapes.output(step_type.describe)
-        return document if shape is None else cast(Document, shapes.project(document, shape))
+        described = document if shape is None else cast(Document, shapes.project(document, shape))
+        extras = self._extras.get(child.kind)
+        return described if extras is None else {**described, **extras(transaction, child)}
 
     def decide(self, resource: Resource, observation: Observation, now: datetime) -> kernel.Decision:
         """Return what to do next: the decisions on the steps as facts, and the end of the execution as its status."""

@@ -32,6 +32,7 @@ from towpath.sdk.parameters import (
     parameter,
 )
 from towpath.sdk.pipeline import Pipeline
+from towpath.sdk.ranges import choice, integers, numbers
 from towpath.sdk.registry import ModelVersion
 from towpath.sdk.secrets import secret
 from towpath.sdk.steps import (
@@ -46,6 +47,7 @@ from towpath.sdk.steps import (
     Step,
     Training,
     Transform,
+    Tuning,
     ended,
     failed,
     stopped,
@@ -89,11 +91,15 @@ __all__ = [
     "TimedOut",
     "Training",
     "Transform",
+    "Tuning",
+    "choice",
     "dataset",
     "ended",
     "execution",
     "failed",
+    "integers",
     "join",
+    "numbers",
     "parameter",
     "secret",
     "stopped",

@@ -74,6 +74,11 @@ _REPLACE_BUT_SPEC = Prepared(
     )
     .values({name: bindparam(name) for name in _BUT_SPEC if name != "format"})
 )
+_CHILDREN = Prepared(
+    select(resource)
+    .where(resource.c.parent == bindparam("of"), resource.c.deleted_at.is_(None))
+    .order_by(resource.c.seq)
+)
 _TAGS = Prepared(select(tag.c.key, tag.c.value).where(tag.c.uid == bindparam("of")))
 _UNTAG = Prepared(delete(tag).where(tag.c.uid == bindparam("of"), tag.c.key == bindparam("named")))
 _TAG = Prepared(insert(tag).values({column.name: bindparam(column.name) for column in tag.c}))
@@ -119,6 +124,9 @@ class ResourceTable:
 
     def by_member(self, kind: str, member: str) -> list[Resource]:
         return [_resource(row) for row in _BY_MEMBER(self._connection, of=kind, having=member).all()]
+
+    def children(self, parent: Uid) -> list[Resource]:
+        return [_resource(row) for row in _CHILDREN(self._connection, of=parent).all()]
 
     def query(self, query: Query) -> Page:
         rows, token = page(self._connection, query)

@@ -14,7 +14,7 @@ from towpath.home import HomeFolder
 
 PROGRAMS = ROOT / "examples" / "aws"
 OBSERVER = Path(__file__).with_name("observer")
-PATIENCE_S = 280
+PATIENCE_S = 600  #: against programs that hang; some ask only every half minute how a job is
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,6 +39,7 @@ def test_jobs_are_waited_for_and_their_logs_shown(jobs: Run, name: str) -> None:
     assert "validation:accuracy=" in told
     assert "test:accuracy=" in outcome.out, "the log of the job with a source folder"
     assert "metrics ['validation:accuracy']" in outcome.out
+    assert f"tuned jobs-{name}-" in outcome.out, "the best training job of a tuner"
     assert "Transformed 1 file: 2 records" in told, "the log of the transform job"
     assert "labels ['positive', 'negative']" in outcome.out
 

@@ -90,14 +90,6 @@ def test_an_update_changes_what_is_said_of_a_training_job(aws: Aws, ran: dict[st
     assert (code, "is Completed" in message) == ("ValidationException", True)
 
 
-@pytest.mark.shows("sagemaker", "ListTrainingJobsForHyperParameterTuningJob", how="refuses")
-def test_jobs_of_tuning_are_not_listed_yet(aws: Aws) -> None:
-    code, message = refusal(
-        aws.sagemaker.list_training_jobs_for_hyper_parameter_tuning_job, HyperParameterTuningJobName="t"
-    )
-    assert (code, "not built yet" in message) == ("UnsupportedOperation", True)
-
-
 @pytest.mark.shows(
     "sagemaker", "ListTrainingJobs", "ListProcessingJobs", "ListModels", "ListEndpointConfigs", "ListModelPackageGroups"
 )

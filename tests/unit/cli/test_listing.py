@@ -43,6 +43,7 @@ def lists() -> dict[str, Any]:
             ]
         },
         "ListProcessingJobs": {"ProcessingJobSummaries": []},
+        "ListHyperParameterTuningJobs": {"HyperParameterTuningJobSummaries": []},
         "ListTransformJobs": {
             "TransformJobSummaries": [
                 {

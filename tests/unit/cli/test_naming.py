@@ -47,6 +47,10 @@ TABLE = {
             {"StepName": "Gate", "Metadata": {"Condition": {"Outcome": "True"}}},
         ]
     },
+    "DescribeHyperParameterTuningJob": lambda request: (
+        {"HyperParameterTuningJobStatus": "Completed"} if request["HyperParameterTuningJobName"] == "tune-1" else None
+    ),
+    "ListTrainingJobsForHyperParameterTuningJob": {"TrainingJobSummaries": [{"TrainingJobName": "tune-1-001-ab"}]},
     "DescribeDataset": lambda request: {} if request["DatasetName"] == "clothes" else None,
 }
 
@@ -55,6 +59,8 @@ TABLE = {
     ("name", "kind", "found"),
     [
         ("t-1", "TrainingJob", "t-1"),
+        ("tune-1", "HyperParameterTuningJob", "tune-1"),
+        ("tuning-job/tune-1", "HyperParameterTuningJob", "tune-1"),
         ("reviews", "Endpoint", "reviews"),
         ("pipeline/reviews", "Pipeline", "reviews"),
         ("endpoint/reviews", "Endpoint", "reviews"),
@@ -118,6 +124,10 @@ def test_what_nothing_is_called_is_told_with_the_forms_that_names_have(answers: 
     ("name", "told"),
     [
         ("reviews/latest/Trian", "execution reviews/abc has no step 'Trian'; those that began: Train, Gate"),
+        (
+            "abc/Tune",
+            "Tune of reviews/abc ran the tuning job tune-1; its training jobs are: tune-1-001-ab",
+        ),
         ("abc/Gate", "Gate of reviews/abc is Succeeded and ran no job"),
         ("reviews/abc/Early", "Early of reviews/abc is Failed and ran no job: no such image"),
     ],
@@ -129,10 +139,11 @@ def test_a_step_that_is_not_there_or_ran_no_job_is_told_as_such(
     steps = [
         {"StepName": "Train", "Metadata": {"TrainingJob": {"Arn": f"{ARN}:training-job/t-1"}}},
         {"StepName": "Gate", "StepStatus": "Succeeded", "Metadata": {"Condition": {"Outcome": "True"}}},
+        {"StepName": "Tune", "Metadata": {"TuningJob": {"Arn": f"{ARN}:hyper-parameter-tuning-job/tune-1"}}},
         {"StepName": "Early", "StepStatus": "Failed", "FailureReason": "no such image"},
     ]
     if "Trian" in name:
-        del steps[2]
+        del steps[2:]
     client = answers(**{**TABLE, "ListPipelineExecutionSteps": {"PipelineExecutionSteps": steps}})
     with pytest.raises(NotFound) as raised:
         find(client, name, kinds=kinds)

@@ -81,6 +81,17 @@ def test_only_training_steps_are_asked_for_metrics(answers: Callable[..., Any]) 
     assert client.asked == []
 
 
+def test_of_a_tuning_step_the_best_result_is_shown(answers: Callable[..., Any]) -> None:
+    counts = {"Completed": 2, "NonRetryableError": 1, "InProgress": 4}
+    best = {"MetricName": "loss", "Value": 0.123456}
+    described: dict[str, Any] = {"TrainingJobStatusCounters": counts}
+    tune = step("Tune", "Executing", type="TuningJob", arn=f"{ARN}:hyper-parameter-tuning-job/t")
+    assert last_metric(answers(DescribeHyperParameterTuningJob=described), tune) == ""
+    described["BestTrainingJob"] = {"FinalHyperParameterTuningJobObjectiveMetric": best}
+    told = last_metric(answers(DescribeHyperParameterTuningJob=described), tune)
+    assert told == "loss 0.1235, the best of 3 training jobs"
+
+
 def test_a_line_is_written_for_each_change_and_only_then() -> None:
     written: list[str] = []
     lines = Lines(written.append)

@@ -572,7 +572,7 @@ def test_a_step_type_that_is_not_executed_yet_is_refused_by_name(golden: Golden)
         refuse_unexecuted(definition)
     assert caught.value.message.startswith(
         "Step 'L' (Steps[0]) is of type Lambda, which is understood and checked but not executed yet. "
-        "Types that are executed: Processing, Training, "
+        "Types that are executed: Processing, Training, Tuning, "
     )
 
 
@@ -596,6 +596,7 @@ def test_what_is_never_executed_is_refused_with_what_to_use_instead(name: str, t
         "v2_qualitycheck",
         "v3_lineage",
         "v2_notebook",
+        "v2_tuning",
     ],
 )
 def test_what_can_be_executed_is_not_refused(name: str, golden: Golden) -> None:

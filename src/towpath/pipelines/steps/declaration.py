@@ -58,6 +58,7 @@ class StepType:
     required_arguments: frozenset[str] = (
         frozenset()
     )  #: members of Arguments that must be there, for types without `create`
+    longest_name: int = LONGEST_NAME  #: that the API lets the resource have
     required_members: frozenset[str] = frozenset()  #: members beside Arguments that must be there
     cache: CacheRules | None = None  #: None: such a step is never taken over from an earlier execution
 
@@ -68,8 +69,12 @@ class StepType:
             prefix: name that the user gave in the Arguments, to be recognised in ours.
         """
         digest = hashlib.sha256(f"{execution_id}/{step}/{attempt}".encode()).hexdigest()[:_DIGEST_CHARACTERS]
-        start = f"pipelines-{execution_id}-" if prefix is None else ""
+        start = ""
+        if prefix is None:
+            start = f"pipelines-{execution_id}-" if self.longest_name >= LONGEST_NAME else f"{execution_id}-"
         ending = f"-{digest}" if prefix is None else f"-{execution_id}-{digest}"
         # Step names may hold underscores, which names of jobs and models may not.
-        middle = re.sub(r"[^A-Za-z0-9]+", "-", prefix or step)[: LONGEST_NAME - len(start) - len(ending)].strip("-")
+        middle = re.sub(r"[^A-Za-z0-9]+", "-", prefix or step)[: self.longest_name - len(start) - len(ending)].strip(
+            "-"
+        )
         return f"{start}{middle}{ending}" if middle else f"{start}{ending[1:]}"

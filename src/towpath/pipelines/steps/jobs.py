@@ -72,6 +72,7 @@ TRAINING = StepType(
 )
 TUNING = StepType(
     name="Tuning",
+    executed=True,
     create="CreateHyperParameterTuningJob",
     describe="DescribeHyperParameterTuningJob",
     noun="HyperParameterTuningJob",
@@ -82,6 +83,7 @@ TUNING = StepType(
     metadata="TuningJob",
     cache=CacheRules(),
     extra_yields=frozenset({"TrainingJobSummaries"}),
+    longest_name=32,  # its training jobs' names begin with its own
 )
 TRANSFORM = StepType(
     name="Transform",

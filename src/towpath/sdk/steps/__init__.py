@@ -13,6 +13,7 @@ from towpath.sdk.steps.sources import Source
 from towpath.sdk.steps.step import After, Step, ended, failed, stopped
 from towpath.sdk.steps.training import Training
 from towpath.sdk.steps.transform import Transform
+from towpath.sdk.steps.tuning import Tuning
 
 __all__ = [
     "After",
@@ -28,6 +29,7 @@ __all__ = [
     "Step",
     "Training",
     "Transform",
+    "Tuning",
     "ended",
     "failed",
     "stopped",

@@ -76,7 +76,7 @@ class Training(Step):
         return Code(script=self.script, source_dir=self.source_dir, include=tuple(self.include))
 
     @property
-    def model(self) -> Get:
+    def model(self) -> Expression:
         """The S3 URI of the model that the step made (`model.tar.gz`)."""
         return self.property("ModelArtifacts.S3ModelArtifacts")
 
@@ -101,7 +101,7 @@ class Training(Step):
             ),
             "StoppingCondition": {"MaxRuntimeInSeconds": self.timeout_s},
             "HyperParameters": {
-                **{name: _hyperparameter(value) for name, value in self.hyperparameters.items()},
+                **{name: hyperparameter(value) for name, value in self.hyperparameters.items()},
                 "sagemaker_program": build.bundles[self.name].script,
                 "sagemaker_submit_directory": build.code_uri(self.name, "sourcedir.tar.gz"),
             },
@@ -122,7 +122,7 @@ class Training(Step):
         return request
 
 
-def _hyperparameter(value: Any) -> Any:
+def hyperparameter(value: Any) -> Any:
     """Return a hyperparameter as text that the training toolkit reads back as the same value.
 
     The toolkit takes each as JSON if it can and as text otherwise, so text that is JSON ("1", "true") is quoted.

@@ -43,6 +43,8 @@ def test_every_name_of_a_job_or_model_is_one_that_aws_allows(
     execution_id: str, step: str, attempt: int, prefix: str | None
 ) -> None:
     name = STEP_TYPES["Training"].resource_name(execution_id, step, attempt, prefix)
+    tuning = STEP_TYPES["Tuning"].resource_name(execution_id, step, attempt, prefix)
+    assert re.fullmatch(MODEL.shape_for("HyperParameterTuningJobName").metadata["pattern"], tuning), tuning
     for shape in ("TrainingJobName", "ProcessingJobName", "ModelName"):
         rules = MODEL.shape_for(shape).metadata
         assert len(name) <= rules["max"]
@@ -53,9 +55,9 @@ def test_every_name_of_a_job_or_model_is_one_that_aws_allows(
 def test_only_the_same_attempt_of_the_same_step_has_the_same_name(
     execution_id: str, one: str, other: str, first: int, second: int
 ) -> None:
-    naming = STEP_TYPES["Processing"].resource_name
     same = (one, first) == (other, second)
-    assert (naming(execution_id, one, first) == naming(execution_id, other, second)) is same
+    for naming in (STEP_TYPES["Processing"].resource_name, STEP_TYPES["Tuning"].resource_name):
+        assert (naming(execution_id, one, first) == naming(execution_id, other, second)) is same
 
 
 def test_a_name_that_the_user_chose_can_be_recognised() -> None:
