@@ -18,7 +18,7 @@ from towpath.sdk.triggers import Trigger, approved_versions, new_objects
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Start pipelines and call webhooks when something happens, or at times.",
+    help="Start pipelines when something happens, or at times.",
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The trigger's name, as `towpath triggers ls` shows it.")]

@@ -38,7 +38,7 @@ def s3(store: SqliteStore, tmp_path: Path) -> S3:
 
 
 def blobs(folder: Path) -> int:
-    return sum(1 for path in (folder / "objects").rglob("*") if path.is_file())
+    return sum(1 for path in (folder / "objects" / "blobs").rglob("*") if path.is_file())
 
 
 class FullDisk:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SERVICES = frozenset(
     {
         "ecr",
+        "events",
         "iam",
         "logs",
         "s3",
@@ -30,6 +31,7 @@ SERVICES = frozenset(
         "sagemaker-featurestore-runtime",
         "sagemaker-metrics",
         "sagemaker-runtime",
+        "scheduler",
         "sts",
         "towpath",
     }
