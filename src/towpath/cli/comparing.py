@@ -21,7 +21,7 @@ def compare_executions(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Show executions side by side: what they were given and how they did.
+    """Show executions side by side, with what differs.
 
     Examples:
       towpath compare reviews

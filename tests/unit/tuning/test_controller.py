@@ -130,7 +130,7 @@ def test_stopping_stops_the_training_jobs_and_starts_no_more(world: TuningWorld)
     world.call("StopHyperParameterTuningJob", {"HyperParameterTuningJobName": "tune"})
     world.run()
     assert [job.status for job in world.children()] == ["Stopping", "Stopping"]
-    assert world.backend.stops == [f"{first.uid}-1", f"{second.uid}-1"]
+    assert sorted(world.backend.stops) == sorted([f"{first.uid}-1", f"{second.uid}-1"])
     world.end(first, 0.5, stopped=True)
     assert world.tuning().status == "Stopping"
     world.end(second, stopped=True)
