@@ -65,6 +65,7 @@ for command in (
     server.up,
     server.down,
     run.run,
+    run.create,
     listing.ps,
     following.logs,
     listing.describe,

@@ -1,4 +1,4 @@
-"""`towpath run`: upload a pipeline, start it, and follow it to its end."""
+"""`towpath run`: upload a pipeline, start it, and follow it to its end; `towpath create`: upload it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,28 @@ from towpath.sdk.pipeline import Pipeline
 LOG_LINES = 12  #: of a failed step's log
 
 
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="It has a module-level `pipeline`; or its folder.")]
+
+
+def create(file: FileArgument, as_json: JsonOption = False, home: HomeOption = None) -> None:
+    """Store the pipeline of a file, and start nothing.
+
+    Triggers and others can start it then. One of that name that is there already is updated. A server is started when
+    none runs.
+
+    Example: towpath create deploy.py
+    """
+    pipeline = load_pipeline(file)
+    arn = client_with_server(folder(home)).upsert(pipeline)
+    if as_json:
+        show_json({"PipelineArn": arn})
+        return
+    needed = [each.name for each in pipeline.parameters if each.default is None]
+    say(f"{pipeline.name} can be started" + (f"; each start has to give {', '.join(needed)}" if needed else ""))
+
+
 def run(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="It has a module-level `pipeline`; or its folder.")],
+    file: FileArgument,
     parameters: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Set a parameter; repeatable.")
     ] = None,

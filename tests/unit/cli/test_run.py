@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from towpath.cli import run
 from towpath.cli.progress import Look
 from towpath.cli.run import report, unmatched_metrics
 from towpath.home import HomeFolder
@@ -96,3 +98,20 @@ def test_a_metric_whose_pattern_matched_nothing_is_told(answers: Callable[..., A
     ]
     assert unmatched_metrics(client, step("Train", "Failed")) == []
     assert unmatched_metrics(client, step("Prepare", "Succeeded", type="ProcessingJob")) == []
+
+
+def test_create_stores_the_pipeline_and_starts_nothing(
+    answers: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = answers(CreatePipeline={"PipelineArn": f"{ARN}:pipeline/p"})
+    monkeypatch.setattr(run, "client_with_server", lambda home: client)
+    (tmp_path / "pipeline.py").write_text(
+        "from towpath import Fail, Pipeline, parameter\n"
+        "pipeline = Pipeline('p', steps=[Fail('A', message=parameter('Why', type=str))], "
+        "parameters=[parameter('Who', 'me')])\n"
+    )
+    run.create(tmp_path, home=tmp_path)
+    assert [name for name, _ in client.asked] == ["CreatePipeline"]
+    assert capsys.readouterr().out == "p can be started; each start has to give Why\n"
+    run.create(tmp_path, as_json=True, home=tmp_path)
+    assert json.loads(capsys.readouterr().out) == {"PipelineArn": f"{ARN}:pipeline/p"}
