@@ -9,7 +9,7 @@ from towpath.hosting.model import EndpointConfigSpec, EndpointStatus, ModelSpec,
 from towpath.hosting.ports import Resolve
 from towpath.jobs.channels import PinnedInput, Role, WantedInput, pin
 from towpath.jobs.served import ServedModel
-from towpath.kernel.errors import Conflict, Invalid, LimitExceeded, Unsupported
+from towpath.kernel.errors import Conflict, InProgress, Invalid, LimitExceeded, Unsupported
 from towpath.kernel.generic import create, find, operations_of, record
 from towpath.kernel.kinds import Kind
 from towpath.kernel.objects import ObjectVersion
@@ -233,7 +233,7 @@ def update_endpoint(transaction: Transaction, request: Request) -> Document:
     """Carry out UpdateEndpoint: the endpoint goes on serving while its controller brings up the new fleet.
 
     Raises:
-        Conflict: the endpoint is not InService.
+        Conflict: the endpoint is not InService; InProgress where it may be later.
     """
     endpoint = find(transaction, ENDPOINT, request.input["EndpointName"])
     _check_deployment(request)
@@ -261,7 +261,7 @@ def _refuse_unless_in_service(endpoint: Resource) -> None:
             code="ValidationException",
         )
     if endpoint.status != EndpointStatus.IN_SERVICE:
-        raise Conflict(
+        raise InProgress(
             f'Cannot update in-progress endpoint "{endpoint.arn}": it is {endpoint.status}, wait until it is InService',
             code="ValidationException",
         )

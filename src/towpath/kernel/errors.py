@@ -4,6 +4,7 @@
     ├── Invalid               the request or document is wrong; names the place
     ├── NotFound              no such resource
     ├── Conflict              a name is taken, or the resource is in the wrong state for the request
+    │   ├── InProgress        it is being changed by somebody else; possible once that has ended
     │   └── StaleRevision     another writer was first; decide again
     ├── InUse                 a resource cannot be changed or deleted while something refers to it
     ├── Denied                the caller is not known or may not do this
@@ -41,6 +42,10 @@ class NotFound(TowpathError):
 
 class Conflict(TowpathError):
     """The resource is not in a state that allows this."""
+
+
+class InProgress(Conflict):
+    """The resource is just being changed; wait until that has ended."""
 
 
 class StaleRevision(Conflict):

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from towpath.kernel import decisions as kernel
 from towpath.kernel import generic, shapes
-from towpath.kernel.errors import Invalid, NotFound, StaleRevision, TowpathError
+from towpath.kernel.errors import InProgress, Invalid, NotFound, StaleRevision, TowpathError
 from towpath.kernel.events import Event
 from towpath.kernel.kinds import Kind
 from towpath.kernel.operations import Operations, Request
@@ -39,6 +39,7 @@ from towpath.pipelines.execution import (
     Unreadable,
     after_failure,
     next_due,
+    waiting,
 )
 from towpath.pipelines.graph import Node, Plan
 from towpath.pipelines.kinds import PIPELINE_EXECUTION, TURN
@@ -380,6 +381,7 @@ class ExecutionController:
         if step_type.update is not None and step_type.noun is not None and name is not None:
             there = transaction.resources.find(step_type.noun, name)
         if there is not None:
+            _refuse_awaited(transaction, resource, there)
             operation = str(step_type.update)
             shape = self._shapes.input(operation)
             if shape is not None:
@@ -395,7 +397,10 @@ class ExecutionController:
     def _refused(
         self, transaction: Transaction, resource: Resource, node: Node, row: StepRow, error: TowpathError
     ) -> None:
-        row = after_failure(node, row, error.message, retry.of_error(error), transaction.now)
+        if isinstance(error, InProgress):
+            row = waiting(row, error.message, transaction.now)
+        else:
+            row = after_failure(node, row, error.message, retry.of_error(error), transaction.now)
         self._write(transaction, resource, row, settled=True)
         transaction.work.schedule(resource.uid, row.due_at or transaction.now)
 
@@ -511,6 +516,22 @@ def _prepared(call: Call, step_type: str, start: StartStep) -> tuple[Document, D
 def _looks_elsewhere(plan: Plan) -> bool:
     """Return whether what comes next may depend on more than the store's rows."""
     return plan.reads_documents or plan.uses_cache or plan.judges
+
+
+def _refuse_awaited(transaction: Transaction, execution: Resource, wanted: Resource) -> None:
+    """Refuse to change what a step of another execution has changed and has not seen the end of.
+
+    Changes of a resource's status wake one execution, so the other one would never hear of it.
+
+    Raises:
+        InProgress: names that execution.
+    """
+    owner = None if wanted.parent in {None, execution.uid} else transaction.resources.get(Uid(wanted.parent or ""))
+    if owner is None or owner.kind != PIPELINE_EXECUTION.noun or _is_over(owner):
+        return
+    rows = transaction.steps.of(owner.uid).values()
+    if any(row.resource == wanted.uid and not row.status.is_terminal for row in rows):
+        raise InProgress(f"{wanted.arn} is being changed by {owner.arn}; wait until its step has ended")
 
 
 def _is_over(resource: Resource) -> bool:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as with_config
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -36,6 +36,8 @@ from towpath.pipelines.rounds import (
     round_yields,
 )
 from towpath.pipelines.standing import Standings
+
+_LONGEST_PAUSE_S = 15  #: between two looks at something that somebody else is changing
 
 Steps: TypeAlias = Mapping[str, StepRow]
 
@@ -174,6 +176,13 @@ def after_failure(node: Node, row: StepRow, reason: str, exception_type: str | N
     if due_at is None or exception_type is None:
         return replace(row, status=StepStatus.FAILED, ended_at=now, due_at=None)
     return replace(row, status=StepStatus.STARTING, retries={**row.retries, exception_type: retries + 1})
+
+
+def waiting(row: StepRow, reason: str, now: datetime) -> StepRow:
+    """Return how a step stands that cannot change yet what somebody else is changing: it looks again, first after two
+    seconds, then at growing intervals. That is no failure, so no policy is asked and nothing is counted."""
+    pause = timedelta(seconds=min(2 ** min(row.attempt, 8), _LONGEST_PAUSE_S))
+    return replace(row, status=StepStatus.STARTING, failure_reason=reason, due_at=now + pause, failed_at=now)
 
 
 class Course:

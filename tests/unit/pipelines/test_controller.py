@@ -11,7 +11,7 @@ import pytest
 from towpath.engine import Engine
 from towpath.kernel import generic
 from towpath.kernel.clock import VirtualClock
-from towpath.kernel.errors import Conflict, Invalid, NotFound, TowpathError, Unavailable, Unsupported
+from towpath.kernel.errors import Conflict, InProgress, Invalid, NotFound, TowpathError, Unavailable, Unsupported
 from towpath.kernel.kinds import Kind
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.principals import Caller
@@ -47,7 +47,8 @@ PROCESSING_JOB = job_kind("ProcessingJob", "processing-job")
 TRAINING_JOB = job_kind("TrainingJob", "training-job")
 MODEL = Kind(noun="Model", arn_type="model", name_member="ModelName", arn_member="ModelArn")
 PACKAGE = job_kind("ModelPackage", "model-package")
-ALL_KINDS = {kind.noun: kind for kind in (PROCESSING_JOB, TRAINING_JOB, MODEL, PACKAGE, *KINDS)}
+ENDPOINT = job_kind("Endpoint", "endpoint")
+ALL_KINDS = {kind.noun: kind for kind in (PROCESSING_JOB, TRAINING_JOB, MODEL, PACKAGE, ENDPOINT, *KINDS)}
 
 
 def creating(kind: Kind, status: str | None, *, refuse: list[TowpathError]) -> Callable[[Any, Request], Document]:
@@ -70,6 +71,13 @@ def stopping(kind: Kind) -> Callable[[Any, Request], Document]:
         return {}
 
     return stop
+
+
+def update_endpoint(transaction: SqlTransaction, request: Request) -> Document:
+    endpoint = generic.find(transaction, ENDPOINT, request.input["EndpointName"])
+    if endpoint.status != "InService":
+        raise InProgress(f"{endpoint.name} is {endpoint.status}")
+    return {"EndpointArn": transaction.resources.replace(endpoint, spec=request.input, status="Updating").arn}
 
 
 class Reports:
@@ -116,6 +124,8 @@ class Platform:
             Operation(name="CreateTrainingJob", function=creating(TRAINING_JOB, "InProgress", refuse=[])),
             Operation(name="CreateModel", function=creating(MODEL, None, refuse=[])),
             Operation(name="CreateModelPackage", function=creating(PACKAGE, "Completed", refuse=[])),
+            Operation(name="CreateEndpoint", function=creating(ENDPOINT, "Creating", refuse=[])),
+            Operation(name="UpdateEndpoint", function=update_endpoint),
             Operation(name="StopProcessingJob", function=stopping(PROCESSING_JOB)),
             Operation(name="StopTrainingJob", function=stopping(TRAINING_JOB)),
         ]
@@ -522,6 +532,73 @@ def test_the_parameters_of_an_execution_are_listed_with_their_values(platform: P
     for token in ("x", "-1", "²", "9" * 5000):
         with pytest.raises(Invalid, match="token"):
             platform.call("ListPipelineParametersForExecution", PipelineExecutionArn=arn, NextToken=token)
+
+
+SERVE = {
+    "Version": "2020-12-01",
+    "Parameters": [{"Name": "Config", "Type": "String"}],
+    "Steps": [
+        {
+            "Name": "Serve",
+            "Type": "Endpoint",
+            "Arguments": {"EndpointName": "e", "EndpointConfigName": {"Get": "Parameters.Config"}},
+        }
+    ],
+}
+
+
+def test_an_endpoint_that_somebody_changes_by_hand_is_waited_for(platform: Platform) -> None:
+    platform.create(SERVE)
+    first = platform.start(parameters={"Config": "one"})
+    platform.end(first, "Serve", "InService", EndpointConfigName="one")
+    platform.call("UpdateEndpoint", EndpointName="e", EndpointConfigName="by hand")
+    second = platform.start(parameters={"Config": "two"})
+    shown = platform.steps(second)["Serve"]
+    assert (shown["StepStatus"], shown["FailureReason"]) == ("Starting", "e is Updating")
+    platform.end(first, "Serve", "InService", EndpointConfigName="by hand")
+    platform.clock.advance(2)
+    platform.engine.run_until_idle()
+    assert platform.statuses(second) == {"Serve": "Executing"}
+    platform.end(second, "Serve", "InService", EndpointConfigName="two")
+    assert platform.execution(second)["PipelineExecutionStatus"] == "Succeeded"
+
+
+def test_an_endpoint_is_not_taken_from_an_execution_that_has_not_seen_it_in_service(platform: Platform) -> None:
+    platform.create(SERVE)
+    first, second = (platform.start(parameters={"Config": config}) for config in ("one", "two"))
+    endpoint = platform.child(first, "Serve")
+
+    def in_service_unnoticed(transaction: SqlTransaction) -> None:
+        ready = {"status": "InService", "state": {"EndpointConfigName": "one"}}
+        # Who has no parent wakes nobody by its change.
+        alone = transaction.resources.replace(endpoint, **ready, parent=None)
+        transaction.resources.replace(alone, parent=endpoint.parent)
+
+    platform.store.write(in_service_unnoticed)
+    platform.clock.advance(2)
+    platform.engine.run_until_idle()
+    shown = platform.steps(second)["Serve"]
+    assert (shown["StepStatus"], shown["AttemptCount"]) == ("Starting", 2)
+    assert f"{endpoint.arn} is being changed by {first}" in shown["FailureReason"]
+
+    execution = Uid(endpoint.parent or "")
+    platform.store.write(lambda transaction: transaction.work.schedule(execution, transaction.now))
+    platform.engine.run_until_idle()
+    assert platform.execution(first)["PipelineExecutionStatus"] == "Succeeded"
+    platform.clock.advance(4)
+    platform.engine.run_until_idle()
+    assert platform.statuses(second) == {"Serve": "Executing"}
+    platform.end(second, "Serve", "InService", EndpointConfigName="two")
+    assert platform.execution(second)["PipelineExecutionStatus"] == "Succeeded"
+
+
+def test_an_execution_that_waits_for_an_endpoint_can_be_stopped(platform: Platform) -> None:
+    platform.create(SERVE)
+    platform.start(parameters={"Config": "one"})
+    second = platform.start(parameters={"Config": "two"})
+    platform.call("StopPipelineExecution", PipelineExecutionArn=second, ClientRequestToken="t" * 32)
+    platform.engine.run_until_idle()
+    assert platform.execution(second)["PipelineExecutionStatus"] == "Stopped"
 
 
 def test_an_update_leaves_running_executions_alone(platform: Platform, golden: Golden) -> None:
