@@ -131,7 +131,7 @@ class HomeFolder:
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         for folder in (self.objects, self.jobs, self.layers, self.path / "run"):
             _close(folder, 0o700)
-        for file in (self.database, *self.path.glob(f"{self.database.name}-*"), self.server_log):
+        for file in (self.database, *self.path.glob(f"{self.database.name}-*"), self.server_log, self.reserve):
             _close(file, 0o600)
 
     def open_server_log(self) -> BinaryIO:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.acceptance.conftest import EXAMPLE, Machine
+from tests.acceptance.conftest import EXAMPLE, Machine, clients
 from tests.s3_server import s3_client
 
 from tests import seaweedfs
@@ -100,6 +100,8 @@ def test_from_raw_data_to_an_endpoint_with_all_bytes_in_the_bucket(machine: Mach
     restored = Machine(HomeFolder(machine.home.path.parent / "restored"))
     assert f"their bytes in s3://lake/{PREFIX}" in restored.towpath("restore", str(file))
     restored.up()
+    again = clients(restored)["sagemaker"].get_waiter("endpoint_in_service")
+    again.wait(EndpointName="again", WaiterConfig={"Delay": 1, "MaxAttempts": 100})
     assert "positive" in restored.towpath("invoke", "again", "--text", "Love this dress! It fits perfectly.")
     restored.towpath("down", "--all")
     machine.home.settings_file.write_text("")

@@ -106,7 +106,10 @@ class _Replay:
                 raise _CannotBeReplayed
         stops = self.recorded.at("StopPipelineExecution")
         facts = [fact for fact in self.recorded.facts if fact.row.taken_from is None]
-        self._decide()
+        if stops and not self.recorded.rows:
+            self._stop(stops.pop(0))  # it came before the first decision
+        else:
+            self._decide()
         again: list[StepRow] = []  #: steps of one retry, which begin together
         for fact in facts:
             if again and not self._is_retry(fact.row):

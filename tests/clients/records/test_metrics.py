@@ -52,7 +52,12 @@ def test_values_sent_for_a_component_come_back_as_series_and_in_short(aws: Aws) 
     assert (short["SourceArn"], short["TimeStamp"]) == (arn, START + timedelta(seconds=120))
     found = aws.sagemaker.search(
         Resource="ExperimentTrialComponent",
-        SearchExpression={"Filters": [{"Name": "Metrics.loss.Min", "Operator": "LessThan", "Value": "1"}]},
+        SearchExpression={
+            "Filters": [
+                {"Name": "Metrics.loss.Min", "Operator": "LessThan", "Value": "1"},
+                {"Name": "TrialComponentName", "Operator": "Equals", "Value": "measured"},
+            ]
+        },
         SortBy="metrics.loss.max",
     )["Results"]
     assert [item["TrialComponent"]["TrialComponentName"] for item in found] == ["measured"]
