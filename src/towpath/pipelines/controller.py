@@ -49,7 +49,7 @@ from towpath.pipelines.plans import execution_variables, plan_for
 from towpath.pipelines.ports import Documents, EarlierResults, NoResults, Shapes, Transaction
 from towpath.pipelines.quality_checks import needs_baseline, prepared, registered, supplied, verdict, violations_at
 from towpath.pipelines.quality_checks import shown as told_of
-from towpath.pipelines.rights import refusal_of_step
+from towpath.pipelines.rights import refusal_of_step, roles_of_steps
 from towpath.pipelines.standing import Standings
 from towpath.pipelines.steps import StepType
 
@@ -459,7 +459,11 @@ class ExecutionController:
         request = Request(
             operation=operation,
             input=asked,
-            caller=Caller(resource.created_by, request_id=f"{resource.name}/{row.name}/{row.attempt}"),
+            caller=Caller(
+                resource.created_by,
+                request_id=f"{resource.name}/{row.name}/{row.attempt}",
+                roles=roles_of_steps(resource.spec),
+            ),
             parent=resource.uid,
         )
         return self._operations[operation].function(transaction, request)
