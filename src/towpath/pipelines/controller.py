@@ -23,10 +23,9 @@ from towpath.kernel.ports import Transaction as KernelTransaction
 from towpath.kernel.principals import PLATFORM, Caller
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.pipelines import retry
+from towpath.pipelines.attempts import after_failure, next_due, waiting
 from towpath.pipelines.caching import Lookup
-from towpath.pipelines.evaluation import DocumentRef, StepYield
-from towpath.pipelines.execution import (
-    Course,
+from towpath.pipelines.decisions import (
     Ended,
     EndStep,
     FinishExecution,
@@ -37,10 +36,9 @@ from towpath.pipelines.execution import (
     StartStep,
     StopStep,
     Unreadable,
-    after_failure,
-    next_due,
-    waiting,
 )
+from towpath.pipelines.evaluation import DocumentRef, StepYield
+from towpath.pipelines.execution import Course
 from towpath.pipelines.graph import Node, Plan
 from towpath.pipelines.kinds import PIPELINE_EXECUTION, TURN
 from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus

@@ -16,10 +16,10 @@ from towpath.kernel.ports import Filter
 from towpath.kernel.priorities import PRIORITY, priority_of
 from towpath.kernel.resource import Document, Resource
 from towpath.pipelines import selection, versions
+from towpath.pipelines.attempts import tried_again
 from towpath.pipelines.checks import accept, refuse_unexecuted
 from towpath.pipelines.definition import Definition, Step
 from towpath.pipelines.evaluation import as_text
-from towpath.pipelines.execution import tried_again
 from towpath.pipelines.graph import Plan
 from towpath.pipelines.kinds import (
     ALIASES,
