@@ -197,14 +197,19 @@ def print_line(text: str) -> None:
 
 
 class Lines:
-    """Writes one line for each change of a step's state or of its metric."""
+    """Writes one line for each change of a step's state or of its metric.
+
+    Of changes that are seen at one look, ends come first, in the order in which they happened.
+    """
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
         self._before: dict[str, tuple[str, str]] = {}
 
     def __call__(self, look: Look) -> None:
-        for row in look.rows(datetime.now(UTC)):
+        ends = {step.name: step.ended_at for step in look.steps if step.ended_at is not None}
+        never = datetime.max.replace(tzinfo=UTC)
+        for row in sorted(look.rows(datetime.now(UTC)), key=lambda row: ends.get(row.step, never)):
             if row.state in {WAITING, NOT_RUN} or self._before.get(row.step) == (row.state, row.note):
                 continue
             self._before[row.step] = (row.state, row.note)

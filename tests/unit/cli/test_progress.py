@@ -104,6 +104,24 @@ def test_a_line_is_written_for_each_change_and_only_then() -> None:
     assert written == ["Train  Executing", "Train  Executing  loss 0.5", "Train  Succeeded  1 min 01 s  loss 0.5"]
 
 
+def test_of_changes_seen_at_one_look_the_ends_come_first_in_their_order() -> None:
+    written: list[str] = []
+    at = [NOW + timedelta(seconds=second) for second in range(5)]
+    Lines(written.append)(
+        Look(
+            names=["Each", "Register", "Train[0]", "Next"],
+            steps=[
+                step("Each", "Succeeded", ended_at=at[3]),
+                step("Register", "Succeeded", ended_at=at[4]),
+                step("Train[0]", "Succeeded", ended_at=at[2]),
+                step("Next", "Starting", started_at=None),
+                step("Early", "Succeeded", ended_at=at[1]),
+            ],
+        )
+    )
+    assert [line.split()[0] for line in written] == ["Early", "Train[0]", "Each", "Register", "Next"]
+
+
 def test_the_live_table_shows_step_state_time_and_metric() -> None:
     table = LiveTable("reviews/abc")
     done = step("Train", "Succeeded", ended_at=NOW + timedelta(seconds=5))
