@@ -69,7 +69,7 @@ def _facts(client: Client, execution: Execution) -> Iterator[tuple[tuple[str, st
         if step.failure_reason:
             yield (step.name, "failure"), step.failure_reason.partition("\n")[0]
         wrote = step.cached_from or execution.arn
-        yield from _measured(step, components.get(step.arn or "", {}), wrote.rpartition("/")[2])
+        yield from _measured(client, step, components.get(step.arn or "", {}), wrote.rpartition("/")[2])
 
 
 def _components(client: Client, described: Document) -> dict[str, Document]:
@@ -84,16 +84,29 @@ def _components(client: Client, described: Document) -> dict[str, Document]:
 
 
 def _measured(
-    step: StepRun, component: Document, execution_id: str
+    client: Client, step: StepRun, component: Document, execution_id: str
 ) -> Iterator[tuple[tuple[str, str], str | float | None]]:
     for name, value in sorted((component.get("Parameters") or {}).items()):
         if not name.startswith((_OWN, _SCRIPT_MODE)):
             yield (step.name, name), value.get("StringValue", value.get("NumberValue"))
     for metric in sorted(component.get("Metrics") or [], key=lambda each: str(each["MetricName"])):
         yield (step.name, str(metric["MetricName"])), metric["Last"]
+    if step.type == "TuningJob" and step.arn is not None:
+        yield from _best(client, step.name, step.arn.rpartition("/")[2])
     if step.status == "Failed":
         return  # where it would have left its files
     for name, artifact in sorted((component.get("OutputArtifacts") or {}).items()):
         where = str(artifact["Value"])
         inside = where.partition(f"/{execution_id}/")[2]
         yield (step.name, f"output {name.removeprefix(_OWN)}"), without_job(inside) or where
+
+
+def _best(client: Client, step: str, tuning: str) -> Iterator[tuple[tuple[str, str], str | float | None]]:
+    """Yield the objective metric and the hyperparameters of a tuning job's best training job."""
+    asked = {"HyperParameterTuningJobName": tuning}
+    best = client.call("SageMaker.DescribeHyperParameterTuningJob", asked).get("BestTrainingJob") or {}
+    metric = best.get("FinalHyperParameterTuningJobObjectiveMetric")
+    if metric:
+        yield (step, f"best {metric['MetricName']}"), float(metric["Value"])
+    for name, value in sorted((best.get("TunedHyperParameters") or {}).items()):
+        yield (step, f"best {name}"), str(value)

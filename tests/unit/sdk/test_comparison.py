@@ -28,6 +28,13 @@ def train(status: str, source: str | None = None) -> dict[str, Any]:
 STEPS = {
     "first": [train("Succeeded"), {"StepName": "Register", "StepStatus": "Succeeded"}],
     "again": [train("Succeeded", source="first"), {"StepName": "Register", "StepStatus": "Succeeded"}],
+    "tuned": [
+        {
+            "StepName": "Tune",
+            "StepStatus": "Succeeded",
+            "Metadata": {"TuningJob": {"Arn": f"{ARN}:hyper-parameter-tuning-job/t"}},
+        }
+    ],
     "bad": [train("Failed"), {"StepName": "TooLow", "StepStatus": "Failed", "FailureReason": "no"}],
 }
 
@@ -53,6 +60,15 @@ class Server(Client):
                     "SageMaker.ModelArtifact": {"Value": f"s3://b/words/{by}/Train/{job}/output/model.tar.gz"}
                 },
             }
+        if operation.endswith("DescribeHyperParameterTuningJob"):
+            best = {"Type": "Maximize", "MetricName": "accuracy", "Value": 0.75}
+            return {
+                "BestTrainingJob": {
+                    "TrainingJobName": "t-002-ab",
+                    "TunedHyperParameters": {"trees": "12"},
+                    "FinalHyperParameterTuningJobObjectiveMetric": best,
+                }
+            }
         raise AssertionError(operation)
 
     def pages(self, operation: str, member: str, request: Any = None) -> Iterator[Any]:
@@ -72,6 +88,12 @@ def test_a_file_of_a_result_that_was_taken_over_lies_where_the_first_one_wrote_i
     found = rows("first", "again")
     assert found["Train", "output ModelArtifact"] == ("Train/model.tar.gz", "Train/model.tar.gz")
     assert found["Train", "taken over from"] == (None, "first")
+
+
+def test_of_a_tuning_step_the_best_training_job_is_told() -> None:
+    found = rows("first", "tuned")
+    assert found["Tune", "best accuracy"] == (None, 0.75)
+    assert found["Tune", "best trees"] == (None, "12")
 
 
 def test_of_a_step_that_failed_no_file_is_told_since_it_left_none() -> None:
