@@ -385,10 +385,10 @@ def required_members(checked: Checked) -> Findings:
         inside = member(node.step.place, "Arguments")
         present = {*node.step.arguments, *node.step.branches}
         for name in sorted(node.type.required_arguments - present):
-            yield member(inside, name), f"this member is missing; a {node.step.type} step needs it"
+            yield member(inside, name), f"this member is missing; {node.step.type} steps need it"
         for name in sorted(node.type.required_members):
             if node.step.members.get(name) is None:
-                yield member(node.step.place, name), f"this member is missing; a {node.step.type} step needs it"
+                yield member(node.step.place, name), f"this member is missing; {node.step.type} steps need it"
         if node.step.type == "Condition" and node.step.arguments.get("Conditions") == []:
             yield member(inside, "Conditions"), "there must be at least one condition"
 

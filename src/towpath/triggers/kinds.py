@@ -53,6 +53,7 @@ DELIVERY = Kind(
     name_member="DeliveryId",
     arn_member="DeliveryArn",
     refuse_undelete=_refuse_undelete,
+    comes_back=False,
     controlled=True,
 )
 

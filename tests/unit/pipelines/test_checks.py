@@ -445,7 +445,7 @@ SPOILT = [
         "Steps/0/SqsQueueUrl",
         REMOVE,
         "Steps[0].SqsQueueUrl",
-        "this member is missing; a Callback step needs it",
+        "this member is missing; Callback steps need it",
     ),
     Spoilt(
         "required-members",
@@ -453,7 +453,7 @@ SPOILT = [
         "Steps/4/Arguments/ElseSteps/0/Arguments/ErrorMessage",
         REMOVE,
         "Steps[4].Arguments.ElseSteps[0].Arguments.ErrorMessage",
-        "this member is missing; a Fail step needs it",
+        "this member is missing; Fail steps need it",
     ),
     Spoilt(
         "required-members",
