@@ -102,6 +102,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     status: StepStatus
     document: Document = msgspec.field(default_factory=dict)  #: the Describe document and the named extras
     failure_reason: str | None = None
+    metadata: Document | None = None  #: what the step's Metadata tell now; None: what they told before
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -221,6 +222,8 @@ class Course:
 
     def _settle(self, row: StepRow, ended: Ended) -> None:
         node = self.standings.node(row.name)
+        if ended.metadata is not None:
+            row = replace(row, metadata=ended.metadata)
         if ended.status is StepStatus.SUCCEEDED:
             names = {} if node.type is None else dict(node.type.names)
             yielded = StepYield(document=ended.document, names=names)
@@ -474,7 +477,10 @@ class Course:
         """Return what the step's Create operation is asked for."""
         if node.type is None or node.type.create is None:
             raise Invalid(f"{node.step.place}: steps of type {node.step.type} are not executed yet")
-        request = dict(evaluate(node.arguments, self._scope(node, row)))
+        scope = self._scope(node, row)
+        request = dict(evaluate(node.arguments, scope))
+        if node.type.request is not None:
+            request = node.type.request(request, evaluate(node.members, scope))
         if node.type.name_member is not None and not (node.type.keeps_name and request.get(node.type.name_member)):
             request[node.type.name_member] = self._resource_name(node, row)
         shape = self.situation.shapes.input(node.type.create)
