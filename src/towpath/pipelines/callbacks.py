@@ -67,10 +67,12 @@ def request_of(arguments: Document, members: Document) -> Document:
 def told_of(callback: Resource) -> Document:
     """Return what ListPipelineExecutionSteps tells of a Callback step."""
     outputs = callback.state.get("Outputs")
+    declared = [output["OutputName"] for output in callback.spec["OutputParameters"]]
     told = {"CallbackToken": callback.spec["CallbackToken"], "SqsQueueUrl": callback.spec["SqsQueueUrl"]}
     if not outputs:
         return told
-    return {**told, "OutputParameters": [{"Name": name, "Value": _text(value)} for name, value in outputs.items()]}
+    shown = [{"Name": name, "Value": _text(outputs[name])} for name in declared if name in outputs]
+    return {**told, "OutputParameters": shown}
 
 
 def yielded_by(callback: Resource) -> Document:
@@ -80,14 +82,14 @@ def yielded_by(callback: Resource) -> Document:
 
 def message(spec: CallbackSpec, status: str) -> str:
     """Return the text of the message that tells of a step."""
+    # Escaped, so that it holds no character that a queue refuses.
     return json.dumps(
         {
             "token": spec.callback_token,
             "pipelineExecutionArn": spec.pipeline_execution_arn,
             "arguments": spec.arguments,
             "status": status,
-        },
-        ensure_ascii=False,
+        }
     )
 
 
