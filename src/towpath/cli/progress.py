@@ -97,6 +97,8 @@ def note_of(step: StepRun, metric: str) -> str:
         return most_telling_line(step.failure_reason)
     if step.waiting_for is not None:
         return step.waiting_for
+    if step.waits_for_answer:
+        return "waits for an answer: towpath answer"
     if step.outcome is not None:
         return f"condition is {step.outcome.lower()}"
     if step.cached_from:

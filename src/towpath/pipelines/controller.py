@@ -267,7 +267,8 @@ class ExecutionController:
         if step_type.checks and status is StepStatus.SUCCEEDED:
             (told,) = row.metadata.values()
             document = {**document, **{name: told[name] for name in step_type.yields or () if name in told}}
-        return Ended(status=status, document=document, failure_reason=document.get("FailureReason"))
+        told = None if step_type.told is None else {step_type.metadata or "": step_type.told(whole)}
+        return Ended(status=status, document=document, failure_reason=document.get("FailureReason"), metadata=told)
 
     def _document(self, transaction: KernelTransaction, step_type: StepType, child: Resource) -> Document:
         document = generic.document(self._kinds[child.kind], child)
@@ -354,7 +355,10 @@ class ExecutionController:
         except TowpathError as error:
             self._refused(transaction, resource, node, start.row, error)
             return
-        told = {**told, "CheckJobArn": child.arn} if node.type.checks else {"Arn": child.arn}
+        if node.type.checks:
+            told = {**told, "CheckJobArn": child.arn}
+        else:
+            told = {"Arn": child.arn} if node.type.told is None else node.type.told(child)
         metadata = {} if node.type.metadata is None else {node.type.metadata: told}
         row = replace(start.row, resource=child.uid, resource_arn=child.arn, metadata=metadata)
         if start.lookup is not None:

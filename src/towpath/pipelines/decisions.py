@@ -76,6 +76,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     status: StepStatus
     document: Document = msgspec.field(default_factory=dict)  #: the Describe document and the named extras
     failure_reason: str | None = None
+    metadata: Document | None = None  #: what the step's Metadata tell now; None: what they told before
 
 
 class Unreadable(msgspec.Struct, frozen=True):

@@ -94,6 +94,8 @@ class Course:
 
     def _settle(self, row: StepRow, ended: Ended) -> None:
         node = self.standings.node(row.name)
+        if ended.metadata is not None:
+            row = replace(row, metadata=ended.metadata)
         if ended.status is StepStatus.SUCCEEDED:
             names = {} if node.type is None else dict(node.type.names)
             yielded = StepYield(document=ended.document, names=names)
@@ -347,7 +349,10 @@ class Course:
         """Return what the step's Create operation is asked for."""
         if node.type is None or node.type.create is None:
             raise Invalid(f"{node.step.place}: steps of type {node.step.type} are not executed yet")
-        request = dict(evaluate(node.arguments, self._scope(node, row)))
+        scope = self._scope(node, row)
+        request = dict(evaluate(node.arguments, scope))
+        if node.type.request is not None:
+            request = node.type.request(request, evaluate(node.members, scope))
         if node.type.name_member is not None and not (node.type.keeps_name and request.get(node.type.name_member)):
             request[node.type.name_member] = self._resource_name(node, row)
         shape = self.situation.shapes.input(node.type.create)

@@ -11,7 +11,7 @@ from towpath.experiments.record import begin_execution
 from towpath.jobs.kinds import WAITING
 from towpath.kernel import generic, paging
 from towpath.kernel.errors import Conflict, Invalid, Unsupported
-from towpath.kernel.operations import Operation, Request, refusing
+from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Filter
 from towpath.kernel.priorities import PRIORITY, priority_of
 from towpath.kernel.resource import Document, Resource
@@ -37,6 +37,7 @@ from towpath.pipelines.plans import experiment_config, plan_for, plan_of, variab
 from towpath.pipelines.ports import CheckArguments, Definitions, NoShapes, Shapes, Transaction, accept_arguments
 from towpath.pipelines.rights import rights_of_execution
 from towpath.pipelines.standing import Standings
+from towpath.pipelines.waiting import step_operations
 
 _ID_CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _ID_LENGTH = 12
@@ -453,10 +454,7 @@ def operations(
         Operation(name="UpdatePipelineExecution", function=update_pipeline_execution),
         Operation(name="DescribePipelineExecution", function=describe_pipeline_execution, writes=False),
         Operation(name="ListPipelineExecutions", function=list_pipeline_executions, writes=False),
-        *(
-            refusing(name, "Callback steps are not built yet, so that no step waits for a token.")
-            for name in ("SendPipelineExecutionStepSuccess", "SendPipelineExecutionStepFailure")
-        ),
+        *step_operations(),
         Operation(name="ListPipelineExecutionSteps", function=list_pipeline_execution_steps, writes=False),
         Operation(name="ListPipelineParametersForExecution", function=list_pipeline_parameters, writes=False),
         Operation(name="DescribePipelineDefinitionForExecution", function=describe_definition, writes=False),
