@@ -5,7 +5,6 @@ event patterns".
 """
 
 import ipaddress
-import json
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -13,6 +12,7 @@ from typing import Any, TypeAlias
 
 from towpath.kernel.errors import Invalid
 from towpath.kernel.resource import Document
+from towpath.kernel.texts import read_json
 
 Test: TypeAlias = Callable[[Any], bool]  #: of one value of an event
 Match: TypeAlias = Callable[[Document], bool]  #: of a whole event
@@ -38,7 +38,7 @@ def compiled(text: str) -> Match:
     if len(text) > _LONGEST:
         raise _refused(f"it has {len(text)} characters; expected at most {_LONGEST}")
     try:
-        pattern = json.loads(text, object_pairs_hook=_without_repetition)
+        pattern = read_json(text, members=_without_repetition)
     except ValueError as error:
         raise _refused(f"it is not valid JSON: {error}") from error
     if not isinstance(pattern, dict) or not pattern:
