@@ -236,3 +236,19 @@ class TestWebhooks:
         assert DeliveryController({}, post).observe(delivery) is None, (
             "after a crash nobody knows, and it is sent again"
         )
+
+
+def test_a_rule_whose_pattern_this_release_does_not_read_waits_for_nothing(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.call("PutRule", Name="newer", EventPattern='{"source": ["shop"]}')
+
+    def of_another_release(transaction: Transaction) -> None:
+        rule = transaction.resources.find(RULE.noun, "newer")
+        assert rule is not None
+        transaction.resources.replace(rule, spec={**rule.spec, "EventPattern": '{"source": [{"sounds-like": "shop"}]}'})
+
+    world.store.write(of_another_release)
+    assert world.settle(world.happen(**pipeline())).status == DeliveryStatus.DELIVERED, "the other rules go on"
+    assert "the rule newer waits for nothing: Event pattern is not valid" in caplog.text
+    world.call("DeleteRule", Name="newer")
