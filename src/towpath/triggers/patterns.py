@@ -6,7 +6,7 @@ event patterns".
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -161,12 +161,34 @@ def _wildcard(operand: Any, place: str) -> Test:
     if "**" in text:
         raise _refused(f"{place}: two asterisks in a row mean no more than one")
     # A backslash makes an asterisk, or itself, stand for itself.
-    parts = re.findall(r"\\[*\\]|\*|[^*\\]+|\\", text)
-    regular = "".join(
-        ".*" if part == "*" else re.escape(part[1:] if part[:1] == "\\" and len(part) > 1 else part) for part in parts
-    )
-    pattern = re.compile(regular, re.DOTALL)
-    return lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None
+    pieces = [""]
+    for part in re.findall(r"\\[*\\]|\*|[^*\\]+|\\", text):
+        if part == "*":
+            pieces.append("")
+        else:
+            pieces[-1] += part[1:] if part[:1] == "\\" and len(part) > 1 else part
+    return lambda value: isinstance(value, str) and _holds_in_order(value, pieces)
+
+
+def _holds_in_order(text: str, pieces: Sequence[str]) -> bool:
+    """Whether a text is the pieces in their order with anything between them.
+
+    Each piece is taken where it comes first, which leaves most for the others: nothing is tried twice, as an expression
+    with many stars would, whose time doubles with each.
+    """
+    first, *middle = pieces
+    if not middle:
+        return text == first
+    last = middle.pop()
+    if len(text) < len(first) + len(last) or not text.startswith(first) or not text.endswith(last):
+        return False
+    at, end = len(first), len(text) - len(last)
+    for piece in middle:
+        found = text.find(piece, at, end)
+        if found < 0:
+            return False
+        at = found + len(piece)
+    return True
 
 
 def _exists(operand: Any, place: str) -> Test:
