@@ -59,6 +59,9 @@ from towpath.kernel.resource import Uid
 from towpath.lineage import kinds as lineage_kinds
 from towpath.lineage.query import operations as lineage_operations
 from towpath.lineage.service import Lineage
+from towpath.metrics import AlarmController, OwnMetrics
+from towpath.metrics import kinds as metric_kinds
+from towpath.metrics import operations as metric_operations
 from towpath.objects import create_default_bucket
 from towpath.objects import kinds as object_kinds
 from towpath.objects.check_outs import check_out_inputs
@@ -106,6 +109,7 @@ KINDS: Mapping[str, Kind] = {
         lineage_kinds,
         job_kinds,
         hosting_kinds,
+        metric_kinds,
         object_kinds,
         pipeline_kinds,
         queue_kinds,
@@ -231,9 +235,10 @@ class Platform:
             DeliveryController(operations, post),
             CallbackController(store, timeout_days=settings.callback_timeout_days),
             RetentionController(store),
+            AlarmController(store),
         ]
         rules = Rules()
-        store.subscribe(rules)
+        store.subscribe(rules, OwnMetrics(settings.keep_metrics_days))
         store.on_kind(RULE.noun, rules.forget)
         engine = Engine(
             store,
@@ -247,7 +252,9 @@ class Platform:
         begun = [demand for held, _ in standing for demand in held]
         queue.restore(begun, [demand for _, waiting in standing for demand in waiting])
         unfinished += [Uid(demand.key) for demand in begun]
-        gateway = cls._front_door(home, url, store, freeing, objects, backend, operations, models, routes, clock)
+        gateway = cls._front_door(
+            home, settings, url, store, freeing, objects, backend, operations, models, routes, clock
+        )
         return cls(
             store=store,
             backend=backend,
@@ -261,6 +268,7 @@ class Platform:
     @staticmethod
     def _front_door(
         home: HomeFolder,
+        settings: Settings,
         url: str,
         store: SqliteStore,
         freeing: FreeingStore,
@@ -289,6 +297,7 @@ class Platform:
             clock=clock,
             models=models,
             services={
+                "cloudwatch": metric_operations(settings.keep_metrics_days),
                 "ecr": ecr.OPERATIONS,
                 "events": event_operations(),
                 "iam": iam_operations(),

@@ -21,6 +21,38 @@ def started(machine: Machine, pipeline: str) -> list[str]:
     return [wait_for_execution(sagemaker, arn)["PipelineExecutionDescription"] for arn in arns]
 
 
+def test_an_alarm_from_the_command_line_goes_off_after_a_restart(machine: Machine) -> None:
+    machine.up()
+    aws = clients(machine)
+    definition = {"Version": "2020-12-01", "Steps": [LOOK]}
+    aws["sagemaker"].create_pipeline(PipelineName="order", PipelineDefinition=json.dumps(definition), RoleArn=ROLE)
+    of_shelf = ("--alarm", "Stock <= 3", "--namespace", "Shop", "--dimension", "Shelf=7", "--statistic", "Minimum")
+    told = machine.towpath("triggers", "create", "stock", *of_shelf, "--period", "20", "--pipeline", "order")
+    assert told.startswith("stock waits for Stock <= 3 of 7 (") and told.endswith(") and then starts order\n")
+    metric = {"MetricName": "Stock", "Dimensions": [{"Name": "Shelf", "Value": "7"}]}
+    for value in (4.0, 2.0):
+        aws["cloudwatch"].put_metric_data(Namespace="Shop", MetricData=[{**metric, "Value": value}])
+    machine.towpath("down")
+    machine.up()
+    aws = clients(machine)
+    while len(log := machine.json("triggers", "log", "stock")) < 1:
+        pass
+    (trigger,) = machine.json("triggers", "ls")
+    assert (trigger["alarm"]["name"], trigger["alarm"]["threshold"]["value"]) == ("stock", 3.0)
+    history = aws["cloudwatch"].describe_alarm_history(AlarmName="stock", HistoryItemType="StateUpdate")
+    gone_off = [each for each in history["AlarmHistoryItems"] if each["HistorySummary"].endswith("to ALARM")]
+    assert len(gone_off) == 1 and "[2.0 (" in gone_off[0]["HistoryData"]
+    (description,) = started(machine, "order")
+    assert description.startswith("Started by the rule stock: CloudWatch Alarm State Change of arn:aws:cloudwatch:")
+    assert [each["delivered"] for each in log] == [True]
+    nowhere = ("--alarm", "ExecutionFailed > 0", "--of", "order/Train", "--pipeline", "order")
+    assert "has no step 'Train'; it has Look" in machine.towpath("triggers", "create", "no", *nowhere, code=2)
+    twice = ("--alarm", "ExecutionFailed", "--of", "order", "--pipeline", "order")
+    assert "expected METRIC < NUMBER" in machine.towpath("triggers", "create", "no", *twice, code=2)
+    machine.towpath("triggers", "rm", "stock")
+    assert aws["cloudwatch"].describe_alarms()["MetricAlarms"] == []
+
+
 @pytest.mark.shows("towpath", "ListTriggerDeliveries", how="stores")
 def test_triggers_from_the_command_line(machine: Machine) -> None:
     machine.up()

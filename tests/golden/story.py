@@ -31,6 +31,7 @@ from towpath.kernel.kinds import Kind
 from towpath.kernel.ports import Query
 from towpath.kernel.resource import Resource, view
 from towpath.kernel.shapes import check, project
+from towpath.metrics.model import AlarmSpec, AlarmState
 from towpath.objects.manifest import files_of
 from towpath.pipelines.callbacks import CallbackSpec, CallbackState, told_of
 from towpath.pipelines.plans import plan_of
@@ -289,6 +290,23 @@ def wait_for(aws: Mapping[str, Any]) -> None:
         Entries=[{"Source": "cellar", "DetailType": "Harvest", "Detail": json.dumps({"year": 2027})}]
     )
     # Nobody listens at that port: this delivery waits for another try.
+    aws["cloudwatch"].put_metric_alarm(
+        AlarmName="frost",
+        Namespace="Vineyard",
+        MetricName="Temperature",
+        Dimensions=[{"Name": "Slope", "Value": "south"}],
+        Statistic="Minimum",
+        Period=300,
+        EvaluationPeriods=3,
+        DatapointsToAlarm=2,
+        Threshold=0.5,
+        ComparisonOperator="LessThanThreshold",
+        TreatMissingData="ignore",
+        AlarmDescription="light the fires",
+    )
+    aws["cloudwatch"].set_alarm_state(
+        AlarmName="frost", StateValue="ALARM", StateReason="a try", StateReasonData=json.dumps({"by": "hand"})
+    )
     aws["events"].put_rule(Name="bottling", EventPattern=json.dumps({"source": ["press"]}))
     aws["events"].put_targets(Rule="bottling", Targets=[{"Id": "hook", "Arn": "http://127.0.0.1:9/hook"}])
     aws["events"].put_events(Entries=[{"Source": "press", "DetailType": "Pressed", "Detail": "{}"}])
@@ -438,6 +456,8 @@ def views(resource: Resource) -> dict[str, Any]:
             found = {"spec": view(ScheduleSpec, spec)}
         case "Delivery":
             found = {"spec": view(DeliverySpec, spec), "state": view(DeliveryState, state)}
+        case "Alarm":
+            found = {"spec": view(AlarmSpec, spec), "state": view(AlarmState, state)}
         case "Queue":
             found = {"spec": view(QueueSpec, spec)}
         case "QueueMessage":

@@ -11,6 +11,7 @@ import typer
 from towpath.cli.console import say, show_json, show_table, when
 from towpath.cli.options import HomeOption, JsonOption, connect, folder
 from towpath.cli.run import client_with_server, parse_parameters
+from towpath.sdk.alarms import Threshold, threshold
 from towpath.sdk.errors import DefinitionError
 from towpath.sdk.expressions import Document
 from towpath.sdk.triggers import Trigger, approved_versions, new_objects
@@ -41,6 +42,23 @@ def create(
     schedule: Annotated[
         str | None, typer.Option(metavar="EXPRESSION", help="At times, in UTC: rate(1 day), cron(0 3 * * ? *).")
     ] = None,
+    alarm: Annotated[
+        str | None,
+        typer.Option(metavar="CONDITION", help="When a metric comes to values: 'validation:accuracy < 0.8'."),
+    ] = None,
+    of: Annotated[
+        str | None,
+        typer.Option(metavar="PIPELINE[/STEP]", help="Whose metric: of a step's training jobs, or of executions."),
+    ] = None,
+    namespace: Annotated[str | None, typer.Option(help="Or where the metric is, as PutMetricData put it.")] = None,
+    dimension: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Dimension of the metric in that namespace.")
+    ] = None,
+    statistic: Annotated[
+        str, typer.Option(help="Of the values in a period: Average, Minimum, Maximum, Sum, SampleCount, p90.")
+    ] = "Average",
+    period: Annotated[int, typer.Option(metavar="SECONDS", help="10, 20, 30 or a multiple of 60.")] = 60,
+    periods: Annotated[int, typer.Option(min=1, help="How many periods in a row.")] = 1,
     parameter: Annotated[
         list[str] | None,
         typer.Option(
@@ -62,9 +80,11 @@ def create(
     Examples:
       towpath triggers create nightly --schedule 'cron(0 3 * * ? *)' --pipeline reviews
       towpath triggers create arrivals --new-data s3://lake/raw/ --pipeline reviews
+      towpath triggers create retrain --alarm 'validation:accuracy < 0.8' --of reviews/Train --pipeline reviews
       towpath triggers create roll-out --approved reviews --pipeline deploy -p 'Version=$.detail.ModelPackageArn'
     """
     given = {"--new-data": new_data, "--approved": approved, "--pattern": pattern, "--schedule": schedule}
+    given["--alarm"] = alarm
     if sum(value is not None for value in given.values()) != 1:
         raise DefinitionError(f"a trigger waits for one thing: give one of {', '.join(given)}")
     trigger = client_with_server(folder(home)).triggers.create(
@@ -73,6 +93,7 @@ def create(
         webhook=webhook,
         pattern=_pattern(new_data, approved, pattern),
         schedule=schedule,
+        alarm=_threshold(alarm, of, namespace, dimension or [], statistic, period, periods),
         parameters=parse_parameters(parameter or []),
     )
     if as_json:
@@ -152,6 +173,32 @@ def rm(name: Name, home: HomeOption = None) -> None:
     say(f"{name} is removed")
 
 
+def _threshold(
+    alarm: str | None,
+    of: str | None,
+    namespace: str | None,
+    dimensions: list[str],
+    statistic: str,
+    period_s: int,
+    periods: int,
+) -> Threshold | None:
+    if alarm is None:
+        if of is not None or namespace is not None or dimensions:
+            raise DefinitionError("--of, --namespace and --dimension say where the metric of --alarm is; give --alarm")
+        return None
+    if of is not None and dimensions:
+        raise DefinitionError("--dimension goes with --namespace; --of says it by itself")
+    return threshold(
+        alarm,
+        of=of,
+        namespace=namespace,
+        dimensions=parse_parameters(dimensions),
+        statistic=statistic,
+        period_s=period_s,
+        periods=periods,
+    )
+
+
 def _pattern(new_data: str | None, approved: str | None, pattern: str | None) -> Document | None:
     if new_data is not None:
         return new_objects(new_data)
@@ -170,6 +217,8 @@ def _pattern(new_data: str | None, approved: str | None, pattern: str | None) ->
 
 def _waits_for(trigger: Trigger) -> str:
     """Return what a trigger waits for, in words where it is one of the common things."""
+    if trigger.alarm is not None:
+        return f"{trigger.alarm.threshold} ({trigger.alarm.state})"
     if not trigger.waits_for.startswith("{"):
         return trigger.waits_for
     pattern = json.loads(trigger.waits_for)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from towpath.gateway.errors import Protocol, WireError, older_code
 from towpath.gateway.exchange import Exchange, Reply
 from towpath.gateway.gateway import BY_PATH, SERVICES, TARGETS, Gateway
-from towpath.gateway.protocols import json, query, rest_json
+from towpath.gateway.protocols import cbor, encodings, json, query, rest_json
 from towpath.gateway.protocols.rest_xml import XML_TYPE, to_xml
 from towpath.gateway.signing import (
     UNSIGNED_PAYLOAD,
@@ -39,9 +39,11 @@ if TYPE_CHECKING:
 Link: TypeAlias = Callable[[Gateway, Exchange], None]
 
 #: Services that the credential scope alone tells, since they have no target header.
-_BY_SCOPE = frozenset(
-    service.signing_name for service in SERVICES.values() if service.protocol in {Protocol.QUERY, Protocol.REST_XML}
-)
+_BY_SCOPE: Mapping[str, str] = {
+    service.signing_name: service.name
+    for service in SERVICES.values()
+    if service.speaks(Protocol.QUERY) or service.protocol is Protocol.REST_XML
+}
 INVOCATION = re.compile(r"/endpoints/[^/]+/invocations")
 _UNKNOWN_OPERATION = "UnknownOperationException"
 _TRIES = 5  #: of an operation that another writer overtook
@@ -51,6 +53,13 @@ def identify(gateway: Gateway, exchange: Exchange) -> None:
     """Find the service and the operation: by X-Amz-Target, by the credential scope, by the form, by the path."""
     head = exchange.head
     target = head.headers.get("x-amz-target")
+    by_path = cbor.named_by(head)
+    if by_path is not None:
+        prefix, exchange.operation = by_path
+        if prefix not in TARGETS or not TARGETS[prefix].speaks(Protocol.CBOR):
+            raise Unsupported(f"Towpath does not serve {prefix!r} by {cbor.NAME}.", code=_UNKNOWN_OPERATION)
+        exchange.service, exchange.protocol = TARGETS[prefix].name, Protocol.CBOR
+        return
     if target is not None:
         prefix, _dot, exchange.operation = target.partition(".")
         if prefix not in TARGETS:
@@ -58,7 +67,7 @@ def identify(gateway: Gateway, exchange: Exchange) -> None:
                 f"Towpath does not serve the target {target!r}; it serves {', '.join(sorted(TARGETS))}.",
                 code=_UNKNOWN_OPERATION,
             )
-        exchange.service = TARGETS[prefix].name
+        exchange.service, exchange.protocol = TARGETS[prefix].name, Protocol.JSON
         return
     form = head.content_type == query.FORM
     signed_for = _signed_for(exchange)
@@ -66,8 +75,10 @@ def identify(gateway: Gateway, exchange: Exchange) -> None:
         exchange.service, exchange.operation = "sagemaker-runtime", "InvokeEndpoint"
     elif (named := _by_path(gateway, exchange, signed_for)) is not None:
         exchange.service, exchange.operation = named
-    elif signed_for in _BY_SCOPE:
-        exchange.service = signed_for
+    elif signed_for is not None and signed_for in _BY_SCOPE:
+        exchange.service = _BY_SCOPE[signed_for]
+        if SERVICES[exchange.service].also:
+            exchange.protocol = Protocol.QUERY
     elif signed_for not in {None, "sagemaker"}:
         exchange.service = "sts" if form else "sagemaker"
         raise Unsupported(f"Towpath does not serve the AWS service {signed_for!r}.", code=_UNKNOWN_OPERATION)
@@ -116,7 +127,7 @@ def _find_key(gateway: Gateway, exchange: Exchange) -> None:
         exchange.key = _by_presigned_url(gateway, exchange)
         return
     if (
-        service.by_path or service.protocol in {Protocol.JSON, Protocol.QUERY}
+        service.by_path or protocol_of(exchange) in {Protocol.CBOR, Protocol.JSON, Protocol.QUERY}
     ) and UNSIGNED_PAYLOAD in head.headers.get("x-amz-content-sha256", ""):
         raise Refused(Reason.MALFORMED, f"{UNSIGNED_PAYLOAD} is for objects and invocations; sign the document.")
     verified = verify(
@@ -152,11 +163,15 @@ def _unsigned(exchange: Exchange) -> Refused:
 def parse(gateway: Gateway, exchange: Exchange) -> None:
     """Read the request's document."""
     assert exchange.body is not None
-    if SERVICES[exchange.service].protocol is Protocol.QUERY:
+    exchange.body = encodings.decoded(
+        exchange.body, exchange.head.headers.get("content-encoding", ""), gateway.limits.document_bytes
+    )
+    if protocol_of(exchange) is Protocol.QUERY:
         fields = query.fields_of(exchange.head, exchange.body)
         if _signed_for(exchange) is None:
             # A bearer token names no service; the version of the API does.
             exchange.service = _service_of_version(gateway, fields.get("Version", "")) or exchange.service
+            exchange.protocol = Protocol.QUERY
         exchange.operation = fields.get("Action", "")
         exchange.document = query.parse(fields, _model(gateway, exchange).input_shape)
         return
@@ -165,11 +180,14 @@ def parse(gateway: Gateway, exchange: Exchange) -> None:
         return
     if exchange.head.method != "POST":
         raise Invalid(f"{exchange.head.method} carries no operation; expected POST.", code="MethodNotAllowedException")
+    if protocol_of(exchange) is Protocol.CBOR:
+        exchange.document = cbor.parse(exchange.body)
+        return
     exchange.document = json.parse(exchange.body, exchange.head.content_type)
 
 
 def _service_of_version(gateway: Gateway, version: str) -> str | None:
-    names = (name for name, service in SERVICES.items() if service.protocol is Protocol.QUERY)
+    names = (name for name, service in SERVICES.items() if service.speaks(Protocol.QUERY))
     return next((name for name in names if gateway.models.service(name).api_version == version), None)
 
 
@@ -213,7 +231,9 @@ CALL: tuple[Link, ...] = (parse, check, authorize, call, show)
 
 def serialize(gateway: Gateway, exchange: Exchange) -> Reply:
     """Return the answer in the protocol of the service."""
-    if SERVICES[exchange.service].protocol is Protocol.QUERY:
+    if protocol_of(exchange) is Protocol.CBOR:
+        return cbor.render(exchange.answer, _model(gateway, exchange).output_shape)
+    if protocol_of(exchange) is Protocol.QUERY:
         namespace = gateway.models.service(exchange.service).metadata["xmlNamespace"]
         shape = _model(gateway, exchange).output_shape
         return query.render(
@@ -232,7 +252,7 @@ def serialize_error(exchange: Exchange, error: WireError) -> Reply:
 
 def protocol_of(exchange: Exchange) -> Protocol:
     """Return the protocol that the client speaks, as far as that was found out."""
-    return SERVICES[exchange.service].protocol
+    return exchange.protocol or SERVICES[exchange.service].protocol
 
 
 def _json_error(exchange: Exchange, error: WireError) -> Reply:
@@ -240,7 +260,11 @@ def _json_error(exchange: Exchange, error: WireError) -> Reply:
 
 
 def _query_error(exchange: Exchange, error: WireError) -> Reply:
-    return query.render_error(error, exchange.request_id)
+    return query.render_error(error, exchange.request_id, older_code=older_code(exchange.service, error))
+
+
+def _cbor_error(exchange: Exchange, error: WireError) -> Reply:
+    return cbor.render_error(error, exchange.request_id, older_code=older_code(exchange.service, error))
 
 
 def _xml_error(exchange: Exchange, error: WireError) -> Reply:
@@ -256,6 +280,7 @@ def _xml_error(exchange: Exchange, error: WireError) -> Reply:
 _ERRORS: Mapping[Protocol, Callable[[Exchange, WireError], Reply]] = {
     Protocol.JSON: _json_error,
     Protocol.REST_JSON: _json_error,
+    Protocol.CBOR: _cbor_error,
     Protocol.QUERY: _query_error,
     Protocol.REST_XML: _xml_error,
 }

@@ -31,6 +31,7 @@ class Protocol(StrEnum):
     REST_JSON = "rest-json"
     QUERY = "query"
     REST_XML = "rest-xml"
+    CBOR = "smithy-rpc-v2-cbor"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,7 @@ _JSON: Mapping[type[TowpathError], _Row] = {
 }
 _KINDS: Mapping[Protocol, Mapping[type[TowpathError], _Row]] = {
     Protocol.JSON: _JSON,
+    Protocol.CBOR: _JSON,
     Protocol.REST_JSON: {**_JSON, Invalid: ("ValidationError", 400), NotFound: ("ValidationError", 400)},
     Protocol.QUERY: {
         **_JSON,
@@ -102,6 +104,7 @@ _JSON_REASONS: Mapping[Reason, _Row] = {
 }
 _REASONS: Mapping[Protocol, Mapping[Reason, _Row]] = {
     Protocol.JSON: _JSON_REASONS,
+    Protocol.CBOR: _JSON_REASONS,
     Protocol.REST_JSON: _JSON_REASONS,
     Protocol.QUERY: {
         Reason.MISSING: ("MissingAuthenticationToken", 403),
@@ -146,7 +149,15 @@ _OLDER_CODES: Mapping[str, Mapping[str, str]] = {
         "QueueNameExists": "QueueAlreadyExists",
         "MessageNotInflight": "AWS.SimpleQueueService.MessageNotInflight",
         "UnsupportedOperation": "AWS.SimpleQueueService.UnsupportedOperation",
-    }
+    },
+    "cloudwatch": {
+        "InvalidParameterCombinationException": "InvalidParameterCombination",
+        "InvalidParameterValueException": "InvalidParameterValue",
+        "MissingRequiredParameterException": "MissingParameter",
+        "InvalidFormatFault": "InvalidFormat",
+        "LimitExceededFault": "LimitExceeded",
+        "ValidationException": "ValidationError",
+    },
 }
 
 

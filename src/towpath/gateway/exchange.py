@@ -10,6 +10,7 @@ from towpath.kernel.principals import AccessKey, Caller
 from towpath.kernel.resource import Document
 
 if TYPE_CHECKING:
+    from towpath.gateway.errors import Protocol
     from towpath.gateway.signing.chunks import ChunkSignatures
 
 
@@ -75,6 +76,7 @@ class Exchange:
     from_here: bool = False  #: whether it came from this host itself, and not through a proxy
     service: str = "sagemaker"  #: as botocore names it
     operation: str = ""  #: as the client named it, empty where the path says it
+    protocol: "Protocol | None" = None  #: that the client speaks, where its service has several
     body: bytes | None = None  #: None until it was read; bodies that are streamed are never read here
     key: AccessKey | None = None  #: that the caller is known by
     chunks: "ChunkSignatures | None" = None  #: where the chunks of the body are signed one by one

@@ -70,10 +70,15 @@ class Service:
 
     name: str  #: as botocore names it
     signing_name: str
-    protocol: Wire
+    protocol: Wire  #: what its clients speak unless they say otherwise
+    also: tuple[Wire, ...] = ()  #: what other releases of its clients speak
     target: str = ""  #: what X-Amz-Target begins with
     by_path: bool = False  #: operations are found by method and path, as the service's model says
     anywhere: bool = False  #: clients also sign for us-east-1 whatever the region of the home is
+
+    def speaks(self, protocol: Wire) -> bool:
+        """Return whether a client may speak this protocol."""
+        return protocol is self.protocol or protocol in self.also
 
 
 _TABLE = (
@@ -82,6 +87,13 @@ _TABLE = (
     Service(name="logs", signing_name="logs", protocol=Wire.JSON, target="Logs_20140328"),
     Service(name="ecr", signing_name="ecr", protocol=Wire.JSON, target="AmazonEC2ContainerRegistry_V20150921"),
     Service(name="events", signing_name="events", protocol=Wire.JSON, target="AWSEvents"),
+    Service(
+        name="cloudwatch",
+        signing_name="monitoring",
+        protocol=Wire.JSON,
+        also=(Wire.CBOR, Wire.QUERY),
+        target="GraniteServiceVersion20100801",
+    ),
     Service(name="sqs", signing_name="sqs", protocol=Wire.JSON, target="AmazonSQS"),
     Service(name="sagemaker-runtime", signing_name="sagemaker", protocol=Wire.REST_JSON),
     Service(name="sagemaker-metrics", signing_name="sagemaker", protocol=Wire.REST_JSON, by_path=True),

@@ -53,6 +53,9 @@ RULES: tuple[Rule, ...] = (
     # Rules and schedules start executions, as these roles may by hand.
     _rule("events", f"{_READING} TestEventPattern", _ALL),
     _rule("events", "*", _RUNNERS),
+    # Whoever measures something may say so; alarms start executions, as rules do.
+    _rule("monitoring", _READING, _ALL),
+    _rule("monitoring", "*", _RUNNERS),
     _rule("scheduler", _READING, _ALL),
     _rule("scheduler", "*", _RUNNERS),
     # Who takes a message hides it from others, so that reading one is more than a look.

@@ -239,6 +239,50 @@ class MetricRows(Protocol):
         """Yield the values of one metric, the earliest first."""
 
 
+class SeriesKey(msgspec.Struct, frozen=True, kw_only=True):
+    """Which metric, as CloudWatch tells metrics apart."""
+
+    namespace: str
+    name: str
+    dimensions: tuple[tuple[str, str], ...] = ()  #: (name, value), by name
+
+
+class Datum(msgspec.Struct, frozen=True, kw_only=True):
+    """One or more values of a metric of CloudWatch, as they came together."""
+
+    at: datetime
+    count: float  #: of values
+    total: float  #: their sum
+    least: float
+    greatest: float
+    unit: str = "None"
+
+
+class SeriesRows(Protocol):
+    """The values of metrics of CloudWatch."""
+
+    def put(self, key: SeriesKey, data: Sequence[Datum], now: datetime) -> None:
+        """Add values that have come now."""
+
+    def data(self, key: SeriesKey, start: datetime, end: datetime, unit: str | None = None) -> Iterator[Datum]:
+        """Yield the values from a time on and before another one, the earliest first."""
+
+    def has_data(self, key: SeriesKey, start: datetime) -> bool:
+        """Return whether there is any value from a time on."""
+
+    def keys(
+        self, *, namespace: str | None, name: str | None, since: datetime | None, after: int
+    ) -> Iterator[tuple[int, SeriesKey]]:
+        """Yield metrics with their numbers, those behind a number, in order.
+
+        Args:
+            since: only those of which values have come since then.
+        """
+
+    def drop(self, before: datetime, most: int) -> int:
+        """Remove values of times before `before`, some of them where they are more than `most`; return how many."""
+
+
 class Transaction(Protocol):
     """One transaction: everything in it becomes durable and visible together, or not at all."""
 
@@ -265,6 +309,9 @@ class Transaction(Protocol):
 
     @property
     def metrics(self) -> MetricRows: ...
+
+    @property
+    def series(self) -> SeriesRows: ...
 
     def nested(self) -> AbstractContextManager[None]:
         """Open a savepoint: an exception that leaves the block undoes what was written in it, and only that."""

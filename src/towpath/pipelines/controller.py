@@ -42,6 +42,7 @@ from towpath.pipelines.execution import Course
 from towpath.pipelines.graph import Node, Plan
 from towpath.pipelines.kinds import PIPELINE_EXECUTION, TURN
 from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
+from towpath.pipelines.naming import request_id_of
 from towpath.pipelines.performing import Call, Performance
 from towpath.pipelines.plans import execution_variables, plan_for
 from towpath.pipelines.ports import Documents, EarlierResults, NoResults, Shapes, Transaction
@@ -463,7 +464,7 @@ class ExecutionController:
             input=asked,
             caller=Caller(
                 resource.created_by,
-                request_id=f"{resource.name}/{row.name}/{row.attempt}",
+                request_id=request_id_of(resource.name, row.name, row.attempt),
                 roles=roles_of_steps(resource.spec),
             ),
             parent=resource.uid,

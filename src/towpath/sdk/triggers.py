@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from towpath.sdk.alarms import PIPELINES, TRAINING, Alarm, Alarms, Threshold, gone_off
 from towpath.sdk.errors import DefinitionError, RequestFailed
 from towpath.sdk.expressions import Document
 
@@ -26,6 +27,7 @@ class Trigger:
     targets: tuple[str, ...]  #: ARNs of pipelines and addresses of webhooks
     enabled: bool
     is_rule: bool  #: of EventBridge; else a schedule of EventBridge Scheduler
+    alarm: Alarm | None = None  #: that it waits for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,11 +79,22 @@ def _refuse_parameters(pipeline: str, definition: Document, given: Mapping[str, 
             raise DefinitionError(f"pipeline {pipeline} has a parameter without a default: give -p {name}=VALUE")
 
 
+def _alarm_name(waits_for: str) -> str | None:
+    """Return the alarm whose going off a pattern waits for, None for another pattern."""
+    if not waits_for.startswith("{"):
+        return None
+    pattern = json.loads(waits_for)
+    named = (pattern.get("detail") or {}).get("alarmName")
+    name = named[0] if isinstance(named, list) and len(named) == 1 else None
+    return name if isinstance(name, str) and pattern == gone_off(name) else None
+
+
 class Triggers:
     """The triggers of a server."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._alarms = Alarms(client)
 
     def create(
         self,
@@ -91,6 +104,7 @@ class Triggers:
         webhook: str | None = None,
         pattern: Mapping[str, object] | None = None,
         schedule: str | None = None,
+        alarm: Threshold | None = None,
         parameters: Mapping[str, str] | None = None,
     ) -> Trigger:
         """Make a rule with one target, or change the one of that name.
@@ -100,6 +114,8 @@ class Triggers:
             webhook: address that gets each event as JSON.
             pattern: the events to wait for, in EventBridge's form; see `new_objects` and `approved_versions`.
             schedule: when to start instead, in UTC: `rate(1 day)` or `cron(0 3 * * ? *)`.
+            alarm: wait instead until a metric comes to values that it must not; see `sdk.alarms.threshold`. The alarm
+                has the trigger's name.
             parameters: of the pipeline; a value that begins with `$.` is read from the event.
         Raises:
             DefinitionError: there is not one target and one thing to wait for, or the pipeline as it is now could not
@@ -108,8 +124,8 @@ class Triggers:
         """
         if (pipeline is None) == (webhook is None):
             raise DefinitionError("a trigger has one target: give either pipeline or webhook")
-        if (pattern is None) == (schedule is None):
-            raise DefinitionError("a trigger waits for one thing: give either pattern or schedule")
+        if sum(each is not None for each in (pattern, schedule, alarm)) != 1:
+            raise DefinitionError("a trigger waits for one thing: give either pattern, schedule or alarm")
         if parameters and pipeline is None:
             raise DefinitionError("parameters are those of a pipeline; a webhook gets the whole event")
         target: Document = {"Id": _TARGET, "Arn": webhook}
@@ -119,6 +135,11 @@ class Triggers:
             arn = described["PipelineArn"]
             given = [{"Name": key, "Value": value} for key, value in (parameters or {}).items()]
             target = {"Id": _TARGET, "Arn": arn, "SageMakerPipelineParameters": {"PipelineParameterList": given}}
+        before = self._alarm_of(name)
+        if alarm is not None:
+            self._refuse_nowhere(alarm)
+            pattern = gone_off(name)
+            self._alarms.put(name, alarm)
         waits: Document = (
             {"EventPattern": json.dumps(pattern)} if schedule is None else {"ScheduleExpression": schedule}
         )
@@ -127,7 +148,11 @@ class Triggers:
         for failed in answer["FailedEntries"]:
             if not self._targets(name):
                 self._client.call("AWSEvents.DeleteRule", {"Name": name})  # it would wait for nothing
+                if alarm is not None:
+                    self._alarms.rm(name)
             raise RequestFailed(failed["ErrorCode"], failed["ErrorMessage"], status=400)
+        if before is not None and alarm is None:
+            self._alarms.rm(before)
         return next(each for each in self.ls() if each.is_rule and each.name == name)
 
     def ls(self) -> list[Trigger]:
@@ -153,6 +178,9 @@ class Triggers:
                     is_rule=False,
                 )
             )
+        watched = {trigger.name: _alarm_name(trigger.waits_for) for trigger in found}
+        alarms = self._alarms.named(name for name in watched.values() if name is not None)
+        found = [replace(trigger, alarm=alarms.get(watched[trigger.name] or "")) for trigger in found]
         return sorted(found, key=lambda trigger: trigger.name)
 
     def enable(self, name: str) -> None:
@@ -164,15 +192,18 @@ class Triggers:
         self._client.call("AWSEvents.DisableRule", {"Name": name})
 
     def rm(self, name: str) -> None:
-        """Remove a rule with its targets.
+        """Remove a rule with its targets, and the alarm that was made for it.
 
         Raises:
             NotFound: there is none of that name.
         """
+        alarm = self._alarm_of(name)
         targets = [each["Id"] for each in self._targets(name)]
         if targets:
             self._client.call("AWSEvents.RemoveTargets", {"Rule": name, "Ids": targets})
         self._client.call("AWSEvents.DeleteRule", {"Name": name})
+        if alarm is not None:
+            self._alarms.rm(alarm)
 
     def deliveries(self, name: str) -> Iterator[TriggerDelivery]:
         """Yield what came of the events of a trigger, the newest first."""
@@ -185,6 +216,23 @@ class Triggers:
                 delivered=told["Status"] == "Delivered",
                 result=told["Result"],
             )
+
+    def _refuse_nowhere(self, alarm: Threshold) -> None:
+        """Say now that a pipeline or a step is not there, whose metric would never come."""
+        pipeline, step = alarm.dimensions.get("PipelineName"), alarm.dimensions.get("StepName")
+        if pipeline is None or alarm.namespace not in {TRAINING, PIPELINES}:
+            return
+        described = self._client.call("SageMaker.DescribePipeline", {"PipelineName": pipeline})
+        steps = [str(each["Name"]) for each in json.loads(described["PipelineDefinition"])["Steps"]]
+        if step is not None and step not in steps:
+            raise DefinitionError(f"pipeline {pipeline} has no step {step!r}; it has {', '.join(steps)}")
+
+    def _alarm_of(self, name: str) -> str | None:
+        """Return the alarm that was made for a rule, None where it waits for something else."""
+        for rule in self._client.pages("AWSEvents.ListRules", "Rules", {"NamePrefix": name}):
+            if rule["Name"] == name and _alarm_name(rule.get("EventPattern") or "") == name:
+                return name if self._alarms.named([name]) else None
+        return None
 
     def _targets(self, rule: str) -> list[Document]:
         found: list[Document] = self._client.call("AWSEvents.ListTargetsByRule", {"Rule": rule})["Targets"]

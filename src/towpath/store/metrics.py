@@ -1,6 +1,6 @@
 """The repository of metrics: the values, and what they come to."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from sqlalchemy import Connection, and_, func, insert, select
 
@@ -15,8 +15,9 @@ _ROWS_AT_A_TIME = 500
 class MetricTable:
     """Implements `kernel.ports.MetricRows`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, measured: Callable[[Uid, Sequence[Measured]], None]) -> None:
         self._connection = connection
+        self._measured = measured  # tells those who wait for them, in this same transaction
 
     def put(self, subject: Uid, values: Sequence[Measured]) -> None:
         rows = [
@@ -25,6 +26,7 @@ class MetricTable:
         ]
         if rows:
             self._connection.execute(insert(metric_point), rows)
+            self._measured(subject, values)
 
     def summaries(self, subjects: Sequence[Uid]) -> list[MetricSummary]:
         point = metric_point.c

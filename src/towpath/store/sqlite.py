@@ -25,7 +25,7 @@ from towpath.kernel.errors import DiskFull, Unavailable
 from towpath.kernel.resource import Uid
 from towpath.store import migrations
 from towpath.store.tables import meta
-from towpath.store.unit_of_work import NoSubscriber, SqlTransaction, Subscriber
+from towpath.store.unit_of_work import SqlTransaction, Subscriber, Subscribers
 
 R = TypeVar("R")
 _Item = tuple[Callable[[SqlTransaction], Any], "Future[Any]", bool]  #: what to run, whom to tell, whether to sync
@@ -70,7 +70,7 @@ class SqliteStore:
         self._listeners: list[Callable[[set[Uid]], None]] = []
         self._key_listeners: list[Callable[[], None]] = []
         self._kind_listeners: dict[str, list[Callable[[], None]]] = {}
-        self._subscriber: Subscriber = NoSubscriber()
+        self._subscriber: Subscriber = Subscribers()
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         # Made by us and not by SQLite, which would let everybody read the keys; its other files take this one's mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -101,9 +101,9 @@ class SqliteStore:
         """Call `listener` after each commit that made or changed resources of a kind, before those who did are told."""
         self._kind_listeners.setdefault(kind, []).append(listener)
 
-    def subscribe(self, subscriber: Subscriber) -> None:
-        """Tell `subscriber` of all that happens from now on, inside the transactions in which it happens."""
-        self._subscriber = subscriber
+    def subscribe(self, *subscribers: Subscriber) -> None:
+        """Tell these, and no others, of all that happens from now on, inside the transactions in which it happens."""
+        self._subscriber = Subscribers(*subscribers)
 
     def read(self, work: Callable[[SqlTransaction], R]) -> R:
         """Run `work` on a consistent snapshot; it must not write."""

@@ -182,6 +182,34 @@ metric_point = Table(
     sqlite_autoincrement=True,
 )
 
+metric_series = Table(
+    "metric_series",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("namespace", String(256), nullable=False),
+    Column("name", String(256), nullable=False),
+    Column("dimensions", Text, nullable=False),  # JSON: [[name, value], …] by name
+    Column("received_at", Float, nullable=False),  # when the latest value came
+    Index("metric_series_key", "namespace", "name", "dimensions", unique=True),
+    sqlite_autoincrement=True,
+)
+
+metric_datum = Table(
+    "metric_datum",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("series", Integer, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("unit", String(32), nullable=False),
+    Column("count", Float, nullable=False),
+    Column("total", Float, nullable=False),
+    Column("least", Float, nullable=False),
+    Column("greatest", Float, nullable=False),
+    Index("metric_datum_series", "series", "at"),
+    Index("metric_datum_at", "at"),
+    sqlite_autoincrement=True,
+)
+
 lineage_edge = Table(
     "lineage_edge",
     metadata,

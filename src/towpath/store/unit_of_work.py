@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from towpath.kernel.arns import Home
 from towpath.kernel.events import Event
 from towpath.kernel.objects import ObjectVersion
-from towpath.kernel.ports import Transaction
+from towpath.kernel.ports import Measured, Transaction
 from towpath.kernel.resource import Uid
 from towpath.store.cache import CacheTable
 from towpath.store.events import EventTable
@@ -21,6 +21,7 @@ from towpath.store.metrics import MetricTable
 from towpath.store.objects import ObjectTable
 from towpath.store.prepared import RELEASE, ROLL_BACK, SAVEPOINT, is_undone
 from towpath.store.resources import ResourceTable
+from towpath.store.series import SeriesTable
 from towpath.store.steps import StepTable
 from towpath.store.work import WorkTable
 
@@ -34,15 +35,30 @@ class Subscriber(Protocol):
     def created(self, transaction: Transaction, versions: Sequence[ObjectVersion]) -> None:
         """Versions of objects were recorded."""
 
+    def measured(self, transaction: Transaction, subject: Uid, values: Sequence[Measured]) -> None:
+        """Values of metrics of a job or trial component were recorded."""
 
-class NoSubscriber:
-    """Implements `Subscriber`: nobody waits for anything."""
+
+class Subscribers:
+    """Implements `Subscriber`: tells each of several, in order; of none, nobody."""
+
+    def __init__(self, *subscribers: Subscriber) -> None:
+        self._subscribers = subscribers
 
     def happened(self, transaction: Transaction, event: Event) -> None:
-        """Do nothing."""
+        """Tell of an event."""
+        for each in self._subscribers:
+            each.happened(transaction, event)
 
     def created(self, transaction: Transaction, versions: Sequence[ObjectVersion]) -> None:
-        """Do nothing."""
+        """Tell of versions of objects."""
+        for each in self._subscribers:
+            each.created(transaction, versions)
+
+    def measured(self, transaction: Transaction, subject: Uid, values: Sequence[Measured]) -> None:
+        """Tell of values of metrics."""
+        for each in self._subscribers:
+            each.measured(transaction, subject, values)
 
 
 class SqlTransaction:
@@ -54,11 +70,12 @@ class SqlTransaction:
         self.now = now
         self.work = WorkTable(connection)
         self.resources = ResourceTable(connection, home, now, self._wake)
-        subscriber = subscriber or NoSubscriber()
+        subscriber = subscriber or Subscribers()
         self.events = EventTable(connection, lambda event: subscriber.happened(self, event))
         self.objects = ObjectTable(connection, lambda versions: subscriber.created(self, versions))
         self.lineage = LineageTable(connection)
-        self.metrics = MetricTable(connection)
+        self.metrics = MetricTable(connection, lambda subject, values: subscriber.measured(self, subject, values))
+        self.series = SeriesTable(connection)
         self.steps = StepTable(connection)
         self.cache = CacheTable(connection)
         self.keys = KeyTable(connection)

@@ -1,21 +1,29 @@
 """Triggers: what happens when something has happened, or when a time has come."""
 
-from towpath.triggers.deliveries import DeliveryController
+from towpath.triggers.deliveries import OUTCOME, DeliveryController, deliver
+from towpath.triggers.envelopes import of_event
 from towpath.triggers.kinds import DELIVERY, KINDS, RULE, SCHEDULE
 from towpath.triggers.matching import Rules
+from towpath.triggers.model import Target
 from towpath.triggers.rules import event_operations
 from towpath.triggers.scheduler import scheduler_operations
 from towpath.triggers.service import operations
+from towpath.triggers.targets import check as check_target
 from towpath.triggers.timing import timing_controllers
 
 __all__ = [
     "DELIVERY",
     "KINDS",
+    "OUTCOME",
     "RULE",
     "SCHEDULE",
     "DeliveryController",
     "Rules",
+    "Target",
+    "check_target",
+    "deliver",
     "event_operations",
+    "of_event",
     "operations",
     "scheduler_operations",
     "timing_controllers",

@@ -193,7 +193,8 @@ def _queued(transaction: Transaction, delivery: Resource, spec: DeliverySpec) ->
 
 def _why(spec: DeliverySpec) -> str:
     """Return the sentence that says what started an execution."""
-    what, _, name = spec.source_arn.split(":", 5)[5].partition("/")
+    # alarm:NAME, rule/NAME, schedule/GROUP/NAME
+    what, _, name = spec.source_arn.split(":", 5)[5].replace(":", "/", 1).partition("/")
     about = ", ".join(_subject(spec.event))
     return f"Started by the {what} {name.rpartition('/')[2]}: {spec.event['detail-type']}{about and ' of ' + about}"
 

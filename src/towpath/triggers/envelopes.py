@@ -16,6 +16,7 @@ API_CALL = "AWS API Call via CloudTrail"
 OBJECT_CREATED = "Object Created"
 SCHEDULED = "Scheduled Event"
 SAGEMAKER = "aws.sagemaker"
+CLOUDWATCH = "aws.cloudwatch"
 S3 = "aws.s3"
 EVENTS = "aws.events"
 SCHEDULER = "aws.scheduler"
@@ -42,8 +43,9 @@ def of_event(home: Home, event: Event) -> Document:
     """Return what rules see of an event of ours: a change of state under its own name, anything else as an API call."""
     resources = (event.subject_arn,) if event.subject_arn else ()
     if " " in event.type:
+        source = CLOUDWATCH if event.type.startswith("CloudWatch ") else SAGEMAKER
         return envelope(
-            home, source=SAGEMAKER, detail_type=event.type, at=event.at, detail=event.detail, resources=resources
+            home, source=source, detail_type=event.type, at=event.at, detail=event.detail, resources=resources
         )
     detail: Document = {
         "eventSource": "sagemaker.amazonaws.com",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from towpath.kernel.errors import Invalid
 from towpath.kernel.events import Event
 from towpath.kernel.objects import ObjectVersion
-from towpath.kernel.ports import Transaction
-from towpath.kernel.resource import Document, Resource, view
+from towpath.kernel.ports import Measured, Transaction
+from towpath.kernel.resource import Document, Resource, Uid, view
 from towpath.triggers.deliveries import OUTCOME, deliver
 from towpath.triggers.envelopes import of_event, of_object
 from towpath.triggers.kinds import EVENT_PATTERN, RULE
@@ -57,6 +57,9 @@ class Rules:
         for version in versions:
             if not version.is_delete_marker:
                 _deliver(transaction, rules, of_object(transaction.home, version))
+
+    def measured(self, transaction: Transaction, subject: Uid, values: Sequence[Measured]) -> None:
+        """Do nothing: values of metrics are no events; alarms tell of them."""
 
     def _waiting(self, transaction: Transaction) -> tuple[WaitingRule, ...]:
         # What this transaction itself changed may still be undone, and must not be kept for others.

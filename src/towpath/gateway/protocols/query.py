@@ -1,5 +1,9 @@
-"""The query protocol of AWS (STS, IAM): documents from form fields, and XML answers by output shapes."""
+"""The query protocol of AWS: documents from form fields, and XML answers by output shapes.
 
+STS and IAM speak it, and older clients of CloudWatch.
+"""
+
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -14,7 +18,7 @@ if TYPE_CHECKING:
     from botocore.model import Shape
 
 FORM = "application/x-www-form-urlencoded"
-_MOST_FIELDS = 1000
+_MOST_FIELDS = 100_000  #: PutMetricData takes 1000 metrics of 150 values each
 
 
 def fields_of(head: Head, body: bytes) -> dict[str, str]:
@@ -58,9 +62,13 @@ def _value(fields: dict[str, str], shape: "Shape", place: str) -> Any:
         while (item := _value(fields, shape.member, f"{inner}{len(items) + 1}")) is not None:
             items.append(item)
         return items or None
+    if shape.type_name == "map":
+        return _map(fields, shape, f"{place}." if shape.serialization.get("flattened") else f"{place}.entry.")
     text = fields.get(place)
     if text is None:
         return None
+    if shape.type_name in {"float", "double", "timestamp"}:
+        return _number(text, place, is_time=shape.type_name == "timestamp")
     if shape.type_name in {"integer", "long"}:
         if not text.lstrip("-").isdecimal() or len(text) > 20:
             raise Invalid(f"The field {place} is {text[:40]!r}; expected a whole number.", code="MalformedInput")
@@ -72,9 +80,29 @@ def _value(fields: dict[str, str], shape: "Shape", place: str) -> Any:
     return text
 
 
+def _map(fields: dict[str, str], shape: "Shape", inner: str) -> Document | None:
+    found: Document = {}
+    while (key := fields.get(f"{inner}{len(found) + 1}.key")) is not None:
+        found[key] = _value(fields, shape.value, f"{inner}{len(found) + 1}.value")
+    return found or None
+
+
+def _number(text: str, place: str, *, is_time: bool) -> float:
+    """Return a number, or a time in ISO 8601 as seconds since 1970."""
+    try:
+        return float(text)
+    except ValueError:
+        if is_time:
+            with suppress(ValueError):
+                at = datetime.fromisoformat(text)
+                return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    expected = "a time, such as 2026-01-31T12:00:00Z" if is_time else "a number"
+    raise Invalid(f"The field {place} is {text[:40]!r}; expected {expected}.", code="MalformedInput")
+
+
 def render(operation: str, document: Document, shape: "Shape | None", *, namespace: str, request_id: str) -> Reply:
     """Return the answer of an operation, by its output shape: lists stand under `member`, times in ISO 8601."""
-    whole = {f"{operation}Result": _shown(document, shape)} if shape is not None else {}
+    whole: Document = {f"{operation}Result": _shown(document, shape)} if shape is not None else {}
     whole["ResponseMetadata"] = {"RequestId": request_id}
     return Reply(headers={"content-type": "text/xml"}, body=to_xml(f"{operation}Response", whole, namespace=namespace))
 
@@ -84,12 +112,19 @@ def _shown(value: Any, shape: "Shape") -> Any:
         return {name: _shown(inner, shape.members[name]) for name, inner in value.items() if name in shape.members}
     if shape.type_name == "list":
         return {"member": [_shown(item, shape.member) for item in value]}
+    if shape.type_name == "map":
+        return {"entry": [{"key": name, "value": _shown(inner, shape.value)} for name, inner in value.items()]}
     return datetime.fromtimestamp(value, UTC) if shape.type_name == "timestamp" else value
 
 
-def render_error(error: WireError, request_id: str) -> Reply:
-    """Return the answer that tells of an error."""
-    fault = {"Type": "Sender" if error.status < 500 else "Receiver", "Code": error.code, "Message": error.message}
+def render_error(error: WireError, request_id: str, *, older_code: str | None = None) -> Reply:
+    """Return the answer that tells of an error.
+
+    Args:
+        older_code: what the error is called in this protocol, where newer ones of the service call it otherwise.
+    """
+    code = older_code or error.code
+    fault = {"Type": "Sender" if error.status < 500 else "Receiver", "Code": code, "Message": error.message}
     return Reply(
         status=error.status,
         headers={"content-type": "text/xml"},

@@ -1,0 +1,42 @@
+"""What becomes of values that come: they are kept, the oldest go, and the alarms on their metrics are looked at."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+
+from towpath.kernel.ports import Datum, Filter, Query, SeriesKey, Transaction
+from towpath.kernel.resource import Resource, view
+from towpath.metrics.kinds import ALARM, METRIC
+from towpath.metrics.model import AlarmSpec, digest
+from towpath.metrics.statistics import beginning
+
+_GO_AT_ONCE = 1000  #: old values that go when new ones come, at most; more than one request mostly brings
+
+
+def take_in(transaction: Transaction, values: Mapping[SeriesKey, Sequence[Datum]], *, keep_days: float) -> None:
+    """Keep values of metrics, in the transaction in which they came.
+
+    Args:
+        keep_days: values that are older go.
+    """
+    now = transaction.now
+    for key, data in values.items():
+        transaction.series.put(key, data, now)
+        earliest = min(each.at for each in data)
+        for alarm in watching(transaction, key):
+            period_s = view(AlarmSpec, alarm.spec).period
+            # Only whole periods are looked at.
+            over = beginning(earliest, period_s) + timedelta(seconds=period_s)
+            transaction.work.schedule(alarm.uid, max(now, over))
+    transaction.series.drop(now - timedelta(days=keep_days), _GO_AT_ONCE)
+
+
+def watching(transaction: Transaction, key: SeriesKey) -> Iterator[Resource]:
+    """Yield the alarms on a metric."""
+    token: str | None = None
+    while True:
+        wanted = Query(kind=ALARM.noun, filters=(Filter(METRIC, "=", digest(key)),), token=token)
+        page = transaction.resources.query(wanted)
+        yield from page.items
+        token = page.token
+        if token is None:
+            return
