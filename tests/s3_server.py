@@ -13,6 +13,7 @@ import boto3
 import uvicorn
 from botocore.config import Config
 
+from towpath.callers import Role
 from towpath.gateway import Gateway, KeyRing, application
 from towpath.gateway.services.s3 import S3Service
 from towpath.kernel.arns import Home
@@ -22,7 +23,13 @@ from towpath.objects import FolderObjects, create_default_bucket, operations
 from towpath.store import SqliteStore
 
 HOME = Home("123456789012", "us-east-1")
-ADA = AccessKey(principal="ada", access_key="AKIAADA", secret_key="ada/secret+key", created_at=datetime.now(UTC))
+ADA = AccessKey(
+    principal="ada",
+    access_key="AKIAADA",
+    secret_key="ada/secret+key",
+    created_at=datetime.now(UTC),
+    roles=frozenset({Role.ADMINISTRATOR}),
+)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from towpath.gateway import Gateway, KeyRing, ServiceModels, application, log_op
 from towpath.gateway.gateway import ASGIApp
 from towpath.gateway.invocations import Invocations
 from towpath.gateway.model_client import ping
+from towpath.gateway.news import News
 from towpath.gateway.services import ecr
 from towpath.gateway.services.s3 import S3Service
 from towpath.home import Credentials, HomeFolder
@@ -72,6 +73,9 @@ from towpath.pipelines.controller import ExecutionController
 from towpath.pipelines.explaining import Explaining
 from towpath.pipelines.results import Results
 from towpath.pipelines.service import operations as pipeline_operations
+from towpath.pipelines.waiting import CallbackController
+from towpath.queues import QUEUE_MESSAGE, Queues, RetentionController
+from towpath.queues import kinds as queue_kinds
 from towpath.registry import kinds as registry_kinds
 from towpath.registry import operations as registry_operations
 from towpath.search import Search
@@ -104,6 +108,7 @@ KINDS: Mapping[str, Kind] = {
         hosting_kinds,
         object_kinds,
         pipeline_kinds,
+        queue_kinds,
         registry_kinds,
         trigger_kinds,
         tuning_kinds,
@@ -224,6 +229,8 @@ class Platform:
             TuningController(store=store, operations=operations, search=OptunaSearch()),
             *timing_controllers(settings.missed_schedules),
             DeliveryController(operations, post),
+            CallbackController(store, timeout_days=settings.callback_timeout_days),
+            RetentionController(store),
         ]
         rules = Rules()
         store.subscribe(rules)
@@ -240,7 +247,7 @@ class Platform:
         begun = [demand for held, _ in standing for demand in held]
         queue.restore(begun, [demand for _, waiting in standing for demand in waiting])
         unfinished += [Uid(demand.key) for demand in begun]
-        gateway = cls._front_door(home, store, freeing, objects, backend, operations, models, routes, clock)
+        gateway = cls._front_door(home, url, store, freeing, objects, backend, operations, models, routes, clock)
         return cls(
             store=store,
             backend=backend,
@@ -254,6 +261,7 @@ class Platform:
     @staticmethod
     def _front_door(
         home: HomeFolder,
+        url: str,
         store: SqliteStore,
         freeing: FreeingStore,
         objects: ObjectStore,
@@ -268,6 +276,8 @@ class Platform:
         own = _administrator(store, home)
         keys = KeyRing(lambda: store.read(with_roles))
         store.on_keys(keys.reload)
+        news = News()
+        store.on_kind(QUEUE_MESSAGE.noun, lambda: news.tell(QUEUE_MESSAGE.noun))
         return Gateway(
             store=store,
             freeing=freeing,
@@ -284,10 +294,12 @@ class Platform:
                 "iam": iam_operations(),
                 "logs": log_operations(backend),
                 "scheduler": scheduler_operations(),
+                "sqs": Queues(url).operations(),
                 "sts": sts_operations(),
             },
             s3=S3Service(store, objects, store.home, freeing=freeing),
             invocations=invocations,
+            news=news,
             on_shutdown=(invocations.close,),
         )
 

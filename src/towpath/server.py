@@ -84,15 +84,20 @@ def bind(host: str, port: int, *, exactly: bool) -> socket.socket:
 class _HttpServer(uvicorn.Server):
     """Uvicorn with our signals: the first one ends the server, a second one its jobs and endpoints too."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], on_end: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._on_end = on_end
         self.ended_by: int | None = None
         self.twice = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_end()  # requests that wait for something to happen are answered, and hold nothing up
+        await super().shutdown(sockets=sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -162,6 +167,7 @@ def run(home: HomeFolder, settings: Settings, *, port: int | None, on_ready: Cal
                 timeout_graceful_shutdown=10,
             ),
             ready,
+            platform.gateway.news.close,
         )
         http.config.load()
         http.config.ssl = tls

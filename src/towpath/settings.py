@@ -45,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     missed_schedules: Literal["latest", "all", "skip"] = (
         "latest"  #: times that passed while no server ran: start once, for each of them, or not at all
     )
+    callback_timeout_days: float = 7.0  #: without an answer a Callback step has failed then; 0: it waits for ever
     log_level: str = "INFO"  #: of the server's own log
     log_limit_mb: float = 256.0  #: of the log of one job; of a larger one the middle is dropped
     keep_attempts_days: float = 7.0  #: what an ended attempt worked on, where that is still there
@@ -97,6 +98,9 @@ def _check(settings: Settings, file: Path) -> None:
         raise Invalid(f"{file}: {given}; expected 1 to {LONGEST_LEASE_S} seconds")
     if not settings.log_limit_mb >= 1:
         raise Invalid(f"{file}: log_limit_mb is {settings.log_limit_mb:g}; expected 1 or more")
+    if not 0 <= settings.callback_timeout_days <= LONGEST_KEPT:
+        given = f"callback_timeout_days is {settings.callback_timeout_days:g}"
+        raise Invalid(f"{file}: {given}; expected 0 (for ever) to {LONGEST_KEPT}")
     if not 0 <= settings.port <= 65535:
         raise Invalid(f"{file}: port is {settings.port}; expected 0 to 65535 (0 takes any free one)")
     if not 0 <= settings.objects_cache_gb <= LONGEST_KEPT:

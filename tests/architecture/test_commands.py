@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import typer.main
+from typer.testing import CliRunner
 
 from towpath.cli.main import app
 
@@ -39,6 +40,25 @@ def test_groups_are_looked_into() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_is_in_the_documents(name: str) -> None:
     assert re.search(rf"towpath {name}(?![\w-])", told()), f"no document shows `towpath {name}`"
+
+
+def shown_help(*arguments: str) -> str:
+    found = CliRunner().invoke(app, [*arguments, "--help"], prog_name="towpath", terminal_width=80)
+    assert found.exit_code == 0
+    return found.output
+
+
+@pytest.mark.parametrize("group", ["", *sorted(GROUPS)])
+def test_a_list_of_commands_tells_each_in_a_line_that_is_not_cut(group: str) -> None:
+    assert not re.findall(r"^  .*\.\.\.$", shown_help(*group.split()), re.M)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_examples_stand_in_lines_of_their_own(name: str) -> None:
+    text = shown_help(*name.split())
+    assert not re.search(rf"towpath {name} .*towpath {name}\b", text), text
+    for line in text.partition("Examples:")[2].partition("\n\n")[0].splitlines()[1:]:
+        assert line.split()[0] == "towpath", text
 
 
 def test_no_document_names_a_command_that_is_gone() -> None:

@@ -192,3 +192,12 @@ def test_a_command_that_does_not_end_as_told_stops_the_script() -> None:
 def test_exempt_lines_are_left_out() -> None:
     document = "```console\n$ make demo  # about five minutes\n$ echo on\n```"
     assert [command.text for command in commands(document)] == [": exempt: 'make demo'", "echo on"]
+
+
+def test_the_index_of_decisions_has_a_line_for_each_with_its_title() -> None:
+    folder = ROOT / "docs" / "decisions"
+    pages = [page for page in folder.glob("*.md") if page.name != "README.md"]
+    titles = [page.read_text("utf-8").splitlines()[0].removeprefix("# ").split(". ", 1) for page in pages]
+    lines = {line for line in (folder / "README.md").read_text("utf-8").splitlines() if line.startswith("- ")}
+    assert lines == {f"- {number}: [{title}]({page.name})" for page, (number, title) in zip(pages, titles, strict=True)}
+    assert all(page.name.startswith(f"{int(number):04}-") for page, (number, _) in zip(pages, titles, strict=True))

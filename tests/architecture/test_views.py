@@ -1,7 +1,7 @@
 """Every kind has a Describe and a List answer that holds what the API's output shapes require."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +10,17 @@ from msgspec.structs import replace
 from tests.acceptance.conftest import Machine, clients
 from tests.api_table import all_offered
 from tests.golden.story import MODELS, answers, faults, left_by, live, shape_of
+from tests.lists import (
+    WIDEST,
+    Listing,
+    check_filters,
+    check_orders,
+    check_pages,
+    check_wrong_token,
+    more,
+    more_of_the_story,
+    whose,
+)
 
 from towpath.app import KINDS
 from towpath.home import HomeFolder
@@ -135,7 +146,11 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     machine = Machine(HomeFolder(tmp_path_factory.mktemp("views") / "home"))
     machine.up()
     try:
-        live(clients(machine))
+        aws = clients(machine)
+        more(aws, "early")
+        live(aws)
+        more(aws, "late")
+        more_of_the_story(aws)
         yield machine
     finally:
         machine.towpath("down", "--all")
@@ -155,7 +170,7 @@ def test_every_answer_about_every_kind_holds_what_its_shape_requires(resources: 
 
 @pytest.mark.slow
 def test_a_required_member_that_is_left_empty_is_named(resources: list[Resource]) -> None:
-    (endpoint,) = [resource for resource in resources if resource.kind == "Endpoint"]
+    (endpoint,) = [resource for resource in resources if (resource.kind, resource.name) == ("Endpoint", "wine")]
     assert list(faults([replace(endpoint, status=None)])) == [
         f"{operation} of wine: Value 'null' at 'endpointStatus' failed to satisfy constraint: Member must not be null"
         for operation in ("DescribeEndpoint", "ListEndpoints")
@@ -172,3 +187,33 @@ def test_answers_that_no_kind_declares_hold_what_their_shapes_require(
     assert model is not None
     assert [fault for fault in check(answer, model.output_shape) if "must not be null" in str(fault)] == []
     assert len(answer) > 1, "more than its metadata"
+
+
+ALL_LISTS = [
+    (service, name)
+    for service, operations in all_offered().items()
+    if service != "s3"
+    for name, operation in operations.items()
+    if name.startswith("List") and operation is not None and operation.why_refused is None
+]
+
+
+@pytest.fixture(scope="module")
+def theirs(lived: Machine) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return clients, and whose list each operation is asked for."""
+    aws = clients(lived)
+    return aws, whose(aws)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", [check_pages, check_orders, check_filters, check_wrong_token])
+@pytest.mark.parametrize(("service", "operation"), ALL_LISTS, ids=[operation for _, operation in ALL_LISTS])
+def test_a_list_comes_in_pages_sorted_and_narrowed_as_its_request_says(
+    theirs: tuple[dict[str, Any], dict[str, dict[str, Any]]],
+    service: str,
+    operation: str,
+    check: Callable[[Any, Listing], None],
+) -> None:
+    aws, given = theirs
+    listing = Listing(service, operation, given.get(operation, {}), WIDEST.get(operation, {}))
+    check(aws[service], listing)

@@ -19,6 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from tests.experiments import EXPERIMENT, create_experiment, explode
 
+from towpath.callers import Role
 from towpath.gateway import Gateway, KeyRing, application, log_operations
 from towpath.gateway.gateway import Message, Receive, Scope, Send
 from towpath.gateway.services.s3 import S3Service
@@ -38,7 +39,13 @@ from towpath.store import SqliteStore
 pytestmark = pytest.mark.slow
 
 HOME = Home("123456789012", "us-east-1")
-ADA = AccessKey(principal="ada", access_key="AKIAADA", secret_key="ada/secret+key", created_at=datetime.now(UTC))
+ADA = AccessKey(
+    principal="ada",
+    access_key="AKIAADA",
+    secret_key="ada/secret+key",
+    created_at=datetime.now(UTC),
+    roles=frozenset({Role.ADMINISTRATOR}),
+)
 
 
 def create_processing_job(transaction: Transaction, request: Request) -> Document:

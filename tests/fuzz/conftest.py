@@ -88,6 +88,7 @@ CHOSEN = {
     "CreateArtifact": (ARTIFACT, "ArtifactArn"),
 }
 FURNITURE: list[tuple[str, str, dict[str, Any]]] = [
+    ("sqs", "CreateQueue", {"QueueName": "fuzz"}),
     *(
         ("sagemaker", operation, document)
         for operation, document in (

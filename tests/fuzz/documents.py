@@ -37,9 +37,10 @@ _IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.
 _FAILS = '{"Version": "2020-12-01", "Steps": [{"Name": "F", "Type": "Fail", "Arguments": {"ErrorMessage": "f"}}]}'
 _POLICY = '{"Version":"2012-10-17","Statement":[]}'
 #: What members of some names mostly hold, so that requests get beyond the first refusal.
-MEMBERS = {
+MEMBERS: dict[str, list[Any]] = {
     "AccessKeyId": ["AKIDAKIDAKIDAKID"],
     "AssumeRolePolicyDocument": [_POLICY, "{", "[]"],
+    "CallbackToken": ["a" * 10],
     "Content": ["{}", '{"model_overview": {"model_id": 1}}', '{"intended_uses": []}', "[1]", "x"],
     "Image": [_IMAGE],
     "ImageUri": [_IMAGE],
@@ -52,6 +53,9 @@ MEMBERS = {
     "PolicyDocument": [_POLICY, "{", "[]"],
     "PolicyName": ["fuzz"],
     "PolicySourceArn": ["arn:aws:iam::000000000000:role/fuzz"],
+    "QueueName": ["fuzz"],
+    "QueueUrl": ["http://127.0.0.1:7400/000000000000/fuzz", "https://sqs.us-east-1.amazonaws.com/000000000000/none"],
+    "ReceiptHandle": ["YTpi"],
     "ResourceKind": ["Pipeline", "TrainingJob", "ModelPackage", "Experiment", "Trial", "Action", "ModelCardVersion"],
     "ResourcePolicy": [_POLICY, "{"],
     "RoleArn": ["arn:aws:iam::000000000000:role/any"],
@@ -59,6 +63,7 @@ MEMBERS = {
     "SourceUri": ["s3://fuzz/key"],
     "TrainingImage": [_IMAGE],
     "UserName": ["fuzz"],
+    "WaitTimeSeconds": [0, 1],
     "logGroupName": ["/aws/sagemaker/TrainingJobs", "/aws/sagemaker/ProcessingJobs", "/aws/sagemaker/Endpoints/fuzz"],
     "logStreamName": ["fuzz/algo-1-1"],
     **{

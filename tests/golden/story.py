@@ -32,7 +32,9 @@ from towpath.kernel.ports import Query
 from towpath.kernel.resource import Resource, view
 from towpath.kernel.shapes import check, project
 from towpath.objects.manifest import files_of
+from towpath.pipelines.callbacks import CallbackSpec, CallbackState, told_of
 from towpath.pipelines.plans import plan_of
+from towpath.queues.model import MessageSpec, MessageState, QueueSpec
 from towpath.registry.packages import PackageSpec, PackageState
 from towpath.store import SqliteStore
 from towpath.triggers.model import DeliverySpec, DeliveryState, RuleSpec, ScheduleSpec
@@ -239,7 +241,41 @@ def live(aws: Mapping[str, Any]) -> None:
     sagemaker.create_endpoint(EndpointName="wine", EndpointConfigName="wine")
     sagemaker.get_waiter("endpoint_in_service").wait(EndpointName="wine", WaiterConfig=soon)
     write_down(sagemaker)
+    ask(aws)
     wait_for(aws)
+
+
+def ask(aws: Mapping[str, Any]) -> None:
+    """Make what waits for answers: one that came, one that was a refusal, one that is never given, and one stopped."""
+    sagemaker, sqs = aws["sagemaker"], aws["sqs"]
+    queue = sqs.create_queue(QueueName="tasters", Attributes={"VisibilityTimeout": "600"})["QueueUrl"]
+    sqs.send_message(QueueUrl=queue, MessageBody="salute")
+    sqs.receive_message(QueueUrl=queue)
+    outputs = [{"OutputName": name, "OutputType": kind} for name, kind in (("word", "String"), ("points", "Float"))]
+    arguments = {"vintage": {"Get": "Parameters.Vintage"}}
+    step = {"Name": "Taste", "Type": "Callback", "Arguments": arguments, "SqsQueueUrl": queue}
+    asked = {
+        "Version": "2020-12-01",
+        "Parameters": [{"Name": "Vintage", "Type": "Integer", "DefaultValue": 2026}],
+        "Steps": [{**step, "OutputParameters": outputs}],
+    }
+    sagemaker.create_pipeline(PipelineName="taste", PipelineDefinition=json.dumps(asked), RoleArn=ROLE)
+    # Nobody listens at that port: the message is on its way for as long as this home lives.
+    away = {**asked, "Steps": [{**step, "SqsQueueUrl": "http://127.0.0.1:9/tasters"}]}
+    sagemaker.create_pipeline(PipelineName="taste-away", PipelineDefinition=json.dumps(away), RoleArn=ROLE)
+    sagemaker.start_pipeline_execution(PipelineName="taste-away")
+    for end in ("answer", "refuse", "stop"):
+        arn = sagemaker.start_pipeline_execution(PipelineName="taste")["PipelineExecutionArn"]
+        (message,) = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=20)["Messages"]
+        token = json.loads(message["Body"])["token"]
+        if end == "answer":
+            given = [{"Name": "word", "Value": "round"}, {"Name": "points", "Value": "92.5"}]
+            sagemaker.send_pipeline_execution_step_success(CallbackToken=token, OutputParameters=given)
+        elif end == "refuse":
+            sagemaker.send_pipeline_execution_step_failure(CallbackToken=token, FailureReason="corked")
+        else:
+            sagemaker.stop_pipeline_execution(PipelineExecutionArn=arn)
+        wait_for_execution(sagemaker, arn)
 
 
 def wait_for(aws: Mapping[str, Any]) -> None:
@@ -402,6 +438,17 @@ def views(resource: Resource) -> dict[str, Any]:
             found = {"spec": view(ScheduleSpec, spec)}
         case "Delivery":
             found = {"spec": view(DeliverySpec, spec), "state": view(DeliveryState, state)}
+        case "Queue":
+            found = {"spec": view(QueueSpec, spec)}
+        case "QueueMessage":
+            found = {"spec": view(MessageSpec, spec), "state": view(MessageState, state)}
+        case "Callback":
+            found = {
+                "spec": view(CallbackSpec, spec),
+                "state": view(CallbackState, state),
+                "told": told_of(resource),
+                "yielded": document(kind, resource)["OutputParameters"],
+            }
         case "Pipeline" | "PipelineExecution":
             found = {"steps": plan_of(spec["PipelineDefinition"]).followers}
     if kind.indexed is not None:

@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from towpath.cli.console import say, show_json, show_table, when
+from towpath.cli.naming import find
 from towpath.cli.options import HomeOption, JsonOption, connect
+from towpath.sdk.client import Client
 from towpath.sdk.comparison import Row, compare
 from towpath.sdk.errors import DefinitionError
 from towpath.sdk.executions import Execution
@@ -15,7 +17,10 @@ from towpath.sdk.executions import Execution
 
 def compare_executions(
     names: Annotated[
-        list[str], typer.Argument(metavar="EXECUTION...", help="PIPELINE/EXECUTION each, or PIPELINE for its last two.")
+        list[str],
+        typer.Argument(
+            metavar="EXECUTION...", help="PIPELINE/EXECUTION each; PIPELINE is its newest, and alone its last two."
+        ),
     ],
     everything: Annotated[bool, typer.Option("--all", "-a", help="Also what is the same in all of them.")] = False,
     as_json: JsonOption = False,
@@ -23,12 +28,13 @@ def compare_executions(
 ) -> None:
     """Show executions side by side, with what differs.
 
+    \b
     Examples:
       towpath compare reviews
       towpath compare reviews/4k2j9s8d7f6g reviews/latest --all
     """
     client = connect(home)
-    executions = [client.execution(name) for name in names] if len(names) > 1 or "/" in names[0] else []
+    executions = [_execution(client, name) for name in names] if len(names) > 1 or "/" in names[0] else []
     if not executions:
         listed = client.pages(
             "SageMaker.ListPipelineExecutions", "PipelineExecutionSummaries", {"PipelineName": names[0]}
@@ -56,6 +62,13 @@ def compare_executions(
     if len(shown) < len(rows):
         same = len(rows) - len(shown)
         say(f"{same} more {'is' if same == 1 else 'are'} the same in all of them: add --all")
+
+
+def _execution(client: Client, name: str) -> Execution:
+    found = find(client, name, kinds=("PipelineExecution", "Pipeline"))
+    return client.execution(
+        f"{found.name}/latest" if found.kind == "Pipeline" else found.described["PipelineExecutionArn"]
+    )
 
 
 def _name(execution: Execution) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from towpath.cli.console import busy, note, say, show_json, show_table, size, when
+from towpath.cli.naming import StepNames
 from towpath.cli.options import HomeOption, JsonOption, connect, folder
 from towpath.cli.run import client_with_server
 from towpath.sdk.dataset_versions import DatasetVersion, split_dataset
@@ -141,12 +142,15 @@ def check_outs(
 
     Example: towpath data check-outs reviews
     """
-    found = list(connect(home).datasets.check_outs(name))
+    client = connect(home)
+    found = list(client.datasets.check_outs(name))
     if as_json:
         show_json(found)
         return
+    steps = StepNames(client)
     rows = [
-        (f"{name}/{each['Version']}", str(each["Principal"]), when(each["CheckOutTime"]), _for(each)) for each in found
+        (f"{name}/{each['Version']}", str(each["Principal"]), when(each["CheckOutTime"]), steps.in_(_for(each)))
+        for each in found
     ]
     show_table(("version", "by", "at", "for"), rows)
 

@@ -16,8 +16,11 @@ _SHORT = 12
 
 
 def explain(
-    execution: Annotated[str, typer.Argument(help="PIPELINE/EXECUTION, PIPELINE/latest or an ARN.")],
-    step: Annotated[str, typer.Argument(help="The step's name.")],
+    execution: Annotated[
+        str,
+        typer.Argument(metavar="EXECUTION", help="PIPELINE/EXECUTION or an ARN. PIPELINE alone means its newest one."),
+    ],
+    step: Annotated[str, typer.Argument(metavar="STEP", help="The step's name; of a round of a ForEach `Train[2]`.")],
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
@@ -28,8 +31,9 @@ def explain(
     Example: towpath explain reviews/latest Train
     """
     client = connect(home)
-    found = find(client, execution, kinds=("PipelineExecution",))
-    asked = {"PipelineExecutionArn": found.described["PipelineExecutionArn"], "StepName": step}
+    found = find(client, execution, kinds=("PipelineExecution", "Pipeline"))
+    arn = client.execution(f"{found.name}/latest").arn if found.kind == "Pipeline" else None
+    asked = {"PipelineExecutionArn": arn or found.described["PipelineExecutionArn"], "StepName": step}
     told = client.call("Towpath.ExplainPipelineExecutionStep", asked)
     if as_json:
         show_json(told)

@@ -45,7 +45,9 @@ def set_roles(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Set what a user may do, at once and for all keys and sessions of that user.
+    """Set what a user may do.
+
+    That counts at once, for all keys and sessions of that user.
 
     Example: towpath keys roles ada ml-engineer approver
     """
@@ -59,7 +61,9 @@ def set_roles(
 
 @app.command()
 def ls(as_json: JsonOption = False, home: HomeOption = None) -> None:
-    """List the keys of all users and what they may do; secrets are not shown.
+    """List the keys of all users, and what these may do.
+
+    Secret keys are not shown.
 
     Example: towpath keys ls
     """

@@ -122,13 +122,13 @@ def _for_people(document: Document) -> Document:
 
 
 def _steps(steps: list[Document]) -> Document:
-    """Return the types of steps by their names, those inside conditions below them."""
+    """Return the types of steps by their names, those inside conditions and loops below them."""
     shown: Document = {}
     for step in steps:
         arguments = step.get("Arguments") or {}
         branches = {
             word: _steps(arguments[member])
-            for word, member in (("then", "IfSteps"), ("otherwise", "ElseSteps"))
+            for word, member in (("then", "IfSteps"), ("otherwise", "ElseSteps"), ("each", "ForEachBody"))
             if arguments.get(member)
         }
         shown[step["Name"]] = branches or step["Type"]

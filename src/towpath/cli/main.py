@@ -9,6 +9,7 @@ import typer
 
 import towpath
 from towpath.cli import (
+    answering,
     backup,
     comparing,
     data,
@@ -78,6 +79,7 @@ for command in (
     registry.lineage,
     environment.env,
     doctor.doctor,
+    answering.answer,
     following.stop,
     housekeeping.delete,
     housekeeping.undelete,

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from towpath.sdk.client import Client
 from towpath.sdk.errors import DefinitionError, NotFound, RequestFailed
+from towpath.sdk.executions import step_run
 from towpath.sdk.expressions import Document
 from towpath.sdk.registry import find_version
 
@@ -46,6 +47,14 @@ WORDS = {
 #: A bare name is looked for in this order.
 JOBS = ("TrainingJob", "ProcessingJob", "TransformJob")
 TUNING = "HyperParameterTuningJob"
+#: What a step's Metadata calls what it made, where that is no job -> noun of the API.
+MADE = {
+    "TuningJob": TUNING,
+    "Model": "Model",
+    "RegisterModel": "ModelPackage",
+    "EndpointConfig": "EndpointConfig",
+    "Endpoint": "Endpoint",
+}
 NOUNS = (*JOBS, TUNING, "Endpoint", "Pipeline", "ModelPackageGroup", "Model", "EndpointConfig")
 #: Noun of the API -> what errors call it.
 NOUN_WORDS = {
@@ -69,7 +78,8 @@ def find(client: Client, name: str, *, kinds: Sequence[str] | None = None) -> Ta
 
     Args:
         name: `KIND/NAME`, `PIPELINE/EXECUTION[/STEP]`, `GROUP/VERSION`, an ARN, or a bare name, which is
-            looked for among jobs, endpoints, pipelines, groups, models, executions and datasets, in this order.
+            looked for among jobs, endpoints, pipelines, groups, models, executions and datasets, in this order. A step
+            stands for its job, or for what it made, or else for itself.
         kinds: nouns that will do; default: all.
     Raises:
         NotFound: nothing has the name; says what it may look like.
@@ -78,8 +88,8 @@ def find(client: Client, name: str, *, kinds: Sequence[str] | None = None) -> Ta
         name = name.split(":", 5)[-1]
         if "/execution/" in name:
             name = name.replace("/execution/", "/").replace("pipeline/", "execution/", 1)
-    for kind, look in _readings(name):
-        if kinds is not None and kind not in kinds:
+    for nouns, look in _readings(name):
+        if kinds is not None and not set(nouns) & set(kinds):
             continue
         found = _or_none(look, client)
         if found is not None and (kinds is None or found.kind in kinds):
@@ -170,7 +180,8 @@ def steps_of_jobs(client: Client, executions: Iterable[str]) -> dict[str, str]:
     for arn in executions:
         execution = client.execution(arn)
         for step in execution.steps():
-            if step.job is not None and step.arn is not None and step.cached_from is None:
+            runs = step.job is not None or step.type == "TuningJob"
+            if runs and step.arn is not None and step.cached_from is None:
                 found[step.arn] = f"{execution.pipeline}/{execution.id}/{step.name}"
     return found
 
@@ -201,29 +212,35 @@ class StepNames:
         return self._known[job]
 
 
-def _readings(name: str) -> list[tuple[str, Callable[[Client], Target]]]:
-    """Return what `name` may be, the likeliest first, each with its noun and the way to look."""
+def _readings(name: str) -> list[tuple[Sequence[str], Callable[[Client], Target]]]:
+    """Return what `name` may be, the likeliest first, each with the nouns it may turn out as and the way to look."""
     word, _, rest = name.partition("/")
     if rest:
-        named: list[tuple[str, Callable[[Client], Target]]] = []
+        named: list[tuple[Sequence[str], Callable[[Client], Target]]] = []
         if word in WORDS:
-            named.append((WORDS[word], lambda client: _describe(client, WORDS[word], rest)))
+            named.append(([WORDS[word]], lambda client: _describe(client, WORDS[word], rest)))
         if word == "execution":
-            named.append(("PipelineExecution", lambda client: _execution(client, rest)))
+            named.append((["PipelineExecution"], lambda client: _execution(client, rest)))
         if word == "dataset":
-            named.append(("Dataset", lambda client: _dataset(client, rest)))
+            named.append((["Dataset"], lambda client: _dataset(client, rest)))
         if word == "model-package":
-            named.append(("ModelPackage", lambda client: _version(client, rest)))
+            named.append((["ModelPackage"], lambda client: _version(client, rest)))
+        plain: list[tuple[Sequence[str], Callable[[Client], Target]]] = [
+            (["ModelPackage"], lambda client: _version(client, name)),
+            (["PipelineExecution"], lambda client: _execution(client, name)),
+        ]
+        if rest == "latest":  # an execution for every command, also where a group has the pipeline's name
+            plain.reverse()
         return [
             *named,
-            ("ModelPackage", lambda client: _version(client, name)),
-            ("PipelineExecution", lambda client: _execution(client, name)),
-            *((job, lambda client: _step(client, name)) for job in JOBS),
+            *plain,
+            ((*JOBS, TUNING), lambda client: _step(client, name)),
+            ((), lambda client: _made(client, name)),  # to look at it, never to stop or delete it by a step's name
         ]
     return [
-        *((noun, lambda client, noun=noun: _describe(client, noun, name)) for noun in NOUNS),
-        ("PipelineExecution", lambda client: _execution(client, name)),
-        ("Dataset", lambda client: _dataset(client, name)),
+        *(([noun], lambda client, noun=noun: _describe(client, noun, name)) for noun in NOUNS),
+        (["PipelineExecution"], lambda client: _execution(client, name)),
+        (["Dataset"], lambda client: _dataset(client, name)),
     ]
 
 
@@ -251,9 +268,39 @@ def _version(client: Client, name: str) -> Target:
 
 
 def _step(client: Client, name: str) -> Target:
-    """Return the job of `PIPELINE/EXECUTION/STEP` or `EXECUTION/STEP`."""
+    """Return the job or tuning job of `PIPELINE/EXECUTION/STEP` or `EXECUTION/STEP`."""
+    kind, job = _result(client, name)
+    if kind not in {*JOBS, TUNING}:
+        raise NotFound("ResourceNotFound", f"the step {name!r} ran no job", status=404)
+    return _describe(client, kind, job)
+
+
+def _made(client: Client, name: str) -> Target:
+    """Return what a step made: a model, a model version, an endpoint or its config; the step itself if nothing."""
+    try:
+        kind, made = _result(client, name)
+    except NotFound:
+        return _entry(client, name)
+    return _version(client, made) if kind == "ModelPackage" else _describe(client, kind, made)
+
+
+def _entry(client: Client, name: str) -> Target:
+    """Return a step as ListPipelineExecutionSteps tells it, with its outcome, or what it asked and was answered."""
+    place, _, wanted = name.rpartition("/")
+    execution = client.execution(place)
+    request = {"PipelineExecutionArn": execution.arn}
+    for shown in client.pages("SageMaker.ListPipelineExecutionSteps", "PipelineExecutionSteps", request):
+        if step_run(shown).name == wanted:
+            named = f"{execution.pipeline}/{execution.id}/{wanted}"
+            return Target(kind="PipelineExecutionStep", name=named, described=shown)
+    raise NotFound("ResourceNotFound", f"execution {place} has no step {wanted!r}", status=404)
+
+
+def _result(client: Client, name: str) -> tuple[str, str]:
+    """Return noun and name of what a step ran or made."""
     execution, _, wanted = name.rpartition("/")
     step = next((step for step in client.execution(execution).steps() if step.name == wanted), None)
-    if step is None or step.job is None:
-        raise NotFound("ResourceNotFound", f"execution {execution} has no step {wanted!r} that ran a job", status=404)
-    return _describe(client, step.type, step.job)
+    kind = None if step is None else MADE.get(step.type, step.type if step.job else None)
+    if step is None or step.arn is None or kind is None:
+        raise NotFound("ResourceNotFound", f"execution {execution} has no step {wanted!r} with a result", status=404)
+    return kind, step.arn.split(":", 5)[-1].partition("/")[2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -55,17 +55,22 @@ class Look:
         """The execution's status."""
         return str(self.described.get("PipelineExecutionStatus", ""))
 
+    @property
+    def _execution(self) -> str:
+        """PIPELINE/EXECUTION, as commands take it."""
+        return "/".join(str(self.described.get("PipelineExecutionArn", "")).split("/")[1::2])
+
     def rows(self, now: datetime) -> list[Row]:
         """Return what is shown of each step at `now`."""
         by_name = {step.name: step for step in self.steps}
         shown = []
-        for name in dict.fromkeys([*self.names, *by_name]):
+        for name in self._shown(by_name):
             step = by_name.get(name)
             if step is None:
                 state = NOT_RUN if self.status in ENDED else WAITING
                 shown.append(Row(step=name, state=state, seconds=None, note=""))
             else:
-                told = note_of(step, self.metrics.get(name, ""))
+                told = note_of(step, self.metrics.get(name, ""), self._execution)
                 line = "" if told or step.has_ended else self.printed.get(name, "")
                 shown.append(
                     Row(
@@ -78,13 +83,27 @@ class Look:
                 )
         return shown
 
+    def _shown(self, begun: Collection[str]) -> list[str]:
+        """Return the names of all steps; the rounds of one inside a ForEach stand in its place once they have begun."""
+        rounds: dict[str, list[str]] = {}
+        for name in begun:
+            body, bracket, _ = name.partition("[")
+            if bracket:
+                rounds.setdefault(body, []).append(name)
+        for names in rounds.values():
+            names.sort(key=lambda name: int(name.partition("[")[2].rstrip("]")))
+        placed = [each for name in self.names for each in rounds.get(name, [name])]
+        return list(dict.fromkeys([*placed, *begun]))
 
-def note_of(step: StepRun, metric: str) -> str:
-    """Return the few words that say most about a step."""
+
+def note_of(step: StepRun, metric: str, execution: str) -> str:
+    """Return the few words that say most about a step of an execution, given as PIPELINE/EXECUTION."""
     if step.failure_reason:
         return most_telling_line(step.failure_reason)
     if step.waiting_for is not None:
         return step.waiting_for
+    if step.waits_for_answer:
+        return f"waits for: towpath answer {execution}/{step.name}"
     if step.outcome is not None:
         return f"condition is {step.outcome.lower()}"
     if step.cached_from:
@@ -197,19 +216,37 @@ def print_line(text: str) -> None:
 
 
 class Lines:
-    """Writes one line for each change of a step's state or of its metric."""
+    """Writes one line for each change of a step's state or of its metric.
+
+    Of changes that are seen at one look, ends come first, in the order in which they happened.
+    """
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
         self._before: dict[str, tuple[str, str]] = {}
 
     def __call__(self, look: Look) -> None:
-        for row in look.rows(datetime.now(UTC)):
+        ends = {step.name: step.ended_at for step in look.steps if step.ended_at is not None}
+        never = datetime.max.replace(tzinfo=UTC)
+        rows = _loops_behind_rounds(look.rows(datetime.now(UTC)), {s.name for s in look.steps if s.type == "ForEach"})
+        for row in sorted(rows, key=lambda row: ends.get(row.step, never)):
             if row.state in {WAITING, NOT_RUN} or self._before.get(row.step) == (row.state, row.note):
                 continue
             self._before[row.step] = (row.state, row.note)
             words = [row.step, row.state, duration(row.seconds), row.note]
             self._write("  ".join(word for word in words if word))
+
+
+def _loops_behind_rounds(rows: Sequence[Row], loops: Collection[str]) -> list[Row]:
+    """Return the rows with each ForEach behind its rounds, which it ends with."""
+    moved: list[Row] = []
+    held: list[Row] = []
+    for row in rows:
+        if held and "[" not in row.step:
+            moved += held
+            held = []
+        (held if row.step in loops else moved).append(row)
+    return moved + held
 
 
 class LiveTable:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from itertools import islice
 from typing import Annotated
 
@@ -13,6 +13,7 @@ from towpath.cli.console import duration, say, show_facts, show_json, show_table
 from towpath.cli.naming import steps_of_jobs
 from towpath.cli.options import EXAMPLE_VERSION, HomeOption, JsonOption, connect
 from towpath.sdk.client import Client
+from towpath.sdk.comparison import without_job
 from towpath.sdk.errors import NotFound
 from towpath.sdk.expressions import Document
 from towpath.sdk.registry import ModelVersion, no_group
@@ -119,12 +120,23 @@ def lineage(version: VersionArgument, as_json: JsonOption = False, home: HomeOpt
 
 
 def steps_in(client: Client, document: Document) -> dict[str, str]:
-    """Return `PIPELINE/EXECUTION/STEP` by job ARN for the execution that made a version; empty when it is gone."""
+    """Return `PIPELINE/EXECUTION/STEP` by job ARN for the execution that made a version; empty when it is gone.
+
+    Those whose results it took over are among them.
+    """
     execution = document.get("PipelineExecution")
+    if not execution:
+        return {}
+    found: dict[str, str] = {}
+    arn = str(execution["PipelineExecutionArn"])
     try:
-        return steps_of_jobs(client, [execution["PipelineExecutionArn"]]) if execution else {}
+        steps = client.execution(arn).steps()
     except NotFound:
         return {}
+    for each in dict.fromkeys([arn, *(step.cached_from for step in steps if step.cached_from is not None)]):
+        with suppress(NotFound):  # deleted since
+            found |= steps_of_jobs(client, [each])
+    return found
 
 
 def show_lineage(document: Document, steps: Mapping[str, str]) -> None:
@@ -134,7 +146,7 @@ def show_lineage(document: Document, steps: Mapping[str, str]) -> None:
         steps: as `steps_in` returns them.
     """
     show_facts(facts(document, steps))
-    rows = files(document)
+    rows = files(document, steps)
     if rows:
         say("")
         show_table(("", "file", "size", "sha256"), rows, indent=2)
@@ -177,27 +189,35 @@ def facts(document: Document, steps: Mapping[str, str]) -> list[tuple[str, str]]
     return told
 
 
-def files(document: Document) -> list[tuple[str, str, str, str]]:
-    """Return the files of the story: what each is to the model, where it lies, its size, the head of its digest."""
+def files(document: Document, steps: Mapping[str, str] | None = None) -> list[tuple[str, str, str, str]]:
+    """Return the files of the story: what each is to the model, where it lies, its size, the head of its digest.
+
+    Args:
+        steps: as `steps_in` returns them; files of these executions are told by the execution's name.
+    """
     arn = (document.get("PipelineExecution") or {}).get("PipelineExecutionArn", "")
     inside = f"/{arn.rpartition('/')[2]}/" if arn else ""
+    others = {name.rpartition("/")[0] for name in (steps or {}).values()}
     told = [("model", each) for each in document.get("Models") or []]
     told += [(f"read {each.get('Name') or ''}".strip(), each) for each in document.get("Data") or []]
     told += [("made from", each) for each in document.get("SourceData") or []]
     told += [("evaluation", each) for each in document.get("Evaluations") or []]
-    return [(what, _where(each, inside), size(each["Size"]), str(each["Sha256"])[:12]) for what, each in told]
+    return [(what, _where(each, inside, others), size(each["Size"]), str(each["Sha256"])[:12]) for what, each in told]
 
 
-def _where(artifact: Document, inside: str) -> str:
-    """Return where a file lies, as short as it can be told: in a dataset's version, or in the execution's folder."""
+def _where(artifact: Document, inside: str, others: Collection[str]) -> str:
+    """Return where a file lies, as short as it can be told: in a dataset's version, or in an execution's folder."""
     where = str(artifact["S3Uri"])
+    other = next((each for each in others if f"/{each}/" in where), None)
     if artifact.get("Dataset"):
         # Its files lie below datasets/NAME/: what comes after that is enough to know them by.
         name = str(artifact["Dataset"])
         rest = where.rpartition(f"datasets/{name.partition('/')[0]}/")[2]
         where = f"dataset {name}" + (f", {rest}" if rest else "")
     elif inside and inside in where:
-        where = re.sub(r"/pipelines-[^/]+/output/", "/", where.partition(inside)[2])
+        where = without_job(where.partition(inside)[2])
+    elif other is not None:
+        where = without_job(f"{other}/{where.partition(f'/{other}/')[2]}")
     count = f", {artifact['FileCount']} files" if artifact.get("FileCount", 1) > 1 else ""
     return f"{where}{count}"
 

@@ -152,10 +152,10 @@ def registered(client: Client, arn: str, home: HomeFolder) -> list[str]:
 
 
 def why_failed(look: Look) -> str:
-    """Return why an execution did not succeed; in a line for each step whose log is shown as well."""
+    """Return in a line why an execution did not succeed; what goes on below it is in a log."""
     steps = [
         replace(each, failure_reason=most_telling_line(each.failure_reason))
-        if each.job and each.failure_reason
+        if each.failure_reason and each.type != "Fail"  # the message of that is the author's own
         else each
         for each in look.steps
     ]

@@ -53,14 +53,15 @@ def create(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Make a trigger, or change the one of that name: one thing to wait for, one target.
+    """Make a trigger, or change the one of that name.
 
-    A server is started when none runs; events that happen and times that pass without one are lost, or caught up
-    with as the setting missed_schedules says.
+    It waits for one thing and has one target. A server is started when none runs; events that happen and times
+    that pass without one are lost, or caught up with as the setting missed_schedules says.
 
+    \b
     Examples:
       towpath triggers create nightly --schedule 'cron(0 3 * * ? *)' --pipeline reviews
-      towpath triggers create arrivals --new-data s3://lake/raw/ --pipeline reviews -p 'Raw=$.detail.object.key'
+      towpath triggers create arrivals --new-data s3://lake/raw/ --pipeline reviews
       towpath triggers create roll-out --approved reviews --pipeline deploy -p 'Version=$.detail.ModelPackageArn'
     """
     given = {"--new-data": new_data, "--approved": approved, "--pattern": pattern, "--schedule": schedule}

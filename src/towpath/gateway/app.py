@@ -1,11 +1,14 @@
 """The front door as an ASGI application: takes a request through the chain and answers it, whatever happens."""
 
+import asyncio
 import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
+from functools import partial
+from typing import Any
 from urllib.parse import unquote
 from uuid import uuid4
 
@@ -23,6 +26,8 @@ from towpath.gateway.services.s3 import OPERATIONS, S3Request
 from towpath.gateway.services.s3.service import route_of
 from towpath.gateway.signing import UNSIGNED_PAYLOAD, bearer_token, v2
 from towpath.kernel.errors import Invalid, TowpathError, Unsupported
+from towpath.kernel.operations import NotYet
+from towpath.kernel.resource import Document
 
 LOG = logging.getLogger("towpath.gateway")
 ACCESS = logging.getLogger("towpath.access")
@@ -108,7 +113,43 @@ class _Door:
         elif exchange.service == "sagemaker-runtime":
             await self._invoke(exchange, channel, scope)
         else:
-            await channel.reply(await anyio.to_thread.run_sync(self._operate, exchange, limiter=self._threads))
+            await channel.reply(await self._answer_of(exchange, channel))
+
+    async def _answer_of(self, exchange: Exchange, channel: Channel) -> Reply:
+        """Return what an operation answers; one that has nothing to answer yet is asked again while its caller waits.
+
+        Waiting holds no thread: it ends with news of a change, when it is time, or when the client goes away.
+        """
+        run = partial(anyio.to_thread.run_sync, self._operate, exchange, limiter=self._threads)
+        try:
+            return await run()
+        except NotYet as first:
+            news, kind = self._gateway.news, first.kind
+            give_up = anyio.current_time() + first.patience_s
+            answer = first.answer
+        if news.count >= self._gateway.limits.waiting:
+            return self._show(exchange, answer)
+        gone = asyncio.ensure_future(channel.wait_for_the_end())
+        try:
+            with news.of(kind) as event:
+                while True:
+                    event.clear()
+                    try:
+                        return await run()  # what came between the look before and this one is not missed
+                    except NotYet as again:
+                        left_s = give_up - anyio.current_time()
+                        if left_s <= 0 or news.is_closed:
+                            return self._show(exchange, answer)
+                        pause_s = left_s if again.again_s is None else min(left_s, again.again_s)
+                    await _first_of(event.wait(), gone, timeout_s=pause_s)
+                    if gone.done():
+                        raise Disconnected
+        finally:
+            gone.cancel()
+
+    def _show(self, exchange: Exchange, answer: Document) -> Reply:
+        exchange.answer = answer
+        return serialize(self._gateway, exchange)
 
     def _operate(self, exchange: Exchange) -> Reply:
         for link in CALL:
@@ -175,6 +216,15 @@ class _Door:
         if exchange.from_here:
             status |= {"version": towpath.__version__, "home": self._gateway.home_id, "pid": os.getpid()}
         return Reply(headers={"content-type": "application/json"}, body=msgspec.json.encode(status))
+
+
+async def _first_of(change: Coroutine[Any, Any, object], gone: "asyncio.Future[Any]", *, timeout_s: float) -> None:
+    """Wait for a change, for the client to go away, or for the time to pass."""
+    changed = asyncio.ensure_future(change)
+    try:
+        await asyncio.wait({changed, gone}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        changed.cancel()
 
 
 def _is_streamed(exchange: Exchange) -> bool:

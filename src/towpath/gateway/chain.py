@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from towpath.gateway.errors import Protocol, WireError
+from towpath.gateway.errors import Protocol, WireError, older_code
 from towpath.gateway.exchange import Exchange, Reply
 from towpath.gateway.gateway import BY_PATH, SERVICES, TARGETS, Gateway
 from towpath.gateway.protocols import json, query, rest_json
@@ -221,7 +221,8 @@ def serialize(gateway: Gateway, exchange: Exchange) -> Reply:
         )
     if SERVICES[exchange.service].by_path:
         return rest_json.render(exchange.answer, _model(gateway, exchange))
-    return json.render(exchange.answer if _model(gateway, exchange).output_shape is not None else None)
+    version = gateway.models.service(exchange.service).metadata.get("jsonVersion", "1.1")
+    return json.render(exchange.answer if _model(gateway, exchange).output_shape is not None else None, version=version)
 
 
 def serialize_error(exchange: Exchange, error: WireError) -> Reply:
@@ -235,7 +236,7 @@ def protocol_of(exchange: Exchange) -> Protocol:
 
 
 def _json_error(exchange: Exchange, error: WireError) -> Reply:
-    return json.render_error(error, exchange.request_id)
+    return json.render_error(error, exchange.request_id, older_code=older_code(exchange.service, error))
 
 
 def _query_error(exchange: Exchange, error: WireError) -> Reply:

@@ -138,6 +138,23 @@ _STATUS_OF_CODE: Mapping[str, int] = {
 }
 
 
+#: What the older protocol of SQS called the same errors; clients whose code came before the newer one look for that.
+#: Source: the trait awsQueryError in the service's model, and the header x-amzn-query-error in its answers.
+_OLDER_CODES: Mapping[str, Mapping[str, str]] = {
+    "sqs": {
+        "QueueDoesNotExist": "AWS.SimpleQueueService.NonExistentQueue",
+        "QueueNameExists": "QueueAlreadyExists",
+        "MessageNotInflight": "AWS.SimpleQueueService.MessageNotInflight",
+        "UnsupportedOperation": "AWS.SimpleQueueService.UnsupportedOperation",
+    }
+}
+
+
+def older_code(service: str, error: WireError) -> str | None:
+    """Return what an error is called by clients of a service that came before its JSON protocol, None where alike."""
+    return _OLDER_CODES.get(service, {}).get(error.code)
+
+
 def wire_error(error: TowpathError, protocol: Protocol) -> WireError:
     """Return how an error is told in a protocol."""
     if isinstance(error, Refused):

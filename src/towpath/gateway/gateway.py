@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 from towpath.gateway.errors import Protocol as Wire
+from towpath.gateway.news import News
 from towpath.gateway.service_models import ServiceModels
 from towpath.gateway.services.s3 import S3Request, S3Response
 from towpath.gateway.signing import Keys
@@ -39,6 +40,7 @@ class Limits:
     body_idle_s: float = 60.0  #: without a byte of a body that was announced
     threads: int = 32  #: operations at a time
     object_threads: int = 32  #: S3 requests at a time; apart, since slow uploads must not hold up operations
+    waiting: int = 1000  #: requests that wait for something to happen, at a time; they hold no thread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,7 @@ class Gateway:
     s3: S3 | None = None
     invocations: ASGIApp | None = None  #: gets `scope["towpath.caller"]`, a Caller
     limits: Limits = Limits()
+    news: News = field(default_factory=News)  #: told of changes that requests may wait for
     on_shutdown: tuple[Callable[[], None], ...] = ()  #: called on the event loop when the HTTP server ends
 
 
@@ -79,6 +82,7 @@ _TABLE = (
     Service(name="logs", signing_name="logs", protocol=Wire.JSON, target="Logs_20140328"),
     Service(name="ecr", signing_name="ecr", protocol=Wire.JSON, target="AmazonEC2ContainerRegistry_V20150921"),
     Service(name="events", signing_name="events", protocol=Wire.JSON, target="AWSEvents"),
+    Service(name="sqs", signing_name="sqs", protocol=Wire.JSON, target="AmazonSQS"),
     Service(name="sagemaker-runtime", signing_name="sagemaker", protocol=Wire.REST_JSON),
     Service(name="sagemaker-metrics", signing_name="sagemaker", protocol=Wire.REST_JSON, by_path=True),
     Service(name="scheduler", signing_name="scheduler", protocol=Wire.REST_JSON, by_path=True),

@@ -78,6 +78,7 @@ class Undeletion:
             if asked.get("ResourceKind") in {None, tombstone.kind}
             and asked.get("ResourceName") in {None, tombstone.name}
             and self._until(tombstone.deleted_at) > transaction.now
+            and self._comes_back(tombstone.kind)
         ]
         token, limit = asked.get("NextToken"), min(int(asked.get("MaxResults") or _MOST), _MOST)
         if token is not None:
@@ -97,6 +98,10 @@ class Undeletion:
             ]
         }
         return answer if len(found) <= limit else {**answer, "NextToken": found[limit].uid}
+
+    def _comes_back(self, noun: str) -> bool:
+        kind = self._kinds.get(noun)
+        return kind is None or kind.comes_back
 
     def _is_kept(self, tombstone: Resource, now: datetime) -> bool:
         return tombstone.deleted_at is not None and self._until(tombstone.deleted_at) > now

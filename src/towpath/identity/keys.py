@@ -7,7 +7,7 @@ import secrets
 
 from towpath.identity.kinds import ROLE, USER
 from towpath.identity.ports import Transaction
-from towpath.identity.records import make
+from towpath.identity.records import make, page_of
 from towpath.identity.roles import ADMINISTRATOR_ROLE
 from towpath.identity.users import is_administrators, with_roles
 from towpath.kernel import generic
@@ -55,7 +55,7 @@ def create_access_key(transaction: Transaction, request: Request) -> Document:
 def list_access_keys(transaction: Transaction, request: Request) -> Document:
     """Carry out ListAccessKeys."""
     user = _user(transaction, request)
-    return {"AccessKeyMetadata": [_key_shown(key) for key in transaction.keys.of(user.name)], "IsTruncated": False}
+    return page_of(request, "AccessKeyMetadata", [_key_shown(key) for key in transaction.keys.of(user.name)])
 
 
 def update_access_key(transaction: Transaction, request: Request) -> Document:

@@ -1,10 +1,11 @@
 """What users, roles and policies have in common: made, got and listed in the documents of IAM."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from towpath.identity.kinds import POLICY, ROLE
 from towpath.identity.ports import Transaction
-from towpath.kernel import generic
+from towpath.kernel import generic, paging
 from towpath.kernel.errors import Conflict
 from towpath.kernel.kinds import Kind
 from towpath.kernel.operations import Request
@@ -12,7 +13,6 @@ from towpath.kernel.ports import Query
 from towpath.kernel.resource import Document, Resource
 
 SESSION_S = 3600  #: how long a session of a role lasts where nothing else is said
-_PAGE = 100
 
 
 def make(transaction: Transaction, request: Request, kind: Kind, name: str, spec: Document | None = None) -> Resource:
@@ -30,14 +30,14 @@ def make(transaction: Transaction, request: Request, kind: Kind, name: str, spec
 
 def shown(transaction: Transaction, kind: Kind, resource: Resource) -> Document:
     """Return the document of a user, role or policy."""
-    spec, tags = resource.spec, transaction.resources.tags(resource.uid)
+    spec = resource.spec
     document = {
         kind.name_member: resource.name,
         f"{kind.noun}Id": f"TP{resource.uid[:19].upper()}",
         "Arn": resource.arn,
         "Path": spec.get("Path") or "/",
         "CreateDate": resource.created_at.timestamp(),
-        "Tags": [{"Key": key, "Value": value} for key, value in sorted(tags.items())],
+        "Tags": generic.all_tags(transaction, resource),
     }
     if kind is ROLE:
         document |= {
@@ -75,6 +75,22 @@ def gets(kind: Kind) -> Callable[[Transaction, Request], Document]:
     return get
 
 
+def page_of(request: Request, member: str, items: list[Any]) -> Document:
+    """Return the answer of a List operation on what is at hand whole, with its items as `member`."""
+    page, token = paging.oldest_first(items, request.input.get("Marker"), paging.size(request.input, "MaxItems"))
+    answer: Document = {member: page, "IsTruncated": token is not None}
+    return answer if token is None else {**answer, "Marker": token}
+
+
+def attached(request: Request, arns: Iterable[str]) -> Document:
+    """Return the answer of a List operation on policies that are attached to something."""
+    prefix = request.input.get("PathPrefix") or "/"
+    # arn:aws:iam::ACCOUNT:policy/PATH/NAME, the path being empty or more than one name
+    parts = [(arn, *arn.partition(":policy")[2].rpartition("/")) for arn in sorted(arns)]
+    found = [{"PolicyName": name, "PolicyArn": arn} for arn, path, _, name in parts if f"{path}/".startswith(prefix)]
+    return page_of(request, "AttachedPolicies", found)
+
+
 def lists(kind: Kind, member: str) -> Callable[[Transaction, Request], Document]:
     """Return the List operation of a kind, whose answer holds its documents as `member`."""
 
@@ -85,7 +101,7 @@ def lists(kind: Kind, member: str) -> Callable[[Transaction, Request], Document]
                 kind=kind.noun,
                 sort_by="name",
                 descending=False,
-                limit=min(int(asked.get("MaxItems") or _PAGE), _PAGE),
+                limit=paging.size(asked, "MaxItems"),
                 token=asked.get("Marker"),
             )
         )

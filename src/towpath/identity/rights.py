@@ -55,6 +55,9 @@ RULES: tuple[Rule, ...] = (
     _rule("events", "*", _RUNNERS),
     _rule("scheduler", _READING, _ALL),
     _rule("scheduler", "*", _RUNNERS),
+    # Who takes a message hides it from others, so that reading one is more than a look.
+    _rule("sqs", _READING, _ALL),
+    _rule("sqs", "*", _RUNNERS),
     _rule("s3", _READING, _ALL),
     _rule("s3", "DeleteBucket", frozenset({ENGINEER})),
     _rule("s3", "*", _BUILDERS),
@@ -68,6 +71,8 @@ RULES: tuple[Rule, ...] = (
     _rule("sagemaker", "UpdateModelPackage", frozenset({SCIENTIST, ENGINEER, APPROVER})),
     _rule("sagemaker", "DeleteModelPackage* PutModelPackageGroupPolicy", frozenset({ENGINEER})),
     _rule("sagemaker", "InvokeEndpoint*", _RUNNERS),
+    # What a Callback step waits for is a decision or a piece of work, of people or of programs.
+    _rule("sagemaker", "SendPipelineExecutionStep*", _RUNNERS | {APPROVER}),
     _rule("sagemaker", "*PipelineExecution *PipelineExecutionStep* Stop*Job CreateModel DeleteModel", _RUNNERS),
     _rule("sagemaker", "*Endpoint *Endpoints *EndpointConfig *EndpointWeightsAndCapacities", _HOSTS),
     _rule("sagemaker", "*InferenceComponent* *MonitoringSchedule* *MonitoringAlert*", _HOSTS),

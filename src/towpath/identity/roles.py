@@ -3,15 +3,20 @@
 Source: AWS Identity and Access Management API Reference.
 """
 
+from collections import Counter
+
+from msgspec.structs import replace
+
 from towpath.callers import Role
 from towpath.identity.kinds import POLICY, ROLE, USER
 from towpath.identity.ports import Transaction
-from towpath.identity.records import shown
+from towpath.identity.records import attached, lists, page_of, shown
 from towpath.identity.rights import allowed
 from towpath.identity.users import roles_of
 from towpath.kernel import generic
 from towpath.kernel.errors import Conflict, NotFound
 from towpath.kernel.operations import Request
+from towpath.kernel.ports import Query
 from towpath.kernel.resource import Document, Resource
 
 ADMINISTRATOR_ROLE = "towpath-administrator"  #: what GetCallerIdentity says that every user has taken on
@@ -59,7 +64,7 @@ def delete_role_policy(transaction: Transaction, request: Request) -> Document:
 def list_role_policies(transaction: Transaction, request: Request) -> Document:
     """Carry out ListRolePolicies."""
     role = generic.find(transaction, ROLE, request.input["RoleName"])
-    return {"PolicyNames": sorted(role.spec.get("Policies", {})), "IsTruncated": False}
+    return page_of(request, "PolicyNames", sorted(role.spec.get("Policies", {})))
 
 
 def attach_role_policy(transaction: Transaction, request: Request) -> Document:
@@ -81,8 +86,7 @@ def detach_role_policy(transaction: Transaction, request: Request) -> Document:
 def list_attached_role_policies(transaction: Transaction, request: Request) -> Document:
     """Carry out ListAttachedRolePolicies."""
     role = generic.find(transaction, ROLE, request.input["RoleName"])
-    found = [{"PolicyName": arn.rpartition("/")[2], "PolicyArn": arn} for arn in role.spec.get("AttachedPolicies", [])]
-    return {"AttachedPolicies": found, "IsTruncated": False}
+    return attached(request, role.spec.get("AttachedPolicies", []))
 
 
 def simulate_principal_policy(transaction: Transaction, request: Request) -> Document:
@@ -118,7 +122,31 @@ def _may(roles: frozenset[Role], action: str) -> bool:
 
 def get_policy(transaction: Transaction, request: Request) -> Document:
     """Carry out GetPolicy."""
-    return {"Policy": shown(transaction, POLICY, _policy(transaction, request))}
+    policy = _policy(transaction, request)
+    return {"Policy": {**shown(transaction, POLICY, policy), "AttachmentCount": _attachments(transaction)[policy.arn]}}
+
+
+def list_policies(transaction: Transaction, request: Request) -> Document:
+    """Carry out ListPolicies: those that were made here, none of which is of AWS or a boundary."""
+    asked = request.input
+    if asked.get("Scope") == "AWS" or asked.get("PolicyUsageFilter") == "PermissionsBoundary":
+        return page_of(request, "Policies", [])
+    answer, attachments = lists(POLICY, "Policies")(transaction, request), _attachments(transaction)
+    found = [{**policy, "AttachmentCount": attachments[policy["Arn"]]} for policy in answer["Policies"]]
+    return {**answer, "Policies": [each for each in found if each["AttachmentCount"] or not asked.get("OnlyAttached")]}
+
+
+def _attachments(transaction: Transaction) -> Counter[str]:
+    """Return how many roles each policy is attached to, by its ARN. A home has few roles."""
+    found: Counter[str] = Counter()
+    query = Query(kind=ROLE.noun)
+    while True:
+        page = transaction.resources.query(query)
+        for role in page.items:
+            found.update(role.spec.get("AttachedPolicies", []))
+        if page.token is None:
+            return found
+        query = replace(query, token=page.token)
 
 
 def delete_policy(transaction: Transaction, request: Request) -> Document:

@@ -51,7 +51,7 @@ def iam_operations() -> dict[str, Operation]:
         ("SimulatePrincipalPolicy", roles.simulate_principal_policy, False),
         ("CreatePolicy", creates(POLICY), True),
         ("GetPolicy", roles.get_policy, False),
-        ("ListPolicies", lists(POLICY, "Policies"), False),
+        ("ListPolicies", roles.list_policies, False),
         ("DeletePolicy", roles.delete_policy, True),
     )
 

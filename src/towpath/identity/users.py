@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from towpath.callers import ROLE_OF_POLICY, Role
 from towpath.identity.kinds import USER
 from towpath.identity.ports import Transaction
+from towpath.identity.records import attached
 from towpath.kernel import generic
 from towpath.kernel.errors import Conflict, NotFound, Unsupported
 from towpath.kernel.operations import Request
@@ -62,9 +63,7 @@ def detach_user_policy(transaction: Transaction, request: Request) -> Document:
 def list_attached_user_policies(transaction: Transaction, request: Request) -> Document:
     """Carry out ListAttachedUserPolicies."""
     user = generic.find(transaction, USER, request.input["UserName"])
-    arns = sorted(role.policy_arn for role in roles_of(user))
-    found = [{"PolicyName": arn.rpartition("/")[2], "PolicyArn": arn} for arn in arns]
-    return {"AttachedPolicies": found, "IsTruncated": False}
+    return attached(request, (role.policy_arn for role in roles_of(user)))
 
 
 def _user_and_role(transaction: Transaction, request: Request) -> tuple[Resource, Role]:

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
-from towpath.kernel import formats
+from towpath.kernel import formats, paging
 from towpath.kernel.arns import split_arn
 from towpath.kernel.errors import Conflict, Invalid
 from towpath.kernel.events import Event
@@ -237,7 +237,7 @@ def add_tags(transaction: Transaction, request: Request) -> Document:
     resource = _tagged(transaction, request)
     transaction.resources.set_tags(resource.uid, {tag["Key"]: tag["Value"] for tag in request.input["Tags"]})
     record(transaction, resource, request, "AddTags", tags=request.input["Tags"])
-    return list_tags(transaction, request)
+    return {"Tags": all_tags(transaction, resource)}
 
 
 def delete_tags(transaction: Transaction, request: Request) -> Document:
@@ -250,8 +250,15 @@ def delete_tags(transaction: Transaction, request: Request) -> Document:
 
 def list_tags(transaction: Transaction, request: Request) -> Document:
     """Carry out ListTags."""
-    tags = transaction.resources.tags(_tagged(transaction, request).uid)
-    return {"Tags": [{"Key": key, "Value": value} for key, value in sorted(tags.items())]}
+    tags = all_tags(transaction, _tagged(transaction, request))
+    page, token = paging.oldest_first(tags, request.input.get("NextToken"), paging.size(request.input))
+    return {"Tags": page, **({} if token is None else {"NextToken": token})}
+
+
+def all_tags(transaction: Transaction, resource: Resource) -> list[Document]:
+    """Return the tags of a resource as the API shows them, by key."""
+    tags = transaction.resources.tags(resource.uid)
+    return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
 
 
 TAG_OPERATIONS = (

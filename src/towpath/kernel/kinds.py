@@ -61,6 +61,7 @@ class Kind:
     indexed: Callable[[Resource], dict[str, str | float | None]] | None = None  #: kept in `Resource.sort`
     refuse_delete: Callable[[Transaction, Resource], None] | None = None  #: raises InUse or Conflict
     refuse_undelete: Callable[[Transaction, Resource], None] | None = None  #: raises Conflict: it could not live again
+    comes_back: bool = True  #: False: no undelete ever finds one fit to live again, so that none is offered
     undeleted_status: str | None = None  #: status in which a controller begins anew with one that was undeleted
     controlled: bool = (
         False  #: has a controller: creating it makes work, deleting it asks the controller to take it down

@@ -19,6 +19,26 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     parent: Uid | None = None  #: the resource on whose behalf the engine calls, for example an execution
 
 
+class NotYet(Exception):
+    """Raised by an operation that has nothing to answer yet, where its caller said how long it is willing to wait.
+
+    The transaction is undone. The front door asks again when resources of a kind were changed, and when it is time.
+    """
+
+    def __init__(self, *, answer: Document, kind: str, patience_s: float, again_s: float | None) -> None:
+        """
+        Args:
+            answer: what is answered when the patience is at its end.
+            kind: of the resources whose changes may make another answer.
+            again_s: after so long there may be another answer without any change, None: not without one.
+        """
+        super().__init__(kind)
+        self.answer = answer
+        self.kind = kind
+        self.patience_s = patience_s
+        self.again_s = again_s
+
+
 Function: TypeAlias = Callable[
     [Any, Request], Document
 ]  #: (transaction, request) -> answer in the operation's output shape

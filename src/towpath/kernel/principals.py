@@ -14,12 +14,12 @@ class Caller(msgspec.Struct, frozen=True):
     principal: str
     request_id: str = ""
     access_key: str = ""  #: the one that the request was signed with; empty for the platform itself
-    roles: frozenset[Role] = frozenset(
-        {Role.ADMINISTRATOR}
-    )  #: those of a request's caller; the platform has every right
+    #: Those with which the operation is called. None where nobody says: a forgotten right is a missing one.
+    roles: frozenset[Role] = frozenset()
 
 
-PLATFORM = Caller("towpath")  #: the platform itself, in decisions that no request asked for
+#: The platform itself, in decisions that no request asked for; it has every right.
+PLATFORM = Caller("towpath", roles=frozenset({Role.ADMINISTRATOR}))
 
 
 def user_context(account: str, principal: str) -> Document:
@@ -41,8 +41,8 @@ class AccessKey(msgspec.Struct, frozen=True, kw_only=True):
     active: bool = True
     created_at: datetime
     expires_at: datetime | None = None
-    #: What its user may do; filled in where keys are held in memory, and stored with the user.
-    roles: frozenset[Role] = frozenset({Role.ADMINISTRATOR})
+    #: What its user may do; filled in where keys are held in memory, and stored with the user. Until then, nothing.
+    roles: frozenset[Role] = frozenset()
 
     @property
     def user(self) -> str:

@@ -55,6 +55,7 @@ ARTIFACT = Kind(
     page=10,
     refuse_delete=_refuse_associated,
     refuse_undelete=_refuse_undelete,
+    comes_back=False,
 )
 
 ACTION = Kind(
@@ -73,6 +74,7 @@ ACTION = Kind(
     page=10,
     refuse_delete=_refuse_associated,
     refuse_undelete=_refuse_undelete,
+    comes_back=False,
 )
 
 CONTEXT = Kind(
@@ -91,6 +93,7 @@ CONTEXT = Kind(
     page=10,
     refuse_delete=_refuse_associated,
     refuse_undelete=_refuse_undelete,
+    comes_back=False,
 )
 
 KINDS = (ARTIFACT, ACTION, CONTEXT)

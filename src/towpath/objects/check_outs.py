@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from towpath.kernel.errors import Invalid
+from towpath.kernel import paging
 from towpath.kernel.events import Event
 from towpath.kernel.objects import ObjectRef
 from towpath.kernel.ports import Filter, Query, Transaction
@@ -116,15 +116,11 @@ def check_outs_of(
     Raises:
         Invalid: the token is not one of this list.
     """
-    # Events are only ever appended, so that a position counted from the oldest one stays true.
     events = [event for event in transaction.events.of(dataset.uid) if event.type == CHECK_OUT]
     if version is not None:
         events = [event for event in events if event.detail["version"] == version]
-    end = len(events) if token is None else int(token[:10]) if token.isascii() and token.isdigit() else -1
-    if not 0 <= end <= len(events):
-        raise Invalid(f"NextToken {token!r} is not one that this server gave out")
-    start = max(end - limit, 0)
-    return [_shown(event) for event in reversed(events[start:end])], str(start) if start > 0 else None
+    page, after = paging.newest_first(events, token, limit)
+    return [_shown(event) for event in page], after
 
 
 def _shown(event: Event) -> Document:

@@ -10,6 +10,7 @@ import msgspec
 
 from towpath.kernel.errors import Invalid, Unsupported
 from towpath.pipelines.argument_checks import argument_faults
+from towpath.pipelines.callbacks import output_faults
 from towpath.pipelines.comparison_checks import comparison_faults
 from towpath.pipelines.definition import Definition, ParameterType, Trigger, read
 from towpath.pipelines.durations import parse_duration
@@ -385,10 +386,10 @@ def required_members(checked: Checked) -> Findings:
         inside = member(node.step.place, "Arguments")
         present = {*node.step.arguments, *node.step.branches}
         for name in sorted(node.type.required_arguments - present):
-            yield member(inside, name), f"this member is missing; a {node.step.type} step needs it"
+            yield member(inside, name), f"this member is missing; {node.step.type} steps need it"
         for name in sorted(node.type.required_members):
             if node.step.members.get(name) is None:
-                yield member(node.step.place, name), f"this member is missing; a {node.step.type} step needs it"
+                yield member(node.step.place, name), f"this member is missing; {node.step.type} steps need it"
         if node.step.type == "Condition" and node.step.arguments.get("Conditions") == []:
             yield member(inside, "Conditions"), "there must be at least one condition"
 
@@ -417,6 +418,24 @@ def check_members(checked: Checked) -> Findings:
                 checked_members(node.step.type, literal)
             except Invalid as error:
                 yield node.step.place, error.message
+
+
+def callbacks(checked: Checked) -> Findings:
+    """A Callback step asks at an address, and declares outputs of known types, each once."""
+    for node in checked.outline.nodes:
+        if node.step.type != "Callback":
+            continue
+        address = node.step.members.get("SqsQueueUrl")
+        is_address = isinstance(address, str) and address.startswith(("http://", "https://"))
+        if not (is_address or address is None or is_expression(address)):
+            yield (
+                member(node.step.place, "SqsQueueUrl"),
+                f"expected the address of a queue, or of a webhook, https://…; found {describe(address)}",
+            )
+        declared = node.step.members.get("OutputParameters")
+        place = member(node.step.place, "OutputParameters")
+        for number, fault in [] if declared is None else output_faults(declared):
+            yield place if number is None else item(place, number), fault
 
 
 def arguments(checked: Checked) -> Findings:
@@ -454,6 +473,7 @@ RULES: tuple[Rule, ...] = (
     required_members,
     cleanups,
     check_members,
+    callbacks,
     arguments,
 )
 

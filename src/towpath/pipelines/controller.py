@@ -23,10 +23,9 @@ from towpath.kernel.ports import Transaction as KernelTransaction
 from towpath.kernel.principals import PLATFORM, Caller
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.pipelines import retry
+from towpath.pipelines.attempts import after_failure, next_due, waiting
 from towpath.pipelines.caching import Lookup
-from towpath.pipelines.evaluation import DocumentRef, StepYield
-from towpath.pipelines.execution import (
-    Course,
+from towpath.pipelines.decisions import (
     Ended,
     EndStep,
     FinishExecution,
@@ -37,10 +36,9 @@ from towpath.pipelines.execution import (
     StartStep,
     StopStep,
     Unreadable,
-    after_failure,
-    next_due,
-    waiting,
 )
+from towpath.pipelines.evaluation import DocumentRef, StepYield
+from towpath.pipelines.execution import Course
 from towpath.pipelines.graph import Node, Plan
 from towpath.pipelines.kinds import PIPELINE_EXECUTION, TURN
 from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
@@ -49,7 +47,7 @@ from towpath.pipelines.plans import execution_variables, plan_for
 from towpath.pipelines.ports import Documents, EarlierResults, NoResults, Shapes, Transaction
 from towpath.pipelines.quality_checks import needs_baseline, prepared, registered, supplied, verdict, violations_at
 from towpath.pipelines.quality_checks import shown as told_of
-from towpath.pipelines.rights import refusal_of_step
+from towpath.pipelines.rights import refusal_of_step, roles_of_steps
 from towpath.pipelines.standing import Standings
 from towpath.pipelines.steps import StepType
 
@@ -269,7 +267,8 @@ class ExecutionController:
         if step_type.checks and status is StepStatus.SUCCEEDED:
             (told,) = row.metadata.values()
             document = {**document, **{name: told[name] for name in step_type.yields or () if name in told}}
-        return Ended(status=status, document=document, failure_reason=document.get("FailureReason"))
+        told = None if step_type.told is None else {step_type.metadata or "": step_type.told(whole)}
+        return Ended(status=status, document=document, failure_reason=document.get("FailureReason"), metadata=told)
 
     def _document(self, transaction: KernelTransaction, step_type: StepType, child: Resource) -> Document:
         document = generic.document(self._kinds[child.kind], child)
@@ -356,7 +355,10 @@ class ExecutionController:
         except TowpathError as error:
             self._refused(transaction, resource, node, start.row, error)
             return
-        told = {**told, "CheckJobArn": child.arn} if node.type.checks else {"Arn": child.arn}
+        if node.type.checks:
+            told = {**told, "CheckJobArn": child.arn}
+        else:
+            told = {"Arn": child.arn} if node.type.told is None else node.type.told(child)
         metadata = {} if node.type.metadata is None else {node.type.metadata: told}
         row = replace(start.row, resource=child.uid, resource_arn=child.arn, metadata=metadata)
         if start.lookup is not None:
@@ -459,7 +461,11 @@ class ExecutionController:
         request = Request(
             operation=operation,
             input=asked,
-            caller=Caller(resource.created_by, request_id=f"{resource.name}/{row.name}/{row.attempt}"),
+            caller=Caller(
+                resource.created_by,
+                request_id=f"{resource.name}/{row.name}/{row.attempt}",
+                roles=roles_of_steps(resource.spec),
+            ),
             parent=resource.uid,
         )
         return self._operations[operation].function(transaction, request)

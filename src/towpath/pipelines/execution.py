@@ -2,28 +2,39 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from dataclasses import replace as with_config
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
 from towpath.kernel import shapes as kernel_shapes
 from towpath.kernel.errors import Invalid
-from towpath.kernel.objects import ObjectRef
 from towpath.kernel.resource import Document
 from towpath.pipelines import retry
+from towpath.pipelines.attempts import after_failure
 from towpath.pipelines.caching import Found, Lookup, verdict
 from towpath.pipelines.conditions import holds
+from towpath.pipelines.decisions import (
+    Decision,
+    Ended,
+    EndStep,
+    FinishExecution,
+    OpenRounds,
+    PerformStep,
+    PostponeStep,
+    Situation,
+    StartStep,
+    Steps,
+    StopStep,
+    Unreadable,
+)
 from towpath.pipelines.evaluation import DocumentRef, EvaluationError, Scope, StepYield, as_text, document_ref, evaluate
 from towpath.pipelines.expressions import Literal, MapOf
 from towpath.pipelines.graph import Node, Plan, round_key
 from towpath.pipelines.model import ExecutionStatus, StepRow, StepStatus
-from towpath.pipelines.ports import NoShapes, Shapes
 from towpath.pipelines.quality_checks import checked_members
 from towpath.pipelines.rounds import (
     EndedRounds,
@@ -37,93 +48,6 @@ from towpath.pipelines.rounds import (
 )
 from towpath.pipelines.standing import Standings
 
-_LONGEST_PAUSE_S = 15  #: between two looks at something that somebody else is changing
-
-Steps: TypeAlias = Mapping[str, StepRow]
-
-
-class StartStep(msgspec.Struct, frozen=True, kw_only=True):
-    """Call a Create operation; `row` is how the step stands then."""
-
-    row: StepRow
-    operation: str
-    input: Document
-    members: Document = msgspec.field(default_factory=dict)  #: of a check: what stands beside the Arguments
-    lookup: Lookup | None = None  #: of a step that the cache was asked for: the job reads what its key was made of
-
-
-class PerformStep(msgspec.Struct, frozen=True, kw_only=True):
-    """Carry out what the step stands for, and end it."""
-
-    row: StepRow
-    arguments: Document
-    steps: dict[str, StepRow]  #: those that it waited for
-
-
-class OpenRounds(msgspec.Struct, frozen=True, kw_only=True):
-    """A ForEach has begun: its items are known, and the steps of its rounds may begin."""
-
-    row: StepRow
-
-
-class EndStep(msgspec.Struct, frozen=True, kw_only=True):
-    """A step has ended: its job did, its condition was evaluated, it took the result of an earlier execution over, or
-    it failed before anything was started."""
-
-    row: StepRow
-    displaced: tuple[ObjectRef, ...] = ()  #: of a result that is taken over: outputs to put back into their places
-
-
-class PostponeStep(msgspec.Struct, frozen=True, kw_only=True):
-    """A step has failed and waits for its next attempt."""
-
-    row: StepRow
-
-
-class StopStep(msgspec.Struct, frozen=True, kw_only=True):
-    """Ask what the step started to stop."""
-
-    row: StepRow
-
-
-class FinishExecution(msgspec.Struct, frozen=True, kw_only=True):
-    """Nothing is left to do."""
-
-    status: ExecutionStatus
-    failure_reason: str | None = None
-
-
-Decision: TypeAlias = StartStep | PerformStep | OpenRounds | EndStep | PostponeStep | StopStep | FinishExecution
-
-
-class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of what a step's attempt had started."""
-
-    status: StepStatus
-    document: Document = msgspec.field(default_factory=dict)  #: the Describe document and the named extras
-    failure_reason: str | None = None
-
-
-class Unreadable(msgspec.Struct, frozen=True):
-    """Stands for a JSON document that could not be read."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
-    """What an execution is decided by, beside its plan and its rows."""
-
-    execution_id: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    variables: Mapping[str, Any] = field(default_factory=dict)  #: execution variables that do not change
-    ended: Mapping[str, Ended] = field(default_factory=dict)  #: step -> what its running attempt ended with
-    documents: Mapping[DocumentRef, Any] = field(default_factory=dict)  #: JSON documents, or `Unreadable`
-    lookups: Mapping[str, Lookup] = field(default_factory=dict)  #: step that asks for the cache -> what is known of it
-    stopping: bool = False
-    max_parallel: int | None = None  #: steps that may run at one time
-    shapes: Shapes = field(default_factory=NoShapes)
-
 
 def advance(plan: Plan, steps: Steps, now: datetime, situation: Situation) -> list[Decision]:
     """Return what has to be done next in an execution whose steps stand like this.
@@ -132,57 +56,6 @@ def advance(plan: Plan, steps: Steps, now: datetime, situation: Situation) -> li
     for them, and one that asks for the cache for what is known there; `Course.wanted` and `Course.unlooked` tell which.
     """
     return Course(Standings(plan, dict(steps)), now, situation).run()
-
-
-def next_due(standings: Standings) -> datetime | None:
-    """Return when the next postponed step begins its next attempt."""
-    return min((row.due_at for row in standings.postponed() if row.due_at is not None), default=None)
-
-
-def tried_again(standings: Standings, now: datetime) -> list[StepRow]:
-    """Return how the steps stand that an ended execution begins anew when it is retried: those that failed or were
-    stopped, but for failures that another step has followed up on."""
-    return [
-        replace(
-            row,
-            status=StepStatus.STARTING,
-            due_at=now,
-            ended_at=None,
-            failure_reason=None,
-            exception_type=None,
-            first_failed_at=None,
-            retries={},
-        )
-        for row in standings.failures()
-        if not standings.was_followed_up(row.name)
-    ]
-
-
-def after_failure(node: Node, row: StepRow, reason: str, exception_type: str | None, now: datetime) -> StepRow:
-    """Return how a step stands after its attempt failed: ended, or waiting for the next attempt."""
-    first_failed_at = row.first_failed_at or now
-    retries = row.retries.get(exception_type or "", 0)
-    due_at = retry.next_attempt_at(
-        node.step.retry_policies, exception_type, retries=retries, first_failed_at=first_failed_at, now=now
-    )
-    row = replace(
-        row,
-        failure_reason=reason,
-        exception_type=exception_type,
-        first_failed_at=first_failed_at,
-        due_at=due_at,
-        failed_at=now,
-    )
-    if due_at is None or exception_type is None:
-        return replace(row, status=StepStatus.FAILED, ended_at=now, due_at=None)
-    return replace(row, status=StepStatus.STARTING, retries={**row.retries, exception_type: retries + 1})
-
-
-def waiting(row: StepRow, reason: str, now: datetime) -> StepRow:
-    """Return how a step stands that cannot change yet what somebody else is changing: it looks again, first after two
-    seconds, then at growing intervals. That is no failure, so no policy is asked and nothing is counted."""
-    pause = timedelta(seconds=min(2 ** min(row.attempt, 8), _LONGEST_PAUSE_S))
-    return replace(row, status=StepStatus.STARTING, failure_reason=reason, due_at=now + pause, failed_at=now)
 
 
 class Course:
@@ -221,6 +94,8 @@ class Course:
 
     def _settle(self, row: StepRow, ended: Ended) -> None:
         node = self.standings.node(row.name)
+        if ended.metadata is not None:
+            row = replace(row, metadata=ended.metadata)
         if ended.status is StepStatus.SUCCEEDED:
             names = {} if node.type is None else dict(node.type.names)
             yielded = StepYield(document=ended.document, names=names)
@@ -474,7 +349,10 @@ class Course:
         """Return what the step's Create operation is asked for."""
         if node.type is None or node.type.create is None:
             raise Invalid(f"{node.step.place}: steps of type {node.step.type} are not executed yet")
-        request = dict(evaluate(node.arguments, self._scope(node, row)))
+        scope = self._scope(node, row)
+        request = dict(evaluate(node.arguments, scope))
+        if node.type.request is not None:
+            request = node.type.request(request, evaluate(node.members, scope))
         if node.type.name_member is not None and not (node.type.keeps_name and request.get(node.type.name_member)):
             request[node.type.name_member] = self._resource_name(node, row)
         shape = self.situation.shapes.input(node.type.create)

@@ -47,7 +47,8 @@ class Explaining:
         if row is None:
             begun = ", ".join(transaction.steps.of(execution.uid)) or "none yet"
             missing = "has not begun in" if node is not None else "is no step of"
-            raise NotFound(f"{name!r} {missing} {execution.arn}; steps that began: {begun}", code="ResourceNotFound")
+            named = execution.arn.partition(":pipeline/")[2].replace("/execution/", "/")
+            raise NotFound(f"{name!r} {missing} {named}; steps that began: {begun}", code="ResourceNotFound")
         answer: Document = {
             "PipelineExecutionArn": execution.arn,
             "StepName": name,

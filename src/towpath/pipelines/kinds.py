@@ -5,12 +5,14 @@ from towpath.kernel.kinds import COMMON_SORT, CREATED_FILTERS, Kind, View, resou
 from towpath.kernel.ports import Filter, Query, Transaction
 from towpath.kernel.priorities import PRIORITY
 from towpath.kernel.resource import Document, Resource
+from towpath.pipelines.callbacks import yielded_by
 from towpath.pipelines.model import ExecutionStatus
 from towpath.pipelines.selection import STEPS
 
 OF_PIPELINE = "pipeline"  #: indexed member of an execution and of a version: uid of its pipeline
 VERSION = "version"  #: indexed member of an execution and of a version: number of the version
 LATEST = "LatestVersion"  #: member of a pipeline's state: number of its latest version; never shown
+TOKEN = "CallbackToken"  #: indexed member of a callback: what it is answered by
 ALIASES = "VersionOfAlias"  #: member of a pipeline's state: alias -> number of the version; never shown
 
 #: Member of an execution's state that changes with every write of its step rows; never shown.
@@ -136,4 +138,26 @@ PIPELINE_VERSION = Kind(
     indexed=_version_index,
 )
 
-KINDS = (PIPELINE, PIPELINE_EXECUTION, PIPELINE_VERSION)
+
+def _index_callback(callback: Resource) -> dict[str, str | float | None]:
+    return {TOKEN: callback.spec["CallbackToken"]}
+
+
+#: The wait for the answer to a Callback step. A step yields its document, so that only what is answered is shown.
+CALLBACK = Kind(
+    noun="Callback",
+    arn_type="callback",
+    name_member="CallbackName",
+    arn_member="CallbackArn",
+    status_member="CallbackStatus",
+    view=View(
+        computed=yielded_by,
+        hidden=frozenset(
+            {"Arguments", "SqsQueueUrl", "CallbackToken", "PipelineExecutionArn", "Delivery", "Outputs", "AnswerToken"}
+        ),
+    ),
+    indexed=_index_callback,
+    controlled=True,
+)
+
+KINDS = (PIPELINE, PIPELINE_EXECUTION, PIPELINE_VERSION, CALLBACK)

@@ -47,9 +47,14 @@ def starter_roles(spec: Document) -> frozenset[Role]:
     return _roles(spec, ROLES)
 
 
+def roles_of_steps(spec: Document) -> frozenset[Role]:
+    """Return the roles with which the steps of an execution call operations: those of the definition's author."""
+    return _roles(spec, _AUTHOR)
+
+
 def refusal_of_step(spec: Document, starter: str, operation: str, asked: Document) -> Denied | None:
     """Return why an execution with this spec may not call an operation for a step, None where it may."""
-    refused = refusal("the author of the definition", _roles(spec, _AUTHOR), _SERVICE, operation, asked)
+    refused = refusal("the author of the definition", roles_of_steps(spec), _SERVICE, operation, asked)
     if refused is None and APPROVE in actions_of(_SERVICE, operation, asked):
         roles = _roles(spec, _STARTER)
         if not allowed(roles, _SERVICE, APPROVE):

@@ -9,17 +9,17 @@ from msgspec.structs import replace
 
 from towpath.experiments.record import begin_execution
 from towpath.jobs.kinds import WAITING
-from towpath.kernel import generic
+from towpath.kernel import generic, paging
 from towpath.kernel.errors import Conflict, Invalid, Unsupported
-from towpath.kernel.operations import Operation, Request, refusing
+from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Filter
 from towpath.kernel.priorities import PRIORITY, priority_of
 from towpath.kernel.resource import Document, Resource
 from towpath.pipelines import selection, versions
+from towpath.pipelines.attempts import tried_again
 from towpath.pipelines.checks import accept, refuse_unexecuted
 from towpath.pipelines.definition import Definition, Step
 from towpath.pipelines.evaluation import as_text
-from towpath.pipelines.execution import tried_again
 from towpath.pipelines.graph import Plan
 from towpath.pipelines.kinds import (
     ALIASES,
@@ -37,6 +37,7 @@ from towpath.pipelines.plans import experiment_config, plan_for, plan_of, variab
 from towpath.pipelines.ports import CheckArguments, Definitions, NoShapes, Shapes, Transaction, accept_arguments
 from towpath.pipelines.rights import rights_of_execution
 from towpath.pipelines.standing import Standings
+from towpath.pipelines.waiting import step_operations
 
 _ID_CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _ID_LENGTH = 12
@@ -361,7 +362,7 @@ def list_pipeline_execution_steps(transaction: Transaction, request: Request) ->
     """Carry out ListPipelineExecutionSteps: the steps that have begun, the latest first unless asked otherwise."""
     execution = _execution(transaction, request)
     descending = request.input.get("SortOrder", "Descending") == "Descending"
-    after, count = _place(request.input)
+    after, count = paging.position(request.input.get("NextToken")), paging.size(request.input)
     page = transaction.steps.page(execution.uid, after=after, limit=count + 1, descending=descending)
     more, page = page[count:], page[:count]
     token = str(page[-1].position) if more else None
@@ -411,23 +412,9 @@ def list_pipeline_parameters(transaction: Transaction, request: Request) -> Docu
     """Carry out ListPipelineParametersForExecution: every parameter with the value that the execution has."""
     execution = _execution(transaction, request)
     parameters = [{"Name": name, "Value": as_text(value)} for name, value in execution.spec["Values"].items()]
-    page, token = _page(parameters, request.input)
+    page, token = paging.oldest_first(parameters, request.input.get("NextToken"), paging.size(request.input))
     answer: Document = {"PipelineParameters": page}
     return answer if token is None else {**answer, "NextToken": token}
-
-
-def _place(asked: Document) -> tuple[int | None, int]:
-    """Return (where the page before ended, how many are wanted) of a List request."""
-    token = asked.get("NextToken")
-    if token and not (token.isascii() and token.isdecimal() and len(token) < 10):
-        raise Invalid(f"{token[:40]!r} is not a token of an earlier page", code="ValidationException")
-    return int(token) if token else None, min(int(asked.get("MaxResults") or 100), 100)
-
-
-def _page(items: list[Any], asked: Document) -> tuple[list[Any], str | None]:
-    after, count = _place(asked)
-    start = after or 0
-    return items[start : start + count], str(start + count) if start + count < len(items) else None
 
 
 def describe_definition(transaction: Transaction, request: Request) -> Document:
@@ -467,10 +454,7 @@ def operations(
         Operation(name="UpdatePipelineExecution", function=update_pipeline_execution),
         Operation(name="DescribePipelineExecution", function=describe_pipeline_execution, writes=False),
         Operation(name="ListPipelineExecutions", function=list_pipeline_executions, writes=False),
-        *(
-            refusing(name, "Callback steps are not built yet, so that no step waits for a token.")
-            for name in ("SendPipelineExecutionStepSuccess", "SendPipelineExecutionStepFailure")
-        ),
+        *step_operations(),
         Operation(name="ListPipelineExecutionSteps", function=list_pipeline_execution_steps, writes=False),
         Operation(name="ListPipelineParametersForExecution", function=list_pipeline_parameters, writes=False),
         Operation(name="DescribePipelineDefinitionForExecution", function=describe_definition, writes=False),

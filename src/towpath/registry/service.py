@@ -391,8 +391,8 @@ def _narrowed(operation: Operation) -> Operation:
             asked["ModelPackageGroupName"] = find(transaction, MODEL_PACKAGE_GROUP, group).name
         else:
             asked.setdefault("ModelPackageType", "Unversioned")
-        if asked.get("ModelPackageType") == "Both" or group is not None:
-            asked.pop("ModelPackageType", None)
+        if asked.get("ModelPackageType") == "Both":
+            del asked["ModelPackageType"]
         return operation.function(transaction, replace(request, input=asked))
 
     return replace(operation, function=listing)

@@ -36,6 +36,7 @@ from towpath.sdk.ranges import choice, integers, numbers
 from towpath.sdk.registry import ModelVersion
 from towpath.sdk.secrets import secret
 from towpath.sdk.steps import (
+    Callback,
     Condition,
     CreateModel,
     Endpoint,
@@ -54,6 +55,7 @@ from towpath.sdk.steps import (
 )
 
 __all__ = [
+    "Callback",
     "Client",
     "ClientError",
     "Condition",

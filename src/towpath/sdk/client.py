@@ -241,6 +241,14 @@ class Client:
                     return Execution(self, arn)
         raise NotFound("ResourceNotFound", f"there is no pipeline execution {arn_or_id!r}", status=400)
 
+    def queue(self, name: str) -> str:
+        """Return the address of a queue, made where there is none of that name: where a Callback step asks.
+
+        Example:
+            Callback("Approve", to=client.queue("approvals"))
+        """
+        return str(self.call("AmazonSQS.CreateQueue", {"QueueName": name})["QueueUrl"])
+
     def model_version(self, name: str) -> ModelVersion:
         """Return the version of a model package group that `GROUP/VERSION` names; `GROUP` alone means the newest."""
         return find_version(self, name)

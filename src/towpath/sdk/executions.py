@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from towpath.sdk.errors import ExecutionFailed, TimedOut
+from towpath.sdk.errors import Conflict, ExecutionFailed, NotFound, TimedOut
 from towpath.sdk.explanations import Explanation, explanation
 from towpath.sdk.expressions import Document
 
@@ -38,11 +38,17 @@ class StepRun:
     attempts: int = 0
     waiting_for: str | None = None  #: what the host has too little of now for its job to start
     cached_from: str | None = None  #: ARN of the execution whose result was taken over
+    token: str | None = None  #: of a Callback step: what it is answered by
 
     @property
     def job(self) -> str | None:
         """The name of the job that the step started."""
         return self.arn.rpartition("/")[2] if self.arn and self.type in JOBS else None
+
+    @property
+    def waits_for_answer(self) -> bool:
+        """Whether somebody has to answer the step before it goes on."""
+        return self.token is not None and self.status == "Executing"
 
     @property
     def has_ended(self) -> bool:
@@ -75,6 +81,7 @@ def step_run(shown: Document) -> StepRun:
         outcome=facts.get("Outcome"),
         attempts=int(shown.get("AttemptCount") or 0),
         waiting_for=told if waits else None,
+        token=facts.get("CallbackToken"),
         cached_from=(shown.get("CacheHitResult") or {}).get("SourcePipelineExecutionArn"),
     )
 
@@ -129,6 +136,38 @@ class Execution:
         """
         asked = {"PipelineExecutionArn": self.arn, "StepName": step}
         return explanation(self._client.call("Towpath.ExplainPipelineExecutionStep", asked))
+
+    def answer(self, step: str, outputs: Mapping[str, Any] | None = None, *, fail: str | None = None) -> None:
+        """Answer a Callback step that waits: with the values that it declares, or let it fail.
+
+        Example:
+            execution.answer("Ticket", {"ticket": "4711", "accepted": True})
+        Args:
+            fail: why the step fails; None: it succeeds.
+        Raises:
+            NotFound: no such step has begun.
+            Conflict: the step does not wait for an answer.
+            RequestFailed: a value is not one that the step declares, or not of its type; the step waits on.
+        """
+        steps = self.steps()
+        found = next((each for each in steps if each.name == step), None)
+        if found is None:
+            begun = ", ".join(each.name for each in steps) or "none yet"
+            raise NotFound(
+                "ResourceNotFound",
+                f"{self!r} has no step {step!r} that has begun; those that have: {begun}",
+                status=404,
+            )
+        if not found.waits_for_answer:
+            waiting = ", ".join(each.name for each in steps if each.waits_for_answer) or "none"
+            told = f"step {step} is {found.status} and waits for no answer; steps that do: {waiting}"
+            raise Conflict("ConflictException", told, status=400)
+        asked: Document = {"CallbackToken": found.token, "ClientRequestToken": self._client.new_token()}
+        if fail is not None:
+            self._client.call("SageMaker.SendPipelineExecutionStepFailure", {**asked, "FailureReason": fail})
+            return
+        given = [{"Name": name, "Value": str(value)} for name, value in (outputs or {}).items()]
+        self._client.call("SageMaker.SendPipelineExecutionStepSuccess", {**asked, "OutputParameters": given})
 
     def stop(self) -> None:
         """Ask the execution to stop; running jobs get their time of grace."""

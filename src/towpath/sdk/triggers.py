@@ -64,6 +64,19 @@ def approved_versions(group: str) -> Document:
     }
 
 
+def _refuse_parameters(pipeline: str, definition: Document, given: Mapping[str, str]) -> None:
+    """Say now what each start would fail for later: a parameter that is not there, or one that is missing."""
+    declared = {str(each["Name"]): each for each in definition.get("Parameters") or []}
+    for name in given:
+        if name not in declared:
+            raise DefinitionError(
+                f"pipeline {pipeline} has no parameter {name!r}; it has {', '.join(declared) or 'none'}"
+            )
+    for name, each in declared.items():
+        if name not in given and "DefaultValue" not in each:
+            raise DefinitionError(f"pipeline {pipeline} has a parameter without a default: give -p {name}=VALUE")
+
+
 class Triggers:
     """The triggers of a server."""
 
@@ -89,7 +102,8 @@ class Triggers:
             schedule: when to start instead, in UTC: `rate(1 day)` or `cron(0 3 * * ? *)`.
             parameters: of the pipeline; a value that begins with `$.` is read from the event.
         Raises:
-            DefinitionError: there is not one target and one thing to wait for.
+            DefinitionError: there is not one target and one thing to wait for, or the pipeline as it is now could not
+                be started with these parameters.
             RequestFailed: the server refuses one of them.
         """
         if (pipeline is None) == (webhook is None):
@@ -100,7 +114,9 @@ class Triggers:
             raise DefinitionError("parameters are those of a pipeline; a webhook gets the whole event")
         target: Document = {"Id": _TARGET, "Arn": webhook}
         if pipeline is not None:
-            arn = self._client.call("SageMaker.DescribePipeline", {"PipelineName": pipeline})["PipelineArn"]
+            described = self._client.call("SageMaker.DescribePipeline", {"PipelineName": pipeline})
+            _refuse_parameters(pipeline, json.loads(described["PipelineDefinition"]), parameters or {})
+            arn = described["PipelineArn"]
             given = [{"Name": key, "Value": value} for key, value in (parameters or {}).items()]
             target = {"Id": _TARGET, "Arn": arn, "SageMakerPipelineParameters": {"PipelineParameterList": given}}
         waits: Document = (

@@ -15,7 +15,8 @@ from towpath.kernel.ports import Query, Store
 from towpath.kernel.ports import Transaction as KernelTransaction
 from towpath.kernel.resource import Resource
 from towpath.pipelines.caching import Lookup
-from towpath.pipelines.execution import Course, FinishExecution, Situation, Unreadable
+from towpath.pipelines.decisions import FinishExecution, Situation, Unreadable
+from towpath.pipelines.execution import Course
 from towpath.pipelines.kinds import PIPELINE_EXECUTION
 from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
 from towpath.pipelines.plans import execution_variables, plan_for

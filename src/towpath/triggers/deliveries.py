@@ -1,4 +1,7 @@
-"""Deliveries: an event on its way to a target, exactly once into the platform, at least once to a webhook."""
+"""Deliveries: an event on its way to a target, exactly once into the platform, at least once to a webhook.
+
+What goes to a webhook because a step of a pipeline says so is a delivery, too.
+"""
 
 import threading
 from datetime import datetime, timedelta
@@ -17,11 +20,12 @@ from towpath.kernel.ports import Transaction
 from towpath.kernel.principals import PLATFORM, Caller
 from towpath.kernel.resource import Document, Resource, Uid, view
 from towpath.pipelines.rights import starter_roles, stored
+from towpath.queues import find_queue, send
 from towpath.triggers.inputs import body_for, text_at
 from towpath.triggers.kinds import DELIVERY
 from towpath.triggers.model import DeliverySpec, DeliveryState, DeliveryStatus, Target
 from towpath.triggers.ports import Answer, Message, Post
-from towpath.triggers.targets import TargetKind, kind_of, pipeline_name
+from towpath.triggers.targets import TargetKind, kind_of, pipeline_name, queue_name
 
 OUTCOME = "TriggerOutcome"  #: type of the event that tells what came of a delivery; its subject is the rule
 _LONGEST_PAUSE_S = 300
@@ -31,7 +35,7 @@ _WORTH_ANOTHER_TRY = frozenset({401, 407, 408, 409, 425, 429})
 
 
 class Start(msgspec.Struct, frozen=True):
-    """Start the pipeline that is the target."""
+    """Start the pipeline, or put a message into the queue, that is the target."""
 
 
 class Settle(msgspec.Struct, frozen=True):
@@ -41,11 +45,14 @@ class Settle(msgspec.Struct, frozen=True):
     told: str
 
 
-def deliver(transaction: Transaction, source: Resource, target: Target, event: Document) -> None:
-    """Put an event on its way to a target, in the transaction in which it happened.
+def deliver(
+    transaction: Transaction, source: Resource, target: Target, event: Document, *, parent: Uid | None = None
+) -> Uid:
+    """Put an event on its way to a target, in the transaction in which it happened; return the delivery.
 
     Args:
         source: the rule or schedule that says so; on its creator's behalf the target is reached.
+        parent: is looked at when the delivery has arrived, or was given up.
     """
     uid = Uid(uuid4().hex)
     roles = stored(starter_roles(source.spec))
@@ -67,6 +74,7 @@ def deliver(transaction: Transaction, source: Resource, target: Target, event: D
             arn=f"arn:aws:towpath:{home.region}:{home.account}:delivery/{uid}",
             spec=cast(Document, msgspec.to_builtins(spec)),
             status=DeliveryStatus.PENDING.value,
+            parent=parent,
             format=formats.current(DELIVERY.noun),
             created_at=transaction.now,
             created_by=source.created_by,
@@ -74,6 +82,14 @@ def deliver(transaction: Transaction, source: Resource, target: Target, event: D
         )
     )
     transaction.work.schedule(uid, transaction.now)
+    return uid
+
+
+def withdraw(transaction: Transaction, uid: Uid) -> None:
+    """Let a delivery that has not arrived try no more: what it tells of is over."""
+    delivery = transaction.resources.get(uid)
+    if delivery is not None and delivery.is_live:
+        transaction.resources.replace(delivery, deleted_at=transaction.now)
 
 
 class DeliveryController:
@@ -114,10 +130,10 @@ class DeliveryController:
         return _after_failure(resource, spec, state, observation, now)
 
     def apply(self, transaction: Transaction, resource: Resource, decision: Decision) -> None:
-        """Start the pipeline, and tell what came of the delivery."""
+        """Start the pipeline or send to the queue, and tell what came of the delivery."""
         for fact in decision.facts:
             if isinstance(fact, Start):
-                settled = self._start(transaction, resource)
+                settled = self._carried_out(transaction, resource)
                 state = replace(view(DeliveryState, resource.state), result=settled.told)
                 transaction.resources.replace(
                     resource,
@@ -138,30 +154,41 @@ class DeliveryController:
             with self._lock:
                 self._answers[resource.uid] = view(DeliveryState, resource.state).tries, answer
 
-    def _start(self, transaction: Transaction, delivery: Resource) -> Settle:
+    def _carried_out(self, transaction: Transaction, delivery: Resource) -> Settle:
         spec = view(DeliverySpec, delivery.spec)
         try:
             kind = kind_of(spec.target.arn, transaction.home)
-            assert kind is TargetKind.PIPELINE, "webhooks are messages"
-            given = spec.target.sage_maker_pipeline_parameters.pipeline_parameter_list
-            asked: Document = {
-                "PipelineName": pipeline_name(spec.target.arn),
-                "ClientRequestToken": delivery.uid,
-                "PipelineExecutionDescription": _why(spec)[:_LONGEST_DESCRIPTION],
-                "PipelineParameters": [{"Name": each.name, "Value": text_at(spec.event, each.value)} for each in given],
-            }
-            request = Request(
-                operation="StartPipelineExecution",
-                input=asked,
-                caller=Caller(delivery.created_by, request_id=delivery.uid, roles=starter_roles(delivery.spec)),
-            )
+            assert kind is not TargetKind.WEBHOOK, "webhooks are messages"
             with transaction.nested():
-                answer = self._operations["StartPipelineExecution"].function(transaction, request)
+                if kind is TargetKind.QUEUE:
+                    return _queued(transaction, delivery, spec)
+                return self._started(transaction, delivery, spec)
         except StaleRevision:
             raise  # the whole decision is void and is taken again
         except TowpathError as error:
             return Settle(DeliveryStatus.FAILED, error.message)
+
+    def _started(self, transaction: Transaction, delivery: Resource, spec: DeliverySpec) -> Settle:
+        given = spec.target.sage_maker_pipeline_parameters.pipeline_parameter_list
+        asked: Document = {
+            "PipelineName": pipeline_name(spec.target.arn),
+            "ClientRequestToken": delivery.uid,
+            "PipelineExecutionDescription": _why(spec)[:_LONGEST_DESCRIPTION],
+            "PipelineParameters": [{"Name": each.name, "Value": text_at(spec.event, each.value)} for each in given],
+        }
+        request = Request(
+            operation="StartPipelineExecution",
+            input=asked,
+            caller=Caller(delivery.created_by, request_id=delivery.uid, roles=starter_roles(delivery.spec)),
+        )
+        answer = self._operations["StartPipelineExecution"].function(transaction, request)
         return Settle(DeliveryStatus.DELIVERED, str(answer["PipelineExecutionArn"]))
+
+
+def _queued(transaction: Transaction, delivery: Resource, spec: DeliverySpec) -> Settle:
+    queue = find_queue(transaction, queue_name(spec.target.arn))
+    message = send(transaction, queue, _body(spec), by=delivery.created_by)
+    return Settle(DeliveryStatus.DELIVERED, f"message {message.name}")
 
 
 def _why(spec: DeliverySpec) -> str:
@@ -179,14 +206,18 @@ def _subject(event: Document) -> list[str]:
 
 
 def _message(delivery: Resource, spec: DeliverySpec) -> Message:
-    rule = {"arn": spec.source_arn, "name": spec.source_arn.rpartition("/")[2]}
     headers = {
         "Content-Type": "application/json",
         **spec.target.http_parameters.header_parameters,
         # Whoever gets a message twice knows it by this.
         "X-Towpath-Delivery": delivery.uid,
     }
-    return Message(url=spec.target.arn, body=body_for(spec.target, spec.event, rule), headers=headers)
+    return Message(url=spec.target.arn, body=_body(spec), headers=headers)
+
+
+def _body(spec: DeliverySpec) -> str:
+    rule = {"arn": spec.source_arn, "name": spec.source_arn.rpartition("/")[2]}
+    return body_for(spec.target, spec.event, rule)
 
 
 def _after_failure(

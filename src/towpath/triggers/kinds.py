@@ -3,7 +3,7 @@
 from towpath.kernel.errors import Conflict, NotFound
 from towpath.kernel.kinds import Kind
 from towpath.kernel.ports import Transaction
-from towpath.kernel.resource import Resource, Uid
+from towpath.kernel.resource import Resource
 from towpath.triggers.model import GROUP
 
 EVENT_PATTERN = "EventPattern"  #: indexed member of the rules that wait for events
@@ -53,6 +53,7 @@ DELIVERY = Kind(
     name_member="DeliveryId",
     arn_member="DeliveryArn",
     refuse_undelete=_refuse_undelete,
+    comes_back=False,
     controlled=True,
 )
 
@@ -62,8 +63,3 @@ KINDS = (RULE, SCHEDULE, DELIVERY)
 def schedule_name(name: str, group: str = GROUP) -> str:
     """Return the name under which a schedule is kept."""
     return f"{group}/{name}"
-
-
-def delivery_name(uid: Uid) -> str:
-    """Return the name of a delivery: its own uid, so that a message that comes twice can be told."""
-    return uid

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from towpath.kernel import generic
+from towpath.kernel import generic, paging
 from towpath.kernel.errors import Conflict, Invalid, NotFound, TowpathError, Unsupported
 from towpath.kernel.events import Event
 from towpath.kernel.operations import Operation, Request
@@ -22,7 +22,6 @@ from towpath.triggers.kinds import RULE
 from towpath.triggers.matching import CUSTOM_EVENT
 from towpath.triggers.model import BUS, RuleSpec, Target
 
-_PAGE = 100
 _MOST_TARGETS = 5  #: of a rule. Source: Amazon EventBridge quotas
 _LONGEST_EVENT = 256 * 1024  #: bytes of an entry of PutEvents. Source: EventBridge User Guide, "PutEvents entry size"
 _NAME = re.compile(r"[.\-_A-Za-z0-9]{1,64}")
@@ -165,9 +164,9 @@ def remove_targets(transaction: Transaction, request: Request) -> Document:
 
 
 def list_targets_by_rule(transaction: Transaction, request: Request) -> Document:
-    """Carry out ListTargetsByRule; a rule has few, so they come at once."""
+    """Carry out ListTargetsByRule, as they were put."""
     rule = _rule(transaction, request, request.input["Rule"])
-    return {"Targets": list(rule.spec["Targets"].values())}
+    return _page(request, "Targets", list(rule.spec["Targets"].values()))
 
 
 def list_rule_names_by_target(transaction: Transaction, request: Request) -> Document:
@@ -224,7 +223,7 @@ def describe_event_bus(transaction: Transaction, request: Request) -> Document:
 def list_event_buses(transaction: Transaction, request: Request) -> Document:
     """Carry out ListEventBuses: the default one."""
     prefix = request.input.get("NamePrefix") or ""
-    return {"EventBuses": [_bus(transaction)] if BUS.startswith(prefix) else []}
+    return _page(request, "EventBuses", [_bus(transaction)] if BUS.startswith(prefix) else [])
 
 
 def tag_resource(transaction: Transaction, request: Request) -> Document:
@@ -242,8 +241,7 @@ def untag_resource(transaction: Transaction, request: Request) -> Document:
 
 def list_tags_for_resource(transaction: Transaction, request: Request) -> Document:
     """Carry out ListTagsForResource."""
-    tags = transaction.resources.tags(_tagged(transaction, request).uid)
-    return {"Tags": [{"Key": key, "Value": value} for key, value in sorted(tags.items())]}
+    return {"Tags": generic.all_tags(transaction, _tagged(transaction, request))}
 
 
 def _check(transaction: Transaction, target: Document) -> None:
@@ -337,9 +335,15 @@ def _query(request: Request, *filters: Filter) -> Query:
         filters=filters,
         sort_by="name",
         descending=False,
-        limit=min(int(request.input.get("Limit") or _PAGE), _PAGE),
+        limit=paging.size(request.input, "Limit"),
         token=request.input.get("NextToken"),
     )
+
+
+def _page(request: Request, member: str, items: list[Document]) -> Document:
+    """Return the answer of a List operation on what is at hand whole."""
+    page, token = paging.oldest_first(items, request.input.get("NextToken"), paging.size(request.input, "Limit"))
+    return {member: page, "NextToken": token}
 
 
 def _tagged(transaction: Transaction, request: Request) -> Resource:

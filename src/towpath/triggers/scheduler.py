@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from towpath.kernel import generic
+from towpath.kernel import generic, paging
 from towpath.kernel.errors import Conflict, Invalid, NotFound, Unsupported
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Filter, Query, Transaction
@@ -18,7 +18,6 @@ from towpath.triggers import schedules, targets
 from towpath.triggers.kinds import SCHEDULE, schedule_name
 from towpath.triggers.model import GROUP, ScheduleSpec
 
-_PAGE = 100
 _NAME = re.compile(r"[0-9a-zA-Z\-_.]{1,64}")
 _LEFT_OUT = frozenset({"Name", "GroupName", "ClientToken"})
 _ELSEWHERE = (
@@ -105,7 +104,7 @@ def list_schedules(transaction: Transaction, request: Request) -> Document:
             filters=(Filter("name", "begins", schedule_name(asked.get("NamePrefix") or "")),),
             sort_by="name",
             descending=False,
-            limit=min(int(asked.get("MaxResults") or _PAGE), _PAGE),
+            limit=paging.size(asked),
             token=asked.get("NextToken"),
         )
     )
@@ -135,7 +134,9 @@ def get_schedule_group(transaction: Transaction, request: Request) -> Document:
 def list_schedule_groups(transaction: Transaction, request: Request) -> Document:
     """Carry out ListScheduleGroups: the default one."""
     wanted = GROUP.startswith(request.input.get("NamePrefix") or "")
-    return {"ScheduleGroups": [_group(transaction)] if wanted else []}
+    groups = [_group(transaction)] if wanted else []
+    page, token = paging.oldest_first(groups, request.input.get("NextToken"), paging.size(request.input))
+    return {"ScheduleGroups": page, "NextToken": token}
 
 
 def _checked_name(asked: Document) -> str:

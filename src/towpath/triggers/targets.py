@@ -6,16 +6,21 @@ from urllib.parse import urlsplit
 
 from towpath.kernel.arns import Home
 from towpath.kernel.errors import Invalid
+from towpath.queues import ARN_SERVICE
 from towpath.triggers.inputs import check_path
 from towpath.triggers.model import LONGEST_AGE_S, MOST_RETRIES, Target
 
-_EXPECTED = "arn:aws:sagemaker:REGION:ACCOUNT:pipeline/NAME, or the address of a webhook (https://…)"
+_EXPECTED = (
+    "arn:aws:sagemaker:REGION:ACCOUNT:pipeline/NAME, arn:aws:sqs:REGION:ACCOUNT:QUEUE, or the address of a webhook "
+    "(https://…)"
+)
 
 
 class TargetKind(StrEnum):
     """What a target is."""
 
     PIPELINE = "pipeline"
+    QUEUE = "queue"
     WEBHOOK = "webhook"
 
 
@@ -42,7 +47,16 @@ def kind_of(arn: str, home: Home) -> TargetKind:
         if "/" in parts_of_arn[5].removeprefix("pipeline/"):
             raise Invalid(f"{arn!r} is more than a pipeline; expected {_EXPECTED}")
         return TargetKind.PIPELINE
+    if len(parts_of_arn) == 6 and parts_of_arn[2] == ARN_SERVICE and parts_of_arn[5]:
+        if parts_of_arn[3:5] != [home.region, home.account]:
+            raise Invalid(f"{arn!r} is a queue elsewhere; here are those of {home.region} and account {home.account}")
+        return TargetKind.QUEUE
     raise Invalid(f"{arn!r} is nothing that an event can be delivered to; expected {_EXPECTED}")
+
+
+def queue_name(arn: str) -> str:
+    """Return the name of a queue that is a target."""
+    return arn.rpartition(":")[2]
 
 
 def pipeline_name(arn: str) -> str:

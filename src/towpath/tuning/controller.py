@@ -132,6 +132,7 @@ class TuningController:
         request = Request(
             operation=operation,
             input=asked,
+            # Whoever created it was asked for the right to; what it starts and stops asks for no more.
             caller=Caller(resource.created_by, request_id=f"{resource.name}/{asked['TrainingJobName']}"),
             parent=resource.uid,
         )

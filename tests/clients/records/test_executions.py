@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.acceptance.conftest import wait_for_execution
-from tests.clients.records.conftest import IMAGE, ROLE, Aws, refusal
+from tests.clients.records.conftest import IMAGE, ROLE, Aws
 
 pytestmark = pytest.mark.slow
 
@@ -91,13 +91,3 @@ def test_an_execution_is_renamed_stopped_and_tried_again(aws: Aws) -> None:
     sagemaker.retry_pipeline_execution(PipelineExecutionArn=execution)
     assert running_job(aws, execution, after=first) != first
     assert stopped_job() != first
-
-
-@pytest.mark.shows("sagemaker", "SendPipelineExecutionStepSuccess", "SendPipelineExecutionStepFailure", how="refuses")
-def test_no_step_waits_for_a_token_yet(aws: Aws) -> None:
-    for call in (
-        aws.sagemaker.send_pipeline_execution_step_success,
-        aws.sagemaker.send_pipeline_execution_step_failure,
-    ):
-        code, message = refusal(call, CallbackToken="a" * 10)
-        assert (code, "Callback steps are not built" in message) == ("UnsupportedOperation", True)

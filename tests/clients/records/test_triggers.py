@@ -267,7 +267,8 @@ def test_schedules_are_changed_listed_and_refused(aws: Aws, pipeline: str) -> No
         ({"ScheduleExpression": "cron(0 8 * * MON *)"}, "exclude each other"),
         ({"ScheduleExpression": "at(2001-01-01T00:00:00)"}, "is in the past"),
         ({"ScheduleExpression": "rate(1 day)", "ScheduleExpressionTimezone": "Mars"}, "no time zone"),
-        ({"ScheduleExpression": "rate(1 day)", "Target": {**target, "Arn": "arn:aws:sqs:us-east-1:1:q"}}, "webhook"),
+        ({"ScheduleExpression": "rate(1 day)", "Target": {**target, "Arn": "arn:aws:sns:us-east-1:1:t"}}, "webhook"),
+        ({"ScheduleExpression": "rate(1 day)", "Target": {**target, "Arn": "arn:aws:sqs:us-east-1:1:q"}}, "elsewhere"),
         ({"ScheduleExpression": "rate(1 day)", "GroupName": "other"}, "Schedule group other does not exist"),
     ):
         with pytest.raises(ClientError, match=told):
@@ -307,14 +308,14 @@ def test_rules_are_shown_tagged_and_refused(aws: Aws, pipeline: str) -> None:
     failed = events.put_targets(
         Rule="nightly",
         Targets=[
-            {"Id": "queue", "Arn": "arn:aws:sqs:us-east-1:000000000000:q"},
+            {"Id": "topic", "Arn": "arn:aws:sns:us-east-1:000000000000:t"},
             {"Id": "input", "Arn": pipeline, "Input": "{}"},
             {"Id": "path", "Arn": "https://example.org/", "InputPath": "detail"},
             {"Id": "secret", "Arn": "https://user:word@example.org/"},
             {"Id": "far", "Arn": pipeline.replace("us-east-1", "eu-west-1")},
         ],
     )
-    assert {each["TargetId"] for each in failed["FailedEntries"]} == {"queue", "input", "path", "secret", "far"}
+    assert {each["TargetId"] for each in failed["FailedEntries"]} == {"topic", "input", "path", "secret", "far"}
     for call, wrong, told in (
         (events.put_rule, {"Name": "x"}, "EventPattern or ScheduleExpression"),
         (events.put_rule, {"Name": "x", "EventPattern": '{"source": "a"}'}, "expected a list"),

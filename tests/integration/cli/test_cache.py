@@ -55,4 +55,6 @@ def test_a_run_says_what_was_taken_over_and_explains_what_was_not(towpath: Shell
     assert explained.first is not None
     assert explained.first.place == "file code/inference.py"
     assert execution.explain("Register").outcome == "NotCacheable"
-    assert "'Nope' is no step of" in towpath("explain", "kept/latest", "Nope", code=1)
+    assert towpath("explain", "kept", "Train") == towpath("explain", "kept/latest", "Train")
+    told = towpath("explain", "kept/latest", "Nope", code=1)
+    assert f"'Nope' is no step of kept/{execution.id}; steps that began: " in told

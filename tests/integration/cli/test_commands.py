@@ -83,6 +83,8 @@ def test_executions_are_compared_side_by_side(towpath: Shell) -> None:
     everything = towpath("compare", *names, "--all").splitlines()
     assert any(line.split() == ["Train", "validation:accuracy", "0.75", "0.75"] for line in everything)
     assert "name at least two" in towpath("compare", names[0], code=2)
+    beside = json.loads(towpath("compare", names[0], "words", "--json"))
+    assert beside["Executions"] == names, "beside another one a pipeline means its newest"
 
 
 def test_an_unknown_parameter_is_wrong_usage(towpath: Shell) -> None:

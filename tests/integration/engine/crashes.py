@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from tests.acceptance.crash_pipeline import BUCKET, PIPELINE
 
 from towpath.app import KINDS, OperationShapes
+from towpath.callers import Role
 from towpath.engine import Engine
 from towpath.gateway import ServiceModels
 from towpath.hosting import served_model
@@ -55,7 +56,7 @@ from towpath.store import SqliteStore, SqlTransaction
 from towpath.testing.crashes import Crash
 
 R = TypeVar("R")
-ADA = Caller("ada", "request-1")
+ADA = Caller("ada", "request-1", roles=frozenset({Role.ADMINISTRATOR}))
 HOME = Home("000000000000", "us-east-1")
 MODELS = ServiceModels()
 SHAPES = OperationShapes(MODELS)

@@ -89,6 +89,7 @@ def test_a_pipeline_is_described_by_its_parameters_and_steps(
         "Parameters": [{"Name": "Rows", "Type": "Integer", "DefaultValue": 3000}, {"Name": "Who", "Type": "String"}],
         "Steps": [
             {"Name": "Train", "Type": "Training", "Arguments": {}},
+            {"Name": "Each", "Type": "ForEach", "Arguments": {"ForEachBody": [{"Name": "Try", "Type": "Training"}]}},
             {
                 "Name": "Gate",
                 "Type": "Condition",
@@ -108,6 +109,9 @@ def test_a_pipeline_is_described_by_its_parameters_and_steps(
         "    Who   String, required",
         "  Steps:",
         "    Train  Training",
+        "    Each:",
+        "      each:",
+        "        Try  Training",
         "    Gate:",
         "      then:",
         "        Register  RegisterModel",

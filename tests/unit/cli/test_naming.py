@@ -34,6 +34,13 @@ TABLE = {
         if request["ModelPackageName"].endswith("reviews/3")
         else None
     ),
+    "ListModelPackages": lambda request: (
+        {"ModelPackageSummaryList": [{"ModelPackageArn": f"{ARN}:model-package/reviews/3"}]}
+        if request["ModelPackageGroupName"] == "reviews"
+        else None
+    ),
+    "DescribeModel": lambda request: {} if request["ModelName"] == "m-1" else None,
+    "DescribeEndpointConfig": lambda request: {} if request["EndpointConfigName"] == "c-1" else None,
     "ListPipelines": {"PipelineSummaries": [{"PipelineName": "reviews"}]},
     "ListPipelineExecutions": lambda request: (
         {"PipelineExecutionSummaries": [{"PipelineExecutionArn": f"{ARN}:pipeline/reviews/execution/abc"}]}
@@ -69,6 +76,8 @@ TABLE = {
         ("reviews/abc", "PipelineExecution", "reviews/abc"),
         ("abc", "PipelineExecution", "reviews/abc"),
         ("execution/reviews/latest", "PipelineExecution", "reviews/abc"),
+        ("reviews/latest", "PipelineExecution", "reviews/abc"),
+        ("model-package/reviews/latest", "ModelPackage", "reviews/3"),
         ("reviews/latest/Train", "TrainingJob", "t-1"),
         ("execution/abc", "PipelineExecution", "reviews/abc"),
         ("reviews/abc/Train", "TrainingJob", "t-1"),
@@ -136,6 +145,8 @@ def test_what_nothing_is_called_is_told_with_the_forms_that_names_have(answers: 
 def test_a_step_that_is_not_there_or_ran_no_job_is_told_as_such(
     answers: Callable[..., Any], name: str, told: str, kinds: tuple[str, ...] | None
 ) -> None:
+    if kinds is None and "Trian" not in name:
+        return  # where every kind will do a step stands for its tuning job, or for itself
     steps = [
         {"StepName": "Train", "Metadata": {"TrainingJob": {"Arn": f"{ARN}:training-job/t-1"}}},
         {"StepName": "Gate", "StepStatus": "Succeeded", "Metadata": {"Condition": {"Outcome": "True"}}},
@@ -148,6 +159,52 @@ def test_a_step_that_is_not_there_or_ran_no_job_is_told_as_such(
     with pytest.raises(NotFound) as raised:
         find(client, name, kinds=kinds)
     assert raised.value.message == told
+
+
+@pytest.mark.parametrize(
+    ("step", "kind", "found"),
+    [
+        ("Tune", "HyperParameterTuningJob", "tune-1"),
+        ("Create", "Model", "m-1"),
+        ("Register", "ModelPackage", "reviews/3"),
+        ("Config", "EndpointConfig", "c-1"),
+        ("Serve", "Endpoint", "reviews"),
+    ],
+)
+def test_a_step_that_ran_no_job_stands_for_what_it_made(
+    answers: Callable[..., Any], step: str, kind: str, found: str
+) -> None:
+    made = {
+        "Tune": ("TuningJob", "hyper-parameter-tuning-job/tune-1"),
+        "Create": ("Model", "model/m-1"),
+        "Register": ("RegisterModel", "model-package/reviews/3"),
+        "Config": ("EndpointConfig", "endpoint-config/c-1"),
+        "Serve": ("Endpoint", "endpoint/reviews"),
+    }
+    steps = [{"StepName": name, "Metadata": {member: {"Arn": f"{ARN}:{arn}"}}} for name, (member, arn) in made.items()]
+    client = answers(**{**TABLE, "ListPipelineExecutionSteps": {"PipelineExecutionSteps": steps}})
+    target = find(client, f"reviews/latest/{step}")
+    assert (target.kind, target.name) == (kind, found)
+    if kind == "HyperParameterTuningJob":
+        assert find(client, f"abc/{step}", kinds=("TrainingJob", kind)).name == found, "so that it can be stopped"
+    else:
+        with pytest.raises(NotFound, match="ran no job"):  # `towpath stop` and `delete` mean nothing by a step's name
+            find(client, f"abc/{step}", kinds=("TrainingJob", kind))
+
+
+@pytest.mark.parametrize("name", ["reviews/latest/Gate", "abc/Gate"])
+def test_a_step_that_made_nothing_stands_for_itself(answers: Callable[..., Any], name: str) -> None:
+    gate = {"StepName": "Gate", "StepStatus": "Succeeded", "Metadata": {"Condition": {"Outcome": "True"}}}
+    client = answers(**{**TABLE, "ListPipelineExecutionSteps": {"PipelineExecutionSteps": [gate]}})
+    target = find(client, name)
+    assert (target.kind, target.name, target.described) == ("PipelineExecutionStep", "reviews/abc/Gate", gate)
+
+
+def test_the_tuning_job_of_a_step_is_known_by_it_too(answers: Callable[..., Any]) -> None:
+    arn = f"{ARN}:hyper-parameter-tuning-job/tune-1"
+    steps = [{"StepName": "Tune", "Metadata": {"TuningJob": {"Arn": arn}}}]
+    client = answers(**{**TABLE, "ListPipelineExecutionSteps": {"PipelineExecutionSteps": steps}})
+    assert steps_of_jobs(client, [f"{ARN}:pipeline/reviews/execution/abc"]) == {arn: "reviews/abc/Tune"}
 
 
 def test_a_pipeline_where_an_execution_is_meant_comes_with_its_newest_one(answers: Callable[..., Any]) -> None:

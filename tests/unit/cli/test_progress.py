@@ -40,6 +40,21 @@ def test_steps_are_shown_in_the_pipelines_order_waiting_ones_too() -> None:
     ]
 
 
+def test_the_rounds_of_a_step_stand_in_its_place() -> None:
+    look = Look(
+        names=["Each", "Train", "Score", "Register"],
+        steps=[
+            step("Each", "Executing"),
+            *(step(f"{name}[{number}]", "Executing") for number in (0, 10, 2) for name in ("Train", "Score")),
+        ],
+        described={"PipelineExecutionStatus": "Executing"},
+    )
+    assert [row.step for row in look.rows(NOW)] == [
+        "Each", "Train[0]", "Train[2]", "Train[10]", "Score[0]", "Score[2]", "Score[10]", "Register",
+    ]  # fmt: skip
+    assert [row.step for row in Look(names=["Each", "Train"]).rows(NOW)] == ["Each", "Train"], "none has begun"
+
+
 def test_what_never_began_is_not_run_once_the_execution_has_ended() -> None:
     look = Look(names=["Register"], described={"PipelineExecutionStatus": "Failed"})
     assert [row.state for row in look.rows(NOW)] == ["not run"]
@@ -61,7 +76,7 @@ def test_what_never_began_is_not_run_once_the_execution_has_ended() -> None:
     ],
 )
 def test_a_step_is_told_by_the_words_that_say_most(shown: StepRun, note: str) -> None:
-    assert note_of(shown, "the metric") == note
+    assert note_of(shown, "the metric", "reviews/abc") == note
 
 
 def test_the_last_metric_is_the_newest_one(answers: Callable[..., Any]) -> None:
@@ -102,6 +117,35 @@ def test_a_line_is_written_for_each_change_and_only_then() -> None:
     done = step("Train", "Succeeded", ended_at=NOW + timedelta(seconds=61))
     lines(Look(names=["Prepare", "Train"], steps=[done], metrics={"Train": "loss 0.5"}))
     assert written == ["Train  Executing", "Train  Executing  loss 0.5", "Train  Succeeded  1 min 01 s  loss 0.5"]
+
+
+def test_of_changes_seen_at_one_look_the_ends_come_first_in_their_order() -> None:
+    written: list[str] = []
+    at = [NOW + timedelta(seconds=second) for second in range(5)]
+    Lines(written.append)(
+        Look(
+            names=["Each", "Register", "Train[0]", "Next"],
+            steps=[
+                step("Each", "Succeeded", ended_at=at[3]),
+                step("Register", "Succeeded", ended_at=at[4]),
+                step("Train[0]", "Succeeded", ended_at=at[2]),
+                step("Next", "Starting", started_at=None),
+                step("Early", "Succeeded", ended_at=at[1]),
+            ],
+        )
+    )
+    assert [line.split()[0] for line in written] == ["Early", "Train[0]", "Each", "Register", "Next"]
+
+
+def test_a_loop_that_ended_with_its_last_round_is_told_behind_it_and_before_what_waited_for_it() -> None:
+    written: list[str] = []
+    steps = [
+        step("Each", "Succeeded", type="ForEach", ended_at=NOW),
+        *(step(f"Train[{number}]", "Succeeded", ended_at=NOW) for number in range(2)),
+        step("Register", "Succeeded", ended_at=NOW),
+    ]
+    Lines(written.append)(Look(names=["Each", "Train", "Register"], steps=steps))
+    assert [line.split()[0] for line in written] == ["Train[0]", "Train[1]", "Each", "Register"]
 
 
 def test_the_live_table_shows_step_state_time_and_metric() -> None:

@@ -91,6 +91,44 @@ def test_files_are_told_from_the_execution_or_the_dataset_on_with_size_and_diges
     ]
 
 
+def test_files_of_an_execution_whose_result_was_taken_over_are_told_by_its_name(answers: Callable[..., Any]) -> None:
+    entries = {
+        "abc": [
+            {
+                "StepName": "Train",
+                "Metadata": {"TrainingJob": {"Arn": "arn:aws:sagemaker:r:a:training-job/pipelines-old-Train-1f"}},
+                "CacheHitResult": {"SourcePipelineExecutionArn": EXECUTION.replace("abc", "old")},
+            }
+        ],
+        "old": [
+            {
+                "StepName": "Train",
+                "Metadata": {"TrainingJob": {"Arn": "arn:aws:sagemaker:r:a:training-job/pipelines-old-Train-1f"}},
+            }
+        ],
+    }
+    client = answers(
+        ListPipelineExecutionSteps=lambda asked: {
+            "PipelineExecutionSteps": entries[asked["PipelineExecutionArn"].rpartition("/")[2]]
+        }
+    )
+    story = {
+        **STORY,
+        "Models": [artifact("s3://b/reviews/old/Train/pipelines-old-Train-1f/output/model.tar.gz")],
+        "Data": [artifact("s3://b/reviews/older/Prepare/train.csv", Name="train")],
+        "TrainingJob": {"Arn": "arn:aws:sagemaker:r:a:training-job/pipelines-old-Train-1f", "Name": "unused"},
+    }
+    steps = registry.steps_in(client, story)
+    assert ("trained by", "reviews/old/Train") in facts(story, steps)
+    told = [where for _, where, _, _ in files(story, steps)]
+    assert told[:2] == ["reviews/old/Train/model.tar.gz", "s3://b/reviews/older/Prepare/train.csv"]
+    del entries["old"]  # its record is gone, and the story is told all the same
+    client.answers["ListPipelineExecutionSteps"] = lambda asked: (
+        {"PipelineExecutionSteps": entries["abc"]} if asked["PipelineExecutionArn"].endswith("/abc") else None
+    )
+    assert ("trained by", "unused") in facts(story, registry.steps_in(client, story))
+
+
 def test_parts_that_nobody_recorded_are_left_out() -> None:
     document = {"Approval": {"ModelApprovalStatus": "PendingManualApproval"}, "Endpoints": []}
     assert facts(document, {}) == [("approval", "PendingManualApproval")]

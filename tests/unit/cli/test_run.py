@@ -91,6 +91,22 @@ def test_of_a_failed_job_the_cause_is_told_once_and_its_log_beside_it(
     ]
 
 
+def test_of_a_step_without_a_log_of_its_own_the_reason_is_told_in_a_line_too(
+    answers: Callable[..., Any], home: HomeFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reason = (
+        'No training job succeeded. The first one: ValueError: no good (train.py line 4)\n  File "train.py"\n raise'
+    )
+    tune = step("Tune", "Failed", type="TuningJob", arn=f"{ARN}:hyper-parameter-tuning-job/t", failure_reason=reason)
+    look = Look(steps=[tune], described={"PipelineExecutionStatus": "Failed"})
+    client = answers()
+    report(look, Execution(client, f"{ARN}:pipeline/reviews/execution/abc"), client, home)
+    assert capsys.readouterr().out.splitlines() == [
+        "reviews/abc Failed: step Tune failed: "
+        "No training job succeeded. The first one: ValueError: no good (train.py line 4)"
+    ]
+
+
 def test_a_metric_whose_pattern_matched_nothing_is_told(answers: Callable[..., Any]) -> None:
     client = answers(DescribeTrainingJob=TRAINED)
     assert unmatched_metrics(client, step("Train", "Succeeded")) == [

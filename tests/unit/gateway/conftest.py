@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.experiments import EXPERIMENT, create_experiment, explode
 
+from towpath.callers import Role
 from towpath.gateway import Gateway, KeyRing, ServiceModels
 from towpath.gateway.gateway import Application, Message
 from towpath.kernel import generic
@@ -21,7 +22,13 @@ from towpath.kernel.resource import Document
 from towpath.store import SqliteStore
 
 HOME = Home("123456789012", "us-east-1")
-ADA = AccessKey(principal="ada", access_key="AKIAADA", secret_key="ada/secret+key", created_at=datetime.now(UTC))
+ADA = AccessKey(
+    principal="ada",
+    access_key="AKIAADA",
+    secret_key="ada/secret+key",
+    created_at=datetime.now(UTC),
+    roles=frozenset({Role.ADMINISTRATOR}),
+)
 MODELS = ServiceModels()
 
 

@@ -103,7 +103,11 @@ def test_every_role_but_the_viewers_adds_something_and_none_but_the_administrato
 ) -> None:
     may = {role: {action for action in offered if allowed(frozenset({role}), *action)} for role in Role}
     assert all(may[Role.VIEWER] < may[role] for role in Role if role is not Role.VIEWER)
-    assert may[Role.APPROVER] - may[Role.VIEWER] == {("sagemaker", "UpdateModelPackage")}
+    assert may[Role.APPROVER] - may[Role.VIEWER] == {
+        ("sagemaker", "UpdateModelPackage"),
+        ("sagemaker", "SendPipelineExecutionStepFailure"),
+        ("sagemaker", "SendPipelineExecutionStepSuccess"),
+    }
     assert may[Role.ADMINISTRATOR] == set(offered)
     for role in set(Role) - {Role.ADMINISTRATOR}:
         assert not {action for action in may[role] if action[0] == "iam" and offered[action]}

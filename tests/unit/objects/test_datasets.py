@@ -162,7 +162,7 @@ def test_pages_of_check_outs_join_even_when_more_are_made_meanwhile(call: Call, 
         page = call("ListDatasetCheckOuts", DatasetName="reviews", MaxResults=2, NextToken=page["NextToken"])
     assert seen == ["p4", "p3", "p2", "p1", "p0"]
     for token in ("x", "-1", "99", "9" * 5000):
-        with pytest.raises(Invalid, match="NextToken"):
+        with pytest.raises(Invalid, match="begin anew without it"):
             call("ListDatasetCheckOuts", DatasetName="reviews", NextToken=token)
 
 

@@ -7,9 +7,10 @@ from msgspec.structs import replace
 
 from towpath.kernel.objects import ObjectRef
 from towpath.pipelines.caching import Found, Lookup
+from towpath.pipelines.decisions import EndStep, FinishExecution, Situation, StartStep
 from towpath.pipelines.definition import parse
 from towpath.pipelines.evaluation import StepYield
-from towpath.pipelines.execution import Course, EndStep, FinishExecution, Situation, StartStep
+from towpath.pipelines.execution import Course
 from towpath.pipelines.graph import Plan, compile
 from towpath.pipelines.model import ExecutionStatus, StepStatus
 from towpath.pipelines.standing import Standings

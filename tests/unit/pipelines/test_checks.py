@@ -323,7 +323,12 @@ SPOILT = [
         "rounds",
         "v2_callback",
         "Steps/+",
-        {"Name": "D", "Type": "Callback", "SqsQueueUrl": "q", "Arguments": {"a": {"Get": "Steps.C.Selected.X"}}},
+        {
+            "Name": "D",
+            "Type": "Callback",
+            "SqsQueueUrl": "https://q",
+            "Arguments": {"a": {"Get": "Steps.C.Selected.X"}},
+        },
         "Steps[1].Arguments.a.Get",
         "step 'C' is of type Callback; only ForEach steps have rounds",
     ),
@@ -445,7 +450,7 @@ SPOILT = [
         "Steps/0/SqsQueueUrl",
         REMOVE,
         "Steps[0].SqsQueueUrl",
-        "this member is missing; a Callback step needs it",
+        "this member is missing; Callback steps need it",
     ),
     Spoilt(
         "required-members",
@@ -453,7 +458,7 @@ SPOILT = [
         "Steps/4/Arguments/ElseSteps/0/Arguments/ErrorMessage",
         REMOVE,
         "Steps[4].Arguments.ElseSteps[0].Arguments.ErrorMessage",
-        "this member is missing; a Fail step needs it",
+        "this member is missing; Fail steps need it",
     ),
     Spoilt(
         "required-members",
@@ -462,6 +467,30 @@ SPOILT = [
         [],
         "Steps[4].Arguments.Conditions",
         "there must be at least one condition",
+    ),
+    Spoilt(
+        "callbacks",
+        "v2_callback",
+        "Steps/0/SqsQueueUrl",
+        "approvals",
+        "Steps[0].SqsQueueUrl",
+        "expected the address of a queue, or of a webhook, https://…; found the text 'approvals'",
+    ),
+    Spoilt(
+        "callbacks",
+        "v2_callback",
+        "Steps/0/OutputParameters/1/OutputType",
+        "Date",
+        "Steps[0].OutputParameters[1]",
+        "'Date' is not a type of outputs; expected one of String, Integer, Float, Boolean",
+    ),
+    Spoilt(
+        "callbacks",
+        "v2_callback",
+        "Steps/0/OutputParameters",
+        "o1",
+        "Steps[0].OutputParameters",
+        "expected a list of objects with OutputName and OutputType, found the text 'o1'",
     ),
     Spoilt(
         "arguments",
@@ -597,6 +626,7 @@ def test_what_is_never_executed_is_refused_with_what_to_use_instead(name: str, t
         "v3_lineage",
         "v2_notebook",
         "v2_tuning",
+        "v2_callback",
     ],
 )
 def test_what_can_be_executed_is_not_refused(name: str, golden: Golden) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from towpath.callers import Role
 from towpath.engine import Engine
 from towpath.kernel import generic
 from towpath.kernel.clock import VirtualClock
@@ -30,7 +31,7 @@ from towpath.testing.crashes import Crash, CrashingStore
 from towpath.testing.replay import replay_all
 
 Golden = Callable[[str], Any]
-ANN = Caller("ann", "request-1")
+ANN = Caller("ann", "request-1", roles=frozenset({Role.ADMINISTRATOR}))
 
 
 def job_kind(noun: str, arn_type: str) -> Kind:

@@ -9,7 +9,9 @@ import pytest
 from tests.unit.pipelines.test_controller import Platform
 
 from towpath.callers import Role
-from towpath.kernel.principals import Caller
+from towpath.kernel.operations import Operation, Request
+from towpath.kernel.principals import PLATFORM, Caller
+from towpath.kernel.resource import Document
 from towpath.pipelines.ports import Shapes
 
 PARAMETERS = [{"Name": "Approval", "Type": "String", "DefaultValue": "PendingManualApproval"}]
@@ -69,3 +71,26 @@ def test_nor_is_a_parameter_of_one_whose_author_may_approve(run: Run) -> None:
 
 def test_an_administrator_s_pipeline_approves_for_an_administrator(run: Run) -> None:
     assert run(ADMIN, ADMIN, "Approved") == ("Succeeded", "")
+
+
+def test_a_step_calls_with_the_roles_of_the_definition_s_author(tmp_path: Path, shapes: Shapes) -> None:
+    platform = Platform(tmp_path, shapes)
+    name, found = "CreateModelPackage", platform.operations["CreateModelPackage"]
+    callers: list[Caller] = []
+
+    def noted(transaction: Any, request: Request) -> Document:
+        callers.append(request.caller)
+        return found.function(transaction, request)
+
+    platform.operations = {**platform.operations, name: Operation(name=name, function=noted)}
+    platform.engine = platform.new_engine()
+    platform.call("CreatePipeline", SCIENTIST, PipelineName="reviews", PipelineDefinition=DEFINITION, RoleArn="r")
+    platform.call("StartPipelineExecution", OPERATOR, PipelineName="reviews")
+    platform.engine.run_until_idle()
+    assert [(one.principal, one.roles) for one in callers] == [("olga", frozenset({Role.DATA_SCIENTIST}))]
+    platform.store.close()
+
+
+def test_who_is_given_no_role_has_none() -> None:
+    assert Caller("ada").roles == frozenset()
+    assert PLATFORM.roles == {Role.ADMINISTRATOR}

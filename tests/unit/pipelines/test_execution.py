@@ -8,11 +8,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from towpath.pipelines.attempts import next_due
 from towpath.pipelines.caching import Lookup
-from towpath.pipelines.definition import Trigger, parse
-from towpath.pipelines.evaluation import DocumentRef
-from towpath.pipelines.execution import (
-    Course,
+from towpath.pipelines.decisions import (
     Decision,
     Ended,
     EndStep,
@@ -24,9 +22,10 @@ from towpath.pipelines.execution import (
     StartStep,
     StopStep,
     Unreadable,
-    advance,
-    next_due,
 )
+from towpath.pipelines.definition import Trigger, parse
+from towpath.pipelines.evaluation import DocumentRef
+from towpath.pipelines.execution import Course, advance
 from towpath.pipelines.graph import Plan, compile
 from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
 from towpath.pipelines.ports import Shapes

@@ -26,7 +26,9 @@ from tests.unit.pipelines.test_execution import (
 )
 from tests.unit.pipelines.test_rounds import each
 
-from towpath.pipelines.execution import Course, Decision, Situation, StartStep, tried_again
+from towpath.pipelines.attempts import tried_again
+from towpath.pipelines.decisions import Decision, Situation, StartStep
+from towpath.pipelines.execution import Course
 from towpath.pipelines.model import StepStatus
 from towpath.pipelines.standing import Standings
 

@@ -8,8 +8,9 @@ import pytest
 from tests.unit.pipelines.test_execution import START, SUCCEEDED, job
 from tests.unit.pipelines.test_rounds import each
 
+from towpath.pipelines.decisions import Ended, Situation
 from towpath.pipelines.definition import parse
-from towpath.pipelines.execution import Course, Ended, Situation
+from towpath.pipelines.execution import Course
 from towpath.pipelines.graph import compile
 from towpath.pipelines.standing import Standings
 

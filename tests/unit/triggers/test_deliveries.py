@@ -109,7 +109,12 @@ def test_a_pipeline_is_started_once_with_the_rights_of_who_wrote_the_rule(world:
 
 
 def test_whoever_writes_targets_anew_answers_for_them(world: World) -> None:
-    world.call("PutRule", Name="r", EventPattern='{"source": ["shop"]}', caller=Caller("root"))
+    world.call(
+        "PutRule",
+        Name="r",
+        EventPattern='{"source": ["shop"]}',
+        caller=Caller("root", roles=frozenset({Role.ADMINISTRATOR})),
+    )
     world.settle(world.happen(**pipeline()))
     assert world.started[0].caller.roles == frozenset({Role.ML_ENGINEER})
 

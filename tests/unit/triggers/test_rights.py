@@ -26,7 +26,8 @@ from towpath.triggers.rules import put_rule
 
 PIPELINE = "arn:aws:sagemaker:us-east-1:000000000000:pipeline/reviews"
 EVENT = {"detail-type": "x", "source": "aws.sagemaker", "resources": [], "detail": {}}
-ADMIN, ADA = Caller("root"), Caller("ada", roles=frozenset({Role.DATA_SCIENTIST}))
+ADMIN = Caller("root", roles=frozenset({Role.ADMINISTRATOR}))
+ADA = Caller("ada", roles=frozenset({Role.DATA_SCIENTIST}))
 
 
 @given(st.lists(st.frozensets(st.sampled_from(Role)), min_size=1))

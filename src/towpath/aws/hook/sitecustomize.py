@@ -32,6 +32,7 @@ SERVICES = frozenset(
         "sagemaker-metrics",
         "sagemaker-runtime",
         "scheduler",
+        "sqs",
         "sts",
         "towpath",
     }

@@ -52,11 +52,18 @@ def render(document: Document | None, *, version: str = "1.1") -> Reply:
     return Reply(headers={"content-type": f"application/x-amz-json-{version}"}, body=body)
 
 
-def render_error(error: WireError, request_id: str) -> Reply:
-    """Return the answer that tells of an error."""
+def render_error(error: WireError, request_id: str, *, older_code: str | None = None) -> Reply:
+    """Return the answer that tells of an error.
+
+    Args:
+        older_code: what the error is called in the query protocol, for services whose clients still look for that.
+    """
+    headers = {"content-type": "application/x-amz-json-1.1", "x-amzn-errortype": error.code}
+    if older_code is not None:
+        headers["x-amzn-query-error"] = f"{older_code};{'Sender' if error.status < 500 else 'Receiver'}"
     return Reply(
         status=error.status,
-        headers={"content-type": "application/x-amz-json-1.1", "x-amzn-errortype": error.code},
+        headers=headers,
         body=msgspec.json.encode({"__type": error.code, "message": error.message, **error.details}),
     )
 

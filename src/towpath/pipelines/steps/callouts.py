@@ -1,5 +1,7 @@
 """Steps that ask something outside the platform: Lambda, Callback, EMR and EMRServerless."""
 
+from towpath.pipelines.callbacks import CallbackStatus, request_of, told_of
+from towpath.pipelines.model import StepStatus
 from towpath.pipelines.steps.declaration import StepType
 
 _WITHOUT_EMR = "a Processing step with a script of your own, in an environment that holds PySpark if it needs Spark"
@@ -11,10 +13,23 @@ LAMBDA = StepType(
     yields=frozenset({"OutputParameters"}),
     required_members=frozenset({"FunctionArn"}),
 )
+#: What it starts is our own: the wait for an answer, which ends as a job does.
 CALLBACK = StepType(
     name="Callback",
+    executed=True,
+    create="CreateCallback",
+    noun="Callback",
+    name_member="CallbackName",
+    arn_member="CallbackArn",
+    stop="StopCallback",
+    ends={
+        CallbackStatus.SUCCEEDED: StepStatus.SUCCEEDED,
+        CallbackStatus.FAILED: StepStatus.FAILED,
+        CallbackStatus.STOPPED: StepStatus.STOPPED,
+    },
+    request=request_of,
+    told=told_of,
     metadata="Callback",
-    names={"OutputParameters": "OutputName"},
     yields=frozenset({"OutputParameters"}),
     required_members=frozenset({"SqsQueueUrl"}),
 )

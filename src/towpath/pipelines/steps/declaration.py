@@ -2,9 +2,10 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from towpath.kernel.resource import Document, Resource
 from towpath.pipelines.model import StepStatus
 from towpath.pipelines.performing import Perform
 
@@ -43,6 +44,12 @@ class StepType:
     arn_member: str | None = None  #: of the Create answer
     update: str | None = None  #: the operation that is called where a resource of that name is there already
     confirmed: frozenset[str] = frozenset()  #: members that the resource, when it succeeded, shows as it was asked to
+    request: Callable[[Document, Document], Document] | None = (
+        None  #: from Arguments and the members beside them to what is asked of `create`; None: the Arguments are that
+    )
+    told: Callable[[Resource], Document] | None = (
+        None  #: what its Metadata tell of what it started; None: the ARN of that
+    )
     perform: Perform | None = None  #: what the platform carries out itself, for types without `create`
     checks: bool = False  #: its job judges something against a baseline, see `quality_checks`
     stop: str | None = None  #: the operation that stops it, None when it ends by itself at once

@@ -4,6 +4,7 @@ A role, an account, an instance type or an image need not be named; what is left
 defaults.
 """
 
+from towpath.sdk.steps.callback import Callback
 from towpath.sdk.steps.flow import Condition, Fail
 from towpath.sdk.steps.model import CreateModel, Register
 from towpath.sdk.steps.processing import Processing
@@ -17,6 +18,7 @@ from towpath.sdk.steps.tuning import Tuning
 
 __all__ = [
     "After",
+    "Callback",
     "Condition",
     "CreateModel",
     "Endpoint",

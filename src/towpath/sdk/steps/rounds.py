@@ -17,7 +17,7 @@ class ForEach(Step):
     """Runs steps once for each item, side by side.
 
     Example:
-        train = Training("Train", "train.py", hyperparameters={"epochs": ForEach.item})
+        train = Training("Train", script="train.py", hyperparameters={"epochs": ForEach.item})
         tries = ForEach("Tries", items=[1, 2, 5], steps=[train], highest=train.property("FinalMetricDataList[0].Value"))
         Register("Register", group="reviews", model=tries.selected("ModelArtifacts.S3ModelArtifacts"))
     """

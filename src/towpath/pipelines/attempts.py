@@ -1,0 +1,63 @@
+"""How a step stands between two attempts: after a failure, while it waits for others, when an execution is retried."""
+
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
+
+from towpath.pipelines import retry
+from towpath.pipelines.graph import Node
+from towpath.pipelines.model import StepRow, StepStatus
+from towpath.pipelines.standing import Standings
+
+_LONGEST_PAUSE_S = 15  #: between two looks at something that somebody else is changing
+
+
+def next_due(standings: Standings) -> datetime | None:
+    """Return when the next postponed step begins its next attempt."""
+    return min((row.due_at for row in standings.postponed() if row.due_at is not None), default=None)
+
+
+def tried_again(standings: Standings, now: datetime) -> list[StepRow]:
+    """Return how the steps stand that an ended execution begins anew when it is retried: those that failed or were
+    stopped, but for failures that another step has followed up on."""
+    return [
+        replace(
+            row,
+            status=StepStatus.STARTING,
+            due_at=now,
+            ended_at=None,
+            failure_reason=None,
+            exception_type=None,
+            first_failed_at=None,
+            retries={},
+        )
+        for row in standings.failures()
+        if not standings.was_followed_up(row.name)
+    ]
+
+
+def after_failure(node: Node, row: StepRow, reason: str, exception_type: str | None, now: datetime) -> StepRow:
+    """Return how a step stands after its attempt failed: ended, or waiting for the next attempt."""
+    first_failed_at = row.first_failed_at or now
+    retries = row.retries.get(exception_type or "", 0)
+    due_at = retry.next_attempt_at(
+        node.step.retry_policies, exception_type, retries=retries, first_failed_at=first_failed_at, now=now
+    )
+    row = replace(
+        row,
+        failure_reason=reason,
+        exception_type=exception_type,
+        first_failed_at=first_failed_at,
+        due_at=due_at,
+        failed_at=now,
+    )
+    if due_at is None or exception_type is None:
+        return replace(row, status=StepStatus.FAILED, ended_at=now, due_at=None)
+    return replace(row, status=StepStatus.STARTING, retries={**row.retries, exception_type: retries + 1})
+
+
+def waiting(row: StepRow, reason: str, now: datetime) -> StepRow:
+    """Return how a step stands that cannot change yet what somebody else is changing: it looks again, first after two
+    seconds, then at growing intervals. That is no failure, so no policy is asked and nothing is counted."""
+    pause = timedelta(seconds=min(2 ** min(row.attempt, 8), _LONGEST_PAUSE_S))
+    return replace(row, status=StepStatus.STARTING, failure_reason=reason, due_at=now + pause, failed_at=now)

@@ -1,0 +1,100 @@
+"""The words of an execution's decisions: what may be decided, and what it is decided by."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import msgspec
+
+from towpath.kernel.objects import ObjectRef
+from towpath.kernel.resource import Document
+from towpath.pipelines.caching import Lookup
+from towpath.pipelines.evaluation import DocumentRef
+from towpath.pipelines.model import ExecutionStatus, StepRow, StepStatus
+from towpath.pipelines.ports import NoShapes, Shapes
+
+Steps: TypeAlias = Mapping[str, StepRow]
+
+
+class StartStep(msgspec.Struct, frozen=True, kw_only=True):
+    """Call a Create operation; `row` is how the step stands then."""
+
+    row: StepRow
+    operation: str
+    input: Document
+    members: Document = msgspec.field(default_factory=dict)  #: of a check: what stands beside the Arguments
+    lookup: Lookup | None = None  #: of a step that the cache was asked for: the job reads what its key was made of
+
+
+class PerformStep(msgspec.Struct, frozen=True, kw_only=True):
+    """Carry out what the step stands for, and end it."""
+
+    row: StepRow
+    arguments: Document
+    steps: dict[str, StepRow]  #: those that it waited for
+
+
+class OpenRounds(msgspec.Struct, frozen=True, kw_only=True):
+    """A ForEach has begun: its items are known, and the steps of its rounds may begin."""
+
+    row: StepRow
+
+
+class EndStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A step has ended: its job did, its condition was evaluated, it took the result of an earlier execution over, or
+    it failed before anything was started."""
+
+    row: StepRow
+    displaced: tuple[ObjectRef, ...] = ()  #: of a result that is taken over: outputs to put back into their places
+
+
+class PostponeStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A step has failed and waits for its next attempt."""
+
+    row: StepRow
+
+
+class StopStep(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask what the step started to stop."""
+
+    row: StepRow
+
+
+class FinishExecution(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing is left to do."""
+
+    status: ExecutionStatus
+    failure_reason: str | None = None
+
+
+Decision: TypeAlias = StartStep | PerformStep | OpenRounds | EndStep | PostponeStep | StopStep | FinishExecution
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of what a step's attempt had started."""
+
+    status: StepStatus
+    document: Document = msgspec.field(default_factory=dict)  #: the Describe document and the named extras
+    failure_reason: str | None = None
+    metadata: Document | None = None  #: what the step's Metadata tell now; None: what they told before
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """Stands for a JSON document that could not be read."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """What an execution is decided by, beside its plan and its rows."""
+
+    execution_id: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, Any] = field(default_factory=dict)  #: execution variables that do not change
+    ended: Mapping[str, Ended] = field(default_factory=dict)  #: step -> what its running attempt ended with
+    documents: Mapping[DocumentRef, Any] = field(default_factory=dict)  #: JSON documents, or `Unreadable`
+    lookups: Mapping[str, Lookup] = field(default_factory=dict)  #: step that asks for the cache -> what is known of it
+    stopping: bool = False
+    max_parallel: int | None = None  #: steps that may run at one time
+    shapes: Shapes = field(default_factory=NoShapes)

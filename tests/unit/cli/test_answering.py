@@ -1,0 +1,84 @@
+"""What `towpath answer` sends, and what it refuses."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from towpath.cli import answering
+from towpath.cli.progress import note_of
+from towpath.sdk.errors import Conflict, DefinitionError
+from towpath.sdk.executions import step_run
+
+ARN = "arn:aws:sagemaker:us-east-1:000000000000:pipeline/reviews/execution/abc"
+STEP = {
+    "StepName": "Ticket",
+    "StepStatus": "Executing",
+    "Metadata": {"Callback": {"CallbackToken": "0123456789", "SqsQueueUrl": "https://q"}},
+}
+
+
+@pytest.fixture
+def client(answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return the client that the command gets, of a server where one step waits."""
+    made = answers(
+        ListPipelineExecutions={"PipelineExecutionSummaries": [{"PipelineExecutionArn": ARN}]},
+        DescribePipelineExecution={"PipelineExecutionArn": ARN},
+        ListPipelineExecutionSteps={"PipelineExecutionSteps": [STEP]},
+        SendPipelineExecutionStepSuccess={"PipelineExecutionArn": ARN},
+        SendPipelineExecutionStepFailure={"PipelineExecutionArn": ARN},
+    )
+    monkeypatch.setattr(answering, "connect", lambda home: made)
+    return made
+
+
+def sent(client: Any, operation: str) -> Any:
+    (asked,) = [asked for name, asked in client.asked if name == operation]
+    assert len(asked.pop("ClientRequestToken")) >= 32
+    return asked
+
+
+def test_values_are_sent_with_the_token_of_the_step(client: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    answering.answer("reviews/latest/Ticket", ["ticket=T=1", "ok=true"])
+    given = [{"Name": "ticket", "Value": "T=1"}, {"Name": "ok", "Value": "true"}]
+    assert sent(client, "SendPipelineExecutionStepSuccess") == {
+        "CallbackToken": "0123456789",
+        "OutputParameters": given,
+    }
+    assert capsys.readouterr().out == "Ticket of reviews/abc has succeeded\n"
+
+
+def test_a_failure_is_sent_with_its_reason(client: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    answering.answer(f"{ARN}/Ticket", fail="declined", as_json=True)
+    assert sent(client, "SendPipelineExecutionStepFailure") == {
+        "CallbackToken": "0123456789",
+        "FailureReason": "declined",
+    }
+    assert '"StepName": "Ticket"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "fail", "told"),
+    [
+        ("Ticket", None, None, "expected PIPELINE/EXECUTION/STEP"),
+        ("reviews/latest/Ticket", ["ticket"], None, "expected NAME=VALUE"),
+        ("reviews/latest/Ticket", ["=1"], None, "expected NAME=VALUE"),
+        ("reviews/latest/Ticket", ["a=1"], "no", "give --output or --fail"),
+    ],
+)
+def test_what_is_no_answer_is_refused(
+    client: Any, name: str, output: list[str] | None, fail: str | None, told: str
+) -> None:
+    with pytest.raises(DefinitionError, match=told):
+        answering.answer(name, output, fail)
+
+
+def test_a_step_that_does_not_wait_is_not_answered(client: Any) -> None:
+    client.answers["ListPipelineExecutionSteps"] = {"PipelineExecutionSteps": [{**STEP, "StepStatus": "Stopped"}]}
+    with pytest.raises(Conflict, match="step Ticket is Stopped and waits for no answer; steps that do: none"):
+        answering.answer("reviews/latest/Ticket")
+
+
+def test_a_step_that_waits_says_so_where_its_execution_is_followed() -> None:
+    assert note_of(step_run(STEP), "", "reviews/abc") == "waits for: towpath answer reviews/abc/Ticket"
+    assert note_of(step_run({**STEP, "StepStatus": "Succeeded"}), "", "reviews/abc") == ""
