@@ -47,7 +47,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stop_asked_at: float | None = None  #: epoch seconds
     measured: int = 0  #: values of metrics that the store has taken over
     published: int = 0  #: number of the last increment that has become an object version
-    outputs: int = 0  #: of the manifest, from its beginning, that have become object versions before the job's end
+    outputs: int = 0  #: of the manifest, from its beginning, that have become object versions
 
     @property
     def place(self) -> Place:
