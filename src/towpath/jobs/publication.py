@@ -61,10 +61,8 @@ class Publication:
             places = next_outputs(run, seen.manifest)
             if not self._objects.is_far and len(places) <= MANY_FILES:
                 return None
-            # A folder is synced once for all that is taken in together, however many files that are.
-            end = places.stop if self._objects.is_far else len(seen.manifest.outputs)
             start = max(places.start, taken_in.outputs)
-            some = range(start, min(end, start + _SENT_TOGETHER) if self._objects.is_far else end)
+            some = places[start - places.start :][: _SENT_TOGETHER if self._objects.is_far else None]
             versions = versions_of(seen.manifest, resource, run.key, resource.modified_at, some)
             until = Place(run.published, some.stop)
         else:

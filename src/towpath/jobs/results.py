@@ -80,20 +80,31 @@ def versions_of(
     manifest: Manifest, resource: Resource, key: str, now: datetime, places: range
 ) -> tuple[tuple[ObjectVersion, StagedFile], ...]:
     """Return the object versions that the staged files at these places of the manifest become, in its order."""
+    series = _series(key, "outputs")
     staged = ((place, manifest.outputs[place]) for place in places)
-    return tuple((_version(key, place, file, resource, now), file) for place, file in staged)
+    return tuple((_version(series, place, file, resource, now), file) for place, file in staged)
 
 
 def versions_of_increments(
     increments: Sequence[Increment], resource: Resource, key: str, now: datetime
 ) -> tuple[tuple[ObjectVersion, StagedFile], ...]:
     """Return the object versions that files become which an attempt staged while it runs, in their order."""
-    return tuple((_version(key, f"+{item.number}", item.file, resource, now), item.file) for item in increments)
+    series = _series(key, "increments")
+    return tuple((_version(series, item.number, item.file, resource, now), item.file) for item in increments)
 
 
-def _version(key: str, index: int | str, staged: StagedFile, resource: Resource, now: datetime) -> ObjectVersion:
+def _series(key: str, what: str) -> str:
+    """Return what the names of all versions that an attempt makes of one sort begin with.
+
+    What comes in one after the other so lies together: in one folder, which is synced once for all, and in neighbouring
+    pages of the index by blob.
+    """
+    return hashlib.sha256(f"{key}/{what}".encode()).hexdigest()[:24]
+
+
+def _version(series: str, place: int, staged: StagedFile, resource: Resource, now: datetime) -> ObjectVersion:
     """Return the object version that a staged file becomes; its names follow from the attempt and the file's place."""
-    name = hashlib.sha256(f"{key}/{index}/{staged.bucket}/{staged.key}".encode()).hexdigest()[:32]
+    name = f"{series}{place:08x}"
     return ObjectVersion(
         bucket=staged.bucket,
         key=staged.key,

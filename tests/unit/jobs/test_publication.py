@@ -23,9 +23,7 @@ R = TypeVar("R")
 
 PROCESSING: Document = {
     "ProcessingJobName": "many",
-    "ProcessingResources": {
-        "ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.t3.medium", "VolumeSizeInGB": 1}
-    },
+    "ProcessingResources": {"ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.t3.medium", "VolumeSizeInGB": 1}},
     "AppSpecification": {"ImageUri": "towpath", "ContainerEntrypoint": ["python3", "-c", "pass"]},
     "RoleArn": "arn:aws:iam::000000000000:role/any",
 }
@@ -137,7 +135,7 @@ def test_a_job_that_is_stopped_while_its_outputs_appear_has_them_all(world: Worl
 
 
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("at", range(1, 13))
+@pytest.mark.parametrize("at", range(1, 10))
 def test_a_crash_among_the_portions_changes_nothing_about_the_end(
     world: World, small: None, at: int, after: bool
 ) -> None:
@@ -168,8 +166,9 @@ def test_a_crash_among_the_portions_changes_nothing_about_the_end(
     if there:
         del expected["out/00001"]
         expected["out/00000"] = b"newer"
-        assert [version.version_id for version in all_versions(world, "out/00000")][0] == newer.version_id
-        assert len(all_versions(world, "out/00000")) == 2
+        names = [version.version_id for version in all_versions(world, "out/00000")]
+        assert [newer.version_id, *names[1:]] == names
+        assert len(names) == 2
     assert kept == expected
     assert all(len(all_versions(world, f"out/{number:05}")) == 1 for number in range(2, 8)), "each was published once"
     assert len(produced(world)) == 8

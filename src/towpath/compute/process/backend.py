@@ -372,8 +372,6 @@ def _version(python: Path) -> float:
     return configuration.stat().st_mtime if configuration.exists() else 0.0
 
 
-
-
 def _signal_runner(folder: Path, number: signal.Signals) -> None:
     """Send a signal to the runner that holds the claim, and to no other process that may get its number."""
     holder = claim.look(folder).holder
