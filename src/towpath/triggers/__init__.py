@@ -1,6 +1,6 @@
 """Triggers: what happens when something has happened, or when a time has come."""
 
-from towpath.triggers.deliveries import OUTCOME, DeliveryController, deliver
+from towpath.triggers.deliveries import OUTCOME, DeliveryController, deliver, is_pending
 from towpath.triggers.envelopes import of_event
 from towpath.triggers.kinds import DELIVERY, KINDS, RULE, SCHEDULE
 from towpath.triggers.matching import Rules
@@ -23,6 +23,7 @@ __all__ = [
     "check_target",
     "deliver",
     "event_operations",
+    "is_pending",
     "of_event",
     "operations",
     "scheduler_operations",

@@ -159,6 +159,7 @@ def test_values_that_are_none_are_refused_and_nothing_is_kept(
     assert cloudwatch.list_metrics(Namespace=namespace)["Metrics"] == []
 
 
+@pytest.mark.shows("cloudwatch", "PutCompositeAlarm", how="refuses")
 def test_what_is_not_worked_out_is_refused_by_name(aws: Aws) -> None:
     client = aws.client("cloudwatch")
     metric = {"Namespace": "N", "MetricName": "m"}
