@@ -35,8 +35,9 @@ def test_an_alarm_from_the_command_line_goes_off_after_a_restart(machine: Machin
     machine.towpath("down")
     machine.up()
     aws = clients(machine)
-    while not [each for each in (log := machine.json("triggers", "log", "stock")) if each["delivered"]]:
+    while not any(each["delivered"] for each in machine.json("triggers", "log", "stock")):
         pass
+    log = machine.json("triggers", "log", "stock")
     (trigger,) = machine.json("triggers", "ls")
     assert (trigger["alarm"]["name"], trigger["alarm"]["threshold"]["value"]) == ("stock", 3.0)
     history = aws["cloudwatch"].describe_alarm_history(AlarmName="stock", HistoryItemType="StateUpdate")

@@ -15,8 +15,8 @@ def test_the_table_of_services_says_what_the_models_say(name: str) -> None:
     service = SERVICES[name]
     assert metadata["targetPrefix"] == service.target
     assert metadata.get("signingName", metadata["endpointPrefix"]) == service.signing_name
-    assert metadata["protocol"] == service.protocol
-    assert metadata["jsonVersion"] == ("1.0" if name == "sqs" else "1.1")
+    assert {service.protocol, *service.also} == set(metadata["protocols"] if service.also else [metadata["protocol"]])
+    assert metadata["jsonVersion"] == ("1.0" if name in {"sqs", "cloudwatch"} else "1.1")
 
 
 def test_an_operation_is_found_by_service_and_name() -> None:
