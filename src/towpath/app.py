@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ from towpath.housekeeping import Collector, Outcome, Retention
 from towpath.housekeeping import operations as housekeeping_operations
 from towpath.identity import iam_operations, make_administrator, sts_operations, with_roles
 from towpath.identity import kinds as identity_kinds
+from towpath.identity.job_keys import begin_session
 from towpath.jobs import kinds as job_kinds
 from towpath.jobs.admission import Ledger
 from towpath.jobs.components import JOBS_TELL
@@ -42,6 +44,7 @@ from towpath.jobs.controller import JobController
 from towpath.jobs.images import Images
 from towpath.jobs.ingredients import JobIngredients
 from towpath.jobs.instances import Capacity
+from towpath.jobs.model import JobSpec
 from towpath.jobs.ports import SecretStore
 from towpath.jobs.secrets import Secrets
 from towpath.jobs.service import Jobs
@@ -192,10 +195,10 @@ class Platform:
         freeing = FreeingStore(store, reserve)
         objects = object_store(home, settings, store)
         _sweep(store, objects)
-        backend = backend or process_backend(home, settings)
+        backend = backend or process_backend(home, settings, session=_sessions(store))
         images = WatchedImages(settings.images)
         capacity = capacity_of(settings.cores, settings.memory_gb)
-        surroundings = _surroundings(settings, store.home, capacity)
+        surroundings = _surroundings(settings, store.home, capacity, url)
         models = ServiceModels()
         trees = StoredCodeTrees(objects)
         ingredients = JobIngredients(store=store, objects=objects, images=images, trees=trees, model_named=served_model)
@@ -422,7 +425,7 @@ def _sweep(store: SqliteStore, objects: "FolderObjects | S3Objects") -> None:
         logging.getLogger(__name__).info("removed %d blobs that an interrupted upload left behind", swept)
 
 
-def _surroundings(settings: Settings, home: Home, capacity: Capacity) -> Surroundings:
+def _surroundings(settings: Settings, home: Home, capacity: Capacity, url: str) -> Surroundings:
     """Return what jobs are told of the platform and of this host."""
     return Surroundings(
         home=home,
@@ -434,6 +437,7 @@ def _surroundings(settings: Settings, home: Home, capacity: Capacity) -> Surroun
         toolkit_source=importlib.resources.files("towpath.runner").joinpath("toolkit.py").read_text("utf-8"),
         notebook_source=importlib.resources.files("towpath.runner").joinpath("notebook.py").read_text("utf-8"),
         lost_runner_restarts=settings.lost_runner_restarts,
+        endpoint=url,
     )
 
 
@@ -494,8 +498,24 @@ def _collector(
     )
 
 
-def process_backend(home: HomeFolder, settings: Settings) -> ProcessBackend:
-    """Return the back end of this host; jobs can read this environment wherever it lies."""
+def _sessions(store: SqliteStore) -> Callable[[JobSpec], Mapping[str, str]]:
+    """Return what gives a job keys of its own."""
+
+    def begin(job: JobSpec) -> Mapping[str, str]:
+        lasts = timedelta(seconds=job.limits.max_runtime_s or 0)
+        return store.write(lambda transaction: begin_session(transaction, job.name, lasts))
+
+    return begin
+
+
+def process_backend(
+    home: HomeFolder, settings: Settings, *, session: Callable[[JobSpec], Mapping[str, str]] = lambda job: {}
+) -> ProcessBackend:
+    """Return the back end of this host; jobs can read this environment wherever it lies.
+
+    Args:
+        session: makes keys for a job that asks for them; without it, none gets any.
+    """
     needed = (sys.prefix, sys.base_prefix, str(Path(__file__).resolve().parent))
     return ProcessBackend(
         home.jobs,
@@ -504,6 +524,7 @@ def process_backend(home: HomeFolder, settings: Settings) -> ProcessBackend:
         needed=needed,
         log_bytes=int(settings.log_limit_mb * 2**20),
         secrets=SecretFile(home.secrets).values,
+        session=session,
     )
 
 

@@ -18,6 +18,9 @@ from towpath.kernel.operations import Request
 from towpath.kernel.principals import AccessKey
 from towpath.kernel.resource import Document, Resource
 
+#: Stands for a user in the tokens of sessions that jobs have; no user can be called so.
+JOBS = "jobs:"
+_ROLES_OF_JOBS = frozenset({Role.DATA_SCIENTIST})
 _ATTACHED = "AttachedPolicies"
 
 
@@ -32,7 +35,7 @@ def roles_of(user: Resource) -> frozenset[Role]:
 def with_roles(transaction: Transaction) -> list[AccessKey]:
     """Return every key with the roles that its user has now; none for one whose user is gone."""
     found: list[AccessKey] = []
-    known: dict[str, frozenset[Role]] = {"": frozenset({Role.ADMINISTRATOR})}
+    known: dict[str, frozenset[Role]] = {"": frozenset({Role.ADMINISTRATOR}), JOBS: _ROLES_OF_JOBS}
     for key in transaction.keys.all():
         if key.user not in known:
             user = transaction.resources.find(USER.noun, key.user)

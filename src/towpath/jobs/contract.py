@@ -32,6 +32,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     host_gpus: int = 0
     job_limits: str = "auto"  #: see `instances.Host.limits`
     oversized_jobs: str = "scale"  #: see `instances.Host.oversized`
+    endpoint: str = ""  #: where the server is reached
     notebook_source: str = ""  #: text of what runs notebooks, laid out in each job that is one
 
     @property

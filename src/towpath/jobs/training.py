@@ -22,6 +22,7 @@ from towpath.jobs.contract import (
 from towpath.jobs.images import Environment
 from towpath.jobs.metrics import definitions
 from towpath.jobs.model import JobSpec, Output, OutputMode
+from towpath.jobs.remote import SDK_CONFIG_PATH, is_remote_function, sdk_config, variables
 from towpath.jobs.requests import Channel, TrainingJobRequest
 from towpath.kernel.errors import Invalid, Unsupported
 from towpath.kernel.objects import parse_s3_uri
@@ -348,11 +349,15 @@ def job(resource: Resource, attempt: Attempt) -> JobSpec:
         files[TOOLKIT_PATH] = attempt.surroundings.toolkit_source
     if is_notebook(request):
         files[NOTEBOOK_PATH] = attempt.surroundings.notebook_source
+    asked = request.environment
+    if is_remote_function(request):
+        files[SDK_CONFIG_PATH] = sdk_config(attempt.surroundings)
+        asked = {**variables(attempt.surroundings), **asked}
     common = attempt.job(
         resource,
         kind="training",
         argv=argv,
-        environment=environment(attempt.surroundings, request.environment, contract),
+        environment=environment(attempt.surroundings, asked, contract),
         files=files,
         folders=("code", "output"),
         wanted=wanted_inputs(request),

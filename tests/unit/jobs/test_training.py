@@ -293,3 +293,25 @@ def test_what_cannot_run_here_is_refused_with_its_place(
 ) -> None:
     with pytest.raises(error, match=message):
         check(view(TrainingJobRequest, script_mode | changes))
+
+
+def test_a_function_of_the_sdk_gets_an_address_keys_and_defaults_and_its_request_goes_before(
+    world: World, step_arguments: Arguments
+) -> None:
+    document = step_arguments("v3_function.json", "pre", PipelineExecutionId="abcdefgh1234")
+    document["AlgorithmSpecification"]["TrainingImage"] = "towpath/default"
+    document["Environment"]["AWS_EC2_METADATA_DISABLED"] = "false"
+    world.put(f"s3://{BUCKET}/p/sagemaker_remote_function_bootstrap/job_driver.sh", b"x")
+    job = started(world, document)
+    assert job.argv[:2] == ("/bin/bash", "/opt/ml/input/data/sagemaker_remote_function_bootstrap/job_driver.sh")
+    assert job.environment["AWS_SECRET_ACCESS_KEY"] == "{{secrets.towpath.secret-key}}"
+    assert job.environment["AWS_EC2_METADATA_DISABLED"] == "false"
+    assert job.environment["REMOTE_FUNCTION_SECRET_KEY"].startswith("-----BEGIN PUBLIC KEY-----")
+    assert "TelemetryOptOut: true" in job.files["input/config/towpath_sagemaker.yaml"]
+    assert job.environment["SAGEMAKER_USER_CONFIG_OVERRIDE"] == "/opt/ml/input/config/towpath_sagemaker.yaml"
+
+
+def test_other_jobs_get_no_keys(world: World, script_mode: Document) -> None:
+    world.put(SOURCE, b"x")
+    world.put(f"s3://{BUCKET}/processed/part-0.csv", b"x")
+    assert not {name for name in started(world, script_mode).environment if name.startswith("AWS_ACC")}

@@ -18,7 +18,7 @@ from towpath.compute.process.reading import MetricsReader, drop_increments, read
 from towpath.compute.process.selftest import SandboxMode, SelfTest, self_test
 from towpath.compute.process.watcher import Watcher
 from towpath.jobs.model import Capabilities, JobObservation, JobSpec, LogPage, Manifest, MetricPoint, Phase
-from towpath.jobs.secrets import named_in
+from towpath.jobs.secrets import SESSION, named_in
 from towpath.kernel.errors import InUse, Invalid, Unavailable, noticing_full_disk
 from towpath.runner import claim
 from towpath.runner.command import folder_of_python
@@ -71,6 +71,7 @@ class ProcessBackend:
         groups: bool = True,
         log_bytes: int = 256 << 20,
         secrets: Callable[[Iterable[str]], Mapping[str, str]] = lambda names: {},
+        session: Callable[[JobSpec], Mapping[str, str]] = lambda job: {},
     ) -> None:
         """
         Args:
@@ -82,6 +83,7 @@ class ProcessBackend:
             groups: let the kernel hold jobs to their limits where it can; else runners watch their memory.
             log_bytes: what the log of one attempt may take; of a larger one the middle is dropped.
             secrets: gives the values of those secrets, by name, that are set.
+            session: makes keys of its own for a job that names them; gives them by the names of secrets.
         """
         self.capabilities = Capabilities(serving=True, isolation=sandbox, layers=True, secrets=True)
         self._jobs = jobs.absolute()
@@ -91,6 +93,7 @@ class ProcessBackend:
         self._groups = groups
         self._log_bytes = log_bytes
         self._secrets = secrets
+        self._session = session
         self._needed = tuple((sys.prefix, sys.base_prefix, _PACKAGE) if needed is None else needed)
         # Private: a job's environment may hold what is not for other users of the host.
         self._jobs.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -346,9 +349,14 @@ class ProcessBackend:
             log_bytes=self._log_bytes,
             layers=str(self._home / "layers"),
             uv=(sys.executable, "-m", "uv"),
-            secrets=tuple(self._secrets(named_in(job.environment.values())).items()),
+            secrets=tuple(self._values(job).items()),
             uv_environment=tuple(item for item in os.environ.items() if _CONCERNS_UV.fullmatch(item[0])),
         )
+
+    def _values(self, job: JobSpec) -> Mapping[str, str]:
+        named = named_in(job.environment.values())
+        own = self._session(job) if any(name.startswith(SESSION) for name in named) else {}
+        return {**self._secrets(named), **own}
 
     def _reader(self, key: str, folder: Path) -> MetricsReader:
         with self._lock:
