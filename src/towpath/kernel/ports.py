@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
+from towpath.kernel.accesses import AccessRows
 from towpath.kernel.arns import Home
 from towpath.kernel.events import Event
 from towpath.kernel.objects import ObjectRows
@@ -259,6 +260,9 @@ class Transaction(Protocol):
 
     @property
     def objects(self) -> ObjectRows: ...
+
+    @property
+    def accesses(self) -> AccessRows: ...
 
     @property
     def lineage(self) -> LineageRows: ...
