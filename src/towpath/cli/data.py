@@ -174,7 +174,7 @@ def list_accesses(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """List who read and wrote which objects of the lake, the newest first.
+    """List who read and wrote which objects, newest first.
 
     One line for what somebody did with one version of an object within an hour. What jobs read is in their lineage.
 

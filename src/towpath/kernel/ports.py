@@ -193,8 +193,8 @@ class LineageRows(Protocol):
 
         Args:
             filters: on source, destination, association, source_type, destination_type and created_at.
-            query: its sort_by (created_at, source, destination, source_type, destination_type), descending, limit and
-                token.
+            query: its sort_by (created_at, source_arn, destination_arn, source_type, destination_type), descending,
+                limit and token.
         """
 
     def remove_node(self, node_id: str) -> None:
