@@ -186,6 +186,8 @@ def name_of(listing: Listing) -> Callable[[Item], str]:
         return lambda item: str(item["ModelPackageArn"].partition("/")[2])
     if listing.service in {"sagemaker", "towpath"}:
         return lambda item: str(item[f"{listing.noun}Name"])
+    if listing.service == "sqs":  # items are addresses, whose last part is the name
+        return lambda item: str(item).rpartition("/")[2]
     return lambda item: str(item["Name"])
 
 

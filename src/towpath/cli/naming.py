@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from towpath.sdk.client import Client
 from towpath.sdk.errors import DefinitionError, NotFound, RequestFailed
+from towpath.sdk.executions import step_run
 from towpath.sdk.expressions import Document
 from towpath.sdk.registry import find_version
 
@@ -78,7 +79,7 @@ def find(client: Client, name: str, *, kinds: Sequence[str] | None = None) -> Ta
     Args:
         name: `KIND/NAME`, `PIPELINE/EXECUTION[/STEP]`, `GROUP/VERSION`, an ARN, or a bare name, which is
             looked for among jobs, endpoints, pipelines, groups, models, executions and datasets, in this order. A step
-            stands for its job, or for what it made.
+            stands for its job, or for what it made, or else for itself.
         kinds: nouns that will do; default: all.
     Raises:
         NotFound: nothing has the name; says what it may look like.
@@ -275,9 +276,24 @@ def _step(client: Client, name: str) -> Target:
 
 
 def _made(client: Client, name: str) -> Target:
-    """Return what a step made: a model, a model version, an endpoint or its config."""
-    kind, made = _result(client, name)
+    """Return what a step made: a model, a model version, an endpoint or its config; the step itself if nothing."""
+    try:
+        kind, made = _result(client, name)
+    except NotFound:
+        return _entry(client, name)
     return _version(client, made) if kind == "ModelPackage" else _describe(client, kind, made)
+
+
+def _entry(client: Client, name: str) -> Target:
+    """Return a step as ListPipelineExecutionSteps tells it, with its outcome, or what it asked and was answered."""
+    place, _, wanted = name.rpartition("/")
+    execution = client.execution(place)
+    request = {"PipelineExecutionArn": execution.arn}
+    for shown in client.pages("SageMaker.ListPipelineExecutionSteps", "PipelineExecutionSteps", request):
+        if step_run(shown).name == wanted:
+            named = f"{execution.pipeline}/{execution.id}/{wanted}"
+            return Target(kind="PipelineExecutionStep", name=named, described=shown)
+    raise NotFound("ResourceNotFound", f"execution {place} has no step {wanted!r}", status=404)
 
 
 def _result(client: Client, name: str) -> tuple[str, str]:

@@ -55,6 +55,11 @@ class Look:
         """The execution's status."""
         return str(self.described.get("PipelineExecutionStatus", ""))
 
+    @property
+    def _execution(self) -> str:
+        """PIPELINE/EXECUTION, as commands take it."""
+        return "/".join(str(self.described.get("PipelineExecutionArn", "")).split("/")[1::2])
+
     def rows(self, now: datetime) -> list[Row]:
         """Return what is shown of each step at `now`."""
         by_name = {step.name: step for step in self.steps}
@@ -65,7 +70,7 @@ class Look:
                 state = NOT_RUN if self.status in ENDED else WAITING
                 shown.append(Row(step=name, state=state, seconds=None, note=""))
             else:
-                told = note_of(step, self.metrics.get(name, ""))
+                told = note_of(step, self.metrics.get(name, ""), self._execution)
                 line = "" if told or step.has_ended else self.printed.get(name, "")
                 shown.append(
                     Row(
@@ -91,14 +96,14 @@ class Look:
         return list(dict.fromkeys([*placed, *begun]))
 
 
-def note_of(step: StepRun, metric: str) -> str:
-    """Return the few words that say most about a step."""
+def note_of(step: StepRun, metric: str, execution: str) -> str:
+    """Return the few words that say most about a step of an execution, given as PIPELINE/EXECUTION."""
     if step.failure_reason:
         return most_telling_line(step.failure_reason)
     if step.waiting_for is not None:
         return step.waiting_for
     if step.waits_for_answer:
-        return "waits for an answer: towpath answer"
+        return f"waits for: towpath answer {execution}/{step.name}"
     if step.outcome is not None:
         return f"condition is {step.outcome.lower()}"
     if step.cached_from:

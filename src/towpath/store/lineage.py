@@ -1,12 +1,9 @@
 """The repository of the lineage graph."""
 
-import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -27,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert
 
 from towpath.experiments.record import SUFFIXES
-from towpath.kernel.errors import Invalid
+from towpath.kernel.paging import token_of, values_of
 from towpath.kernel.ports import Filter, LineageEdge, LineageNode, Query
 from towpath.kernel.resource import Document
 from towpath.lineage.entities import ARN_TYPES, LineageType, entity_of
@@ -194,14 +191,14 @@ class LineageTable:
         statement = statement.add_columns(*keys)
         if query.token is not None:
             position = tuple_(*order)
-            after = _position(query.token, len(order))
+            after = values_of(query.token, len(order))
             statement = statement.where(position < after if query.descending else position > after)
         statement = statement.order_by(*(column.desc() if query.descending else column for column in order))
         rows = list(self._connection.execute(statement.limit(query.limit + 1)))
         if len(rows) <= query.limit:
             return rows, None
         last = rows[query.limit - 1]._mapping
-        token = base64.urlsafe_b64encode(to_json([last[f"key_{number}"] for number in range(len(order))])).decode()
+        token = token_of(last[f"key_{number}"] for number in range(len(order)))
         return rows[: query.limit], token
 
     def remove_node(self, node_id: str) -> None:
@@ -230,16 +227,6 @@ def _arn_of(node: FromClause) -> ColumnElement[str]:
 def _component_name(name: ColumnElement[str], kind: ColumnElement[str]) -> ColumnElement[str]:
     suffixes = {noun: literal(f"-{suffix}") for noun, suffix in SUFFIXES.items()}
     return name.concat(case(suffixes, value=kind, else_=literal("")))
-
-
-def _position(token: str, length: int) -> tuple[Any, ...]:
-    try:
-        values = from_json(base64.urlsafe_b64decode(token))
-    except (ValueError, binascii.Error, msgspec.DecodeError) as error:
-        raise Invalid(f"NextToken {token!r} is not one that this server gave out") from error
-    if not isinstance(values, list) or len(values) != length:
-        raise Invalid(f"NextToken {token!r} is not one of this list")
-    return tuple(values)
 
 
 def _plain(condition: Filter) -> Any:

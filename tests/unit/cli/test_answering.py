@@ -80,5 +80,5 @@ def test_a_step_that_does_not_wait_is_not_answered(client: Any) -> None:
 
 
 def test_a_step_that_waits_says_so_where_its_execution_is_followed() -> None:
-    assert note_of(step_run(STEP), "") == "waits for an answer: towpath answer"
-    assert note_of(step_run({**STEP, "StepStatus": "Succeeded"}), "") == ""
+    assert note_of(step_run(STEP), "", "reviews/abc") == "waits for: towpath answer reviews/abc/Ticket"
+    assert note_of(step_run({**STEP, "StepStatus": "Succeeded"}), "", "reviews/abc") == ""

@@ -145,8 +145,8 @@ def test_what_nothing_is_called_is_told_with_the_forms_that_names_have(answers: 
 def test_a_step_that_is_not_there_or_ran_no_job_is_told_as_such(
     answers: Callable[..., Any], name: str, told: str, kinds: tuple[str, ...] | None
 ) -> None:
-    if kinds is None and name == "abc/Tune":
-        return  # where every kind will do it stands for its tuning job
+    if kinds is None and "Trian" not in name:
+        return  # where every kind will do a step stands for its tuning job, or for itself
     steps = [
         {"StepName": "Train", "Metadata": {"TrainingJob": {"Arn": f"{ARN}:training-job/t-1"}}},
         {"StepName": "Gate", "StepStatus": "Succeeded", "Metadata": {"Condition": {"Outcome": "True"}}},
@@ -190,6 +190,14 @@ def test_a_step_that_ran_no_job_stands_for_what_it_made(
     else:
         with pytest.raises(NotFound, match="ran no job"):  # `towpath stop` and `delete` mean nothing by a step's name
             find(client, f"abc/{step}", kinds=("TrainingJob", kind))
+
+
+@pytest.mark.parametrize("name", ["reviews/latest/Gate", "abc/Gate"])
+def test_a_step_that_made_nothing_stands_for_itself(answers: Callable[..., Any], name: str) -> None:
+    gate = {"StepName": "Gate", "StepStatus": "Succeeded", "Metadata": {"Condition": {"Outcome": "True"}}}
+    client = answers(**{**TABLE, "ListPipelineExecutionSteps": {"PipelineExecutionSteps": [gate]}})
+    target = find(client, name)
+    assert (target.kind, target.name, target.described) == ("PipelineExecutionStep", "reviews/abc/Gate", gate)
 
 
 def test_the_tuning_job_of_a_step_is_known_by_it_too(answers: Callable[..., Any]) -> None:

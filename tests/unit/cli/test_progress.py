@@ -76,7 +76,7 @@ def test_what_never_began_is_not_run_once_the_execution_has_ended() -> None:
     ],
 )
 def test_a_step_is_told_by_the_words_that_say_most(shown: StepRun, note: str) -> None:
-    assert note_of(shown, "the metric") == note
+    assert note_of(shown, "the metric", "reviews/abc") == note
 
 
 def test_the_last_metric_is_the_newest_one(answers: Callable[..., Any]) -> None:
