@@ -151,7 +151,12 @@ def test_no_more_than_so_many_are_held_and_the_log_tells_how_many_are_not(
 def test_reads_by_many_threads_are_all_counted(store: SqliteStore, clock: VirtualClock) -> None:
     reads = Reads(store, clock=clock, window_s=0.001)
     read = version("a", clock)
-    threads = [threading.Thread(target=lambda: [reads.add(read, ADA) for _ in range(500)]) for _ in range(4)]
+
+    def read_again() -> None:
+        for _ in range(500):
+            reads.add(read, ADA)
+
+    threads = [threading.Thread(target=read_again) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
