@@ -1,6 +1,6 @@
 """Measures the platform against floors of the same machine and the same minute, and prints both.
 
-    python scripts/bench [--only client server steps engine registry invocations transform objects lists] [--repeat 15]
+    python scripts/bench [--only client server steps engine registry invocations …] [--repeat 15]
 
 The result is kept in `.bench/last.json`, and the next run shows how each ratio has changed since.
 """
@@ -18,6 +18,7 @@ from engine import engine
 from invocations import invocations
 from measuring import Row
 from objects import lists, objects
+from outputs import outputs
 from registry import registry
 from steps import steps
 from transform import transform
@@ -32,6 +33,7 @@ PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
     "transform": transform,
     "objects": objects,
     "lists": lists,
+    "outputs": outputs,
 }
 LAST = Path(".bench/last.json")
 
