@@ -55,7 +55,7 @@ def waiting(attempt: Path) -> list[tuple[int, str, bytes]]:
 
 def rest(attempt: Path, outputs: ContinuousOutputs) -> dict[str, bytes]:
     """Return what the end of the job stages."""
-    told = stage([OUTPUT], attempt / ML, attempt / "staging", pytest.fail, outputs.known)
+    told = stage([OUTPUT], [("", attempt / ML)], attempt / "staging", pytest.fail, outputs.known)
     return {item["key"]: Path(item["path"]).read_bytes() for item in told}
 
 
