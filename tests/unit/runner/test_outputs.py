@@ -162,3 +162,21 @@ def test_very_many_files_are_all_staged(ml: Path, tmp_path: Path) -> None:
     staged = stage([output()], [("", ml)], tmp_path / "s", quiet)
     assert len(staged) == 3000
     assert all(Path(item["path"]).read_text() == item["key"].removeprefix("prefix/") for item in staged)
+
+
+def test_a_file_of_one_host_where_another_has_a_folder_is_left_out_and_told(ml: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    (ml / "out/deep").mkdir(parents=True)
+    (ml / "out/deep/a").write_text("a")
+    (ml / "out/flat").write_text("flat")
+    (other / "out/flat").mkdir(parents=True)
+    (other / "out/flat/b").write_text("b")
+    (other / "out/deep").write_text("a file")
+    said: list[str] = []
+    told = stage([output()], [("algo-1", ml), ("algo-2", other)], tmp_path / "s", said.append)
+    assert [item["key"] for item in told] == ["prefix/deep/a", "prefix/flat"]
+    assert said == [
+        "output o: deep of algo-2 was left out, algo-1 wrote another",
+        "output o: flat of algo-2 was left out, algo-1 wrote another",
+        "output o: flat/b of algo-2 was left out, algo-1 wrote another",
+    ]
