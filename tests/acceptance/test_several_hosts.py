@@ -239,7 +239,7 @@ def test_two_hosts_prepare_data_into_one_prefix(machine: Machine) -> None:
 
     def has_ended() -> bool:
         shown = aws["sagemaker"].describe_processing_job(ProcessingJobName="prepare")
-        return shown["ProcessingJobStatus"] == "Completed"
+        return bool(shown["ProcessingJobStatus"] == "Completed")
 
     until(has_ended, within_s=120, every_s=0.5)
     assert written(aws["s3"], "out/") == {

@@ -34,6 +34,16 @@ _CODE_CHANNELS = {
 #: The entrypoint of notebook jobs. Source: SageMaker Python SDK, NotebookJobStep.
 _SCHEDULER = "amazon_sagemaker_scheduler"
 _CONTROL_PREFIX = "sagemaker_"  #: hyperparameters that speak to the toolkit, not to the script
+#: Of `distribution` in estimators of the SageMaker SDK 2.
+_LAUNCHERS = {
+    "sagemaker_torch_distributed_enabled",
+    "sagemaker_pytorch_ddp_enabled",
+    "sagemaker_pytorch_xla_multi_worker_enabled",
+    "sagemaker_distributed_dataparallel_enabled",
+    "sagemaker_mpi_enabled",
+    "sagemaker_parameter_server_enabled",
+    "sagemaker_multi_worker_mirrored_strategy_enabled",
+}
 _KNOWN_CONTROL = {
     "sagemaker_program",
     "sagemaker_submit_directory",
@@ -325,6 +335,15 @@ def requirements(request: TrainingJobRequest, folder: str) -> tuple[str, ...]:
     return (f"{folder.removeprefix(ROOT + '/')}/requirements.txt",) if program.endswith(".py") else ()
 
 
+def not_launched(request: TrainingJobRequest) -> tuple[str, ...]:
+    """Return what to say of launchers that the toolkit of AWS's images would start the script by."""
+    if script(request)[0] is None:
+        return ()
+    _, control = hyperparameters(request)
+    asked = [key for key, value in sorted(control.items()) if key in _LAUNCHERS and value is True]
+    return tuple(f"{key}: there is no launcher for it here, the script is run once on each host" for key in asked)
+
+
 def is_notebook(request: TrainingJobRequest) -> bool:
     """Return whether the job runs a notebook, by the scheduler that SageMaker's own images hold."""
     return request.algorithm_specification.container_entrypoint[:1] == (_SCHEDULER,)
@@ -382,6 +401,7 @@ def job(resource: Resource, attempt: Attempt) -> JobSpec:
     )
     return replace(
         common,
+        notes=(*common.notes, *not_launched(request)),
         cwd=folder,
         metrics=definitions(request.algorithm_specification.metric_definitions),
         requirements=requirements(request, folder),

@@ -157,6 +157,18 @@ def test_each_of_several_hosts_is_told_which_one_it_is(world: World, script_mode
     assert {item.host for item in job.inputs if not item.path.startswith("input/data/train/")} == {""}
 
 
+def test_a_launcher_that_is_not_there_is_said_to_be_missing(world: World, script_mode: Document) -> None:
+    world.put(f"s3://{BUCKET}/processed/part-0.csv", b"data")
+    world.put(SOURCE, b"tar")
+    script_mode["HyperParameters"] |= {
+        "sagemaker_torch_distributed_enabled": "true",
+        "sagemaker_mpi_enabled": "false",
+    }
+    assert started(world, script_mode).notes[-1] == (
+        "sagemaker_torch_distributed_enabled: there is no launcher for it here, the script is run once on each host"
+    )
+
+
 def test_a_group_of_instances_gives_type_and_number(world: World, script_mode: Document) -> None:
     world.put(f"s3://{BUCKET}/processed/part-0.csv", b"data")
     world.put(SOURCE, b"tar")
