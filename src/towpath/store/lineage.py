@@ -1,16 +1,13 @@
 """The repository of the lineage graph."""
 
-import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from sqlalchemy import Connection, Row, Select, bindparam, delete, select, tuple_, update
 from sqlalchemy.dialects.sqlite import insert
 
-from towpath.kernel.errors import Invalid
+from towpath.kernel.paging import token_of, values_of
 from towpath.kernel.ports import Filter, LineageEdge, LineageNode, Query
 from towpath.kernel.resource import Document
 from towpath.lineage.entities import entity_of
@@ -175,14 +172,14 @@ class LineageTable:
         statement = statement.add_columns(*keys)
         if query.token is not None:
             position = tuple_(*order)
-            after = _position(query.token, len(order))
+            after = values_of(query.token, len(order))
             statement = statement.where(position < after if query.descending else position > after)
         statement = statement.order_by(*(column.desc() if query.descending else column for column in order))
         rows = list(self._connection.execute(statement.limit(query.limit + 1)))
         if len(rows) <= query.limit:
             return rows, None
         last = rows[query.limit - 1]._mapping
-        token = base64.urlsafe_b64encode(to_json([last[f"key_{number}"] for number in range(len(order))])).decode()
+        token = token_of(last[f"key_{number}"] for number in range(len(order)))
         return rows[: query.limit], token
 
     def remove_node(self, node_id: str) -> None:
@@ -192,16 +189,6 @@ class LineageTable:
         between = (lineage_edge.c.source == source, lineage_edge.c.destination == destination)
         done = self._connection.execute(delete(lineage_edge).where(*between, lineage_edge.c.created_by.is_not(None)))
         return done.rowcount
-
-
-def _position(token: str, length: int) -> tuple[Any, ...]:
-    try:
-        values = from_json(base64.urlsafe_b64decode(token))
-    except (ValueError, binascii.Error, msgspec.DecodeError) as error:
-        raise Invalid(f"NextToken {token!r} is not one that this server gave out") from error
-    if not isinstance(values, list) or len(values) != length:
-        raise Invalid(f"NextToken {token!r} is not one of this list")
-    return tuple(values)
 
 
 def _plain(condition: Filter) -> Any:
