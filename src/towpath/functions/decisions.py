@@ -176,7 +176,7 @@ def outputs_in(payload: str, declared: tuple[Document, ...]) -> Document:
         Invalid: one is missing, holds other values or is not of its type; every fault is named.
     """
     answered = msgspec.json.decode(payload)
-    wanted = tuple(msgspec.convert(each, Output) for each in declared)
+    wanted = tuple(view(Output, each) for each in declared)
     if not wanted:
         return {}
     if not isinstance(answered, dict):

@@ -34,7 +34,7 @@ _RESERVED = re.compile(
 _NOT_HERE = {
     "CapacityProviderConfig": "a function runs on the platform's own host",
     "CodeSigningConfigArn": "the code's digest is CodeSha256",
-    "DeadLetterConfig": "a call that was given up stands in the function's log; a rule with a queue beside the function gets each event",
+    "DeadLetterConfig": "a call that was given up stands in the function's log",
     "DurableConfig": "make a pipeline of the steps",
     "FileSystemConfigs": "put files into the archive, or read them through S3",
     "ImageConfig": "send the code as an archive",
@@ -57,7 +57,7 @@ def named(given: str, home: Home, qualifier: str | None = None) -> str:
     found = _NAME.fullmatch(given)
     if found is None or len(found["name"]) > _LONGEST_NAME:
         raise Invalid(
-            f"{given!r} is no name of a function; expected up to {_LONGEST_NAME} letters, digits, '-' and '_', or an ARN",
+            f"{given!r} names no function; expected up to {_LONGEST_NAME} letters, digits, '-' and '_', or an ARN",
             code=INVALID,
         )
     whole = f"arn:aws:lambda:{home.region}:{home.account}:function:{found['name']}"

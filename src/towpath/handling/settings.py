@@ -1,8 +1,8 @@
 """What one call of a function is told, and what it leaves: names and documents below /opt/ml."""
 
 import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 SETTINGS = "input/config/function.json"  #: below /opt/ml, as all of these
 EVENT = "input/event.json"
@@ -15,8 +15,10 @@ OUTCOME = "outcome.json"
 MOST_PAYLOAD = 6_291_556
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+# Tuples, and no data classes: to import those takes a fifth of the time in which a call begins.
+
+
+class Call(NamedTuple):
     """One call of a function."""
 
     request_id: str
@@ -31,11 +33,10 @@ class Call:
 
     def text(self) -> str:
         """Return the call as it is written down."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        return json.dumps(self._asdict(), ensure_ascii=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a call ended. Beside it lies the payload."""
 
     error: str | None  #: in the words of X-Amz-Function-Error; None when the handler returned
@@ -45,7 +46,7 @@ class Outcome:
 
     def text(self) -> str:
         """Return the outcome as it is written down."""
-        return json.dumps(asdict(self))
+        return json.dumps(self._asdict())
 
 
 def read_call(base: Path) -> Call:

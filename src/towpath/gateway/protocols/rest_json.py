@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from botocore.model import OperationModel, ServiceModel
 
 JSON_TYPE = "application/json"
+_NO_CONTENT = 204
 _LABEL = re.compile(r"\\\{(\w+)(\\\+)?\\\}")
 
 
@@ -116,5 +117,10 @@ def render(document: Document, operation: "OperationModel") -> Reply:
         elif location == "header":
             headers[member.serialization.get("name", name).lower()] = str(value)
     payload = shape.serialization.get("payload")
-    held: Any = body if payload is None else body.get(payload, {})  # the bytes of a blob stand for themselves
+    if payload is not None and shape.members[payload].type_name == "blob":
+        held: Any = body.get(payload, b"")
+    else:
+        held = body if payload is None else body.get(payload, {})
+    if status == _NO_CONTENT:
+        return Reply(status=status)
     return Reply(status=status, headers=headers, body=held if isinstance(held, bytes) else msgspec.json.encode(held))
