@@ -84,7 +84,8 @@ class InvocationController:
 
     def apply(self, transaction: Transaction, resource: Resource, decision: Decision) -> None:
         """Remove what a call was called with, when nobody can ask for it any more."""
-        if any(isinstance(fact, Forget) for fact in decision.facts):
+        of_step = resource.spec.get("OutputParameters") is not None  # it stands in the execution as well
+        if not of_step and any(isinstance(fact, Forget) for fact in decision.facts):
             transaction.resources.replace(resource, spec={**resource.spec, "Payload": ""})
 
     def act(self, resource: Resource, decision: Decision) -> None:

@@ -73,6 +73,11 @@ def named(given: str, home: Home, qualifier: str | None = None) -> str:
     return found["name"]
 
 
+def is_name(given: str) -> bool:
+    """Return whether a text may name a function."""
+    return _NAME.fullmatch(given) is not None
+
+
 def arn_of(name: str, home: Home) -> str:
     """Return the ARN of a function."""
     return f"arn:aws:lambda:{home.region}:{home.account}:function:{name}"

@@ -97,6 +97,14 @@ class Functions:
             if not marker:
                 return found
 
+    def find(self, name: str) -> Function:
+        """Return a function.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        return _function(self._client.get_json(f"{_PATH}/{quote(name, safe='')}/configuration"))
+
     def invoke(self, name: str, payload: Any = None) -> Any:
         """Call a function, wait for it, and return what it returns.
 

@@ -210,6 +210,8 @@ def _streams(
         page = transaction.resources.query(
             Query(kind=FUNCTION_INVOCATION.noun, filters=(of_function,), limit=limit, token=token)
         )
+        if not page.items and token is None and transaction.resources.find(FUNCTION.noun, of_function.value) is None:
+            raise NotFound(f"The specified log group does not exist: {group!r}.", code="ResourceNotFoundException")
         return [s for call in page.items for s in streams_of(call) if s.name.startswith(prefix)], page.token
     name, slash, _ = prefix.partition("/")
     if group.startswith(ENDPOINTS) or slash:

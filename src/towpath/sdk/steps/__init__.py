@@ -6,6 +6,7 @@ defaults.
 
 from towpath.sdk.steps.callback import Callback
 from towpath.sdk.steps.flow import Condition, Fail
+from towpath.sdk.steps.lambda_step import Lambda
 from towpath.sdk.steps.model import CreateModel, Register
 from towpath.sdk.steps.processing import Processing
 from towpath.sdk.steps.rounds import ForEach
@@ -25,6 +26,7 @@ __all__ = [
     "EndpointConfig",
     "Fail",
     "ForEach",
+    "Lambda",
     "Processing",
     "Register",
     "Source",
