@@ -19,7 +19,7 @@ from towpath.engine import Engine
 from towpath.experiments import Components, Experiments, trial_shown
 from towpath.experiments import kinds as experiment_kinds
 from towpath.experiments.record import component_name
-from towpath.functions import FUNCTION_INVOCATION, Functions, InvocationController
+from towpath.functions import FUNCTION_INVOCATION, CallIngredients, Functions, InvocationController
 from towpath.functions import kinds as function_kinds
 from towpath.functions import step_operations as function_operations
 from towpath.gateway import Gateway, KeyRing, ServiceModels, application, log_operations
@@ -194,7 +194,14 @@ class Platform:
         surroundings = _surroundings(settings, store.home, capacity)
         models = ServiceModels()
         trees = StoredCodeTrees(objects)
-        ingredients = JobIngredients(store=store, objects=objects, images=images, trees=trees, model_named=served_model)
+        ingredients = JobIngredients(
+            store=store,
+            objects=objects,
+            images=images,
+            trees=trees,
+            model_named=served_model,
+            others={FUNCTION_INVOCATION.noun: CallIngredients(store, images)},
+        )
         collector = _collector(home, settings, freeing, objects, backend, clock)
         operations = _operations(store, objects, images, models, collector, SecretFile(home.secrets), ingredients)
         routes = Routes(drained=lambda uid: engine.wake(uid))

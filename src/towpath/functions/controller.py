@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from towpath.functions import decisions as rules
-from towpath.functions.decisions import Answer, Forget, Observation, Settle, Stop, Submit
+from towpath.functions.decisions import Answer, Forget, Observation, Recorded, Settle, Stop, Submit
 from towpath.functions.kinds import FUNCTION_INVOCATION
 from towpath.functions.model import InvocationSpec, InvocationState, InvocationStatus, attempt_key, attempt_keys
 from towpath.functions.running import job, reserved
@@ -13,8 +13,9 @@ from towpath.handling.settings import OUTCOME, PAYLOAD
 from towpath.jobs.admission import Demand
 from towpath.jobs.contract import Surroundings
 from towpath.jobs.images import Images
-from towpath.jobs.model import JobObservation, JobSpec, Manifest, Phase, StagedFile
+from towpath.jobs.model import JobObservation, Manifest, Phase, StagedFile
 from towpath.jobs.ports import Admission, ComputeBackend
+from towpath.jobs.results import environment_facts
 from towpath.kernel.clock import Clock
 from towpath.kernel.decisions import Decision
 from towpath.kernel.errors import TowpathError, Unavailable
@@ -22,6 +23,7 @@ from towpath.kernel.objects import ObjectStore, ObjectVersion
 from towpath.kernel.ports import Query, Store, Transaction
 from towpath.kernel.queries import every
 from towpath.kernel.resource import Resource, view
+from towpath.lineage import environment_graph, record
 
 #: Reads a staged file; raises FileNotFoundError where it is gone.
 Read = Callable[[StagedFile], bytes]
@@ -83,7 +85,10 @@ class InvocationController:
         return rules.decide(resource, observation, now, keep=self._keep)
 
     def apply(self, transaction: Transaction, resource: Resource, decision: Decision) -> None:
-        """Remove what a call was called with, when nobody can ask for it any more."""
+        """Write down what a call of a step runs in; remove what a call was called with, when nobody asks any more."""
+        for fact in decision.facts:
+            if isinstance(fact, Recorded):
+                record(transaction, environment_graph(fact.environment))
         of_step = resource.spec.get("OutputParameters") is not None  # it stands in the execution as well
         if not of_step and any(isinstance(fact, Forget) for fact in decision.facts):
             transaction.resources.replace(resource, spec={**resource.spec, "Payload": ""})
@@ -135,26 +140,21 @@ class InvocationController:
     ) -> Observation:
         again = state.attempt > 0 and state.retry_at is None
         key = attempt_key(resource.uid, state.attempt if again else state.attempt + 1)
+        if version is None:
+            gone = f"the code of {spec.function_name}, {spec.code.ref.uri}, has been removed"
+            return Observation(backend=seen, problem=gone)
         try:
-            made = self._job(resource, spec, key, version)
+            image = self._images.resolve(spec.configuration.runtime)
+            path = self._objects.path(version)
         except Unavailable:
             raise  # the engine tries again
         except TowpathError as error:
             return Observation(backend=seen, problem=error.message)
-        if isinstance(made, str):
-            return Observation(backend=seen, problem=made)
-        return Observation(backend=seen, job=made, waits=self._admission.ask(_demand(resource)))
-
-    def _job(self, resource: Resource, spec: InvocationSpec, key: str, version: ObjectVersion | None) -> JobSpec | str:
-        if version is None:
-            return f"the code of {spec.function_name}, {spec.code.ref.uri}, has been removed"
-        return job(
-            resource,
-            spec,
-            key,
-            image=self._images.resolve(spec.configuration.runtime),
-            path=self._objects.path(version),
-            surroundings=self._surroundings,
+        return Observation(
+            backend=seen,
+            job=job(resource, spec, key, image=image, path=path, surroundings=self._surroundings),
+            environment=environment_facts(image),
+            waits=self._admission.ask(_demand(resource)),
         )
 
     def _answer(self, manifest: Manifest) -> Answer | None:

@@ -12,6 +12,7 @@ from towpath.jobs.model import JobObservation, JobSpec, Manifest, Phase
 from towpath.kernel.decisions import Decision
 from towpath.kernel.errors import Invalid
 from towpath.kernel.resource import Document, Resource, Uid, view
+from towpath.lineage.model import EnvironmentFacts
 from towpath.pipelines.callbacks import Output, outputs_of
 
 KEPT_S = 900.0  #: what was answered is kept so long for whoever still asks
@@ -42,6 +43,12 @@ class Forget(msgspec.Struct, frozen=True):
     """Remove what the call was called with."""
 
 
+class Recorded(msgspec.Struct, frozen=True):
+    """Write down what a call of a step runs in."""
+
+    environment: EnvironmentFacts
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What an attempt left."""
 
@@ -55,6 +62,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     backend: JobObservation
     waits: str | None = None  #: what an attempt that may begin waits for
     job: JobSpec | None = None  #: the attempt that may begin
+    environment: EnvironmentFacts | None = None  #: what it runs in
     problem: str | None = None  #: why none can
     answer: Answer | None = None  #: of an attempt that ended and left one
     untidy: tuple[str, ...] = ()  #: attempts of a call that is over
@@ -86,7 +94,7 @@ def decide(resource: Resource, observation: Observation, now: datetime, *, keep:
         effects = (Stop(attempt_key(resource.uid, state.attempt)),)
         return Decision(effects=effects, due_at=now + timedelta(seconds=_STOP_AGAIN_S), last=True)
     if may_begin(resource, state, seen, now):
-        return _begun(resource.uid, state, observation, now)
+        return _begun(resource.uid, spec, state, observation, now)
     if state.retry_at is not None:
         return Decision(due_at=datetime.fromtimestamp(state.retry_at, now.tzinfo))
     if seen.phase is Phase.FINISHED and seen.manifest is not None:
@@ -100,7 +108,7 @@ def decide(resource: Resource, observation: Observation, now: datetime, *, keep:
 _UNDER_WAY = frozenset({Phase.STARTING, Phase.RUNNING, Phase.READY})
 
 
-def _begun(uid: Uid, state: InvocationState, observation: Observation, now: datetime) -> Decision:
+def _begun(uid: Uid, spec: InvocationSpec, state: InvocationState, observation: Observation, now: datetime) -> Decision:
     if observation.problem is not None:
         reason = f"ClientError: {observation.problem}"
         return _over(uid, InvocationStatus.FAILED, replace(state, retry_at=None, failure_reason=reason), now)
@@ -109,7 +117,16 @@ def _begun(uid: Uid, state: InvocationState, observation: Observation, now: date
     assert observation.job is not None, "it is made wherever an attempt may begin"
     again = state.attempt > 0 and state.retry_at is None
     state = state if again else replace(state, attempt=state.attempt + 1, seen=False, retry_at=None)
-    return Decision(status=InvocationStatus.IN_PROGRESS.value, state=_stored(state), effects=(Submit(observation.job),))
+    facts: tuple[Recorded, ...] = ()
+    if spec.output_parameters is not None and observation.environment is not None and not again:
+        state = replace(state, environment=observation.environment.fingerprint)
+        facts = (Recorded(observation.environment),)
+    return Decision(
+        status=InvocationStatus.IN_PROGRESS.value,
+        state=_stored(state),
+        facts=facts,
+        effects=(Submit(observation.job),),
+    )
 
 
 def _ended(

@@ -47,7 +47,7 @@ FUNCTION_INVOCATION = Kind(
         hidden=frozenset(
             {
                 "Function", "FunctionName", "FunctionArn", "Code", "Configuration", "Payload", "Retries",
-                "ClientContext", "Attempt", "Seen", "RetryAt", "FunctionError", "Answer", "Outputs",
+                "ClientContext", "Attempt", "Seen", "Environment", "RetryAt", "FunctionError", "Answer", "Outputs",
                 "EndedAt", "Forgotten",
             }
         ),

@@ -81,6 +81,7 @@ class InvocationState(msgspec.Struct, frozen=True, rename="pascal", omit_default
     """What came of a call."""
 
     attempt: int = 0  #: the last one that was begun
+    environment: str | None = None  #: fingerprint of what the last attempt ran in, where a step calls
     seen: bool = False  #: whether the back end has told of it
     retry_at: float | None = None  #: epoch seconds; set while the next attempt waits for its time
     function_error: str | None = None  #: None when the function returned

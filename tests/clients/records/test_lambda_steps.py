@@ -148,3 +148,40 @@ def test_ours_keeps_a_function_and_calls_it_in_a_step(aws: Aws, tmp_path: Path) 
     assert [each.name for each in client.functions.ls()].count("hook") == 1
     client.functions.delete("hook")
     assert refusal(aws.client("lambda").get_function, FunctionName="hook")[0] == "ResourceNotFoundException"
+
+
+def test_a_call_is_taken_over_until_event_code_or_settings_change(aws: Aws) -> None:
+    functions = aws.client("lambda")
+    code = "import time\n\ndef handler(event, context):\n    return {'at': str(time.monotonic_ns())}\n"
+    made = functions.create_function(**asked("cached", Code={"ZipFile": zipped(work=code)}))
+    cached = {**step(made["FunctionArn"], ("at", "String"), of=1), "CacheConfig": {"Enabled": True}}
+    document = {"Version": "2020-12-01", "Steps": [cached]}
+    aws.sagemaker.create_pipeline(PipelineName="cached-call", PipelineDefinition=json.dumps(document), RoleArn=ROLE)
+
+    def answered() -> str:
+        arn = aws.sagemaker.start_pipeline_execution(PipelineName="cached-call")["PipelineExecutionArn"]
+        status, called = ended(aws, arn)
+        assert status == "Succeeded", called
+        return str(called["Metadata"]["Lambda"]["OutputParameters"][0]["Value"])
+
+    first = answered()
+    assert answered() == first
+    functions.update_function_configuration(FunctionName="cached", Environment={"Variables": {"MODE": "other"}})
+    second = answered()
+    assert second != first
+    functions.update_function_code(FunctionName="cached", ZipFile=zipped(work=code + "# more"))
+    third = answered()
+    assert third not in {first, second}
+    assert answered() == third
+    keys = aws.home.credentials()
+    assert keys is not None
+    client = Client(aws.url, token=keys.token)
+    assert client.execution("cached-call/latest").explain("Call").outcome == "Hit"
+    changed = {**document, "Steps": [{**cached, "Arguments": {"of": 2}}]}
+    aws.sagemaker.update_pipeline(PipelineName="cached-call", PipelineDefinition=json.dumps(changed))
+    assert answered() != third
+    explained = client.execution("cached-call/latest").explain("Call")
+    assert [(each.name, each.before, each.after) for each in explained.differences] == [
+        ("Payload", '{"of": 1}', '{"of": 2}')
+    ]
+    functions.delete_function(FunctionName="cached")

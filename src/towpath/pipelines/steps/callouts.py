@@ -4,7 +4,7 @@ from towpath.functions.model import InvocationStatus
 from towpath.pipelines import lambdas
 from towpath.pipelines.callbacks import CallbackStatus, request_of, told_of
 from towpath.pipelines.model import StepStatus
-from towpath.pipelines.steps.declaration import StepType
+from towpath.pipelines.steps.declaration import CacheRules, StepType
 
 _WITHOUT_EMR = "a Processing step with a script of your own, in an environment that holds PySpark if it needs Spark"
 
@@ -28,7 +28,16 @@ LAMBDA = StepType(
     names={"OutputParameters": "OutputName"},
     yields=frozenset({"OutputParameters"}),
     required_members=frozenset({"FunctionArn"}),
-)
+    # The function counts as an ingredient, whatever it is named by. The rest that is left out tells how a call is kept.
+    cache=CacheRules(
+        left_out=frozenset(
+            {
+                "FunctionArn", "Function", "FunctionName", "Code", "Configuration", "RequestId", "Retries",
+                "ClientContext",
+            }
+        )
+    ),
+)  # fmt: skip
 #: What it starts is our own: the wait for an answer, which ends as a job does.
 CALLBACK = StepType(
     name="Callback",
