@@ -1,6 +1,6 @@
 """Measures the platform against floors of the same machine and the same minute, and prints both.
 
-    python scripts/bench [--only client server steps engine registry invocations transform objects] [--repeat 15]
+    python scripts/bench [--only client server steps engine registry invocations …] [--repeat 15]
 
 The result is kept in `.bench/last.json`, and the next run shows how each ratio has changed since.
 """
@@ -18,6 +18,7 @@ from engine import engine
 from invocations import invocations
 from measuring import Row
 from objects import objects
+from outputs import outputs
 from registry import registry
 from steps import steps
 from transform import transform
@@ -31,6 +32,7 @@ PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
     "invocations": invocations,
     "transform": transform,
     "objects": objects,
+    "outputs": outputs,
 }
 LAST = Path(".bench/last.json")
 

@@ -71,7 +71,7 @@ from towpath.objects.datasets import operations as dataset_operations
 from towpath.objects.documents import StoredDocuments, StoredTexts
 from towpath.objects.folder import FolderObjects
 from towpath.objects.location import FOLDER, S3Location, location_of
-from towpath.outbound import post
+from towpath.outbound import Sender
 from towpath.pipelines import kinds as pipeline_kinds
 from towpath.pipelines.controller import ExecutionController
 from towpath.pipelines.explaining import Explaining
@@ -86,7 +86,15 @@ from towpath.search import Search
 from towpath.search.records import ShownBy
 from towpath.settings import Settings
 from towpath.store import OBJECTS_LIE, FreeingStore, Reserve, SqliteStore
-from towpath.triggers import RULE, DeliveryController, Rules, event_operations, scheduler_operations, timing_controllers
+from towpath.triggers import (
+    RULE,
+    DeliveryController,
+    Rules,
+    event_operations,
+    is_pending,
+    scheduler_operations,
+    timing_controllers,
+)
 from towpath.triggers import kinds as trigger_kinds
 from towpath.triggers import operations as trigger_operations
 from towpath.tuning import OptunaSearch, Tuning, TuningController
@@ -155,6 +163,7 @@ class Platform:
     store: SqliteStore
     backend: ProcessBackend
     engine: Engine
+    sender: Sender
     operations: Operations
     gateway: Gateway
     application: ASGIApp
@@ -207,6 +216,7 @@ class Platform:
         routes = Routes(drained=lambda uid: engine.wake(uid))
         queue = Ledger(capacity, wake=lambda uid: engine.wake(uid))
         calls = Ledger(_calls_at_a_time(settings, capacity), wake=lambda uid: engine.wake(uid))
+        sender = Sender(is_wanted=lambda uid: store.read(lambda transaction: is_pending(transaction, uid)))
         jobs: dict[str, Any] = {
             "store": store,
             "objects": objects,
@@ -253,7 +263,7 @@ class Platform:
             ),
             TuningController(store=store, operations=operations, search=OptunaSearch()),
             *timing_controllers(settings.missed_schedules),
-            DeliveryController(operations, post),
+            DeliveryController(operations, sender, wake=lambda uid: engine.wake(uid)),
             CallbackController(store, timeout_days=settings.callback_timeout_days),
             RetentionController(store),
         ]
@@ -279,6 +289,7 @@ class Platform:
             store=store,
             backend=backend,
             engine=engine,
+            sender=sender,
             operations=operations,
             gateway=gateway,
             application=application(gateway),
@@ -357,6 +368,7 @@ class Platform:
         """Stop working; jobs and model servers go on."""
         self.backend.close()
         self.engine.stop()
+        self.sender.stop()
         self.store.close()
 
 

@@ -1,6 +1,5 @@
 """Looks after calls of functions: starts an attempt as a job, and takes over what it answered."""
 
-import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -23,6 +22,7 @@ from towpath.kernel.objects import ObjectStore, ObjectVersion
 from towpath.kernel.ports import Query, Store, Transaction
 from towpath.kernel.queries import every
 from towpath.kernel.resource import Resource, view
+from towpath.kernel.texts import read_json
 from towpath.lineage import environment_graph, record
 
 #: Reads a staged file; raises FileNotFoundError where it is gone.
@@ -158,12 +158,16 @@ class InvocationController:
         )
 
     def _answer(self, manifest: Manifest) -> Answer | None:
-        """Return what an attempt left, None where it was ended before it left anything."""
+        """Return what an attempt left, None where it left nothing that can be read."""
         staged = {file.key.rpartition("/")[2]: file for file in manifest.outputs}
         if OUTCOME not in staged or PAYLOAD not in staged:
             return None
-        outcome = json.loads(self._read(staged[OUTCOME]))
-        return Answer(error=outcome["error"], payload=self._read(staged[PAYLOAD]).decode("utf-8"))
+        payload = self._read(staged[PAYLOAD])
+        try:
+            outcome, _ = read_json(self._read(staged[OUTCOME])), read_json(payload)
+            return Answer(error=outcome["error"], payload=payload.decode("utf-8"))
+        except (ValueError, KeyError, TypeError):
+            return None  # the function has written over what tells of it
 
 
 def _demand(call: Resource) -> Demand:

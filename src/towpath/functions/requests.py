@@ -1,6 +1,5 @@
 """What is asked of a function, read and checked: its name, its configuration, and what is not to be had here. Pure."""
 
-import json
 import re
 from typing import Any
 
@@ -16,6 +15,7 @@ from towpath.functions.model import (
 from towpath.kernel.arns import Home
 from towpath.kernel.errors import Invalid, LimitExceeded, NotFound, Unsupported
 from towpath.kernel.resource import Document
+from towpath.kernel.texts import read_json
 
 INVALID = "InvalidParameterValueException"
 _NAME = re.compile(
@@ -181,8 +181,8 @@ def payload_of(given: Any, *, awaited: bool) -> str:
         return "{}"
     try:
         text = raw.decode("utf-8")
-        json.loads(text)
-    except (ValueError, RecursionError) as error:
+        read_json(text)
+    except ValueError as error:
         raise Invalid(
             f"Could not parse request body into json: {error}", code="InvalidRequestContentException"
         ) from error

@@ -71,7 +71,7 @@ def answer(handler: Callable[[Any, Context], Any], event: bytes, context: Contex
     except Exception as error:
         raise _of_user(error) from error
     try:
-        text = json.dumps(returned, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        text = json.dumps(returned, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise Failed("Runtime.MarshalError", f"Unable to marshal response: {error}", []) from error
     if len(text) > MOST_PAYLOAD:

@@ -1,6 +1,5 @@
 """Which objects a job reads: from the S3 members of a request to exact object versions and places below /opt/ml."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from posixpath import normpath
@@ -10,6 +9,7 @@ import msgspec
 from towpath.jobs.model import InputFile
 from towpath.kernel.errors import Invalid, Unsupported
 from towpath.kernel.objects import ObjectRef, ObjectRows, ObjectVersion, parse_s3_uri
+from towpath.kernel.texts import read_json
 
 ROOT = "/opt/ml"
 
@@ -145,7 +145,7 @@ def _of_manifest(
     if version is None or version.is_delete_marker:
         raise Invalid(f"There is no manifest at {wanted.uri} (input {wanted.name!r})")
     try:
-        entries = json.loads(read_text(version))
+        entries = read_json(read_text(version))
         prefix = entries[0]["prefix"]
         names = [str(name) for name in entries[1:]]
     except (ValueError, LookupError, TypeError) as error:

@@ -26,6 +26,7 @@ from towpath.jobs.requests import Channel, TrainingJobRequest
 from towpath.kernel.errors import Invalid, Unsupported
 from towpath.kernel.objects import parse_s3_uri
 from towpath.kernel.resource import Document, Resource, view
+from towpath.kernel.texts import read_json
 
 _CODE_CHANNELS = {
     "code",
@@ -51,7 +52,7 @@ def decoded(value: str) -> Any:
     Framework estimators send JSON, pipeline variables arrive as they are.
     """
     try:
-        return json.loads(value)
+        return read_json(value, not_a_number=True)
     except ValueError:
         return value
 

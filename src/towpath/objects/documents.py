@@ -1,12 +1,12 @@
 """Reads small objects whole: property files and definitions that were uploaded."""
 
-import json
 from typing import Any
 
 from towpath.kernel.errors import Invalid
 from towpath.kernel.objects import ObjectRef, ObjectStore, ObjectVersion, parse_s3_uri
 from towpath.kernel.ports import Store
 from towpath.kernel.resource import Uid
+from towpath.kernel.texts import read_json
 from towpath.lineage import artifact_of
 
 LARGEST = 16 * 1024 * 1024  #: bytes; what is read whole is held in memory
@@ -28,8 +28,8 @@ class StoredDocuments:
         bucket, key = parse_s3_uri(uri)
         version_id = None if written_by is None else self._version_of(uri, written_by)
         try:
-            return json.loads(self._texts.read(bucket, key, version_id))
-        except json.JSONDecodeError as error:
+            return read_json(self._texts.read(bucket, key, version_id), not_a_number=True)
+        except ValueError as error:
             raise Invalid(f"{uri} does not hold JSON: {error}") from error
 
     def _version_of(self, uri: str, job: Uid) -> str:

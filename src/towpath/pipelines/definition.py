@@ -3,7 +3,6 @@
 Members that are well-formed but unknown are kept (`members`) and written back.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import Any, TypeVar, cast
@@ -11,12 +10,12 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from towpath.kernel.resource import Document
+from towpath.kernel.texts import DEEPEST, TooDeep, read_json
 from towpath.pipelines.faults import Fault, InvalidDefinition, Place, item, member
 from towpath.pipelines.paths import describe
 
 VERSION = "2020-12-01"
 
-_DEEPEST = 100  #: levels; far more than any request of AWS has
 
 #: Members of Arguments that hold steps of their own.
 BRANCHES = ("IfSteps", "ElseSteps", "ForEachBody")
@@ -146,11 +145,13 @@ def read(text: str | bytes | Document) -> tuple[Definition, list[Fault]]:
     document: Any = text
     if isinstance(text, str | bytes):
         try:
-            document = json.loads(text, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
+            document = read_json(text)
+        except TooDeep as error:
+            return Definition(), [Fault("", str(error), "shape")]
+        except ValueError as error:
             return Definition(), [Fault("", f"this is not JSON: {error}", "json")]
-    if _is_deeper(document, _DEEPEST):
-        return Definition(), [Fault("", f"values are nested more than {_DEEPEST} levels deep", "shape")]
+    if _is_deeper(document, DEEPEST):
+        return Definition(), [Fault("", f"values are nested more than {DEEPEST} levels deep", "shape")]
     reader = _Reader(document, "", faults)
     if not reader.is_object:
         return Definition(), faults
@@ -181,10 +182,6 @@ def _is_deeper(document: Any, levels: int) -> bool:
         if not level:
             return False
     return True
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON value")
 
 
 _TYPE_WORDS = {

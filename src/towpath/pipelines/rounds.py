@@ -12,6 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from towpath.kernel.errors import Invalid
+from towpath.kernel.texts import read_json
 from towpath.pipelines.conditions import as_number
 from towpath.pipelines.evaluation import Scope, StepYield, evaluate
 from towpath.pipelines.graph import Guard, Node, Plan, Selector, round_key
@@ -29,7 +30,7 @@ def items_of(value: Any) -> list[Any]:
     """
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = read_json(value)
         except ValueError:
             raise Invalid(f"IterableItems is {describe(value)}; expected a list, or a list as JSON") from None
     if not isinstance(value, list):

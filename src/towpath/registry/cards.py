@@ -16,6 +16,7 @@ from towpath.kernel.operations import Operation, Request, refusing
 from towpath.kernel.ports import Filter, Transaction
 from towpath.kernel.principals import user_context
 from towpath.kernel.resource import Document, Resource
+from towpath.kernel.texts import read_json
 
 _ARCHIVED = "Archived"
 _OF_CARD = "card"  #: indexed member of a version: uid of its card
@@ -237,8 +238,8 @@ def _record(transaction: Transaction, request: Request, card: Resource) -> None:
 
 def _check_content(content: str) -> None:
     try:
-        found = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+        found = read_json(content)
+    except ValueError as error:
         raise Invalid(f"Content is not JSON: {error}") from error
     if not isinstance(found, dict):
         raise Invalid(f"Content is a JSON {type(found).__name__}; expected an object in the schema of model cards")

@@ -3,13 +3,12 @@
 A home is one account, so a policy has nobody to admit yet; teams keep theirs beside the group for the day they move it.
 """
 
-import msgspec
-
 from towpath.kernel import generic
 from towpath.kernel.errors import Invalid, NotFound
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Transaction
 from towpath.kernel.resource import Document
+from towpath.kernel.texts import read_json
 from towpath.registry.kinds import MODEL_PACKAGE_GROUP, POLICY
 
 
@@ -22,8 +21,8 @@ def put_policy(transaction: Transaction, request: Request) -> Document:
     group = generic.find(transaction, MODEL_PACKAGE_GROUP, request.input["ModelPackageGroupName"])
     policy = request.input["ResourcePolicy"]
     try:
-        document = msgspec.json.decode(policy)
-    except msgspec.DecodeError as error:
+        document = read_json(policy)
+    except ValueError as error:
         raise Invalid(f"ResourcePolicy is not valid JSON: {error}") from error
     if not isinstance(document, dict) or not document.get("Statement"):
         raise Invalid("ResourcePolicy needs to be a JSON object with a Statement")

@@ -1,7 +1,5 @@
 """The operations Search and GetSearchSuggestions."""
 
-import base64
-import binascii
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -13,6 +11,7 @@ from towpath.kernel import generic
 from towpath.kernel.errors import Invalid
 from towpath.kernel.kinds import Kind
 from towpath.kernel.operations import Operation, Request
+from towpath.kernel.paging import token_of, values_of
 from towpath.kernel.ports import Filter, Page, Query, Transaction
 from towpath.kernel.resource import Document, Resource, view
 from towpath.kernel.shapes import project
@@ -186,7 +185,7 @@ class Looking(msgspec.Struct, frozen=True, kw_only=True):
         after = None if self.token is None else _position(self.token)
         chosen = best(self._keyed(name, after), self.limit + 1, descending=self.descending)
         found = [resource for _, resource in chosen[: self.limit]]
-        return found, None if len(chosen) <= self.limit else _token(chosen[self.limit - 1][0])
+        return found, None if len(chosen) <= self.limit else token_of(chosen[self.limit - 1][0])
 
     def _keyed(self, name: str, after: SortKey | None) -> Iterator[tuple[SortKey, Resource]]:
         token = None
@@ -268,13 +267,14 @@ def _time(text: str) -> datetime | None:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _token(key: SortKey) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(key)).decode("ascii")
-
-
 def _position(token: str) -> SortKey:
-    try:
-        key: SortKey = msgspec.json.decode(base64.urlsafe_b64decode(token), type=SortKey)
-        return key
-    except (ValueError, binascii.Error, msgspec.DecodeError) as error:
-        raise Invalid(f"NextToken {token!r} is not one that this search gave out") from error
+    known, kind, number, text, uid = values_of(token, 5)
+    if (
+        isinstance(known, int)
+        and isinstance(kind, int)
+        and isinstance(number, int | float)
+        and isinstance(text, str)
+        and isinstance(uid, str)
+    ):
+        return known, kind, float(number), text, uid
+    raise Invalid(f"NextToken {token!r} is not one that this search gave out")

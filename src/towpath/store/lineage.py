@@ -1,16 +1,13 @@
 """The repository of the lineage graph."""
 
-import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from sqlalchemy import Connection, Row, Select, bindparam, delete, select, tuple_, update
 from sqlalchemy.dialects.sqlite import insert
 
-from towpath.kernel.errors import Invalid
+from towpath.kernel.paging import token_of, values_of
 from towpath.kernel.ports import Filter, LineageEdge, LineageNode, Query
 from towpath.kernel.resource import Document
 from towpath.lineage.entities import entity_of
@@ -26,11 +23,11 @@ _RECORD = Prepared(
     _recorded.on_conflict_do_update(index_elements=["source", "destination", "association"], set_={"created_by": None})
 )
 _NODE = Prepared(select(lineage_node).where(lineage_node.c.id == bindparam("of")))
-_ADD_NODE = Prepared(insert(lineage_node).values({column.name: bindparam(column.name) for column in lineage_node.c}))
+_added = insert(lineage_node).values({column.name: bindparam(column.name) for column in lineage_node.c})
+_ADD_NODE = Prepared(_added)
+_ADD_NEW_NODE = Prepared(_added.on_conflict_do_nothing(index_elements=["id"]))
 
-
-_MANY = 64  #: nodes that are added together rather than one by one
-_IDS_A_STATEMENT = 500  #: bound variables; older SQLite takes 999
+_TOGETHER = 500  #: nodes that are added together; their ids are bound variables, of which older SQLite takes 999
 
 
 class LineageTable:
@@ -53,28 +50,30 @@ class LineageTable:
             )
 
     def put_nodes(self, nodes: Sequence[tuple[str, str, Document]], at: datetime) -> None:
-        one_by_one = nodes
-        if len(nodes) > _MANY:
-            # The outputs of one job may be a hundred thousand: to look for each by itself takes as long as to add it.
-            known = self._known([node_id for node_id, _, _ in nodes])
-            new = {node[0]: node for node in reversed(nodes) if node[0] not in known}  # of each id the first
-            _ADD_NODE.many(self._connection, [_row_of(*node, at) for node in new.values()])
-            one_by_one = [node for node in nodes if node is not new.get(node[0])]
-        for node_id, type_, properties in one_by_one:
-            self.put_node(node_id, type_, properties, at)
+        for start in range(0, len(nodes), _TOGETHER):
+            some = nodes[start : start + _TOGETHER]
+            rows = [_row_of(*node, at) for node in some]
+            # The outputs of one job may be a hundred thousand, all new: to look for each takes as long as to add it.
+            if _ADD_NEW_NODE.many(self._connection, rows) == len(rows):
+                continue
+            stand = self._properties([row["id"] for row in rows])
+            for (node_id, type_, properties), row in zip(some, rows, strict=True):
+                if stand.get(node_id) != row["properties"]:
+                    self.put_node(node_id, type_, properties, at)
+                    stand.pop(node_id, None)  # how it stands now is not known here, should it come once more
 
-    def _known(self, ids: Sequence[str]) -> set[str]:
-        """Return those of the ids that there are nodes of."""
-        known: set[str] = set()
-        for start in range(0, len(ids), _IDS_A_STATEMENT):
-            some = ids[start : start + _IDS_A_STATEMENT]
-            known.update(
-                self._connection.execute(select(lineage_node.c.id).where(lineage_node.c.id.in_(some))).scalars()
-            )
-        return known
+    def _properties(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """Return the properties, as they are stored, of those of the ids that there are nodes of."""
+        columns = select(lineage_node.c.id, lineage_node.c.properties).where(lineage_node.c.id.in_(ids))
+        return {row.id: row.properties for row in self._connection.execute(columns)}
 
     def put_edges(self, edges: Sequence[tuple[str, str, str]], at: datetime) -> None:
-        _RECORD.many(self._connection, [dict(zip(_EDGE, (*edge, to_epoch(at)), strict=True)) for edge in edges])
+        moment = to_epoch(at)
+        rows = (
+            {"source": source, "destination": destination, "association": association, "created_at": moment}
+            for source, destination, association in edges
+        )
+        _RECORD.many(self._connection, rows)
 
     def put_edge(self, source: str, destination: str, association: str, at: datetime, *, by: str | None = None) -> None:
         row = dict(zip(_EDGE, (source, destination, association, to_epoch(at)), strict=True))
@@ -175,14 +174,14 @@ class LineageTable:
         statement = statement.add_columns(*keys)
         if query.token is not None:
             position = tuple_(*order)
-            after = _position(query.token, len(order))
+            after = values_of(query.token, len(order))
             statement = statement.where(position < after if query.descending else position > after)
         statement = statement.order_by(*(column.desc() if query.descending else column for column in order))
         rows = list(self._connection.execute(statement.limit(query.limit + 1)))
         if len(rows) <= query.limit:
             return rows, None
         last = rows[query.limit - 1]._mapping
-        token = base64.urlsafe_b64encode(to_json([last[f"key_{number}"] for number in range(len(order))])).decode()
+        token = token_of(last[f"key_{number}"] for number in range(len(order)))
         return rows[: query.limit], token
 
     def remove_node(self, node_id: str) -> None:
@@ -192,16 +191,6 @@ class LineageTable:
         between = (lineage_edge.c.source == source, lineage_edge.c.destination == destination)
         done = self._connection.execute(delete(lineage_edge).where(*between, lineage_edge.c.created_by.is_not(None)))
         return done.rowcount
-
-
-def _position(token: str, length: int) -> tuple[Any, ...]:
-    try:
-        values = from_json(base64.urlsafe_b64decode(token))
-    except (ValueError, binascii.Error, msgspec.DecodeError) as error:
-        raise Invalid(f"NextToken {token!r} is not one that this server gave out") from error
-    if not isinstance(values, list) or len(values) != length:
-        raise Invalid(f"NextToken {token!r} is not one of this list")
-    return tuple(values)
 
 
 def _plain(condition: Filter) -> Any:

@@ -1,18 +1,15 @@
 """Pages of resources: which rows a query means, in which order, from where on."""
 
-import base64
-import binascii
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import msgspec
 from sqlalchemy import Connection, Integer, Select, and_, bindparam, func, or_, select
 
-from towpath.kernel.errors import Invalid
+from towpath.kernel.paging import token_of, values_of
 from towpath.kernel.ports import Filter, Query
-from towpath.store.codec import from_json, to_epoch, to_json
+from towpath.store.codec import to_epoch
 from towpath.store.prepared import Prepared
 from towpath.store.tables import resource, resource_index
 
@@ -64,7 +61,7 @@ def page(connection: Connection, query: Query) -> tuple[Sequence[Any], str | Non
     if query.sort_by not in _COLUMNS:
         values["sorting"] = query.sort_by
     if query.token is not None:
-        values["after"], values["after_seq"] = _decode_token(query.token)
+        values["after"], values["after_seq"] = values_of(query.token, 2)
     shape = _Shape(
         conditions=tuple(conditions),
         rarest=None if rarest is None else query.filters.index(rarest),
@@ -76,7 +73,7 @@ def page(connection: Connection, query: Query) -> tuple[Sequence[Any], str | Non
     if len(rows) <= query.limit:
         return rows, None
     last = rows[query.limit - 1]
-    return rows[: query.limit], _encode_token(last.sorted_by, last.seq)
+    return rows[: query.limit], token_of((last.sorted_by, last.seq))
 
 
 @lru_cache(_SHAPES)
@@ -193,15 +190,3 @@ def compare(column: Any, operator: str, value: Any) -> Any:
         case "<=":
             return column <= value
     raise ValueError(f"a filter cannot use the operator {operator!r}")
-
-
-def _encode_token(value: Any, seq: int) -> str:
-    return base64.urlsafe_b64encode(to_json([value, seq])).decode("ascii")
-
-
-def _decode_token(token: str) -> tuple[Any, int]:
-    try:
-        value, seq = from_json(base64.urlsafe_b64decode(token))
-        return value, int(seq)
-    except (ValueError, TypeError, binascii.Error, msgspec.DecodeError) as error:
-        raise Invalid(f"NextToken {token!r} is not one that this server gave out") from error

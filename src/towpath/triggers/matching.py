@@ -1,8 +1,10 @@
 """Matching: each event, in its own transaction, against the rules that wait for events."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from towpath.kernel.errors import Invalid
 from towpath.kernel.events import Event
 from towpath.kernel.objects import ObjectVersion
 from towpath.kernel.ports import Transaction
@@ -12,6 +14,8 @@ from towpath.triggers.envelopes import of_event, of_object
 from towpath.triggers.kinds import EVENT_PATTERN, RULE
 from towpath.triggers.model import RuleSpec
 from towpath.triggers.patterns import Match, compiled
+
+logger = logging.getLogger(__name__)
 
 CUSTOM_EVENT = "CustomEvent"  #: type of an event that PutEvents brought; its detail is the event in EventBridge's form
 
@@ -68,7 +72,13 @@ def _read(transaction: Transaction) -> tuple[WaitingRule, ...]:
     for rule in transaction.resources.by_member(RULE.noun, EVENT_PATTERN):
         spec = view(RuleSpec, rule.spec)
         if spec.event_pattern is not None and spec.is_enabled:
-            found.append(WaitingRule(resource=rule, spec=spec, matches=compiled(spec.event_pattern)))
+            try:
+                matches = compiled(spec.event_pattern)
+            except Invalid as error:
+                # Another release took it. Events, and whatever makes one, must not fail for the sake of one rule.
+                logger.warning("the rule %s waits for nothing: %s", rule.name, error.message)
+                continue
+            found.append(WaitingRule(resource=rule, spec=spec, matches=matches))
     return tuple(found)
 
 

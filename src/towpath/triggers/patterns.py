@@ -5,14 +5,14 @@ event patterns".
 """
 
 import ipaddress
-import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
 
 from towpath.kernel.errors import Invalid
 from towpath.kernel.resource import Document
+from towpath.kernel.texts import read_json
 
 Test: TypeAlias = Callable[[Any], bool]  #: of one value of an event
 Match: TypeAlias = Callable[[Document], bool]  #: of a whole event
@@ -38,7 +38,7 @@ def compiled(text: str) -> Match:
     if len(text) > _LONGEST:
         raise _refused(f"it has {len(text)} characters; expected at most {_LONGEST}")
     try:
-        pattern = json.loads(text, object_pairs_hook=_without_repetition)
+        pattern = read_json(text, members=_without_repetition)
     except ValueError as error:
         raise _refused(f"it is not valid JSON: {error}") from error
     if not isinstance(pattern, dict) or not pattern:
@@ -161,12 +161,34 @@ def _wildcard(operand: Any, place: str) -> Test:
     if "**" in text:
         raise _refused(f"{place}: two asterisks in a row mean no more than one")
     # A backslash makes an asterisk, or itself, stand for itself.
-    parts = re.findall(r"\\[*\\]|\*|[^*\\]+|\\", text)
-    regular = "".join(
-        ".*" if part == "*" else re.escape(part[1:] if part[:1] == "\\" and len(part) > 1 else part) for part in parts
-    )
-    pattern = re.compile(regular, re.DOTALL)
-    return lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None
+    pieces = [""]
+    for part in re.findall(r"\\[*\\]|\*|[^*\\]+|\\", text):
+        if part == "*":
+            pieces.append("")
+        else:
+            pieces[-1] += part[1:] if part[:1] == "\\" and len(part) > 1 else part
+    return lambda value: isinstance(value, str) and _holds_in_order(value, pieces)
+
+
+def _holds_in_order(text: str, pieces: Sequence[str]) -> bool:
+    """Whether a text is the pieces in their order with anything between them.
+
+    Each piece is taken where it comes first, which leaves most for the others: nothing is tried twice, as an expression
+    with many stars would, whose time doubles with each.
+    """
+    first, *middle = pieces
+    if not middle:
+        return text == first
+    last = middle.pop()
+    if len(text) < len(first) + len(last) or not text.startswith(first) or not text.endswith(last):
+        return False
+    at, end = len(first), len(text) - len(last)
+    for piece in middle:
+        found = text.find(piece, at, end)
+        if found < 0:
+            return False
+        at = found + len(piece)
+    return True
 
 
 def _exists(operand: Any, place: str) -> Test:

@@ -3,7 +3,6 @@
 Source: Amazon EventBridge API Reference.
 """
 
-import json
 import re
 from datetime import UTC, datetime
 
@@ -15,6 +14,7 @@ from towpath.kernel.events import Event
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Filter, Query, Transaction
 from towpath.kernel.resource import Document, Resource, view
+from towpath.kernel.texts import read_json
 from towpath.pipelines.rights import ROLES, written_by
 from towpath.triggers import patterns, schedules, targets
 from towpath.triggers.envelopes import envelope
@@ -203,7 +203,7 @@ def put_events(transaction: Transaction, request: Request) -> Document:
 def test_event_pattern(transaction: Transaction, request: Request) -> Document:
     """Carry out TestEventPattern."""
     try:
-        event = json.loads(request.input["Event"])
+        event = read_json(request.input["Event"])
     except ValueError as error:
         raise Invalid(f"Event is not valid JSON: {error}") from error
     needed = ("id", "account", "source", "time", "region", "resources", "detail-type")
@@ -272,7 +272,7 @@ def _put(transaction: Transaction, entry: Document) -> Document:
     if sum(len(str(entry.get(member, "")).encode()) for member in ("Source", "DetailType", "Detail")) > _LONGEST_EVENT:
         raise Invalid(f"The entry is larger than {_LONGEST_EVENT} bytes.", code="InvalidArgument")
     try:
-        detail = json.loads(entry["Detail"])
+        detail = read_json(entry["Detail"])
     except ValueError as error:
         raise Invalid(f"Detail is malformed: {error}", code="MalformedDetail") from error
     if not isinstance(detail, dict):

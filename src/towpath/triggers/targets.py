@@ -1,12 +1,12 @@
 """Targets: what an ARN or an address stands for, and what is wrong with one. Pure."""
 
-import json
 from enum import StrEnum
 from urllib.parse import urlsplit
 
 from towpath.functions.requests import named
 from towpath.kernel.arns import Home
 from towpath.kernel.errors import Invalid, NotFound
+from towpath.kernel.texts import read_json
 from towpath.queues import ARN_SERVICE
 from towpath.triggers.inputs import check_path
 from towpath.triggers.model import LONGEST_AGE_S, MOST_RETRIES, Target
@@ -89,7 +89,7 @@ def check(target: Target, home: Home) -> None:
         )
     if target.input is not None:
         try:
-            json.loads(target.input)
+            read_json(target.input)
         except ValueError as error:
             raise Invalid(f"Input is not valid JSON: {error}") from error
     if target.input_path is not None:

@@ -12,10 +12,10 @@ from uuid import uuid4
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.clients.records.conftest import Aws
+from tests.clients.records.conftest import ROLE, Aws
 from tests.clients.records.test_functions import zipped
 
-from towpath.sdk import Client
+from towpath import Client
 
 WAIT_S = 120  #: for something that is on its way
 
@@ -26,11 +26,14 @@ class Webhook:
     def __init__(self) -> None:
         self.got: queue.Queue[tuple[dict[str, str], str]] = queue.Queue()
         self.answers: list[int] = []
+        self.let_go = threading.Event()  #: cleared: it answers nothing
+        self.let_go.set()
         hook = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                hook.let_go.wait(WAIT_S)
                 status = hook.answers.pop(0) if hook.answers else 200
                 self.send_response(status)
                 self.send_header("Content-Length", "0")
@@ -46,6 +49,7 @@ class Webhook:
         self._thread.start()
 
     def close(self) -> None:
+        self.let_go.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -337,6 +341,30 @@ def test_rules_are_shown_tagged_and_refused(aws: Aws, pipeline: str) -> None:
     events.delete_rule(Name="nightly")
 
 
+def test_a_webhook_that_does_not_answer_holds_up_nothing_else(aws: Aws, webhook: Webhook, pipeline: str) -> None:
+    slow = Webhook()
+    slow.let_go.clear()
+    try:
+        events = put(aws, "to-slow", {"source": ["tests.slow"]}, {"Arn": slow.url})
+        entry = {"DetailType": "Asked", "Detail": "{}"}
+        events.put_events(Entries=[{**entry, "Source": "tests.slow"}] * 10)
+        for _ in range(3):
+            events.put_events(Entries=[{**entry, "Source": "tests.slow"}] * 10)
+        put(aws, "to-pipeline", {"source": ["tests.other"]}, {"Arn": pipeline, "RoleArn": ROLE})
+        put(aws, "to-other", *ended_rule(webhook, pipeline))
+        events.put_events(Entries=[{**entry, "Source": "tests.other"}])
+        webhook.got.get(timeout=WAIT_S)
+        assert slow.got.empty(), "it has answered nothing yet, nor was given up"
+        with Client(aws.url, home=aws.home.path) as client:
+            shown = [(each.status, each.event, each.target) for each in client.triggers.deliveries("to-slow")]
+        assert shown == [("Pending", "Asked", slow.url)] * 40
+        for rule in ("to-slow", "to-pipeline", "to-other"):
+            events.remove_targets(Rule=rule, Ids=["0"])
+            events.delete_rule(Name=rule)
+    finally:
+        slow.close()
+
+
 @pytest.fixture
 def keeper(aws: Aws) -> Iterator[tuple[str, str]]:
     """Return the ARN of a function that prints what it is called with, and its name."""
@@ -398,7 +426,7 @@ def test_a_function_that_is_gone_is_told_of_in_the_log_of_the_rule(aws: Aws, kee
     assert keys is not None
     client = Client(aws.url, token=keys.token)
     give_up_at = time.monotonic() + WAIT_S
-    while not (found := list(client.triggers.deliveries(name))):
+    while not (found := [each for each in client.triggers.deliveries(name) if each.status != "Pending"]):
         assert time.monotonic() < give_up_at, "nothing came of it"
-    assert not found[0].delivered
+    assert found[0].status == "Failed"
     assert found[0].result.startswith("Function not found: arn:aws:lambda:us-east-1:000000000000:function:nobody")

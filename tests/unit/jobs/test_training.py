@@ -204,7 +204,16 @@ def test_checkpoints_come_back_and_are_kept(world: World, script_mode: Document)
 
 @pytest.mark.parametrize(
     ("sent", "meant"),
-    [('"abc"', "abc"), ("abc", "abc"), ("1", 1), ("1e-05", 1e-05), ("True", "True"), ("true", True), ("null", None)],
+    [
+        ('"abc"', "abc"),
+        ("abc", "abc"),
+        ("1", 1),
+        ("1e-05", 1e-05),
+        ("True", "True"),
+        ("true", True),
+        ("null", None),
+        ("[" * 1200 + "]" * 1200, "[" * 1200 + "]" * 1200),
+    ],
 )
 def test_a_hyperparameter_is_json_or_else_the_text_itself(sent: str, meant: object) -> None:
     assert decoded(sent) == meant

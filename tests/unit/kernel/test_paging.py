@@ -1,4 +1,6 @@
-"""Pages of lists that are at hand whole."""
+"""Tokens of lists, and pages of those that are at hand whole."""
+
+import base64
 
 import pytest
 from hypothesis import given
@@ -40,3 +42,31 @@ def test_a_token_that_no_page_gave_is_refused(token: str) -> None:
 
 def test_a_page_has_a_hundred_items_at_the_most() -> None:
     assert [paging.size(asked) for asked in ({}, {"MaxResults": 7}, {"MaxResults": 1000})] == [100, 7, 100]
+
+
+@given(
+    st.lists(
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**63), 2**63 - 1)
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text()
+    )
+)
+def test_a_token_says_the_values_that_it_was_made_of(values: list[paging.Plain]) -> None:
+    assert list(paging.values_of(paging.token_of(values), len(values))) == values
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['[{"a": 1}, 5]', "[[1], 1]", "[1, 99999999999999999999]", "[" * 3000, "{}", "[1]", "[1, 2, 3]", "[1, 1e400]", "7"],
+)
+def test_a_token_that_somebody_made_up_is_refused(text: str) -> None:
+    with pytest.raises(Invalid, match="is not one that this server gave out"):
+        paging.values_of(base64.urlsafe_b64encode(text.encode()).decode(), 2)
+
+
+@pytest.mark.parametrize("token", ["", "nonsense", "ü", "bm90IG91cnM="])
+def test_a_token_that_is_none_is_refused(token: str) -> None:
+    with pytest.raises(Invalid, match="is not one that this server gave out"):
+        paging.values_of(token, 2)

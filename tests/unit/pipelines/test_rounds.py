@@ -109,8 +109,9 @@ def test_the_items_may_come_from_a_step_or_be_a_list_as_text() -> None:
     world = World(each({"Get": "Parameters.P"}, job("Body")), parameters={"P": "no list"})
     assert world.finished is not None
     assert "IterableItems is the text 'no list'; expected a list" in str(world.finished.failure_reason)
-    with pytest.raises(Invalid, match="expected a list"):
-        items_of(7)
+    for no_list in (7, "[" * 1000, "[" * 200 + "]" * 200, '["\\ud800"]', "[NaN]"):
+        with pytest.raises(Invalid, match="expected a list"):
+            items_of(no_list)
     assert concurrency_of("3") == 3
     for wrong in (0, True, "many", 1.5):
         with pytest.raises(Invalid, match="expected an integer of at least 1"):

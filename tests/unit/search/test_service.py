@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tests.unit.search.conftest import Find, Train
 
+from towpath.kernel import paging
 from towpath.kernel.errors import Invalid
 from towpath.search import service
 
@@ -105,8 +106,9 @@ def test_what_is_not_kept_here_is_named_with_what_is(find: Find) -> None:
 def test_a_token_of_somebody_else_is_refused(train: Train, find: Find) -> None:
     train("a")
     for sort_by in ("CreationTime", "Metrics.loss"):
-        with pytest.raises(Invalid, match="NextToken"):
-            find(SortBy=sort_by, NextToken="bm90IG91cnM=")
+        for token in ("bm90IG91cnM=", paging.token_of(["a", 1, 2, 3, 4])):
+            with pytest.raises(Invalid, match=r"oken .* is not one that this se\w+ gave out"):
+                find(SortBy=sort_by, NextToken=token)
 
 
 def test_suggestions_are_names_of_the_shape_and_of_what_jobs_have(

@@ -1,6 +1,7 @@
 """Event patterns, by the examples and rules of EventBridge's documentation."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -133,3 +134,16 @@ def test_whatever_is_asked_is_answered_or_refused(pattern: dict[str, Any], event
 )
 def test_an_event_matches_the_pattern_of_its_own_values(event: dict[str, Any]) -> None:
     assert matches(json.dumps({name: [value] for name, value in event.items()}), event)
+
+
+@given(st.text("ab", max_size=8), st.text("ab*", max_size=6).filter(lambda text: "**" not in text))
+def test_an_asterisk_stands_for_any_text(value: str, wildcard: str) -> None:
+    expected = re.fullmatch(wildcard.replace("*", ".*"), value) is not None
+    assert matches(json.dumps({"a": [{"wildcard": wildcard}]}), {"a": value}) == expected
+
+
+@pytest.mark.timeout(20)
+def test_many_asterisks_are_no_way_to_hold_up_the_platform() -> None:
+    pattern = json.dumps({"a": [{"wildcard": "*a" * 1000 + "*b"}]})
+    assert not matches(pattern, {"a": "a" * 200_000})
+    assert matches(pattern, {"a": "a" * 200_000 + "b"})

@@ -47,6 +47,7 @@ _PACKAGE = str(Path(claim.__file__).resolve().parents[1])
 _FORGOTTEN = ".forgotten-"
 #: Variables that tell uv where packages come from and how to reach them.
 _CONCERNS_UV = re.compile(r"PATH|HOME|LANG|TMPDIR|NETRC|SSL_\w+|UV_\w+|XDG_\w+|(?i:\w+_proxy)")
+_LONG_MANIFEST = 1000  #: outputs; one with more is read once while they are published portion by portion
 #: What nobody reads once the outputs of an attempt have been adopted.
 _WORKED_ON = (STAGING, INCREMENTS, ML)
 _jobs = msgspec.json.Decoder(JobSpec)
@@ -97,6 +98,7 @@ class ProcessBackend:
         self._host = HostLink(self._run)
         self._watcher: Watcher | None = None
         self._metrics: dict[str, MetricsReader] = {}
+        self._long_manifests: dict[str, tuple[int, Manifest]] = {}  #: of attempts not tidied yet, with their inodes
         self._lock = threading.Lock()  #: guards what is found out once: the sandbox and the metric readers
         self._tested: SelfTest | None = None
         #: by path: what an interpreter needs, and the folder where it is `python`
@@ -138,12 +140,12 @@ class ProcessBackend:
     def observe(self, key: str) -> JobObservation:
         """Return how the attempt stands, from what is on disk and from the claim's lock."""
         folder = self._folder(key)
-        manifest = _manifest(folder)
+        manifest = self._manifest(key, folder)
         if manifest is None:
             state = claim.look(folder)
             if state.holder is not None:
                 return self._running(key, folder, state.holder)
-            manifest = _manifest(folder)  # written between the two looks, perhaps
+            manifest = self._manifest(key, folder)  # written between the two looks, perhaps
         if manifest is not None:
             return JobObservation(
                 phase=Phase.FINISHED,
@@ -199,6 +201,21 @@ class ProcessBackend:
         """Remove the increments up to this number, which have been adopted; a repeat does nothing."""
         drop_increments(self._folder(key), until=until)
 
+    def _manifest(self, key: str, folder: Path) -> Manifest | None:
+        """Return how the attempt ended, None when it has not."""
+        try:
+            with (folder / MANIFEST).open("rb") as file:
+                inode = os.fstat(file.fileno()).st_ino
+                known = self._long_manifests.get(key)
+                if known is not None and known[0] == inode:
+                    return known[1]
+                manifest = _manifests.decode(file.read())
+        except FileNotFoundError:
+            return None
+        if len(manifest.outputs) > _LONG_MANIFEST:
+            self._long_manifests[key] = (inode, manifest)
+        return manifest
+
     def address(self, key: str) -> str:
         """Return the path of the Unix socket on which a serving job answers HTTP."""
         return address_of(self._folder(key))
@@ -213,6 +230,7 @@ class ProcessBackend:
         holder = claim.look(folder).holder
         if holder is not None and not (folder / MANIFEST).exists():
             raise InUse(f"Attempt {key} is still running; stop it first")
+        self._long_manifests.pop(key, None)
         # A runner removes the job's /tmp itself as its last act; a killed one could not.
         for name in _WORKED_ON if holder is not None else (*_WORKED_ON, TMP):
             remove_tree(folder / name)
@@ -235,6 +253,7 @@ class ProcessBackend:
             raise InUse(f"Attempt {key} is still running; stop it first")
         with self._lock:
             self._metrics.pop(key, None)
+            self._long_manifests.pop(key, None)
         forget_address(folder)
         # Renamed first: a half-removed folder must never look like an attempt.
         gone = self._jobs / f"{_FORGOTTEN}{key}"
@@ -351,13 +370,6 @@ def _version(python: Path) -> float:
     """Return what changes when an environment is made again under its old path."""
     configuration = python.parent.parent / "pyvenv.cfg"
     return configuration.stat().st_mtime if configuration.exists() else 0.0
-
-
-def _manifest(folder: Path) -> Manifest | None:
-    try:
-        return _manifests.decode((folder / MANIFEST).read_bytes())
-    except FileNotFoundError:
-        return None
 
 
 def _signal_runner(folder: Path, number: signal.Signals) -> None:

@@ -3,8 +3,6 @@
 Timestamps are epoch seconds and blobs base64 text on this wire, as in projected documents, so nothing has to be turned.
 """
 
-import re
-from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -13,13 +11,9 @@ from towpath.gateway.errors import WireError
 from towpath.gateway.exchange import Reply
 from towpath.kernel.errors import Invalid
 from towpath.kernel.resource import Document
+from towpath.kernel.texts import DEEPEST, depth
 
 CONTENT_TYPES = frozenset({"application/x-amz-json-1.1", "application/x-amz-json-1.0", "application/json"})
-#: Deeper than any document of AWS; below what would exhaust the stack where the document is stored and shown.
-_DEEPEST = 100
-_BRACKET = re.compile(rb"[{}\[\]]")
-#: Possessive, and with the closing quote optional, so that no body makes it look at a byte twice.
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 
 
 def parse(body: bytes, content_type: str = "") -> Document:
@@ -35,8 +29,8 @@ def parse(body: bytes, content_type: str = "") -> Document:
         raise _unreadable(f"The content type {content_type!r} is not one of {', '.join(sorted(CONTENT_TYPES))}.")
     if not body.strip():
         return {}
-    if _depth(body) > _DEEPEST:
-        raise _unreadable(f"The document is nested more than {_DEEPEST} levels deep.")
+    if depth(body) > DEEPEST:
+        raise _unreadable(f"The document is nested more than {DEEPEST} levels deep.")
     try:
         document = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -78,11 +72,3 @@ def _without_nulls(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_nulls(item) for item in value]
     return value
-
-
-def _depth(body: bytes) -> int:
-    """Return how deep brackets are nested, at most."""
-    if body.count(b"{") + body.count(b"[") <= _DEEPEST:
-        return 0
-    opened = (1 if bracket in b"{[" else -1 for bracket in _BRACKET.findall(_STRING.sub(b"", body)))
-    return max(accumulate(opened), default=0)

@@ -1,0 +1,61 @@
+"""JSON that comes as text inside of something else."""
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from towpath.kernel.texts import DEEPEST, read_json
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(VALUES, st.booleans())
+def test_what_json_can_say_is_read_from_text_and_bytes(value: Any, ascii_only: bool) -> None:
+    text = json.dumps(value, ensure_ascii=ascii_only)
+    assert read_json(text) == value
+    assert read_json(text.encode()) == value
+
+
+@pytest.mark.parametrize("brackets", ["[]", "{}"])
+@pytest.mark.parametrize("levels", [DEEPEST, DEEPEST + 1, 990, 3000, 100_000])
+def test_values_are_nested_as_deep_as_can_be_walked(brackets: str, levels: int) -> None:
+    opening = "[" if brackets == "[]" else '{"a":'
+    text = opening * levels + "1" + brackets[1] * levels
+    if levels <= DEEPEST:
+        assert json.dumps(read_json(text), separators=(",", ":")) == text
+    else:
+        with pytest.raises(ValueError, match=f"nested more than {DEEPEST} levels deep"):
+            read_json(text)
+
+
+def test_brackets_in_a_text_are_no_levels() -> None:
+    text = '["' + '[{\\"' * 1000 + '"]'
+    assert read_json(text) == ['[{"' * 1000]
+
+
+@pytest.mark.parametrize("text", ['"\\ud800"', '{"\\udc00": 1}', '["a", "\\ud800\\ud800"]'])
+def test_half_of_a_surrogate_pair_cannot_be_stored_and_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is half of a surrogate pair"):
+        read_json(text)
+    assert read_json('"\\ud83d\\ude00"') == "\N{GRINNING FACE}"
+
+
+@pytest.mark.parametrize("text", ["NaN", "[Infinity]", '{"a": -Infinity}'])
+def test_what_is_no_number_is_taken_from_scripts_alone(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a JSON value"):
+        read_json(text)
+    assert read_json(text, not_a_number=True) is not None
+    assert math.isnan(read_json("NaN", not_a_number=True))
+
+
+@pytest.mark.parametrize("text", ["", "[", "{'a': 1}", "[1,]", b"\xff", "9" * 5000])
+def test_what_is_no_json_says_why(text: str | bytes) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        read_json(text)
