@@ -25,6 +25,7 @@ SERVICES = frozenset(
         "ecr",
         "events",
         "iam",
+        "lambda",
         "logs",
         "s3",
         "sagemaker",
