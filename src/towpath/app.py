@@ -71,6 +71,8 @@ from towpath.objects.datasets import operations as dataset_operations
 from towpath.objects.documents import StoredDocuments, StoredTexts
 from towpath.objects.folder import FolderObjects
 from towpath.objects.location import FOLDER, S3Location, location_of
+from towpath.objects.lookups import lookup_operations
+from towpath.objects.reads import Reads
 from towpath.outbound import Sender
 from towpath.pipelines import kinds as pipeline_kinds
 from towpath.pipelines.controller import ExecutionController
@@ -166,6 +168,7 @@ class Platform:
     sender: Sender
     operations: Operations
     gateway: Gateway
+    reads: Reads
     application: ASGIApp
     unfinished: tuple[Uid, ...] = ()  #: the jobs that had begun and the endpoints, when the home was opened
 
@@ -212,7 +215,10 @@ class Platform:
             others={FUNCTION_INVOCATION.noun: CallIngredients(store, images)},
         )
         collector = _collector(home, settings, freeing, objects, backend, clock)
-        operations = _operations(store, objects, images, models, collector, SecretFile(home.secrets), ingredients)
+        reads = Reads(store, clock=clock)
+        operations = _operations(
+            store, objects, images, models, collector, SecretFile(home.secrets), ingredients, reads.flush
+        )
         routes = Routes(drained=lambda uid: engine.wake(uid))
         queue = Ledger(capacity, wake=lambda uid: engine.wake(uid))
         calls = Ledger(_calls_at_a_time(settings, capacity), wake=lambda uid: engine.wake(uid))
@@ -284,7 +290,7 @@ class Platform:
         called, waiting_calls = functions.standing()
         calls.restore(called, waiting_calls)
         unfinished += [Uid(demand.key) for demand in (*begun, *called, *waiting_calls)]
-        gateway = cls._front_door(home, url, store, freeing, objects, backend, operations, models, routes, clock)
+        gateway = cls._front_door(home, url, store, freeing, objects, backend, operations, models, routes, clock, reads)
         return cls(
             store=store,
             backend=backend,
@@ -292,6 +298,7 @@ class Platform:
             sender=sender,
             operations=operations,
             gateway=gateway,
+            reads=reads,
             application=application(gateway),
             unfinished=tuple(unfinished),
         )
@@ -308,6 +315,7 @@ class Platform:
         models: ServiceModels,
         routes: Routes,
         clock: Clock,
+        reads: Reads,
     ) -> Gateway:
         """Return what answers the requests of clients, with the administrator made on first start."""
         invocations = Invocations(routes, store.home)
@@ -328,6 +336,7 @@ class Platform:
             clock=clock,
             models=models,
             services={
+                "cloudtrail": lookup_operations(reads.flush),
                 "ecr": ecr.OPERATIONS,
                 "events": event_operations(),
                 "iam": iam_operations(),
@@ -337,7 +346,7 @@ class Platform:
                 "sqs": Queues(url).operations(),
                 "sts": sts_operations(),
             },
-            s3=S3Service(store, objects, store.home, freeing=freeing),
+            s3=S3Service(store, objects, store.home, freeing=freeing, readers=reads),
             invocations=invocations,
             news=news,
             on_shutdown=(invocations.close,),
@@ -369,6 +378,7 @@ class Platform:
         self.backend.close()
         self.engine.stop()
         self.sender.stop()
+        self.reads.close()
         self.store.close()
 
 
@@ -523,6 +533,7 @@ def _collector(
             deleted_days=settings.keep_deleted_days,
             layers_days=settings.keep_layers_days,
             uploads_days=settings.keep_uploads_days,
+            accesses_days=settings.keep_accesses_days,
             limit_gb=settings.keep_limit_gb,
         ),
         clock=clock,
@@ -577,6 +588,7 @@ def _operations(
     collector: Collector,
     secrets: SecretStore,
     ingredients: JobIngredients,
+    flush_reads: Callable[[], None],
 ) -> Mapping[str, Operation]:
     """Return every operation, by name. The engine and the front door share this table."""
     jobs = Jobs(images, served_model)
@@ -587,7 +599,7 @@ def _operations(
         *Secrets(secrets).operations(),
         *registry_operations(images.resolve),
         *hosting_operations(images.resolve),
-        *dataset_operations(),
+        *dataset_operations(flush_reads),
         *lineage_operations(),
         *Lineage(component_name).operations(),
         *housekeeping_operations(KINDS, collector),

@@ -55,7 +55,10 @@ def identify(gateway: Gateway, exchange: Exchange) -> None:
     head = exchange.head
     target = head.headers.get("x-amz-target")
     if target is not None:
-        prefix, _dot, exchange.operation = target.partition(".")
+        # Of CloudTrail the prefix has dots of its own.
+        prefix, dot, exchange.operation = target.rpartition(".")
+        if not dot:
+            prefix, exchange.operation = target, ""
         if prefix not in TARGETS:
             raise Unsupported(
                 f"Towpath does not serve the target {target!r}; it serves {', '.join(sorted(TARGETS))}.",

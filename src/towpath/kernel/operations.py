@@ -51,7 +51,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     function: Function
     writes: bool = True
-    prepare: Callable[[Request], Any] | None = None  #: done once before the transaction, which must not wait for it
+    prepare: Callable[[Request], Any] | None = None  #: done by the front door before the transaction
     finish: Function | None = (
         None  #: what is answered instead, asked when `function` is committed; may raise NotYet, `function` stays done
     )

@@ -33,9 +33,11 @@ from towpath.runner.folder import (
     STOP_GRACEFULLY,
     TMP,
     Settings,
+    host_folder,
     sync_folder,
     write_whole,
 )
+from towpath.runner.hosts import folders_in
 from towpath.runner.removal import remove_tree
 from towpath.runner.sandbox import needed_for, without_links
 
@@ -83,7 +85,7 @@ class ProcessBackend:
             log_bytes: what the log of one attempt may take; of a larger one the middle is dropped.
             secrets: gives the values of those secrets, by name, that are set.
         """
-        self.capabilities = Capabilities(serving=True, isolation=sandbox, layers=True, secrets=True)
+        self.capabilities = Capabilities(serving=True, isolation=sandbox, layers=True, secrets=True, hosts=True)
         self._jobs = jobs.absolute()
         self._home = home.resolve()
         self._run = self._home / "run"
@@ -189,9 +191,12 @@ class ProcessBackend:
             write_whole(folder / STOP, asked.encode(), durable=True)
         _signal_runner(folder, signal.SIGTERM)
 
-    def log(self, key: str, *, start: int = 0, limit: int = 10_000) -> LogPage:
+    def log(self, key: str, *, host: str = "", start: int = 0, limit: int = 10_000) -> LogPage:
         """Return lines of the output from a byte offset on; a negative `start` counts from the end of the file."""
-        return read_log(self._folder(key), start=start, limit=limit)
+        if host and not _KEY.fullmatch(host):
+            raise Invalid(f"{host!r} is no name of a host")
+        folder = self._folder(key)
+        return read_log(host_folder(folder, 1 if host else 0, host), start=start, limit=limit)
 
     def metrics(self, key: str) -> list[MetricPoint]:
         """Return every metric value read so far, oldest first."""
@@ -232,13 +237,14 @@ class ProcessBackend:
             raise InUse(f"Attempt {key} is still running; stop it first")
         self._long_manifests.pop(key, None)
         # A runner removes the job's /tmp itself as its last act; a killed one could not.
-        for name in _WORKED_ON if holder is not None else (*_WORKED_ON, TMP):
-            remove_tree(folder / name)
+        names = _WORKED_ON if holder is not None else (*_WORKED_ON, TMP)
+        for place in folders_in(folder):
+            for name in names:
+                remove_tree(place / name)
 
     def is_tidy(self, key: str) -> bool:
         """Return whether there is nothing that `tidy` would remove."""
-        folder = self._folder(key)
-        return not any((folder / name).exists() for name in _WORKED_ON)
+        return not any((place / name).exists() for place in folders_in(self._folder(key)) for name in _WORKED_ON)
 
     def forget(self, key: str) -> None:
         """Remove the attempt's folder; forgetting one that is not there does nothing.
