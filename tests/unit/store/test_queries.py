@@ -173,6 +173,7 @@ def test_members_of_an_older_schema_are_told_when_their_resources_were_created(t
             "DROP TABLE cached_step",
             "DROP TABLE metric_series",
             "DROP TABLE metric_datum",
+            "DROP TABLE object_access",
             "UPDATE alembic_version SET version_num = '0002'",
         ):
             connection.execute(text(statement))

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 SERVICES = frozenset(
     {
         "cloudwatch",
+        "cloudtrail",
         "ecr",
         "events",
         "iam",
+        "lambda",
         "logs",
         "s3",
         "sagemaker",
