@@ -583,7 +583,9 @@ def test_an_endpoint_is_not_taken_from_an_execution_that_has_not_seen_it_in_serv
     assert f"{endpoint.arn} is being changed by {first}" in shown["FailureReason"]
 
     execution = Uid(endpoint.parent or "")
-    platform.store.write(lambda transaction: transaction.work.schedule(execution, transaction.now))
+    platform.store.write(
+        lambda transaction: transaction.work.schedule(execution, transaction.now, because=endpoint.uid)
+    )
     platform.engine.run_until_idle()
     assert platform.execution(first)["PipelineExecutionStatus"] == "Succeeded"
     platform.clock.advance(4)
