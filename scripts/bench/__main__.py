@@ -1,6 +1,6 @@
 """Measures the platform against floors of the same machine and the same minute, and prints both.
 
-    python scripts/bench [--only client server steps engine registry invocations transform objects] [--repeat 15]
+    python scripts/bench [--only client server steps engine registry invocations …] [--repeat 15]
 
 The result is kept in `.bench/last.json`, and the next run shows how each ratio has changed since.
 """
@@ -17,7 +17,8 @@ from client_and_server import client, server
 from engine import engine
 from invocations import invocations
 from measuring import Row
-from objects import objects
+from objects import lists, objects
+from outputs import outputs
 from registry import registry
 from steps import steps
 from transform import transform
@@ -31,6 +32,8 @@ PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
     "invocations": invocations,
     "transform": transform,
     "objects": objects,
+    "lists": lists,
+    "outputs": outputs,
 }
 LAST = Path(".bench/last.json")
 

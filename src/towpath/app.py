@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ from towpath.housekeeping import Collector, Outcome, Retention
 from towpath.housekeeping import operations as housekeeping_operations
 from towpath.identity import iam_operations, make_administrator, sts_operations, with_roles
 from towpath.identity import kinds as identity_kinds
+from towpath.identity.job_keys import begin_session
 from towpath.jobs import kinds as job_kinds
 from towpath.jobs.admission import Ledger
 from towpath.jobs.components import JOBS_TELL
@@ -42,6 +44,7 @@ from towpath.jobs.controller import JobController
 from towpath.jobs.images import Images
 from towpath.jobs.ingredients import JobIngredients
 from towpath.jobs.instances import Capacity
+from towpath.jobs.model import JobSpec
 from towpath.jobs.ports import SecretStore
 from towpath.jobs.secrets import Secrets
 from towpath.jobs.service import Jobs
@@ -67,7 +70,9 @@ from towpath.objects.datasets import operations as dataset_operations
 from towpath.objects.documents import StoredDocuments, StoredTexts
 from towpath.objects.folder import FolderObjects
 from towpath.objects.location import FOLDER, S3Location, location_of
-from towpath.outbound import post
+from towpath.objects.lookups import lookup_operations
+from towpath.objects.reads import Reads
+from towpath.outbound import Sender
 from towpath.pipelines import kinds as pipeline_kinds
 from towpath.pipelines.controller import ExecutionController
 from towpath.pipelines.explaining import Explaining
@@ -82,7 +87,15 @@ from towpath.search import Search
 from towpath.search.records import ShownBy
 from towpath.settings import Settings
 from towpath.store import OBJECTS_LIE, FreeingStore, Reserve, SqliteStore
-from towpath.triggers import RULE, DeliveryController, Rules, event_operations, scheduler_operations, timing_controllers
+from towpath.triggers import (
+    RULE,
+    DeliveryController,
+    Rules,
+    event_operations,
+    is_pending,
+    scheduler_operations,
+    timing_controllers,
+)
 from towpath.triggers import kinds as trigger_kinds
 from towpath.triggers import operations as trigger_operations
 from towpath.tuning import OptunaSearch, Tuning, TuningController
@@ -150,8 +163,10 @@ class Platform:
     store: SqliteStore
     backend: ProcessBackend
     engine: Engine
+    sender: Sender
     operations: Operations
     gateway: Gateway
+    reads: Reads
     application: ASGIApp
     unfinished: tuple[Uid, ...] = ()  #: the jobs that had begun and the endpoints, when the home was opened
 
@@ -183,17 +198,21 @@ class Platform:
         freeing = FreeingStore(store, reserve)
         objects = object_store(home, settings, store)
         _sweep(store, objects)
-        backend = backend or process_backend(home, settings)
+        backend = backend or process_backend(home, settings, session=_sessions(store))
         images = WatchedImages(settings.images)
         capacity = capacity_of(settings.cores, settings.memory_gb)
-        surroundings = _surroundings(settings, store.home, capacity)
+        surroundings = _surroundings(settings, store.home, capacity, url)
         models = ServiceModels()
         trees = StoredCodeTrees(objects)
         ingredients = JobIngredients(store=store, objects=objects, images=images, trees=trees, model_named=served_model)
         collector = _collector(home, settings, freeing, objects, backend, clock)
-        operations = _operations(store, objects, images, models, collector, SecretFile(home.secrets), ingredients)
+        reads = Reads(store, clock=clock)
+        operations = _operations(
+            store, objects, images, models, collector, SecretFile(home.secrets), ingredients, reads.flush
+        )
         routes = Routes(drained=lambda uid: engine.wake(uid))
         queue = Ledger(capacity, wake=lambda uid: engine.wake(uid))
+        sender = Sender(is_wanted=lambda uid: store.read(lambda transaction: is_pending(transaction, uid)))
         jobs: dict[str, Any] = {
             "store": store,
             "objects": objects,
@@ -228,7 +247,7 @@ class Platform:
             ),
             TuningController(store=store, operations=operations, search=OptunaSearch()),
             *timing_controllers(settings.missed_schedules),
-            DeliveryController(operations, post),
+            DeliveryController(operations, sender, wake=lambda uid: engine.wake(uid)),
             CallbackController(store, timeout_days=settings.callback_timeout_days),
             RetentionController(store),
         ]
@@ -247,13 +266,15 @@ class Platform:
         begun = [demand for held, _ in standing for demand in held]
         queue.restore(begun, [demand for _, waiting in standing for demand in waiting])
         unfinished += [Uid(demand.key) for demand in begun]
-        gateway = cls._front_door(home, url, store, freeing, objects, backend, operations, models, routes, clock)
+        gateway = cls._front_door(home, url, store, freeing, objects, backend, operations, models, routes, clock, reads)
         return cls(
             store=store,
             backend=backend,
             engine=engine,
+            sender=sender,
             operations=operations,
             gateway=gateway,
+            reads=reads,
             application=application(gateway),
             unfinished=tuple(unfinished),
         )
@@ -270,6 +291,7 @@ class Platform:
         models: ServiceModels,
         routes: Routes,
         clock: Clock,
+        reads: Reads,
     ) -> Gateway:
         """Return what answers the requests of clients, with the administrator made on first start."""
         invocations = Invocations(routes, store.home)
@@ -289,6 +311,7 @@ class Platform:
             clock=clock,
             models=models,
             services={
+                "cloudtrail": lookup_operations(reads.flush),
                 "ecr": ecr.OPERATIONS,
                 "events": event_operations(),
                 "iam": iam_operations(),
@@ -297,7 +320,7 @@ class Platform:
                 "sqs": Queues(url).operations(),
                 "sts": sts_operations(),
             },
-            s3=S3Service(store, objects, store.home, freeing=freeing),
+            s3=S3Service(store, objects, store.home, freeing=freeing, readers=reads),
             invocations=invocations,
             news=news,
             on_shutdown=(invocations.close,),
@@ -328,6 +351,8 @@ class Platform:
         """Stop working; jobs and model servers go on."""
         self.backend.close()
         self.engine.stop()
+        self.sender.stop()
+        self.reads.close()
         self.store.close()
 
 
@@ -410,7 +435,7 @@ def _sweep(store: SqliteStore, objects: "FolderObjects | S3Objects") -> None:
         logging.getLogger(__name__).info("removed %d blobs that an interrupted upload left behind", swept)
 
 
-def _surroundings(settings: Settings, home: Home, capacity: Capacity) -> Surroundings:
+def _surroundings(settings: Settings, home: Home, capacity: Capacity, url: str) -> Surroundings:
     """Return what jobs are told of the platform and of this host."""
     return Surroundings(
         home=home,
@@ -422,6 +447,7 @@ def _surroundings(settings: Settings, home: Home, capacity: Capacity) -> Surroun
         toolkit_source=importlib.resources.files("towpath.runner").joinpath("toolkit.py").read_text("utf-8"),
         notebook_source=importlib.resources.files("towpath.runner").joinpath("notebook.py").read_text("utf-8"),
         lost_runner_restarts=settings.lost_runner_restarts,
+        endpoint=url,
     )
 
 
@@ -476,14 +502,31 @@ def _collector(
             deleted_days=settings.keep_deleted_days,
             layers_days=settings.keep_layers_days,
             uploads_days=settings.keep_uploads_days,
+            accesses_days=settings.keep_accesses_days,
             limit_gb=settings.keep_limit_gb,
         ),
         clock=clock,
     )
 
 
-def process_backend(home: HomeFolder, settings: Settings) -> ProcessBackend:
-    """Return the back end of this host; jobs can read this environment wherever it lies."""
+def _sessions(store: SqliteStore) -> Callable[[JobSpec], Mapping[str, str]]:
+    """Return what gives a job keys of its own."""
+
+    def begin(job: JobSpec) -> Mapping[str, str]:
+        lasts = timedelta(seconds=job.limits.max_runtime_s or 0)
+        return store.write(lambda transaction: begin_session(transaction, job.name, lasts))
+
+    return begin
+
+
+def process_backend(
+    home: HomeFolder, settings: Settings, *, session: Callable[[JobSpec], Mapping[str, str]] = lambda job: {}
+) -> ProcessBackend:
+    """Return the back end of this host; jobs can read this environment wherever it lies.
+
+    Args:
+        session: makes keys for a job that asks for them; without it, none gets any.
+    """
     needed = (sys.prefix, sys.base_prefix, str(Path(__file__).resolve().parent))
     return ProcessBackend(
         home.jobs,
@@ -492,6 +535,7 @@ def process_backend(home: HomeFolder, settings: Settings) -> ProcessBackend:
         needed=needed,
         log_bytes=int(settings.log_limit_mb * 2**20),
         secrets=SecretFile(home.secrets).values,
+        session=session,
     )
 
 
@@ -530,6 +574,7 @@ def _operations(
     collector: Collector,
     secrets: SecretStore,
     ingredients: JobIngredients,
+    flush_reads: Callable[[], None],
 ) -> Mapping[str, Operation]:
     """Return every operation, by name. The engine and the front door share this table."""
     jobs = Jobs(images, served_model)
@@ -540,7 +585,7 @@ def _operations(
         *Secrets(secrets).operations(),
         *registry_operations(images.resolve),
         *hosting_operations(images.resolve),
-        *dataset_operations(),
+        *dataset_operations(flush_reads),
         *lineage_operations(),
         *Lineage(component_name).operations(),
         *housekeeping_operations(KINDS, collector),

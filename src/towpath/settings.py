@@ -54,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     keep_deleted_days: float = 30.0  #: deleted resources; so long `towpath undelete` brings them back
     keep_layers_days: float = 30.0  #: environment layers that nothing uses
     keep_uploads_days: float = 7.0  #: multipart uploads that were never completed
+    keep_accesses_days: float = 90.0  #: who read and wrote which object
     keep_limit_gb: float = 0.0  #: of attempts' files, old versions and layers together; 0: no limit
     objects: str = "folder"  #: where the bytes of objects lie: folder (of the home), or a prefix of a bucket of S3
     objects_access_key: str = ""  #: for that bucket; empty: keys are looked for where AWS clients do

@@ -13,7 +13,7 @@ from towpath.cli.options import HomeOption, JsonOption, connect, folder
 from towpath.cli.run import client_with_server, parse_parameters
 from towpath.sdk.errors import DefinitionError
 from towpath.sdk.expressions import Document
-from towpath.sdk.triggers import Trigger, approved_versions, new_objects
+from towpath.sdk.triggers import Trigger, TriggerDelivery, approved_versions, new_objects
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -115,7 +115,7 @@ def log(name: Name, as_json: JsonOption = False, home: HomeOption = None) -> Non
                 each.event,
                 ", ".join(each.about),
                 _short(each.target),
-                _short(each.result) if each.delivered else f"failed: {each.result}",
+                _short(each.result) if each.status == "Delivered" else _state(each),
             )
             for each in found
         ]
@@ -189,6 +189,12 @@ def _does(trigger: Trigger) -> str:
     return ", ".join(
         f"{'starts' if target.startswith('arn:') else 'calls'} {_short(target)}" for target in trigger.targets
     )
+
+
+def _state(delivery: TriggerDelivery) -> str:
+    """Return what to tell of an event that did not arrive, or not yet."""
+    state = "on its way" if delivery.status == "Pending" else "failed"
+    return f"{state}: {delivery.result}" if delivery.result else state
 
 
 def _short(arn: str) -> str:

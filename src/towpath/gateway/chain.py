@@ -52,7 +52,10 @@ def identify(gateway: Gateway, exchange: Exchange) -> None:
     head = exchange.head
     target = head.headers.get("x-amz-target")
     if target is not None:
-        prefix, _dot, exchange.operation = target.partition(".")
+        # Of CloudTrail the prefix has dots of its own.
+        prefix, dot, exchange.operation = target.rpartition(".")
+        if not dot:
+            prefix, exchange.operation = target, ""
         if prefix not in TARGETS:
             raise Unsupported(
                 f"Towpath does not serve the target {target!r}; it serves {', '.join(sorted(TARGETS))}.",
@@ -280,6 +283,8 @@ def _operations(gateway: Gateway, exchange: Exchange) -> Operations:
 
 def _run(gateway: Gateway, operation: Operation, request: Request) -> Document:
     work: Callable[[Transaction], Document] = partial(_applied, operation, request)
+    if operation.prepare is not None:
+        operation.prepare()
     if not operation.writes:
         return gateway.store.read(work)
     store = (operation.name.startswith("Delete") and gateway.freeing) or gateway.store

@@ -82,6 +82,12 @@ _TABLE = (
     Service(name="logs", signing_name="logs", protocol=Wire.JSON, target="Logs_20140328"),
     Service(name="ecr", signing_name="ecr", protocol=Wire.JSON, target="AmazonEC2ContainerRegistry_V20150921"),
     Service(name="events", signing_name="events", protocol=Wire.JSON, target="AWSEvents"),
+    Service(
+        name="cloudtrail",
+        signing_name="cloudtrail",
+        protocol=Wire.JSON,
+        target="com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101",
+    ),
     Service(name="sqs", signing_name="sqs", protocol=Wire.JSON, target="AmazonSQS"),
     Service(name="sagemaker-runtime", signing_name="sagemaker", protocol=Wire.REST_JSON),
     Service(name="sagemaker-metrics", signing_name="sagemaker", protocol=Wire.REST_JSON, by_path=True),

@@ -47,6 +47,7 @@ RULES: tuple[Rule, ...] = (
     _rule("iam", "ListUsers ListAccessKeys", _NOBODY_ELSE),
     _rule("iam", "Get* List* SimulatePrincipalPolicy PassRole", _ALL),
     _rule("iam", "*", _NOBODY_ELSE),
+    _rule("cloudtrail", "LookupEvents", _ALL),
     _rule("ecr", "*", _ALL),
     _rule("logs", f"{_READING} StartQuery StopQuery", _ALL),
     _rule("logs", "*", _RUNNERS),

@@ -14,16 +14,17 @@ from towpath.jobs.images import Images
 from towpath.jobs.instances import allocation, reserved
 from towpath.jobs.kinds import WAITING, JobStatus, is_terminal
 from towpath.jobs.metrics import final_metrics, measured
-from towpath.jobs.model import Increment, JobObservation, Manifest, Phase
+from towpath.jobs.model import JobObservation, Manifest, Phase, StagedFile
 from towpath.jobs.ports import Admission, AlwaysAdmitted, CheckOut, ComputeBackend, no_datasets
+from towpath.jobs.publication import Publication, ends_with, next_increments, next_outputs
 from towpath.jobs.results import (
     artifacts_of,
-    blob_of,
     environment_facts,
     event_of,
     failure_of,
     lineage_of,
     lineage_of_increments,
+    lineage_of_outputs,
     status_of,
     versions_of,
     versions_of_increments,
@@ -46,7 +47,7 @@ from towpath.jobs.strategies import Strategy, secondary_status
 from towpath.jobs.tuned import TUNING_JOB, tuned_of
 from towpath.kernel.decisions import Decision
 from towpath.kernel.errors import TowpathError, Unavailable
-from towpath.kernel.objects import ObjectRef, ObjectStore, ObjectVersion, StoredBlob
+from towpath.kernel.objects import ObjectRef, ObjectStore, ObjectVersion
 from towpath.kernel.ports import Filter, Query, Store, Transaction
 from towpath.kernel.priorities import PRIORITY
 from towpath.kernel.queries import every
@@ -57,7 +58,6 @@ from towpath.lineage import (
     record,
 )
 
-MANY_FILES = 64  #: more than these outputs are taken in before the transaction that publishes them
 _REMEMBERED = 1000  #: executions whose priorities are kept in memory
 _UNDER_WAY = frozenset({Phase.STARTING, Phase.RUNNING, Phase.READY})
 STOP_REPEAT_S = 10.0  #: a stop whose effect is not seen is asked for again after this time
@@ -90,13 +90,13 @@ class JobController:
         self._strategy = strategy
         self._store = store
         self._objects = objects
+        self._publication = Publication(objects)
         self._backend = backend
         self._images = images
         self._surroundings = surroundings
         self._check_out = check_out
         self._admission = admission or AlwaysAdmitted()
         self._priorities: dict[Uid, int] = {}  #: of executions, which do not change
-        self._taken_in: dict[str, set[str]] = {}  #: blobs that this process took in and has to publish, by attempt
 
     # observing
 
@@ -121,8 +121,9 @@ class JobController:
                 lambda transaction: self._look(transaction, resource, run, seen, self._text)
             )
         if run is not None and (seen.increments or seen.manifest is not None):
-            observation = replace(observation, awaited=self._awaited(resource, run, seen))
-        if seen.metrics and run is not None:
+            observation = replace(observation, awaited=self._publication.awaited(resource, run, seen))
+        ahead = run is not None and seen.manifest is not None and not ends_with(run, seen.manifest)
+        if seen.metrics and run is not None and not ahead:
             observation = replace(observation, series=tuple(self._backend.metrics(run.key)))
         if not may_begin(run, seen) or observation.problem is not None:
             return observation
@@ -169,7 +170,8 @@ class JobController:
         try:
             environment = self._images.resolve(self._strategy.image(resource.spec, resource.state))
             if run is None:
-                allocation(self._strategy.instance_type(resource.spec), self._surroundings.host)
+                asked = self._strategy.cluster(resource.spec)
+                allocation(asked.instance_type, self._surroundings.host, asked.count)
         except TowpathError as error:
             return replace(observation, problem=error.message)
         waits = None if run is not None else self._admission.ask(self._demand(resource))
@@ -190,11 +192,11 @@ class JobController:
         return held, waiting
 
     def _demand(self, resource: Resource) -> Demand:
-        instance_type = self._strategy.instance_type(resource.spec)
+        asked = self._strategy.cluster(resource.spec)
         return Demand(
             key=resource.uid,
             name=resource.name,
-            wants=reserved(instance_type, self._surroundings.host),
+            wants=reserved(asked.instance_type, self._surroundings.host, asked.count),
             since=resource.created_at.timestamp(),
             group=resource.parent or resource.created_by,
             priority=self._priority(resource),
@@ -213,28 +215,6 @@ class JobController:
                 self._priorities.pop(next(iter(self._priorities)), None)
             self._priorities[parent] = known
         return known
-
-    def _awaited(self, resource: Resource, run: Run, seen: JobObservation) -> tuple[tuple[str, StoredBlob], ...]:
-        """Return the files that are to be taken in before the transaction that publishes them.
-
-        In it they would hold up everybody else's writes: they are many, or have to travel. Where this process does not
-        know that it took them in they are taken in again, which changes nothing.
-        """
-        made = self._next_increments(run, seen)
-        if made:
-            versions = versions_of_increments(made, resource, run.key, resource.modified_at)
-        elif seen.phase is Phase.FINISHED and seen.manifest is not None:
-            versions = versions_of(seen.manifest, resource, run.key, resource.modified_at)
-        else:
-            return ()
-        if not self._objects.is_far and len(versions) <= MANY_FILES:
-            return ()
-        taken_in = self._taken_in.get(run.key, set())
-        return tuple((staged.path, blob_of(version)) for version, staged in versions if version.blob not in taken_in)
-
-    @staticmethod
-    def _next_increments(run: Run, seen: JobObservation) -> list[Increment]:
-        return [item for item in seen.increments if item.number > run.published][:MANY_FILES]
 
     def _look(
         self,
@@ -297,11 +277,13 @@ class JobController:
                 return self._waiting(resource, observation.waits, now)
             return self._begun(resource, observation, now, attempt=1)
         seen = observation.backend
-        if observation.awaited:
-            return Decision(effects=(Adopt(run.key, observation.awaited),))
+        if observation.awaited is not None:
+            return Decision(effects=(observation.awaited,))
         if seen.increments:
             return self._published(resource, run, observation, now)
         if seen.phase is Phase.FINISHED and seen.manifest is not None:
+            if not ends_with(run, seen.manifest):
+                return self._published_ahead(resource, run, seen.manifest, observation, now)
             return self._finished(resource, run, seen, seen.manifest, observation, now)
         if is_lost(run, seen):
             if stopping:
@@ -388,7 +370,7 @@ class JobController:
 
     def _published(self, resource: Resource, run: Run, observation: Observation, now: datetime) -> Decision:
         """Publish what waits of continuous outputs, however the attempt stands; those that were are only dropped."""
-        some = self._next_increments(run, observation.backend)
+        some = next_increments(run, observation.backend)
         if not some:  # here after a crash between the commit and the dropping that follows it
             return Decision(effects=(Drop(run.key, run.published),))
         versions = versions_of_increments(some, resource, run.key, now)
@@ -396,9 +378,19 @@ class JobController:
         run = replace(run, seen=True, published=some[-1].number)
         return Decision(
             state=with_run(resource.state, run),
-            facts=(Publish(run.key, tuple((version, staged.path) for version, staged in versions)), Record(graph)),
+            facts=(_publish(run, versions), Record(graph)),
             effects=(Drop(run.key, run.published),),
         )
+
+    def _published_ahead(
+        self, resource: Resource, run: Run, manifest: Manifest, observation: Observation, now: datetime
+    ) -> Decision:
+        """Publish some of very many outputs before the job's end, then look again when others have had their turn."""
+        places = next_outputs(run, manifest)
+        versions = versions_of(manifest, resource, run.key, now, places)
+        graph = lineage_of_outputs(self._strategy, resource, run, versions=versions, execution=observation.execution)
+        run = replace(run, seen=True, outputs=places.stop)
+        return Decision(state=with_run(resource.state, run), facts=(_publish(run, versions), Record(graph)), due_at=now)
 
     def _finished(
         self,
@@ -409,12 +401,21 @@ class JobController:
         observation: Observation,
         now: datetime,
     ) -> Decision:
-        """End the job as its manifest tells, and publish all that belongs to it at once."""
+        """End the job as its manifest tells, and publish with it what was not published before."""
         status = status_of(resource, manifest)
-        versions = versions_of(manifest, resource, run.key, now)
+        places = next_outputs(run, manifest)
+        versions = versions_of(manifest, resource, run.key, now, places)
         graph = lineage_of(
-            self._strategy, resource, run, seen, manifest, versions=versions, execution=observation.execution
+            self._strategy,
+            resource,
+            run,
+            seen,
+            manifest,
+            told=versions_of(manifest, resource, run.key, now, range(places.start)),
+            versions=versions,
+            execution=observation.execution,
         )
+        run = replace(run, outputs=places.stop)
         reason = None
         if status is JobStatus.FAILED:
             reason = failure_of(manifest)
@@ -436,8 +437,7 @@ class JobController:
             reason=reason,
             secondary="MaxRuntimeExceeded" if manifest.timed_out else None,
         )
-        published = Publish(run.key, tuple((version, staged.path) for version, staged in versions))
-        return replace(ended, facts=(published, Record(graph), *series))
+        return replace(ended, facts=(_publish(run, versions), Record(graph), *series))
 
     def _ended(
         self,
@@ -471,8 +471,8 @@ class JobController:
         """Publish staged files and record lineage and check-outs, in the transaction that tells of them."""
         for fact in decision.facts:
             match fact:
-                case Publish(key=key, versions=versions):
-                    self._publish(transaction, key, versions)
+                case Publish():
+                    self._publication.publish(transaction, fact)
                 case Record(graph=graph):
                     record(transaction, graph)
                 case Measure(values=values):
@@ -483,16 +483,6 @@ class JobController:
                         transaction.work.schedule(resource.parent, transaction.now)
                 case Read(inputs=inputs):
                     self._read(transaction, resource, inputs)
-
-    def _publish(self, transaction: Transaction, key: str, versions: tuple[tuple[ObjectVersion, str], ...]) -> None:
-        for bucket in {version.bucket for version, _ in versions}:
-            transaction.objects.create_bucket(bucket, transaction.now)
-        # The names of the blobs follow from the attempt, so a repeat after a crash finds the files already moved.
-        taken_in = self._taken_in.get(key, set())
-        self._objects.adopt_all(
-            [(path, blob_of(version)) for version, path in versions if version.blob not in taken_in]
-        )
-        transaction.objects.put_all([version for version, _ in versions])
 
     def _read(self, transaction: Transaction, resource: Resource, inputs: tuple[PinnedInput, ...]) -> None:
         """Record which dataset versions a job was given."""
@@ -508,27 +498,18 @@ class JobController:
             match effect:
                 case Submit(job=job):
                     self._backend.submit(job)
-                case Adopt(key=key, files=files):
-                    self._take_in(key, files)
+                case Adopt():
+                    self._publication.take_in(effect)
                 case Stop(key=key):
                     self._backend.stop(key)
                 case Drop(key=key, until=until):
-                    self._taken_in.pop(key, None)
+                    self._publication.forget(key)
                     self._backend.drop(key, until=until)
                 case Release(key=key):
                     self._admission.release(key)
                 case Tidy(key=key):
-                    self._taken_in.pop(key, None)
+                    self._publication.forget(key)
                     self._backend.tidy(key)
-
-    def _take_in(self, key: str, files: Sequence[tuple[str, StoredBlob]]) -> None:
-        """Take files in, a portion at a time: what was sent before a service fell silent is not sent again."""
-        taken_in = self._taken_in.setdefault(key, set())
-        portion = MANY_FILES if self._objects.is_far else len(files)  # a folder is synced once for each portion
-        for start in range(0, len(files), portion):
-            some = files[start : start + portion]
-            self._objects.adopt_all(some)
-            taken_in.update(blob.blob for _, blob in some)
 
 
 def _execution_of(transaction: Transaction, job: Resource) -> tuple[Uid, str] | None:
@@ -538,6 +519,11 @@ def _execution_of(transaction: Transaction, job: Resource) -> tuple[Uid, str] | 
         tuning = transaction.resources.get(parent.uid)
         parent = None if tuning is None or tuning.parent is None else transaction.resources.heading(tuning.parent)
     return None if parent is None or parent.kind != "PipelineExecution" else (parent.uid, parent.arn)
+
+
+def _publish(run: Run, versions: Sequence[tuple[ObjectVersion, StagedFile]]) -> Publish:
+    """Return the fact that these versions are visible, which end where the attempt then is published up to."""
+    return Publish(run.key, tuple((version, staged.path) for version, staged in versions), run.place)
 
 
 def _measured(observation: Observation, run: Run) -> tuple[tuple[Measure, ...], Run]:

@@ -7,10 +7,19 @@ import msgspec
 from towpath.jobs.channels import PinnedInput
 from towpath.jobs.images import Environment
 from towpath.jobs.model import JobObservation, JobSpec, MetricPoint
+from towpath.jobs.state import Place
 from towpath.kernel.objects import ObjectRef, ObjectVersion, StoredBlob
 from towpath.kernel.ports import Measured
 from towpath.kernel.resource import Uid
 from towpath.lineage import Graph
+
+
+class Adopt(msgspec.Struct, frozen=True):
+    """Effect: take staged files of an attempt in among the blobs, before the transaction that makes them visible."""
+
+    key: str
+    files: tuple[tuple[str, StoredBlob], ...]  #: path of the staged file, and the blob that it becomes
+    until: Place  #: they are what the attempt made up to here, as far as it was not taken in before
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +34,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     problem: str | None = None  #: why the job cannot be started
     waits: str | None = None  #: what of the host it has to wait for before it may start
     series: tuple[MetricPoint, ...] = ()  #: all values of metrics so far
-    awaited: tuple[tuple[str, StoredBlob], ...] = ()  #: (path, blob) to take in before it is published
+    awaited: Adopt | None = None  #: what is to be taken in before the next portion is published
     untidy: tuple[str, ...] = ()  #: attempts of an ended job whose working copies are still there
 
 
@@ -78,15 +87,9 @@ class Read(msgspec.Struct, frozen=True):
     inputs: tuple[PinnedInput, ...]
 
 
-class Adopt(msgspec.Struct, frozen=True):
-    """Effect: take staged files of an attempt in among the blobs, before the transaction that makes them visible."""
-
-    key: str
-    files: tuple[tuple[str, StoredBlob], ...]  #: path of the staged file, and the blob that it becomes
-
-
 class Publish(msgspec.Struct, frozen=True):
     """Fact: staged files of an attempt become object versions."""
 
     key: str
     versions: tuple[tuple[ObjectVersion, str], ...]  #: version and path of its staged file
+    until: Place  #: where they end

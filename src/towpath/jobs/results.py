@@ -26,6 +26,7 @@ from towpath.lineage import (
     artifact,
     environment_graph,
     job_graph,
+    products_graph,
 )
 
 
@@ -41,16 +42,17 @@ def status_of(resource: Resource, manifest: Manifest) -> JobStatus:
 def failure_of(manifest: Manifest) -> str:
     """Return why a job failed, by whose fault in AWS's words: of its request, its script or the platform."""
     code = manifest.exit_code
+    host = "" if manifest.host is None else f"{manifest.host}: "
     if manifest.no_room:
         return f"InternalServerError: {manifest.reason}"
     if code is None:
         return f"ClientError: {manifest.reason or 'the command could not be started'}"
     ending = f"killed by signal {-code}" if code < 0 else f"ExitCode {code}"
     if manifest.reason is None:
-        return f"AlgorithmError: {ending}"
+        return f"AlgorithmError: {host}{ending}"
     # A failure file speaks for the script alone; words of the runner begin with how the script ended.
     told = manifest.reason.startswith(("ExitCode", "Killed"))
-    return f"AlgorithmError: {manifest.reason}" if told else f"AlgorithmError: {manifest.reason}, {ending}"
+    return f"AlgorithmError: {host}{manifest.reason}" + ("" if told else f", {ending}")
 
 
 def event_of(
@@ -76,22 +78,34 @@ def event_of(
 
 
 def versions_of(
-    manifest: Manifest, resource: Resource, key: str, now: datetime
+    manifest: Manifest, resource: Resource, key: str, now: datetime, places: range
 ) -> tuple[tuple[ObjectVersion, StagedFile], ...]:
-    """Return the object versions that an attempt's staged files become, in the order of the manifest."""
-    return tuple((_version(key, index, staged, resource, now), staged) for index, staged in enumerate(manifest.outputs))
+    """Return the object versions that the staged files at these places of the manifest become, in its order."""
+    series = _series(key, "outputs")
+    staged = ((place, manifest.outputs[place]) for place in places)
+    return tuple((_version(series, place, file, resource, now), file) for place, file in staged)
 
 
 def versions_of_increments(
     increments: Sequence[Increment], resource: Resource, key: str, now: datetime
 ) -> tuple[tuple[ObjectVersion, StagedFile], ...]:
     """Return the object versions that files become which an attempt staged while it runs, in their order."""
-    return tuple((_version(key, f"+{item.number}", item.file, resource, now), item.file) for item in increments)
+    series = _series(key, "increments")
+    return tuple((_version(series, item.number, item.file, resource, now), item.file) for item in increments)
 
 
-def _version(key: str, index: int | str, staged: StagedFile, resource: Resource, now: datetime) -> ObjectVersion:
+def _series(key: str, what: str) -> str:
+    """Return what the names of all versions that an attempt makes of one sort begin with.
+
+    What comes in one after the other so lies together: in one folder, which is synced once for all, and in neighbouring
+    pages of the index by blob.
+    """
+    return hashlib.sha256(f"{key}/{what}".encode()).hexdigest()[:24]
+
+
+def _version(series: str, place: int, staged: StagedFile, resource: Resource, now: datetime) -> ObjectVersion:
     """Return the object version that a staged file becomes; its names follow from the attempt and the file's place."""
-    name = hashlib.sha256(f"{key}/{index}/{staged.bucket}/{staged.key}".encode()).hexdigest()[:32]
+    name = f"{series}{place:08x}"
     return ObjectVersion(
         bucket=staged.bucket,
         key=staged.key,
@@ -146,13 +160,15 @@ def lineage_of(
     seen: JobObservation,
     manifest: Manifest,
     *,
+    told: Sequence[tuple[ObjectVersion, StagedFile]],
     versions: Sequence[tuple[ObjectVersion, StagedFile]],
     execution: tuple[Uid, str] | None,
 ) -> Graph:
     """Return what the lineage is told of a job that has ended: what it read, ran and produced.
 
     Args:
-        versions: what became of its staged files.
+        told: what became of the staged files that `lineage_of_outputs` has told of.
+        versions: what became of the others.
         execution: uid and ARN of the pipeline execution that started it.
     """
     layered = _layered(run, manifest)
@@ -172,7 +188,22 @@ def lineage_of(
         environment_id=f"environment:{run.environment}" if layered is None else layered.id,
         code=None if run.code is None else _code_facts(run.code),
         models=strategy.models(resource),
+        told=_produced(strategy, told),
     )
+
+
+def lineage_of_outputs(
+    strategy: Strategy,
+    resource: Resource,
+    run: Run,
+    *,
+    versions: Sequence[tuple[ObjectVersion, StagedFile]],
+    execution: tuple[Uid, str] | None,
+) -> Graph:
+    """Return what the lineage is told of outputs that are published before their job's end: that it produced them."""
+    facts = _facts(strategy, resource, run, execution)
+    known = job_graph(facts, inputs=(), outputs=(), environment_id=None, code=None) if run.outputs == 0 else Graph()
+    return known + products_graph(resource.uid, _produced(strategy, versions))
 
 
 def lineage_of_increments(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 
@@ -25,6 +26,13 @@ _MESSAGES = {
 }
 
 
+class Place(NamedTuple):
+    """How far into what an attempt makes: its increments, and behind them its outputs. Places compare in that order."""
+
+    published: int = 0  #: number of an increment
+    outputs: int = 0  #: of the manifest, from its beginning
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The attempt under way: written before anything starts, so that a repeat starts the very same."""
 
@@ -39,6 +47,12 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stop_asked_at: float | None = None  #: epoch seconds
     measured: int = 0  #: values of metrics that the store has taken over
     published: int = 0  #: number of the last increment that has become an object version
+    outputs: int = 0  #: of the manifest, from its beginning, that have become object versions
+
+    @property
+    def place(self) -> Place:
+        """How far what the attempt makes is published."""
+        return Place(self.published, self.outputs)
 
 
 def key_of(uid: Uid, attempt: int) -> str:

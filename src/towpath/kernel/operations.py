@@ -50,6 +50,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     function: Function
     writes: bool = True
+    #: Called by the front door before the transaction begins: has written what the answer is to tell of.
+    prepare: Callable[[], None] | None = None
     why_refused: str | None = None  #: for one that is refused whatever is asked: the sentence that is told
 
 

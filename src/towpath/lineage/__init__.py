@@ -18,6 +18,7 @@ from towpath.lineage.model import (
     job_graph,
     model_graph,
     model_package_graph,
+    products_graph,
     taken_over_graph,
     version_of,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "model_package_graph",
     "operations",
     "outputs_of",
+    "products_graph",
     "record",
     "summary_of",
     "taken_over_graph",

@@ -218,14 +218,16 @@ def job_graph(
     environment_id: str | None,
     code: CodeFacts | None,
     models: Iterable[Uid] = (),
+    told: Iterable[Artifact] = (),
 ) -> Graph:
     """Return what a job adds that has ended, or that publishes while it runs: what it read, ran and ran in, each
     contributing to it, and what it produced.
 
     Args:
         models: those that it ran, of those that CreateModel made.
+        told: what it produced, too, and `products_graph` has told of.
     """
-    read, written = tuple(inputs), tuple(outputs)
+    read, written, earlier = tuple(inputs), tuple(outputs), tuple(told)
     properties = _present(
         {
             "arn": job.arn,
@@ -244,12 +246,12 @@ def job_graph(
             "datasets": _datasets(read),
             # What an artifact was to this job is a property of the use, and one artifact has many uses.
             "inputs": {item.id: {"name": item.name, "role": item.role} for item in read},
-            "outputs": {item.id: {"name": item.name, "role": item.role} for item in written},
+            "outputs": {item.id: {"name": item.name, "role": item.role} for item in (*earlier, *written)},
         }
     )
     nodes = [Node(job.id, NodeType.JOB, properties), *map(_artifact_node, (*read, *written))]
     edges = [Edge(item.id, job.id, Association.CONTRIBUTED_TO) for item in read]
-    edges += [Edge(job.id, item.id, Association.PRODUCED) for item in written]
+    edges += _produced(job.id, written)
     edges += [Edge(f"model:{model}", job.id, Association.CONTRIBUTED_TO) for model in models]
     if environment_id is not None:
         edges.append(Edge(environment_id, job.id, Association.CONTRIBUTED_TO))
@@ -270,6 +272,19 @@ def job_graph(
     return Graph(tuple(nodes), tuple(edges))
 
 
+def products_graph(job: Uid, outputs: Iterable[Artifact]) -> Graph:
+    """Return what is known of some of a job's many outputs before all of it is told: that the job produced them.
+
+    Its node does not name them yet: it would be written anew with each portion, and grow.
+    """
+    written = tuple(outputs)
+    return Graph(tuple(map(_artifact_node, written)), tuple(_produced(job_id(job), written)))
+
+
+def _produced(node: str, written: Iterable[Artifact]) -> list[Edge]:
+    return [Edge(node, item.id, Association.PRODUCED) for item in written]
+
+
 def taken_over_graph(job: Uid, execution: Uid, execution_arn: str, *, put_back: Iterable[Artifact]) -> Graph:
     """Return what an execution adds that takes the result of a job of an earlier one over.
 
@@ -284,7 +299,7 @@ def taken_over_graph(job: Uid, execution: Uid, execution_arn: str, *, put_back: 
         Node(execution_id, NodeType.EXECUTION, _present({"arn": execution_arn})),
         *map(_artifact_node, again),
     ]
-    edges = [Edge(job_id(job), item.id, Association.PRODUCED) for item in again]
+    edges = _produced(job_id(job), again)
     edges.append(Edge(execution_id, job_id(job), Association.ASSOCIATED_WITH))
     return Graph(tuple(nodes), tuple(edges))
 

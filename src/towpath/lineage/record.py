@@ -4,29 +4,34 @@ from towpath.kernel.errors import Invalid
 from towpath.kernel.objects import ObjectRef, ObjectRows, parse_s3_uri
 from towpath.kernel.ports import Transaction
 from towpath.kernel.resource import Document, Uid
-from towpath.lineage.model import Artifact, Association, Graph, Node, NodeType, artifact, job_id, version_of
+from towpath.lineage.model import Artifact, Association, Graph, NodeType, artifact, job_id, version_of
 
 
 def record(transaction: Transaction, graph: Graph) -> None:
     """Add a graph's nodes and edges; what is there already is merged, so a repeat changes nothing."""
-    nodes = [(node.id, node.type.value, _whole(transaction, node)) for node in graph.nodes]
-    transaction.lineage.put_nodes(nodes, transaction.now)
+    new = []
+    for node in graph.nodes:
+        written: Document = node.properties.get("outputs", {}) if node.type is NodeType.JOB else {}
+        known = transaction.lineage.node(node.id) if written else None
+        if known is None:
+            new.append((node.id, node.type.value, node.properties))
+        else:  # put down by itself: it may name a hundred thousand objects, and is not new
+            merged = {**node.properties, "outputs": _with_earlier(written, known[1].get("outputs", {}))}
+            transaction.lineage.put_node(node.id, node.type.value, merged, transaction.now)
+    transaction.lineage.put_nodes(new, transaction.now)
     edges = [(edge.source, edge.destination, edge.association.value) for edge in graph.edges]
     transaction.lineage.put_edges(edges, transaction.now)
 
 
-def _whole(transaction: Transaction, node: Node) -> Document:
-    """Return a node's properties with what a job had published before it published this: of each object the last.
+def _with_earlier(written: Document, earlier: Document) -> Document:
+    """Return what a job published and what it had published before: of each object the last.
 
     A job that publishes one object again and again would else be a node that grows with each version; the edges stay.
     """
-    written: Document = node.properties.get("outputs", {})
-    known = transaction.lineage.node(node.id) if written and node.type is NodeType.JOB else None
-    if known is None:
-        return node.properties
+    if not earlier:
+        return written
     again = {item.rpartition("#")[0] for item in written}
-    before = {item: use for item, use in known[1].get("outputs", {}).items() if item.rpartition("#")[0] not in again}
-    return {**node.properties, "outputs": {**before, **written}}
+    return {**{item: use for item, use in earlier.items() if item.rpartition("#")[0] not in again}, **written}
 
 
 def artifact_at(rows: ObjectRows, uri: str, *, role: str = "data", name: str = "") -> Artifact | None:

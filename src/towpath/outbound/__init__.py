@@ -1,5 +1,5 @@
 """What the platform sends to others: messages to webhooks."""
 
-from towpath.outbound.webhooks import post
+from towpath.outbound.sender import Sender
 
-__all__ = ["post"]
+__all__ = ["Sender"]

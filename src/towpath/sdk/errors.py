@@ -5,6 +5,7 @@ ClientError
 ├── NoServer              no server answers, or none is known
 ├── ExecutionFailed       a pipeline execution ended other than Succeeded
 ├── TimedOut              what was waited for did not happen in time
+├── ResultUnreadable      what a function returned cannot be made again here
 └── RequestFailed         the server refused a request; carries the wire's code, message and HTTP status
     ├── NotFound
     ├── Conflict          a name is taken, or the resource is in the wrong state
@@ -38,6 +39,10 @@ class EndpointFailed(ClientError):
 
 class TimedOut(ClientError):
     """What was waited for did not happen in time."""
+
+
+class ResultUnreadable(ClientError):
+    """What a function with `@step` returned cannot be made again here."""
 
 
 class RequestFailed(ClientError):

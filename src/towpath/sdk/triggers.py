@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -36,8 +37,8 @@ class TriggerDelivery:
     event: str  #: its type
     about: tuple[str, ...]  #: ARNs or URIs of what it happened to
     target: str
-    delivered: bool
-    result: str  #: ARN of the execution that it started, the answer of the webhook, or why it failed
+    status: str  #: Pending, Delivered or Failed
+    result: str  #: ARN of the execution that it started, the answer of the webhook, or why the last try failed
 
 
 def new_objects(uri: str) -> Document:
@@ -175,14 +176,16 @@ class Triggers:
         self._client.call("AWSEvents.DeleteRule", {"Name": name})
 
     def deliveries(self, name: str) -> Iterator[TriggerDelivery]:
-        """Yield what came of the events of a trigger, the newest first."""
-        for told in self._client.pages("Towpath.ListTriggerDeliveries", "Deliveries", {"TriggerName": name}):
+        """Yield what came of the events of a trigger: first what is on its way, then the others, each newest first."""
+        asked = {"TriggerName": name}
+        pending = self._client.call("Towpath.ListTriggerDeliveries", asked).get("Pending") or ()
+        for told in chain(pending, self._client.pages("Towpath.ListTriggerDeliveries", "Deliveries", asked)):
             yield TriggerDelivery(
                 at=float(told["Time"]),
                 event=told["DetailType"],
                 about=tuple(told.get("About") or ()),
                 target=told["Target"],
-                delivered=told["Status"] == "Delivered",
+                status=told["Status"],
                 result=told["Result"],
             )
 

@@ -4,17 +4,34 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Row,
+    Select,
+    Text,
+    bindparam,
+    case,
+    cast,
+    delete,
+    func,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.sqlite import insert
 
+from towpath.experiments.record import SUFFIXES
 from towpath.kernel.paging import token_of, values_of
 from towpath.kernel.ports import Filter, LineageEdge, LineageNode, Query
 from towpath.kernel.resource import Document
-from towpath.lineage.entities import entity_of
+from towpath.lineage.entities import ARN_TYPES, LineageType, entity_of
 from towpath.store.codec import from_epoch, from_json, to_epoch, to_json
 from towpath.store.prepared import Prepared
 from towpath.store.queries import compare
-from towpath.store.tables import lineage_edge, lineage_node
+from towpath.store.tables import lineage_edge, lineage_node, resource
 
 _EDGE = ("source", "destination", "association", "created_at")
 _recorded = insert(lineage_edge).values({name: bindparam(name) for name in _EDGE})
@@ -23,11 +40,11 @@ _RECORD = Prepared(
     _recorded.on_conflict_do_update(index_elements=["source", "destination", "association"], set_={"created_by": None})
 )
 _NODE = Prepared(select(lineage_node).where(lineage_node.c.id == bindparam("of")))
-_ADD_NODE = Prepared(insert(lineage_node).values({column.name: bindparam(column.name) for column in lineage_node.c}))
+_added = insert(lineage_node).values({column.name: bindparam(column.name) for column in lineage_node.c})
+_ADD_NODE = Prepared(_added)
+_ADD_NEW_NODE = Prepared(_added.on_conflict_do_nothing(index_elements=["id"]))
 
-
-_MANY = 64  #: nodes that are added together rather than one by one
-_IDS_A_STATEMENT = 500  #: bound variables; older SQLite takes 999
+_TOGETHER = 500  #: nodes that are added together; their ids are bound variables, of which older SQLite takes 999
 
 
 class LineageTable:
@@ -50,28 +67,30 @@ class LineageTable:
             )
 
     def put_nodes(self, nodes: Sequence[tuple[str, str, Document]], at: datetime) -> None:
-        one_by_one = nodes
-        if len(nodes) > _MANY:
-            # The outputs of one job may be a hundred thousand: to look for each by itself takes as long as to add it.
-            known = self._known([node_id for node_id, _, _ in nodes])
-            new = {node[0]: node for node in reversed(nodes) if node[0] not in known}  # of each id the first
-            _ADD_NODE.many(self._connection, [_row_of(*node, at) for node in new.values()])
-            one_by_one = [node for node in nodes if node is not new.get(node[0])]
-        for node_id, type_, properties in one_by_one:
-            self.put_node(node_id, type_, properties, at)
+        for start in range(0, len(nodes), _TOGETHER):
+            some = nodes[start : start + _TOGETHER]
+            rows = [_row_of(*node, at) for node in some]
+            # The outputs of one job may be a hundred thousand, all new: to look for each takes as long as to add it.
+            if _ADD_NEW_NODE.many(self._connection, rows) == len(rows):
+                continue
+            stand = self._properties([row["id"] for row in rows])
+            for (node_id, type_, properties), row in zip(some, rows, strict=True):
+                if stand.get(node_id) != row["properties"]:
+                    self.put_node(node_id, type_, properties, at)
+                    stand.pop(node_id, None)  # how it stands now is not known here, should it come once more
 
-    def _known(self, ids: Sequence[str]) -> set[str]:
-        """Return those of the ids that there are nodes of."""
-        known: set[str] = set()
-        for start in range(0, len(ids), _IDS_A_STATEMENT):
-            some = ids[start : start + _IDS_A_STATEMENT]
-            known.update(
-                self._connection.execute(select(lineage_node.c.id).where(lineage_node.c.id.in_(some))).scalars()
-            )
-        return known
+    def _properties(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """Return the properties, as they are stored, of those of the ids that there are nodes of."""
+        columns = select(lineage_node.c.id, lineage_node.c.properties).where(lineage_node.c.id.in_(ids))
+        return {row.id: row.properties for row in self._connection.execute(columns)}
 
     def put_edges(self, edges: Sequence[tuple[str, str, str]], at: datetime) -> None:
-        _RECORD.many(self._connection, [dict(zip(_EDGE, (*edge, to_epoch(at)), strict=True)) for edge in edges])
+        moment = to_epoch(at)
+        rows = (
+            {"source": source, "destination": destination, "association": association, "created_at": moment}
+            for source, destination, association in edges
+        )
+        _RECORD.many(self._connection, rows)
 
     def put_edge(self, source: str, destination: str, association: str, at: datetime, *, by: str | None = None) -> None:
         row = dict(zip(_EDGE, (source, destination, association, to_epoch(at)), strict=True))
@@ -140,6 +159,8 @@ class LineageTable:
             "created_at": lineage_edge.c.created_at,
             "source_type": source.c.entity_type,
             "destination_type": destination.c.entity_type,
+            "source_arn": _arn_of(source),
+            "destination_arn": _arn_of(destination),
         }
         statement = select(
             *(column.label(f"edge_{column.name}") for column in lineage_edge.c),
@@ -189,6 +210,25 @@ class LineageTable:
         between = (lineage_edge.c.source == source, lineage_edge.c.destination == destination)
         done = self._connection.execute(delete(lineage_edge).where(*between, lineage_edge.c.created_by.is_not(None)))
         return done.rowcount
+
+
+def _arn_of(node: FromClause) -> ColumnElement[str]:
+    """Return what tells the ARNs of nodes apart: type and name, as `lineage.naming` puts them together."""
+    stored = select(_component_name(resource.c.name, resource.c.kind)).where(resource.c.uid == node.c.entity)
+    # The resource of a job may be gone; its node keeps what it was called.
+    properties = cast(node.c.properties, Text)
+    told = _component_name(func.json_extract(properties, "$.name"), func.json_extract(properties, "$.kind"))
+    name = case(
+        (node.c.lineage_type != LineageType.TRIAL_COMPONENT.value, node.c.entity),
+        else_=func.coalesce(stored.scalar_subquery(), told, node.c.entity),
+    )
+    types = {type_.value: literal(f"{arn_type}/") for type_, arn_type in ARN_TYPES.items()}
+    return case(types, value=node.c.lineage_type).concat(name)
+
+
+def _component_name(name: ColumnElement[str], kind: ColumnElement[str]) -> ColumnElement[str]:
+    suffixes = {noun: literal(f"-{suffix}") for noun, suffix in SUFFIXES.items()}
+    return name.concat(case(suffixes, value=kind, else_=literal("")))
 
 
 def _plain(condition: Filter) -> Any:

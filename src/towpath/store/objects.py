@@ -96,15 +96,18 @@ class ObjectTable:
         while waiting:
             # Of one key, each version has to be put down before the next one can be the latest.
             together = {(version.bucket, version.key): version for version in reversed(waiting)}
+            if len(together) == len(waiting):
+                self._put_different(waiting)
+                return
             chosen = {id(version) for version in together.values()}
             self._put_different([version for version in waiting if id(version) in chosen])
             waiting = [version for version in waiting if id(version) not in chosen]
 
     def _put_different(self, versions: list[ObjectVersion]) -> None:
         """Put versions of different keys; one statement for all is several times as fast."""
-        keys = [{"of_bucket": version.bucket, "of_key": version.key} for version in versions]
+        keys = ({"of_bucket": version.bucket, "of_key": version.key} for version in versions)
         _NO_LONGER_LATEST.many(self._connection, keys)
-        _INSERT.many(self._connection, [_row_of(version) for version in versions])
+        _INSERT.many(self._connection, map(_row_of, versions))
 
     def set_tags(self, bucket: str, key: str, version_id: str, tags: Mapping[str, str]) -> None:
         self._connection.execute(
@@ -145,7 +148,7 @@ class ObjectTable:
     ) -> list[ObjectVersion]:
         # One bound on either side: SQLite searches its index by one and would compare every key with the other.
         is_behind = after >= prefix
-        ends = [end for end in (until, _behind(prefix)) if end is not None]
+        ends = [end for end in (until, first_behind(prefix)) if end is not None]
         bounds = {"of_bucket": bucket, "start": after if is_behind else prefix, "rows": limit}
         if ends:
             bounds["end"] = min(ends)
@@ -180,7 +183,7 @@ class ObjectTable:
             object_version.c.key >= max(prefix, after, key=str.encode),
             behind,
         )
-        if (end := _behind(prefix)) is not None:
+        if (end := first_behind(prefix)) is not None:
             statement = statement.where(object_version.c.key < end)
         ordered = statement.order_by(object_version.c.key, object_version.c.seq.desc()).limit(limit)
         return [_version(row) for row in self._connection.execute(ordered)]
@@ -208,7 +211,7 @@ class ObjectTable:
         return known
 
 
-def _behind(prefix: str) -> str | None:
+def first_behind(prefix: str) -> str | None:
     """Return the first text behind all that start with `prefix`, None when there is none."""
     kept = prefix.rstrip(_LAST)
     if not kept:
@@ -230,7 +233,7 @@ def _row_of(version: ObjectVersion) -> dict[str, Any]:
         "etag": version.etag,
         "blob": version.blob,
         "content_type": version.content_type,
-        "metadata": to_json(version.metadata),
+        "metadata": to_json(version.metadata) if version.metadata else _NOTHING,
         "created_at": to_epoch(version.created_at),
         "created_by": version.created_by,
         "is_latest": True,

@@ -7,7 +7,8 @@ Boolean ones.
 """
 
 from collections import namedtuple
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -55,11 +56,14 @@ class _Compiled:
         self.sql = str(compiled)
         self.order = None if compiled.positiontup is None else tuple(compiled.positiontup)
         self.constants = {key: bound.effective_value for key, bound in compiled.binds.items() if not bound.required}
+        self._in_order = None if self.order is None or len(self.order) < 2 else itemgetter(*self.order)
         self.row: Callable[..., Any] | None = None  #: makes a row of its columns; known when there was a first one
 
-    def parameters(self, values: dict[str, Any]) -> Any:
+    def parameters(self, values: Mapping[str, Any]) -> Any:
         if self.constants:
             values = {**self.constants, **values}
+        if self._in_order is not None:
+            return self._in_order(values)
         return values if self.order is None else [values[name] for name in self.order]
 
 
@@ -80,10 +84,14 @@ class Prepared:
         compiled = self._for(connection)
         return self._run(connection, compiled, compiled.parameters(values), many=False)
 
-    def many(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-        """Run a statement that writes once for each of the given values of its parameters."""
+    def many(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Run a statement that writes once for each of the given values of its parameters; return the rows written.
+
+        The values are taken one after the other, so that those of a hundred thousand rows need not be there at once.
+        Whatever yields them must not use the connection.
+        """
         compiled = self._for(connection)
-        self._run(connection, compiled, [compiled.parameters(values) for values in rows], many=True)
+        return self._run(connection, compiled, map(compiled.parameters, rows), many=True).rowcount
 
     def _run(self, connection: Connection, compiled: _Compiled, parameters: Any, *, many: bool) -> Found:
         driver = connection.connection  # inside of a transaction, which `SqliteStore` has begun

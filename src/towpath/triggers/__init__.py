@@ -1,6 +1,6 @@
 """Triggers: what happens when something has happened, or when a time has come."""
 
-from towpath.triggers.deliveries import DeliveryController
+from towpath.triggers.deliveries import DeliveryController, is_pending
 from towpath.triggers.kinds import DELIVERY, KINDS, RULE, SCHEDULE
 from towpath.triggers.matching import Rules
 from towpath.triggers.rules import event_operations
@@ -16,6 +16,7 @@ __all__ = [
     "DeliveryController",
     "Rules",
     "event_operations",
+    "is_pending",
     "operations",
     "scheduler_operations",
     "timing_controllers",

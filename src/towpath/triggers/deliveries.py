@@ -4,7 +4,9 @@ What goes to a webhook because a step of a pipeline says so is a delivery, too.
 """
 
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import cast
 from uuid import uuid4
 
@@ -24,7 +26,7 @@ from towpath.queues import find_queue, send
 from towpath.triggers.inputs import body_for, text_at
 from towpath.triggers.kinds import DELIVERY
 from towpath.triggers.model import DeliverySpec, DeliveryState, DeliveryStatus, Target
-from towpath.triggers.ports import Answer, Message, Post
+from towpath.triggers.ports import Answer, Message, Send
 from towpath.triggers.targets import TargetKind, kind_of, pipeline_name, queue_name
 
 OUTCOME = "TriggerOutcome"  #: type of the event that tells what came of a delivery; its subject is the rule
@@ -36,6 +38,10 @@ _WORTH_ANOTHER_TRY = frozenset({401, 407, 408, 409, 425, 429})
 
 class Start(msgspec.Struct, frozen=True):
     """Start the pipeline, or put a message into the queue, that is the target."""
+
+
+class UnderWay(msgspec.Struct, frozen=True):
+    """A message has been handed over to be sent, and nothing has come of it yet."""
 
 
 class Settle(msgspec.Struct, frozen=True):
@@ -92,27 +98,36 @@ def withdraw(transaction: Transaction, uid: Uid) -> None:
         transaction.resources.replace(delivery, deleted_at=transaction.now)
 
 
+def is_pending(transaction: Transaction, uid: Uid) -> bool:
+    """Whether a delivery still has to arrive: it has not, and was not withdrawn."""
+    delivery = transaction.resources.get(uid)
+    return delivery is not None and delivery.is_live
+
+
 class DeliveryController:
     """Implements `kernel.decisions.Controller` for Delivery."""
 
     kind = DELIVERY.noun
 
-    def __init__(self, operations: Operations, post: Post) -> None:
+    def __init__(self, operations: Operations, send: Send, *, wake: Callable[[Uid], None]) -> None:
+        """`wake` is called with a delivery when there is an answer to its message."""
         self._operations = operations
-        self._post = post
-        self._answers: dict[Uid, tuple[int, Answer]] = {}  #: delivery -> how many tries had failed, what came of this
+        self._send = send
+        self._wake = wake
+        #: Delivery -> how many tries had failed, and what came of this one.
+        self._answers: dict[Uid, tuple[int, Answer | UnderWay]] = {}
         self._lock = threading.Lock()
 
-    def observe(self, resource: Resource) -> Answer | None:
+    def observe(self, resource: Resource) -> Answer | UnderWay | None:
         """Return what came of the try that was made last, None when it is not known: it is then made again."""
         tries = view(DeliveryState, resource.state).tries
         with self._lock:
             known, answer = self._answers.get(resource.uid, (-1, None))
         return answer if known == tries else None
 
-    def decide(self, resource: Resource, observation: Answer | None, now: datetime) -> Decision:
+    def decide(self, resource: Resource, observation: Answer | UnderWay | None, now: datetime) -> Decision:
         """Return what to do with the event next."""
-        if resource.status != DeliveryStatus.PENDING:
+        if resource.status != DeliveryStatus.PENDING or isinstance(observation, UnderWay):
             return Decision()
         spec, state = view(DeliverySpec, resource.spec), view(DeliveryState, resource.state)
         if not spec.target.arn.startswith("http"):
@@ -148,11 +163,20 @@ class DeliveryController:
                 _tell(transaction, resource, fact)
 
     def act(self, resource: Resource, decision: Decision) -> None:
-        """Send the message."""
+        """Have the message sent."""
+        tries = view(DeliveryState, resource.state).tries
         for message in decision.effects:
-            answer = self._post(message)
             with self._lock:
-                self._answers[resource.uid] = view(DeliveryState, resource.state).tries, answer
+                self._answers[resource.uid] = tries, UnderWay()
+            self._send(resource.uid, message, partial(self._answered, resource.uid, tries))
+
+    def _answered(self, delivery: Uid, tries: int, answer: Answer | None) -> None:
+        with self._lock:
+            if answer is None:
+                self._answers.pop(delivery, None)
+                return
+            self._answers[delivery] = tries, answer
+        self._wake(delivery)
 
     def _carried_out(self, transaction: Transaction, delivery: Resource) -> Settle:
         spec = view(DeliverySpec, delivery.spec)
@@ -251,14 +275,6 @@ def _settled(delivery: Resource, status: DeliveryStatus, state: DeliveryState, t
 
 def _tell(transaction: Transaction, delivery: Resource, settled: Settle) -> None:
     spec = view(DeliverySpec, delivery.spec)
-    detail: Document = {
-        "DeliveryId": delivery.uid,
-        "Target": spec.target.arn,
-        "DetailType": spec.event["detail-type"],
-        "About": _subject(spec.event),
-        "Status": settled.status.value,
-        "Result": settled.told,
-    }
     transaction.events.append(
         Event(
             type=OUTCOME,
@@ -266,6 +282,25 @@ def _tell(transaction: Transaction, delivery: Resource, settled: Settle) -> None
             subject_arn=spec.source_arn,
             principal=PLATFORM.principal,
             at=transaction.now,
-            detail=detail,
+            detail=_shown(delivery, settled),
         )
     )
+
+
+def pending_delivery(delivery: Resource) -> Document:
+    """Return what ListTriggerDeliveries tells of a delivery that is on its way."""
+    state = view(DeliveryState, delivery.state)
+    tries = f"{state.reason}; tried {state.tries} time{'s' * (state.tries != 1)}" if state.reason is not None else ""
+    return {**_shown(delivery, Settle(DeliveryStatus.PENDING, tries)), "Time": delivery.created_at.timestamp()}
+
+
+def _shown(delivery: Resource, settled: Settle) -> Document:
+    spec = view(DeliverySpec, delivery.spec)
+    return {
+        "DeliveryId": delivery.uid,
+        "Target": spec.target.arn,
+        "DetailType": spec.event["detail-type"],
+        "About": _subject(spec.event),
+        "Status": settled.status.value,
+        "Result": settled.told,
+    }

@@ -6,6 +6,7 @@ from towpath.kernel.ports import Transaction
 from towpath.kernel.resource import Resource
 from towpath.triggers.model import GROUP
 
+SOURCE = "Source"  #: indexed member of a delivery that is on its way: uid of its rule or schedule
 EVENT_PATTERN = "EventPattern"  #: indexed member of the rules that wait for events
 
 
@@ -20,6 +21,10 @@ def _missing_schedule(_: str, name: str) -> NotFound:
 def _index_rule(rule: Resource) -> dict[str, str | float | None]:
     waits = rule.spec.get("EventPattern") is not None and rule.spec.get("State") != "DISABLED"
     return {EVENT_PATTERN: 1.0 if waits else None}
+
+
+def _index_delivery(delivery: Resource) -> dict[str, str | float | None]:
+    return {SOURCE: delivery.spec["Source"] if delivery.is_live else None}
 
 
 def _refuse_undelete(_: Transaction, delivery: Resource) -> None:
@@ -52,6 +57,7 @@ DELIVERY = Kind(
     arn_type="delivery",
     name_member="DeliveryId",
     arn_member="DeliveryArn",
+    indexed=_index_delivery,
     refuse_undelete=_refuse_undelete,
     comes_back=False,
     controlled=True,

@@ -5,6 +5,8 @@ from typing import TypeAlias
 
 import msgspec
 
+from towpath.kernel.resource import Uid
+
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
     """A request to a webhook."""
@@ -21,5 +23,6 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""  #: why there was none, or what the answer said
 
 
-#: Sends a message to a webhook, once, and returns what came of it; raises nothing for what the other side does.
-Post: TypeAlias = Callable[[Message], Answer]
+#: Sends a message of a delivery to a webhook, once, and tells what came of it: None where the delivery was withdrawn
+#: before. Returns at once: another side that is slow must hold up nothing here. It tells from any thread.
+Send: TypeAlias = Callable[[Uid, Message, Callable[[Answer | None], None]], None]

@@ -3,10 +3,10 @@
 from towpath.kernel import paging
 from towpath.kernel.events import Event
 from towpath.kernel.operations import Operation, Request
-from towpath.kernel.ports import Transaction
+from towpath.kernel.ports import Filter, Query, Transaction
 from towpath.kernel.resource import Document, Resource
-from towpath.triggers.deliveries import OUTCOME
-from towpath.triggers.kinds import RULE, SCHEDULE, schedule_name
+from towpath.triggers.deliveries import OUTCOME, pending_delivery
+from towpath.triggers.kinds import DELIVERY, RULE, SCHEDULE, SOURCE, schedule_name
 
 
 def operations() -> list[Operation]:
@@ -20,6 +20,10 @@ def list_trigger_deliveries(transaction: Transaction, request: Request) -> Docum
     events = [event for event in transaction.events.of(trigger.uid) if event.type == OUTCOME]
     page, token = paging.newest_first(events, request.input.get("NextToken"), paging.size(request.input))
     answer: Document = {"Deliveries": [_shown(event) for event in page]}
+    if request.input.get("NextToken") is None:
+        on_their_way = Query(kind=DELIVERY.noun, filters=(Filter(SOURCE, "=", trigger.uid),), limit=paging.LARGEST)
+        pending = transaction.resources.query(on_their_way).items
+        answer["Pending"] = [pending_delivery(delivery) for delivery in pending]
     return answer if token is None else {**answer, "NextToken": token}
 
 

@@ -11,7 +11,9 @@ from uuid import uuid4
 
 import pytest
 from botocore.exceptions import ClientError
-from tests.clients.records.conftest import Aws
+from tests.clients.records.conftest import ROLE, Aws
+
+from towpath import Client
 
 WAIT_S = 120  #: for something that is on its way
 
@@ -22,11 +24,14 @@ class Webhook:
     def __init__(self) -> None:
         self.got: queue.Queue[tuple[dict[str, str], str]] = queue.Queue()
         self.answers: list[int] = []
+        self.let_go = threading.Event()  #: cleared: it answers nothing
+        self.let_go.set()
         hook = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                hook.let_go.wait(WAIT_S)
                 status = hook.answers.pop(0) if hook.answers else 200
                 self.send_response(status)
                 self.send_header("Content-Length", "0")
@@ -42,6 +47,7 @@ class Webhook:
         self._thread.start()
 
     def close(self) -> None:
+        self.let_go.set()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -331,3 +337,27 @@ def test_rules_are_shown_tagged_and_refused(aws: Aws, pipeline: str) -> None:
             call(**wrong)
     events.remove_targets(Rule="nightly", Ids=["p"])
     events.delete_rule(Name="nightly")
+
+
+def test_a_webhook_that_does_not_answer_holds_up_nothing_else(aws: Aws, webhook: Webhook, pipeline: str) -> None:
+    slow = Webhook()
+    slow.let_go.clear()
+    try:
+        events = put(aws, "to-slow", {"source": ["tests.slow"]}, {"Arn": slow.url})
+        entry = {"DetailType": "Asked", "Detail": "{}"}
+        events.put_events(Entries=[{**entry, "Source": "tests.slow"}] * 10)
+        for _ in range(3):
+            events.put_events(Entries=[{**entry, "Source": "tests.slow"}] * 10)
+        put(aws, "to-pipeline", {"source": ["tests.other"]}, {"Arn": pipeline, "RoleArn": ROLE})
+        put(aws, "to-other", *ended_rule(webhook, pipeline))
+        events.put_events(Entries=[{**entry, "Source": "tests.other"}])
+        webhook.got.get(timeout=WAIT_S)
+        assert slow.got.empty(), "it has answered nothing yet, nor was given up"
+        with Client(aws.url, home=aws.home.path) as client:
+            shown = [(each.status, each.event, each.target) for each in client.triggers.deliveries("to-slow")]
+        assert shown == [("Pending", "Asked", slow.url)] * 40
+        for rule in ("to-slow", "to-pipeline", "to-other"):
+            events.remove_targets(Rule=rule, Ids=["0"])
+            events.delete_rule(Name=rule)
+    finally:
+        slow.close()

@@ -12,7 +12,7 @@ from towpath.engine import Engine
 from towpath.kernel.errors import Conflict, Invalid, NotFound
 from towpath.kernel.operations import Request
 from towpath.kernel.ports import Query
-from towpath.kernel.resource import Document, Resource
+from towpath.kernel.resource import Document, Resource, Uid
 from towpath.pipelines.callbacks import Output, output_faults, outputs_of
 from towpath.pipelines.controller import ExecutionController
 from towpath.pipelines.ports import Shapes
@@ -56,15 +56,15 @@ class Asking(Platform):
         controllers: list[Any] = [
             self.controller,
             CallbackController(self.store, timeout_days=self.timeout_days),
-            DeliveryController(self.operations, self._post),
+            DeliveryController(self.operations, self._send, wake=lambda _: None),
             RetentionController(self.store),
         ]
         by_kind = {controller.kind: controller for controller in controllers}
         return Engine(store or self.store, by_kind, clock=self.clock, kinds=KINDS)
 
-    def _post(self, message: Message) -> Answer:
+    def _send(self, _: Uid, message: Message, answered: Callable[[Answer | None], None]) -> None:
         self.sent.append(message)
-        return self.answers.pop(0) if self.answers else Answer(status=200)
+        answered(self.answers.pop(0) if self.answers else Answer(status=200))
 
     def ask(self, operation: str, **asked: Any) -> Document:
         request = Request(operation=operation, input=asked, caller=ANN)

@@ -1,5 +1,6 @@
 """Deliveries: what is decided about one, and on whose behalf a pipeline is started."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from towpath.callers import Role
+from towpath.kernel.decisions import Decision
 from towpath.kernel.errors import NotFound
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Query, Transaction
@@ -27,7 +29,7 @@ EVENTS = event_operations()
 GRACE = Caller("grace", roles=frozenset({Role.ML_ENGINEER}))
 
 
-def no_post(_: Message) -> Answer:
+def no_post(*_: Any) -> None:
     raise AssertionError("nothing is to be sent")
 
 
@@ -42,7 +44,7 @@ class World:
         self.started: list[Request] = []
         self.refuse = False
         start = Operation(name="StartPipelineExecution", function=self._start)
-        self.controller = DeliveryController({"StartPipelineExecution": start}, no_post)
+        self.controller = DeliveryController({"StartPipelineExecution": start}, no_post, wake=no_post)
 
     def _start(self, _: Transaction, request: Request) -> Document:
         if self.refuse:
@@ -170,7 +172,7 @@ class TestWebhooks:
 
     def after(self, delivery: Resource, answer: Answer, *, tries: int = 0, later_s: float = 0.0) -> Any:
         state = {"Tries": tries} if tries else {}
-        controller = DeliveryController({}, no_post)
+        controller = DeliveryController({}, no_post, wake=no_post)
         now = delivery.created_at + timedelta(seconds=later_s)
         return controller.decide(replace(delivery, state=state), answer, now)
 
@@ -222,20 +224,26 @@ class TestWebhooks:
         assert (decision.due_at is None) is (status is not None)
 
     def test_what_was_sent_is_not_sent_again_while_its_answer_is_known(self, world: World) -> None:
-        sent: list[Message] = []
+        sent: list[Callable[[Answer | None], None]] = []
+        woken: list[str] = []
 
-        def post(message: Message) -> Answer:
-            sent.append(message)
-            return Answer(status=200)
+        def send(_: str, __: Message, answered: Callable[[Answer | None], None]) -> None:
+            sent.append(answered)
 
         delivery = world.happen(Arn=HOOK)
-        controller = DeliveryController({}, post)
+        controller = DeliveryController({}, send, wake=woken.append)
         controller.act(delivery, controller.decide(delivery, controller.observe(delivery), delivery.created_at))
-        decided = controller.decide(delivery, controller.observe(delivery), datetime.now(UTC))
-        assert (len(sent), decided.status, decided.effects) == (1, "Delivered", ())
-        assert DeliveryController({}, post).observe(delivery) is None, (
+        assert controller.decide(delivery, controller.observe(delivery), datetime.now(UTC)) == Decision()
+        assert DeliveryController({}, send, wake=woken.append).observe(delivery) is None, (
             "after a crash nobody knows, and it is sent again"
         )
+        (answered,) = sent
+        answered(Answer(status=200))
+        assert woken == [delivery.uid]
+        decided = controller.decide(delivery, controller.observe(delivery), datetime.now(UTC))
+        assert (len(sent), decided.status, decided.effects) == (1, "Delivered", ())
+        answered(None)
+        assert controller.observe(delivery) is None, "of what was withdrawn nothing is kept"
 
 
 def test_a_rule_whose_pattern_this_release_does_not_read_waits_for_nothing(

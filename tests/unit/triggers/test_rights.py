@@ -66,7 +66,7 @@ def started_with(store: SqliteStore, *writers: Caller) -> frozenset[Role]:
 
     delivery = store.write(pass_on)
     operations = {"StartPipelineExecution": Operation(name="StartPipelineExecution", function=start)}
-    controller = DeliveryController(operations, post=lambda message: pytest.fail("nothing is posted"))
+    controller = DeliveryController(operations, lambda *_: pytest.fail("nothing is sent"), wake=lambda _: None)
     store.write(lambda transaction: controller.apply(transaction, delivery, Decision(facts=(Start(),))))
     (caller,) = found
     return caller.roles

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 #: Services of AWS that Towpath answers for, by the names that clients are made with.
 SERVICES = frozenset(
     {
+        "cloudtrail",
         "ecr",
         "events",
         "iam",

@@ -1,7 +1,7 @@
 """CloudWatch Logs: the real output of jobs and endpoints, as groups, streams and events.
 
-A stream is one attempt. Its name is what the SageMaker SDKs look for: `<job>/algo-1-<epoch seconds>`. A token is the
-byte offset at which reading goes on, so a client that has seen everything gets back the token that it sent.
+A stream is one host of one attempt. Its name is what the SageMaker SDKs look for: `<job>/algo-1-<epoch seconds>`.
+A token is the byte offset at which reading goes on, so a client that has seen everything gets back the one it sent.
 """
 
 import re
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from towpath.hosting.endpoint import attempts_of
 from towpath.hosting.model import EndpointState
 from towpath.jobs import attempt_keys
+from towpath.jobs.cluster import FIRST, hosts_of
 from towpath.jobs.model import LogLine, LogPage
 from towpath.jobs.ports import ComputeBackend
 from towpath.kernel.errors import Invalid, NotFound, Unsupported
@@ -36,10 +37,11 @@ _TOKEN = re.compile(r"([fb])/(\d{1,18})")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """One attempt's output."""
+    """One attempt's output, or that of one of its hosts."""
 
     name: str
     key: str  #: the attempt, as back ends know it
+    host: str = ""  #: as back ends know it: empty for the first one
     created_ms: int
 
 
@@ -130,9 +132,9 @@ def get_log_events(backend: ComputeBackend, transaction: Transaction, request: R
         forward = direction == "f"
     if forward:
         begin = offset or 0
-        lines, end = _forward(backend, stream.key, begin, window)
+        lines, end = _forward(backend, stream, begin, window)
     else:
-        lines, begin, end = _backward(backend, stream.key, offset, window)
+        lines, begin, end = _backward(backend, stream, offset, window)
     return {
         "events": [_event(line) for line in lines],
         "nextForwardToken": f"f/{end}",
@@ -157,12 +159,12 @@ def filter_log_events(backend: ComputeBackend, transaction: Transaction, request
         if room <= 0:
             return {"events": events, "nextToken": f"{position}/{offset}"}
         narrowed = Window(limit=room, start_ms=window.start_ms, end_ms=window.end_ms, pattern=window.pattern)
-        lines, end = _forward(backend, stream.key, offset, narrowed)
+        lines, end = _forward(backend, stream, offset, narrowed)
         events += [
-            {**_event(line), "logStreamName": stream.name, "eventId": f"{stream.key}/{end}/{number}"}
+            {**_event(line), "logStreamName": stream.name, "eventId": f"{stream.key}/{stream.host}{end}/{number}"}
             for number, line in enumerate(lines)
         ]
-        if len(lines) == room and backend.log(stream.key, start=end, limit=1).lines:
+        if len(lines) == room and backend.log(stream.key, host=stream.host, start=end, limit=1).lines:
             return {"events": events, "nextToken": f"{position}/{end}"}
         offset = 0
     return {"events": events}
@@ -176,8 +178,14 @@ def streams_of(resource: Resource) -> list[Stream]:
         prefix = f"{resource.uid}-"
         return [Stream(name=f"instance/{key.removeprefix(prefix)}", key=key, created_ms=created * 1000) for key in keys]
     return [
-        Stream(name=f"{resource.name}/algo-1-{created + number}", key=key, created_ms=(created + number) * 1000)
+        Stream(
+            name=f"{resource.name}/{host}-{created + number}",
+            key=key,
+            host="" if host == FIRST else host,
+            created_ms=(created + number) * 1000,
+        )
         for number, key in enumerate(attempt_keys(resource))
+        for host in hosts_of(resource.spec)
     ]
 
 
@@ -189,7 +197,9 @@ def _streams(
     if group.startswith(ENDPOINTS) or slash:
         owner = _owner(transaction, group, name)
         found = [] if owner is None else [s for s in streams_of(owner) if s.name.startswith(prefix)]
-        return found[:limit], None
+        first, _ = _read_place(f"{token}/0" if token else None)
+        behind = first + limit
+        return found[first:behind], str(behind) if behind < len(found) else None
     page = transaction.resources.query(Query(kind=GROUPS[group], limit=limit, token=token))
     return [s for job in page.items for s in streams_of(job) if s.name.startswith(prefix)], page.token
 
@@ -229,7 +239,7 @@ def _group(request: Request) -> str:
 
 
 def _described(backend: ComputeBackend, transaction: Transaction, group: str, stream: Stream) -> Document:
-    head = backend.log(stream.key, limit=1)
+    head = backend.log(stream.key, host=stream.host, limit=1)
     shown: Document = {
         "logStreamName": stream.name,
         "creationTime": stream.created_ms,
@@ -237,22 +247,22 @@ def _described(backend: ComputeBackend, transaction: Transaction, group: str, st
     }
     if head.lines:
         shown["firstEventTimestamp"] = _ms(head.lines[0])
-        last, _, _ = _backward(backend, stream.key, None, Window(limit=1))
+        last, _, _ = _backward(backend, stream, None, Window(limit=1))
         shown["lastEventTimestamp"] = shown["lastIngestionTime"] = _ms((last or head.lines)[-1])
     return shown
 
 
-def _forward(backend: ComputeBackend, key: str, begin: int, window: Window) -> tuple[list[LogLine], int]:
+def _forward(backend: ComputeBackend, stream: Stream, begin: int, window: Window) -> tuple[list[LogLine], int]:
     """Return wanted lines from an offset on, and where to go on."""
     plain = window.start_ms is None and window.end_ms is None and window.pattern == Pattern()
     if plain:
-        page = backend.log(key, start=begin, limit=window.limit)
+        page = backend.log(stream.key, host=stream.host, start=begin, limit=window.limit)
         return page.lines, max(page.end, begin)
     wanted: list[LogLine] = []
     end = begin
     while len(wanted) < window.limit:
         # Never more lines at a time than are still missing, so that none behind the returned offset was left out.
-        page = backend.log(key, start=end, limit=min(_PAGE, window.limit - len(wanted)))
+        page = backend.log(stream.key, host=stream.host, start=end, limit=min(_PAGE, window.limit - len(wanted)))
         if page.end <= end:
             break
         wanted += [line for line in page.lines if window.shows(line)]
@@ -260,7 +270,9 @@ def _forward(backend: ComputeBackend, key: str, begin: int, window: Window) -> t
     return wanted, end
 
 
-def _backward(backend: ComputeBackend, key: str, until: int | None, window: Window) -> tuple[list[LogLine], int, int]:
+def _backward(
+    backend: ComputeBackend, stream: Stream, until: int | None, window: Window
+) -> tuple[list[LogLine], int, int]:
     """Return the last wanted lines before an offset (None: the end), where they begin, and where they end.
 
     A log is read forwards, so this begins further and further ahead of the offset until enough is found.
@@ -269,8 +281,8 @@ def _backward(backend: ComputeBackend, key: str, until: int | None, window: Wind
         first = 0
         if reach is not None:
             near = -reach if until is None else max(0, until - reach)
-            first = backend.log(key, start=near, limit=1).start if near else 0
-        pages = list(_pages(backend, key, first, until))
+            first = backend.log(stream.key, host=stream.host, start=near, limit=1).start if near else 0
+        pages = list(_pages(backend, stream, first, until))
         wanted = [
             (page, number, line) for page in pages for number, line in enumerate(page.lines) if window.shows(line)
         ]
@@ -281,15 +293,15 @@ def _backward(backend: ComputeBackend, key: str, until: int | None, window: Wind
     if not wanted:
         return [], first, end
     page, number, _ = wanted[0]
-    begin = page.start if number == 0 else backend.log(key, start=page.start, limit=number).end
+    begin = page.start if number == 0 else backend.log(stream.key, host=stream.host, start=page.start, limit=number).end
     return [line for _, _, line in wanted], begin, end
 
 
-def _pages(backend: ComputeBackend, key: str, first: int, until: int | None) -> Iterator[LogPage]:
+def _pages(backend: ComputeBackend, stream: Stream, first: int, until: int | None) -> Iterator[LogPage]:
     """Yield what lies between two offsets at which lines begin."""
     offset, size = first, _PAGE
     while until is None or offset < until:
-        page = backend.log(key, start=offset, limit=size)
+        page = backend.log(stream.key, host=stream.host, start=offset, limit=size)
         if page.end <= offset:
             return
         if until is not None and page.end > until:
