@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ from towpath.engine import Engine
 from towpath.experiments import Components, Experiments, trial_shown
 from towpath.experiments import kinds as experiment_kinds
 from towpath.experiments.record import component_name
+from towpath.functions import FUNCTION_INVOCATION, CallIngredients, Functions, InvocationController
+from towpath.functions import kinds as function_kinds
+from towpath.functions import step_operations as function_operations
 from towpath.gateway import Gateway, KeyRing, ServiceModels, application, log_operations
 from towpath.gateway.gateway import ASGIApp
 from towpath.gateway.invocations import Invocations
@@ -115,6 +119,7 @@ KINDS: Mapping[str, Kind] = {
     kind.noun: kind
     for module in (
         experiment_kinds,
+        function_kinds,
         identity_kinds,
         lineage_kinds,
         job_kinds,
@@ -204,7 +209,14 @@ class Platform:
         surroundings = _surroundings(settings, store.home, capacity, url)
         models = ServiceModels()
         trees = StoredCodeTrees(objects)
-        ingredients = JobIngredients(store=store, objects=objects, images=images, trees=trees, model_named=served_model)
+        ingredients = JobIngredients(
+            store=store,
+            objects=objects,
+            images=images,
+            trees=trees,
+            model_named=served_model,
+            others={FUNCTION_INVOCATION.noun: CallIngredients(store, images)},
+        )
         collector = _collector(home, settings, freeing, objects, backend, clock)
         reads = Reads(store, clock=clock)
         operations = _operations(
@@ -212,6 +224,7 @@ class Platform:
         )
         routes = Routes(drained=lambda uid: engine.wake(uid))
         queue = Ledger(capacity, wake=lambda uid: engine.wake(uid))
+        calls = Ledger(_calls_at_a_time(settings, capacity), wake=lambda uid: engine.wake(uid))
         sender = Sender(is_wanted=lambda uid: store.read(lambda transaction: is_pending(transaction, uid)))
         jobs: dict[str, Any] = {
             "store": store,
@@ -233,9 +246,21 @@ class Platform:
         )
         unfinished = endpoints.restore_routes()
         job_controllers = [JobController(strategy, **jobs, check_out=check_out_inputs) for strategy in STRATEGIES]
+        functions = InvocationController(
+            store=store,
+            objects=objects,
+            backend=backend,
+            images=images,
+            surroundings=surroundings,
+            admission=calls,
+            clock=clock,
+            read=lambda staged: Path(staged.path).read_bytes(),
+            keep_days=settings.keep_logs_days,
+        )
         controllers: list[Controller[Any]] = [
             *job_controllers,
             endpoints,
+            functions,
             ExecutionController(
                 store=store,
                 operations=operations,
@@ -265,7 +290,9 @@ class Platform:
         standing = [controller.standing() for controller in job_controllers]
         begun = [demand for held, _ in standing for demand in held]
         queue.restore(begun, [demand for _, waiting in standing for demand in waiting])
-        unfinished += [Uid(demand.key) for demand in begun]
+        called, waiting_calls = functions.standing()
+        calls.restore(called, waiting_calls)
+        unfinished += [Uid(demand.key) for demand in (*begun, *called, *waiting_calls)]
         gateway = cls._front_door(home, url, store, freeing, objects, backend, operations, models, routes, clock, reads)
         return cls(
             store=store,
@@ -299,7 +326,8 @@ class Platform:
         keys = KeyRing(lambda: store.read(with_roles))
         store.on_keys(keys.reload)
         news = News()
-        store.on_kind(QUEUE_MESSAGE.noun, lambda: news.tell(QUEUE_MESSAGE.noun))
+        for noun in (QUEUE_MESSAGE.noun, FUNCTION_INVOCATION.noun):
+            store.on_kind(noun, partial(news.tell, noun))
         return Gateway(
             store=store,
             freeing=freeing,
@@ -315,6 +343,7 @@ class Platform:
                 "ecr": ecr.OPERATIONS,
                 "events": event_operations(),
                 "iam": iam_operations(),
+                "lambda": Functions(store, objects, backend).operations(),
                 "logs": log_operations(backend),
                 "scheduler": scheduler_operations(),
                 "sqs": Queues(url).operations(),
@@ -433,6 +462,12 @@ def _sweep(store: SqliteStore, objects: "FolderObjects | S3Objects") -> None:
     swept = objects.sweep(lambda names: store.read(lambda transaction: transaction.objects.known_blobs(names)))
     if swept:
         logging.getLogger(__name__).info("removed %d blobs that an interrupted upload left behind", swept)
+
+
+def _calls_at_a_time(settings: Settings, capacity: Capacity) -> Capacity:
+    """Return how many calls of functions may run side by side, and how much memory they may have together."""
+    most = settings.functions_at_a_time or max(4, 2 * int(capacity.cores))
+    return Capacity(cores=float(most), memory_bytes=capacity.memory_bytes)
 
 
 def _surroundings(settings: Settings, home: Home, capacity: Capacity, url: str) -> Surroundings:
@@ -598,6 +633,7 @@ def _operations(
             shapes=OperationShapes(models),
         ),
         *Explaining(ingredients).operations(),
+        *function_operations(),
     ]
     table = {operation.name: operation for operation in found}
     assert len(table) == len(found), "an operation is there twice"

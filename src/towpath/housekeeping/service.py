@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
+from towpath.functions import FUNCTION_INVOCATION, InvocationStatus
 from towpath.hosting.endpoint import attempts_of
 from towpath.hosting.kinds import state_of as endpoint_state
 from towpath.housekeeping.model import Attempt, Facts, Item, Retention, VersionKey, What
@@ -202,6 +203,9 @@ def needed_attempts(transaction: Transaction, attempts: Sequence[Attempt]) -> It
             continue
         if owner.kind == "Endpoint":
             if attempt.key in attempts_of(owner.uid, endpoint_state(owner)):
+                yield attempt.key
+        elif owner.kind == FUNCTION_INVOCATION.noun:
+            if not InvocationStatus(owner.status or "").is_over:
                 yield attempt.key
         elif not is_terminal(owner.status):
             yield attempt.key

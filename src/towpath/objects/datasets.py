@@ -32,7 +32,9 @@ def operations(flush: Callable[[], None] = lambda: None) -> list[Operation]:
         Operation(name="ListDatasetVersions", function=list_dataset_versions, writes=False),
         Operation(name="DescribeDatasetVersion", function=describe_dataset_version, writes=False),
         Operation(name="CheckOutDataset", function=check_out_dataset),
-        Operation(name="ListDatasetCheckOuts", function=list_dataset_check_outs, writes=False, prepare=flush),
+        Operation(
+            name="ListDatasetCheckOuts", function=list_dataset_check_outs, writes=False, prepare=lambda _: flush()
+        ),
         Operation(name="DiffDatasetVersions", function=diff_dataset_versions, writes=False),
     ]
 

@@ -34,7 +34,9 @@ def lookup_operations(flush: Callable[[], None]) -> dict[str, Operation]:
     Args:
         flush: has recorded what was read before the question.
     """
-    return {"LookupEvents": Operation(name="LookupEvents", function=lookup_events, writes=False, prepare=flush)}
+    return {
+        "LookupEvents": Operation(name="LookupEvents", function=lookup_events, writes=False, prepare=lambda _: flush())
+    }
 
 
 def lookup_events(transaction: Transaction, request: Request) -> Document:

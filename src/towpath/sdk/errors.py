@@ -11,10 +11,12 @@ ClientError
     ├── Conflict          a name is taken, or the resource is in the wrong state
     ├── Denied
     ├── ModelError        the user's model answered an invocation with an error
+    ├── FunctionFailed    the user's function failed while it was called
     └── ServerFault       the server's own fault (5xx)
 """
 
 import re
+from typing import Any
 
 
 class ClientError(Exception):
@@ -77,6 +79,15 @@ class Denied(RequestFailed):
 
 class ModelError(RequestFailed):
     """The model behind an endpoint answered with an error."""
+
+
+class FunctionFailed(RequestFailed):
+    """The function itself failed; `told` holds what it answered: errorType, errorMessage, stackTrace."""
+
+    def __init__(self, name: str, told: dict[str, Any]) -> None:
+        self.told = told
+        kind, message = told.get("errorType", "Error"), told.get("errorMessage", "")
+        super().__init__(str(kind), f"{name} failed: {message}", status=200)
 
 
 class ServerFault(RequestFailed):

@@ -62,6 +62,12 @@ def log_lines(
         time.sleep(POLL_S)
 
 
+def group_lines(client: Client, group: str, *, newest: int) -> Iterator[LogLine]:
+    """Yield the lines of the newest streams of a group, the oldest of these first."""
+    for stream in reversed(_streams(client, group, None, most=newest)):
+        yield from _new_lines(client, group, stream, {})
+
+
 def _group(kind: str) -> str:
     if kind not in _GROUPS:
         raise DefinitionError(f"a {kind} has no log; expected one of {', '.join([*_GROUPS, 'Endpoint'])}")
@@ -85,7 +91,7 @@ def _still_runs(client: Client, kind: str, name: str) -> Callable[[], bool]:
     return runs
 
 
-def _streams(client: Client, group: str, prefix: str | None) -> list[str]:
+def _streams(client: Client, group: str, prefix: str | None, *, most: int | None = None) -> list[str]:
     request: Document = {"logGroupName": group, **({"logStreamNamePrefix": prefix} if prefix else {})}
     names: list[str] = []
     while True:
@@ -94,8 +100,8 @@ def _streams(client: Client, group: str, prefix: str | None) -> list[str]:
         except NotFound:
             return names  # nothing has been written yet
         names += [str(stream["logStreamName"]) for stream in page.get("logStreams") or []]
-        if not page.get("nextToken"):
-            return names
+        if not page.get("nextToken") or (most is not None and len(names) >= most):
+            return names[:most]
         request["nextToken"] = page["nextToken"]
 
 

@@ -26,6 +26,7 @@ SERVICES = frozenset(
         "ecr",
         "events",
         "iam",
+        "lambda",
         "logs",
         "s3",
         "sagemaker",

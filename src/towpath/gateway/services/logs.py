@@ -8,15 +8,21 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from towpath.functions import FUNCTION, FUNCTION_INVOCATION, LOG_GROUPS
+from towpath.functions import attempt_keys as keys_of_call
+from towpath.functions.kinds import OF_FUNCTION
+from towpath.functions.model import InvocationState
+from towpath.functions.running import stream_name
 from towpath.hosting.endpoint import attempts_of
 from towpath.hosting.model import EndpointState
 from towpath.jobs import attempt_keys
 from towpath.jobs.cluster import FIRST, hosts_of
 from towpath.jobs.model import LogLine, LogPage
 from towpath.jobs.ports import ComputeBackend
+from towpath.jobs.state import uid_of
 from towpath.kernel.errors import Invalid, NotFound, Unsupported
 from towpath.kernel.operations import Operation, Operations, Request
-from towpath.kernel.ports import Query, Transaction
+from towpath.kernel.ports import Filter, Query, Transaction
 from towpath.kernel.resource import Document, Resource, view
 
 #: Log groups that hold all jobs of a kind.
@@ -26,6 +32,7 @@ GROUPS: Mapping[str, str] = {
     "/aws/sagemaker/TransformJobs": "TransformJob",
 }
 ENDPOINTS = "/aws/sagemaker/Endpoints/"
+_EACH = (ENDPOINTS, LOG_GROUPS)  #: beginnings of the names of groups of single endpoints and functions
 _MOST_EVENTS = 10_000
 _MOST_STREAMS = 50
 #: How far ahead of an offset to look for lines before it, in bytes; None is the beginning.
@@ -97,18 +104,27 @@ def log_operations(backend: ComputeBackend) -> Operations:
 
 def describe_log_groups(_: ComputeBackend, transaction: Transaction, request: Request) -> Document:
     """Carry out DescribeLogGroups."""
-    names = sorted(GROUPS)
-    page = transaction.resources.query(
-        Query(kind="Endpoint", limit=_MOST_STREAMS, token=request.input.get("nextToken"))
-    )
-    names = ([] if request.input.get("nextToken") else names) + [ENDPOINTS + endpoint.name for endpoint in page.items]
+    given = request.input.get("nextToken")
+    names = sorted(GROUPS) if given is None else []
+    kind_asked, slash, token = (given or "/").partition("/")
+    kinds = [("Endpoint", ENDPOINTS), (FUNCTION.noun, LOG_GROUPS)]
+    if not slash or kind_asked not in {"", *(noun for noun, _ in kinds)}:
+        raise Invalid("The specified nextToken is invalid.", code="InvalidParameterException")
+    following = None
+    for noun, beginning in kinds[1:] if kind_asked == FUNCTION.noun else kinds:
+        page = transaction.resources.query(Query(kind=noun, limit=_MOST_STREAMS, token=token or None))
+        names += [beginning + each.name for each in page.items]
+        if page.token is not None:
+            following = f"{noun}/{page.token}"
+            break
+        token = ""
     prefix, part = request.input.get("logGroupNamePrefix", ""), request.input.get("logGroupNamePattern", "")
     groups = [
         {"logGroupName": name, "arn": _arn(transaction, name) + ":*", "logGroupArn": _arn(transaction, name)}
         for name in names
         if name.startswith(prefix) and part in name
     ]
-    return {"logGroups": groups, "nextToken": page.token}
+    return {"logGroups": groups, "nextToken": following}
 
 
 def describe_log_streams(backend: ComputeBackend, transaction: Transaction, request: Request) -> Document:
@@ -171,7 +187,11 @@ def filter_log_events(backend: ComputeBackend, transaction: Transaction, request
 
 
 def streams_of(resource: Resource) -> list[Stream]:
-    """Return the streams of a job or an endpoint, oldest first."""
+    """Return the streams of a job, an endpoint or a call of a function, oldest first."""
+    if resource.kind == FUNCTION_INVOCATION.noun:
+        keys = keys_of_call(resource.uid, view(InvocationState, resource.state))
+        created_ms = int(resource.created_at.timestamp() * 1000)
+        return [Stream(name=stream_name(key, resource.created_at), key=key, created_ms=created_ms) for key in keys]
     created = int(resource.created_at.timestamp())
     if resource.kind == "Endpoint":
         keys = attempts_of(resource.uid, view(EndpointState, resource.state))
@@ -193,6 +213,14 @@ def _streams(
     transaction: Transaction, group: str, prefix: str, limit: int, token: str | None
 ) -> tuple[list[Stream], str | None]:
     """Return streams whose names begin with `prefix`, and the token of the next page."""
+    if group.startswith(LOG_GROUPS):
+        of_function = Filter(OF_FUNCTION, "=", group.removeprefix(LOG_GROUPS))
+        page = transaction.resources.query(
+            Query(kind=FUNCTION_INVOCATION.noun, filters=(of_function,), limit=limit, token=token)
+        )
+        if not page.items and token is None and transaction.resources.find(FUNCTION.noun, of_function.value) is None:
+            raise NotFound(f"The specified log group does not exist: {group!r}.", code="ResourceNotFoundException")
+        return [s for call in page.items for s in streams_of(call) if s.name.startswith(prefix)], page.token
     name, slash, _ = prefix.partition("/")
     if group.startswith(ENDPOINTS) or slash:
         owner = _owner(transaction, group, name)
@@ -205,7 +233,7 @@ def _streams(
 
 
 def _stream(transaction: Transaction, group: str, name: str) -> Stream:
-    owner = _owner(transaction, group, name.partition("/")[0])
+    owner = _owner(transaction, group, name if group.startswith(LOG_GROUPS) else name.partition("/")[0])
     for stream in streams_of(owner) if owner is not None else ():
         if stream.name == name:
             return stream
@@ -215,6 +243,11 @@ def _stream(transaction: Transaction, group: str, name: str) -> Stream:
 def _owner(transaction: Transaction, group: str, name: str) -> Resource | None:
     if group.startswith(ENDPOINTS):
         return transaction.resources.find("Endpoint", group.removeprefix(ENDPOINTS))
+    if group.startswith(LOG_GROUPS):
+        call = transaction.resources.get(uid_of(name.rpartition("]")[2]))
+        if call is None or not call.is_live or call.kind != FUNCTION_INVOCATION.noun:
+            return None
+        return call if call.spec["FunctionName"] == group.removeprefix(LOG_GROUPS) else None
     return transaction.resources.find(GROUPS[group], name)
 
 
@@ -229,10 +262,10 @@ def _group(request: Request) -> str:
         name = name.split(":log-group:", 1)[-1].removesuffix(":*")
     if not name:
         raise Invalid("Name the log group: logGroupName or logGroupIdentifier.", code="InvalidParameterException")
-    if name not in GROUPS and not (name.startswith(ENDPOINTS) and len(name) > len(ENDPOINTS)):
+    if name not in GROUPS and not any(name.startswith(each) and len(name) > len(each) for each in _EACH):
         raise NotFound(
-            f"The specified log group does not exist: {name!r}; there are {', '.join(sorted(GROUPS))} "
-            f"and {ENDPOINTS}<endpoint>.",
+            f"The specified log group does not exist: {name!r}; there are {', '.join(sorted(GROUPS))}, "
+            f"{ENDPOINTS}<endpoint> and {LOG_GROUPS}<function>.",
             code="ResourceNotFoundException",
         )
     return name

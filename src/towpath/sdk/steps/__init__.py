@@ -7,6 +7,7 @@ defaults.
 from towpath.sdk.steps.callback import Callback
 from towpath.sdk.steps.flow import Condition, Fail
 from towpath.sdk.steps.function import Files, StepFunction, Value, files, step
+from towpath.sdk.steps.lambda_step import Lambda
 from towpath.sdk.steps.model import CreateModel, Register
 from towpath.sdk.steps.processing import Processing
 from towpath.sdk.steps.rounds import ForEach
@@ -27,6 +28,7 @@ __all__ = [
     "Fail",
     "Files",
     "ForEach",
+    "Lambda",
     "Processing",
     "Register",
     "Source",
