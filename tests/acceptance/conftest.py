@@ -12,14 +12,7 @@ from typing import Any
 
 import pytest
 
-from towpath.app import OperationShapes
-from towpath.gateway import ServiceModels
 from towpath.home import HomeFolder, Server
-from towpath.objects.documents import StoredDocuments
-from towpath.objects.folder import FolderObjects
-from towpath.objects.location import FOLDER
-from towpath.store import OBJECTS_LIE, SqliteStore
-from towpath.testing.replay import replay_all
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "reviews"
@@ -93,25 +86,6 @@ class Machine:
         return found
 
 
-def decided_alike(home: HomeFolder) -> int:
-    """Decide all executions of a home again that no server runs on; return how many could be.
-
-    What is decided otherwise than then fails the test.
-    """
-    if not home.database.is_file() or not (home.path / "objects").is_dir():
-        return 0
-    store = SqliteStore(home.database)
-    try:
-        if store.settle(OBJECTS_LIE, FOLDER) != FOLDER:
-            return 0  # what lies in a bucket is not read here
-        documents = StoredDocuments(store, FolderObjects(home.path / "objects"))
-        replayed, complaints = replay_all(store, documents, OperationShapes(ServiceModels()))
-    finally:
-        store.close()
-    assert complaints == []
-    return replayed
-
-
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
     """Return a new home; whatever runs in it is stopped in the end, and nothing may be left."""
@@ -119,7 +93,6 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     yield machine
     machine.towpath("down", "--all")
     assert machine.processes() == []
-    decided_alike(machine.home)
 
 
 @pytest.fixture(scope="module")

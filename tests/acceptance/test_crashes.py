@@ -1,4 +1,7 @@
-"""kill -9 of the server at any moment: executions end as they would have, nothing is lost, nothing happens twice."""
+"""kill -9 of the server at any moment, and of what runs beside it: nothing is lost, nothing happens twice.
+
+`make soak` is this test with more rounds, kept count of in a file.
+"""
 
 import io
 import json
@@ -13,7 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -37,12 +40,17 @@ from tests.acceptance.crash_pipeline import (
 
 from towpath.home import Server
 from towpath.pipelines.controller import EXECUTION_EVENT
+from towpath.pipelines.model import StepStatus
+from towpath.runner import claim, tree
 from towpath.store import SqliteStore, SqlTransaction
-
-pytestmark = [pytest.mark.acceptance, pytest.mark.faults, pytest.mark.timeout(1800)]
 
 ROUNDS = int(os.environ.get("TOWPATH_TEST_ROUNDS", "50"))
 SEED = int(os.environ.get("TOWPATH_TEST_SEED", random.SystemRandom().randrange(10**6)))
+SOAK = os.environ.get("TOWPATH_SOAK_FILE", "")  #: keeps count of the rounds, so that a run can be taken up again
+#: What else is killed in a round, at a moment of its own: nothing, the runner of a job, the host of all runners, a job.
+OTHERS = ("", "", "runner", "host", "job")
+pytestmark = [pytest.mark.acceptance, pytest.mark.faults, pytest.mark.timeout(0 if SOAK else 1800)]
+
 ENDPOINT = "crashes"
 HANDLER = """
 import os
@@ -63,6 +71,8 @@ class Story:
     aws: dict[str, Any]
     model_server: int = 0  #: process id, as the endpoint answers
     executions: list[str] = field(default_factory=list)  #: ids, in the order in which they ended
+    hits: dict[str, str] = field(default_factory=dict)  #: id of an execution -> what was killed beside the server
+    retried: dict[str, str] = field(default_factory=dict)  #: id of an execution -> the step whose job was killed
 
     def up(self) -> None:
         """Start the server again."""
@@ -169,21 +179,82 @@ def killed_at(story: Story, moment_s: float, running: list[list[str]]) -> thread
     return thread
 
 
+def other_killed_at(story: Story, what: str, moment_s: float, killed: list[str]) -> threading.Thread:
+    """Kill something of the jobs that begin from now on, this long from now, if there is such a thing then."""
+    jobs = story.machine.home.jobs
+    before = set(jobs.iterdir())
+
+    def kill() -> None:
+        threading.Event().wait(moment_s)  # as for the server: the moment was drawn
+        for attempt in sorted(set(jobs.iterdir()) - before):
+            runner = claim.look(attempt).holder
+            victim = None if runner is None else relative(runner, what)
+            if victim is not None:
+                try:
+                    kill_and_wait(victim)
+                except ProcessLookupError:
+                    continue  # it ended while it was looked for
+                killed.append(what)
+                return
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    return thread
+
+
+def relative(runner: int, what: str) -> int | None:
+    """Return the process that is meant, seen from a runner; None where it has gone or not come yet."""
+    if what == "runner":
+        return runner
+    try:
+        if what == "job":
+            return next(iter(tree.children(runner)), None)
+        parent = int(Path(f"/proc/{runner}/stat").read_text().rpartition(")")[2].split()[1])
+        return parent if b"towpath" in Path(f"/proc/{parent}/cmdline").read_bytes() else None
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def job_of(step: dict[str, Any]) -> str:
+    """Return the name of the job of a step as it is listed."""
+    arn: str = next(iter(step["Metadata"].values()))["Arn"]
+    return arn.rpartition("/")[2]
+
+
+def retry_after_a_killed_job(story: Story, arn: str) -> None:
+    """Where a killed job has failed its execution, see that it says so, and retry it."""
+    shown, steps = story.until_ended(arn), story.steps(arn)
+    if shown["PipelineExecutionStatus"] != "Failed":
+        return  # the job had done all that it had to
+    (failed,) = [name for name, step in steps.items() if step["StepStatus"] == "Failed"]
+    # The process waits for its job before it turns into it, and may be killed before it has heard of one.
+    reason = steps[failed]["FailureReason"]
+    assert "signal 9" in reason or "The process that waited for the job was killed" in reason, reason
+    story.retried[arn.rpartition("/")[2]] = failed
+    story.aws["sagemaker"].retry_pipeline_execution(PipelineExecutionArn=arn, ClientRequestToken=uuid4().hex)
+
+
 def check_one_life(story: Story, arn: str) -> None:
     """Hold an execution to what it does when nothing is killed: outside the platform, in registry and objects."""
     execution = arn.rpartition("/")[2]
+    hit = story.hits.get(execution, "")
+    if hit == "job":
+        retry_after_a_killed_job(story, arn)
+    retried = story.retried.get(execution)
     shown, steps = story.until_ended(arn), story.steps(arn)
     assert shown["PipelineExecutionStatus"] == "Succeeded", (shown, steps)
     assert {name: step["StepStatus"] for name, step in steps.items()} == dict.fromkeys(STEPS, "Succeeded")
-    assert {name: step.get("AttemptCount", 1) for name, step in steps.items()} == dict.fromkeys(STEPS, 1)
+    attempts = {name: step.get("AttemptCount", 1) for name, step in steps.items()}
+    assert attempts == {name: 2 if name == retried else 1 for name in STEPS}
 
-    jobs = {
-        name: next(iter(step["Metadata"].values()))["Arn"].rpartition("/")[2]
-        for name, step in steps.items()
-        if name in JOBS
-    }
-    told = story.recorder.told(execution)
-    assert Counter(told) == Counter((word, step, jobs[step]) for step in JOBS for word in ("begin", "end"))
+    jobs = {name: job_of(step) for name, step in steps.items() if name in JOBS}
+    told = Counter(story.recorder.told(execution))
+    once = Counter((word, step, jobs[step]) for step in JOBS for word in ("begin", "end"))
+    assert once <= told, "every step has run to its end"
+    # What was killed may have said its words before: of one attempt of one step, and nothing of it was published.
+    more = told - once
+    assert len({(step, job) for _, step, job in more}) <= (1 if hit else 0), (hit, more)
+    assert all(count == 1 for count in more.values()), (hit, more)
 
     s3 = story.aws["s3"]
     versions = s3.list_object_versions(Bucket=BUCKET, Prefix=f"{execution}/")
@@ -208,40 +279,128 @@ def check_one_life(story: Story, arn: str) -> None:
 def check_the_home(story: Story) -> None:
     """Look behind the API: the attempts that were made, the events that were told, the bytes that lie there."""
     home = story.machine.home
-    attempts = [path.name for path in home.jobs.iterdir() if path.name[0] != "."]
-    assert {name.rpartition("-")[2] for name in attempts} == {"1"}, "no job had a second attempt"
-    assert len(attempts) == len(story.executions) * len(JOBS) + 1, "the endpoint has one more"
+    attempts = Counter(path.name.rpartition("-")[2] for path in home.jobs.iterdir() if path.name[0] != ".")
+    lost = sum(hit in {"runner", "host"} for hit in story.hits.values())
+    assert attempts["1"] == len(story.executions) * len(JOBS) + len(story.retried) + 1, "the endpoint has one more"
+    assert attempts["2"] <= lost, "only who lost its runner had a second attempt"
+    assert set(attempts) <= {"1", "2"}
     store = SqliteStore(home.database)
     try:
         blobs = [path.name for path in (home.objects / "blobs").glob("*/*")]
         known = store.read(lambda transaction: transaction.objects.known_blobs(blobs))
         assert set(blobs) == known, "after a start nothing lies there that no row names"
         for execution in story.executions:
-            store.read(lambda transaction, execution=execution: _check_events(transaction, execution))  # type: ignore[misc]
+            retried = story.retried.get(execution)
+            store.read(lambda transaction: _check_events(transaction, execution, retried))  # noqa: B023 - read at once
     finally:
         store.close()
 
 
-def _check_events(transaction: SqlTransaction, execution: str) -> None:
+def _check_events(transaction: SqlTransaction, execution: str, retried: str | None) -> None:
     resource = transaction.resources.find("PipelineExecution", execution)
     assert resource is not None
     facts = transaction.steps.history(resource.uid)
-    assert sorted(fact.row.name for fact in facts) == sorted(STEPS)
+    again = 0 if retried is None else 1
+    assert sorted(fact.row.name for fact in facts if fact.row.status is StepStatus.SUCCEEDED) == sorted(STEPS)
+    assert {fact.row.name for fact in facts if fact.row.status is not StepStatus.SUCCEEDED} == {retried} - {None}
     events = transaction.events.of(resource.uid)
-    assert sum(event.type == EXECUTION_EVENT for event in events) == 1
+    assert sum(event.type == EXECUTION_EVENT for event in events) == 1 + again
     children = transaction.resources.headings(resource.uid)
-    assert len(children) == len(JOBS) + 1
+    assert len(children) == len(JOBS) + 1 + again
     for child in children:
         ends = [event for event in transaction.events.of(child.uid) if child.status in event.detail.values()]
         assert len(ends) == 1, (child.arn, [event.type for event in transaction.events.of(child.uid)])
 
 
-def test_an_execution_ends_as_it_would_have_whenever_the_server_is_killed(
+@dataclass
+class Count:
+    """How far the rounds have come; kept in a file where one is named."""
+
+    seed: int
+    passed: int = 0
+    while_running: int = 0  #: server kills while a job ran
+    unanswered: int = 0  #: server kills before StartPipelineExecution was answered
+    others: dict[str, int] = field(default_factory=dict)  #: what else was killed -> how often
+    retried: int = 0
+
+    @classmethod
+    def of(cls, file: str) -> "Count":
+        """Return the count that was kept, if it is about the same seed, else a new one."""
+        if file and Path(file).exists():
+            kept = json.loads(Path(file).read_text())
+            if "TOWPATH_TEST_SEED" not in os.environ or kept["seed"] == SEED:
+                return cls(**kept)
+        return cls(SEED)
+
+    def keep(self, file: str) -> None:
+        """Write it down."""
+        if file:
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
+            Path(file).write_text(json.dumps(asdict(self)))
+
+    def __str__(self) -> str:
+        others = ", ".join(f"{number} of a {what}" for what, number in sorted(self.others.items())) or "none"
+        return (
+            f"{self.passed} rounds passed: {self.while_running} kills of the server while a job ran, {self.unanswered} "
+            f"before the answer to StartPipelineExecution; beside it {others}; {self.retried} executions retried; "
+            f"TOWPATH_TEST_SEED={self.seed}"
+        )
+
+
+def one_round(story: Story, count: Count, length_s: float) -> None:
+    """Start an execution, kill the server in it, and in some rounds something else; it ends as it would have."""
+    chance = random.Random(f"{count.seed}/{count.passed}")
+    moment_s, other_s, other = chance.uniform(0, length_s), chance.uniform(0, length_s), chance.choice(OTHERS)
+    token = uuid4().hex
+    running: list[list[str]] = []
+    killed: list[str] = []
+    killers = [killed_at(story, moment_s, running)]
+    if other:
+        killers.append(other_killed_at(story, other, other_s, killed))
+    unanswered = False
+    try:
+        arn = story.start(token)
+    except (NoConnection, HTTPClientError):
+        unanswered, arn = True, ""
+    killers[0].join()
+    try:
+        story.up()
+        assert story.ask_endpoint() == story.model_server, "the endpoint was adopted"
+        # What was answered is there; what was not is begun now, or was begun then: the token keeps it to one.
+        begun = story.start(token)
+        assert arn in {"", begun}
+        for killer in killers[1:]:
+            killer.join()
+        execution = begun.rpartition("/")[2]
+        if killed:
+            story.hits[execution] = killed[0]
+        check_one_life(story, begun)
+    except BaseException:
+        said = f", {other} after {other_s:.4f} s ({'hit' if killed else 'none there'})" if other else ""
+        sys.stderr.write(
+            f"\nround {count.passed + 1}, server killed after {moment_s:.4f} s of {length_s:.4f} s "
+            f"while {running}{said}\n"
+            f"repeat it with TOWPATH_TEST_SEED={count.seed}\n"
+        )
+        raise
+    count.passed += 1
+    count.while_running += bool(running[0])
+    count.unanswered += unanswered
+    for what in killed:
+        count.others[what] = count.others.get(what, 0) + 1
+    count.retried += execution in story.retried
+
+
+def test_an_execution_ends_as_it_would_have_whatever_is_killed_whenever(
     story: Story, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with capsys.disabled():
-        print(f"\n{ROUNDS} kills at moments drawn with TOWPATH_TEST_SEED={SEED}")
-    chance = random.Random(SEED)
+    def tell(text: str) -> None:
+        with capsys.disabled():
+            print(text, flush=True)
+
+    count = Count.of(SOAK)
+    before = count.passed
+    tell(f"\n{ROUNDS} rounds, {before} of them passed before, drawn with TOWPATH_TEST_SEED={count.seed}")
     lengths = []
     for _ in range(3):
         began = time.monotonic()
@@ -251,40 +410,21 @@ def test_an_execution_ends_as_it_would_have_whenever_the_server_is_killed(
         check_one_life(story, arn)
     length_s = statistics.median(lengths)
 
-    hit: list[list[str]] = []  # the steps that ran at each kill
-    unanswered = number = 0
     # On a busy machine little of an execution's length is a job's: the rounds go on until enough have hit one.
-    while number < ROUNDS or (sum(map(bool, hit)) < ROUNDS // 5 and number < 3 * ROUNDS):
-        number += 1
-        moment_s = chance.uniform(0, length_s)
-        token = uuid4().hex
-        killer = killed_at(story, moment_s, hit)
-        try:
-            arn = story.start(token)
-        except (NoConnection, HTTPClientError):
-            unanswered += 1
-            arn = ""
-        killer.join()
-        story.up()
-        try:
-            assert story.ask_endpoint() == story.model_server, "the endpoint was adopted"
-            # What was answered is there; what was not is begun now, or was begun then: the token keeps it to one.
-            assert arn in {"", story.start(token)}
-            check_one_life(story, story.start(token))
-        except BaseException:
-            sys.stderr.write(f"round {number}, killed after {moment_s:.4f} s of {length_s:.4f} s while {hit[-1]}\n")
-            sys.stderr.write(f"repeat it with TOWPATH_TEST_SEED={SEED}\n")
-            raise
+    wanted = ROUNDS // 5
+    try:
+        while count.passed < ROUNDS or (count.while_running < wanted and count.passed < 3 * ROUNDS):
+            one_round(story, count, length_s)
+            count.keep(SOAK)
+            if count.passed % 10 == 0:
+                tell(f"  {count.passed} of {ROUNDS} rounds")
+    finally:
+        tell(str(count))
 
     listed = story.aws["sagemaker"].list_pipeline_executions(PipelineName=PIPELINE, MaxResults=100)
-    assert len(listed["PipelineExecutionSummaries"]) == min(100, number + len(lengths))
+    number = count.passed - before + len(lengths)
+    assert len(listed["PipelineExecutionSummaries"]) == min(100, number)
     kill_and_wait(story.server.pid)
     story.up()
     check_the_home(story)
-    while_running = sum(bool(steps) for steps in hit)
-    with capsys.disabled():
-        print(
-            f"\n{number} kills within {length_s:.2f} s, {while_running} while a job ran, {unanswered} before the "
-            f"answer to StartPipelineExecution; TOWPATH_TEST_SEED={SEED}"
-        )
-    assert while_running >= ROUNDS // 5, f"with TOWPATH_TEST_SEED={SEED}"
+    assert count.while_running >= wanted, f"with TOWPATH_TEST_SEED={count.seed}"

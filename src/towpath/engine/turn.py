@@ -217,6 +217,7 @@ class Turns:
         transaction: SqlTransaction, lease: Lease, written: Resource, due_at: datetime | None, noted: _Noted
     ) -> None:
         transaction.work.give_back(lease, due_at)
+        transaction.work.told(lease)
         noted.due.append(due_at)
         noted.settled.append(written)
 

@@ -4,8 +4,11 @@
 """
 
 import threading
+from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from heapq import merge
+from typing import Any, TypeAlias, overload
 
 import msgspec
 
@@ -28,7 +31,114 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0  #: the higher one's turn comes first, whoever came earlier
 
 
-def admit(capacity: Capacity, held: Iterable[Demand], waiting: Sequence[Demand]) -> list[Demand]:
+class Queue:
+    """Those who wait, in the order of their turns: a higher priority comes first, and among equals groups take turns.
+
+    It is whose group holds least now, and then who has waited longest. A group's own demands keep the order in which
+    they came, so each is kept in order by itself and the turns are a merge of them: neither a new demand nor the first
+    turns of many cost what sorting all of them would.
+    """
+
+    def __init__(self, waiting: Iterable[Demand] = ()) -> None:
+        self._groups: dict[str, list[tuple[_Came, Demand]]] = {}
+        self._wants: Counter[Capacity] = Counter()
+        for demand in waiting:
+            self.put(demand)
+
+    def put(self, demand: Demand) -> None:
+        """Add somebody who does not wait yet."""
+        insort(self._groups.setdefault(demand.group, []), (_came(demand), demand), key=_first)
+        self._wants[demand.wants] += 1
+
+    def remove(self, demand: Demand) -> None:
+        """Take out somebody who waits."""
+        group = self._groups[demand.group]
+        del group[bisect_left(group, _came(demand), key=_first)]
+        if not group:
+            del self._groups[demand.group]
+        self._wants[demand.wants] -= 1
+        if not self._wants[demand.wants]:
+            del self._wants[demand.wants]
+
+    def in_turn(self, held: Mapping[str, int]) -> Iterator[Demand]:
+        """Yield those who wait in the order of their turns.
+
+        Args:
+            held: group -> how many of its demands hold something now.
+        """
+        turns = (_turns(group, held.get(name, 0)) for name, group in self._groups.items())
+        return (demand for _, demand in merge(*turns, key=_first))
+
+    def ahead_of(self, demand: Demand, held: Mapping[str, int]) -> int:
+        """Return how many have their turn before somebody who waits."""
+        at = bisect_left(self._groups[demand.group], _came(demand), key=_first)
+        mine = _turn(_came(demand), held.get(demand.group, 0) + at)
+        ahead = 0
+        for name, group in self._groups.items():
+            turns = _Turns(group, held.get(name, 0))
+            ahead += bisect_left(turns, mine)
+        return ahead
+
+    def least(self) -> Capacity | None:
+        """Return what nobody who waits wants less than, None where nobody waits."""
+        if not self._wants:
+            return None
+        return Capacity(
+            cores=min(wants.cores for wants in self._wants),
+            memory_bytes=min(wants.memory_bytes for wants in self._wants),
+            gpus=min(wants.gpus for wants in self._wants),
+        )
+
+
+_Came: TypeAlias = tuple[int, float, str]  #: priority, the highest first; since; key: the order within a group
+_Turn: TypeAlias = tuple[int, int, float, str]  #: the same, with the turn of the group behind the priority
+
+
+def _came(demand: Demand) -> _Came:
+    return -demand.priority, demand.since, demand.key
+
+
+def _turn(came: _Came, number: int) -> _Turn:
+    priority, since, key = came
+    return priority, number, since, key
+
+
+def _first(pair: tuple[Any, Demand]) -> Any:
+    return pair[0]
+
+
+def _turns(group: list[tuple[_Came, Demand]], held: int) -> Iterator[tuple[_Turn, Demand]]:
+    return ((_turn(came, number), demand) for number, (came, demand) in enumerate(group, start=held))
+
+
+class _Turns(Sequence[_Turn]):
+    """The turns of a group, worked out where they are looked at: they grow from one to the next."""
+
+    def __init__(self, group: list[tuple[_Came, Demand]], held: int) -> None:
+        self._group = group
+        self._held = held
+
+    def __len__(self) -> int:
+        return len(self._group)
+
+    @overload
+    def __getitem__(self, at: int) -> _Turn: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[_Turn]: ...
+    def __getitem__(self, at: int | slice) -> _Turn | Sequence[_Turn]:
+        if isinstance(at, slice):
+            return [self[number] for number in range(*at.indices(len(self)))]
+        return _turn(self._group[at][0], self._held + at)
+
+
+def holding(held: Iterable[Demand]) -> Counter[str]:
+    """Return how many demands each group holds something for; model servers take no turns."""
+    return Counter(demand.group for demand in held if not demand.serves)
+
+
+def admit(
+    capacity: Capacity, held: Iterable[Demand], waiting: Iterable[Demand], *, least: Capacity | None = None
+) -> list[Demand]:
     """Return those that may start now.
 
     Whoever does not fit keeps what it needs of the free capacity, so that those behind it may pass only where they
@@ -37,40 +147,29 @@ def admit(capacity: Capacity, held: Iterable[Demand], waiting: Sequence[Demand])
 
     Args:
         held: what has started and not ended.
-        waiting: in the order of their turns, see `in_turn`.
+        waiting: in the order of their turns, see `Queue`; read as far as there may be somebody to admit.
+        least: what nobody who waits wants less than.
     """
     held = list(held)
     free = _less(capacity, held)
     idle = not any(not demand.serves for demand in held)
     admitted: list[Demand] = []
-    for demand in waiting:
+    for number, demand in enumerate(waiting):
         # A model server may live for months. What waits for nothing else runs beside it, at worst more slowly.
-        alone = idle and demand is waiting[0]
+        alone = idle and number == 0
+        if not alone and least is not None and _short(least, free):
+            break
         if alone or not _short(demand.wants, free):
             admitted.append(demand)
         free = _less(free, [demand])
     return admitted
 
 
-def in_turn(held: Iterable[Demand], waiting: Iterable[Demand]) -> list[Demand]:
-    """Return those who wait in the order of their turns.
-
-    A higher priority comes first. Among equals groups take turns: whose group holds least now, and then who has waited
-    longest. A group's own demands keep the order in which they came.
-    """
-    turns = Counter(demand.group for demand in held if not demand.serves)
-    ordered = []
-    for demand in sorted(waiting, key=lambda demand: (-demand.priority, demand.since, demand.key)):
-        ordered.append((-demand.priority, turns[demand.group], demand.since, demand.key, demand))
-        turns[demand.group] += 1
-    return [demand for *_, demand in sorted(ordered, key=lambda turn: turn[:4])]
-
-
-def reason(capacity: Capacity, held: Iterable[Demand], ahead: Sequence[Demand], demand: Demand) -> str:
+def reason(capacity: Capacity, held: Iterable[Demand], ahead: int, demand: Demand) -> str:
     """Return what somebody waits for, in a sentence.
 
     Args:
-        ahead: those who wait and whose turn comes earlier.
+        ahead: how many wait whose turn comes earlier.
     """
     held = list(held)
     free = _less(capacity, held)
@@ -85,7 +184,7 @@ def reason(capacity: Capacity, held: Iterable[Demand], ahead: Sequence[Demand], 
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         said += f", in use by {', '.join(names[:_NAMED])}{more}"
     if ahead:
-        said += f"; {len(ahead)} {'is' if len(ahead) == 1 else 'are'} before it"
+        said += f"; {ahead:,} {'is' if ahead == 1 else 'are'} before it"
     return said
 
 
@@ -101,6 +200,7 @@ class Ledger:
         self._wake = wake
         self._held: dict[str, Demand] = {}
         self._waiting: dict[str, Demand] = {}
+        self._queue = Queue()  #: the same, in order
         self._lock = threading.Lock()
 
     def ask(self, demand: Demand) -> str | None:
@@ -111,49 +211,64 @@ class Ledger:
         with self._lock:
             if demand.key in self._held:
                 return None
-            self._waiting[demand.key] = demand
+            self._wait(demand)
             self._admit(silent=demand.key)
             if demand.key in self._held:
                 return None
-            queue = self._queue()
-            return reason(self.capacity, self._held.values(), queue[: queue.index(demand)], demand)
+            held = self._held.values()
+            return reason(self.capacity, held, self._queue.ahead_of(demand, holding(held)), demand)
 
     def hold(self, demand: Demand) -> None:
         """Count what runs already or starts without waiting."""
         with self._lock:
-            self._waiting.pop(demand.key, None)
+            self._leave(demand.key)
             self._held[demand.key] = demand
 
     def restore(self, held: Iterable[Demand], waiting: Iterable[Demand]) -> None:
         """Begin as the last process left it: with what runs still, and with those who wait; wakes whose turn it is."""
         with self._lock:
             self._held.update((demand.key, demand) for demand in held)
-            self._waiting.update((demand.key, demand) for demand in waiting)
+            for demand in waiting:
+                self._wait(demand)
             self._admit()
 
     def release(self, key: str) -> None:
         """Give back what was held, or leave the queue; wakes those whose turn it is then."""
         with self._lock:
-            if self._held.pop(key, None) is None and self._waiting.pop(key, None) is None:
-                return
-            self._admit()
+            if self._held.pop(key, None) is not None or self._leave(key) is not None:
+                self._admit()
 
     def waiting(self) -> list[Demand]:
         """Return who waits, in order."""
         with self._lock:
-            return self._queue()
+            return list(self._queue.in_turn(holding(self._held.values())))
 
     def held(self) -> list[Demand]:
         """Return what is counted as running."""
         with self._lock:
             return list(self._held.values())
 
-    def _queue(self) -> list[Demand]:
-        return in_turn(self._held.values(), self._waiting.values())
+    def _wait(self, demand: Demand) -> None:
+        before = self._waiting.get(demand.key)
+        if before == demand:
+            return
+        self._leave(demand.key)
+        self._waiting[demand.key] = demand
+        self._queue.put(demand)
+
+    def _leave(self, key: str) -> Demand | None:
+        """Take somebody out of those who wait; return what it wanted, None when it does not wait."""
+        demand = self._waiting.pop(key, None)
+        if demand is not None:
+            self._queue.remove(demand)
+        return demand
 
     def _admit(self, *, silent: str | None = None) -> None:
-        for demand in admit(self.capacity, self._held.values(), self._queue()):
-            self._held[demand.key] = self._waiting.pop(demand.key)
+        held = self._held.values()
+        waiting = self._queue.in_turn(holding(held))
+        for demand in admit(self.capacity, held, waiting, least=self._queue.least()):
+            self._leave(demand.key)
+            self._held[demand.key] = demand
             if demand.key != silent:
                 self._wake(Uid(demand.key))
 

@@ -115,8 +115,18 @@ class Events(Protocol):
 class Work(Protocol):
     """Resources that the engine shall look at."""
 
-    def schedule(self, uid: Uid, due_at: datetime) -> None:
-        """Make `uid` due at `due_at`, or earlier when it was due earlier."""
+    def schedule(self, uid: Uid, due_at: datetime, *, because: Uid | None = None) -> None:
+        """Make `uid` due at `due_at`, or earlier when it was due earlier.
+
+        Args:
+            because: the child whose status has changed, or that was deleted.
+        """
+
+    def changed(self, uid: Uid) -> list[Uid]:
+        """Return the children of a resource that have changed so since the last turn that it ended well began.
+
+        A child may be among them that has changed earlier, and may be named twice; none is missing.
+        """
 
 
 class LineageNode(msgspec.Struct, frozen=True, kw_only=True):

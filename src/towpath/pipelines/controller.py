@@ -59,8 +59,11 @@ STEP_EVENT = "SageMaker Model Building Pipeline Execution Step Status Change"
 #: (transaction, resource) -> members that a step yields of it beside those of its Describe answer
 Extras: TypeAlias = Callable[[KernelTransaction, Resource], Document]
 
-#: Executions whose standings are kept in memory; of others they are worked out anew from the rows.
-_REMEMBERED = 64
+#: Steps that have begun, of all executions whose standings are kept in memory; of others they are worked out anew from
+#: the rows. The execution that was looked at last is always kept.
+_REMEMBERED = 50_000
+#: Steps that one decision starts or stops. More would hold up everybody else who writes.
+_AT_ONCE = 50
 #: How often one turn looks for what its decisions show to be needed.
 _LOOKS = 50
 
@@ -90,9 +93,14 @@ class _Memory:
         with self._lock:
             self._kept[execution] = turn, standings
             self._kept.move_to_end(execution)
-            while len(self._kept) > _REMEMBERED:
-                self._kept.popitem(last=False)
+            self._forget_oldest()
         return turn
+
+    def _forget_oldest(self) -> None:
+        kept = sum(len(standings.rows) + 1 for _, standings in self._kept.values())
+        while kept > _REMEMBERED and len(self._kept) > 1:
+            _, (_, oldest) = self._kept.popitem(last=False)
+            kept -= len(oldest.rows) + 1
 
     def find(self, resource: Resource) -> Standings | None:
         """Return the standings of an execution whose rows are as its last turn left them."""
@@ -175,14 +183,17 @@ class ExecutionController:
     def _look(self, transaction: KernelTransaction, resource: Resource) -> tuple[Standings, Situation]:
         """Return how the steps stand, and what the store tells of everything else that decides what comes next."""
         standings = self._memory.take(resource)
+        changed: list[Uid] | None = None
         if standings is None:
             standings = Standings(plan_for(resource), cast(Transaction, transaction).steps.of(resource.uid))
+        else:  # what it remembers knows of every change of what its steps have started, up to the turn that wrote it
+            changed = transaction.work.changed(resource.uid)
         parallelism = resource.spec.get("ParallelismConfiguration") or {}
         situation = Situation(
             execution_id=resource.name,
             parameters=resource.spec["Values"],
             variables=execution_variables(resource),
-            ended=self._ended(transaction, resource, standings),
+            ended=self._ended(transaction, resource, standings, changed),
             stopping=resource.status == ExecutionStatus.STOPPING,
             max_parallel=parallelism.get("MaxParallelExecutionSteps"),
             shapes=self._shapes,
@@ -196,7 +207,7 @@ class ExecutionController:
         lookups: dict[str, Lookup] = {}
         # What is wanted does not depend on the time, but for steps that are due again: take them as due.
         at = next_due(standings) or resource.modified_at
-        course = Course(standings.copy(), at, situation)
+        course = Course(standings.copy(), at, situation, at_once=_AT_ONCE)
         course.run()
         for _ in range(_LOOKS):
             if not course.wanted and not course.unlooked:
@@ -224,8 +235,18 @@ class ExecutionController:
         except Invalid as error:
             return Unreadable(error.message)
 
-    def _ended(self, transaction: KernelTransaction, resource: Resource, standings: Standings) -> dict[str, Ended]:
-        running = [row for row in standings.running() if row.resource is not None]
+    def _ended(
+        self, transaction: KernelTransaction, resource: Resource, standings: Standings, changed: list[Uid] | None
+    ) -> dict[str, Ended]:
+        """Return what has ended of what steps have started.
+
+        Args:
+            changed: look at these alone; None: at all.
+        """
+        if changed is None:
+            running = [row for row in standings.running() if row.resource is not None]
+        else:
+            running = standings.awaiting(changed)
         children = _children(transaction, resource, running, len(standings.rows))
         found = {row.name: self._ending(transaction, standings, row, children.get(row.resource)) for row in running}
         return {name: ending for name, ending in found.items() if ending is not None}
@@ -285,9 +306,9 @@ class ExecutionController:
         # They were taken out of memory for this observation, so that they can be changed: a copy costs as much as there
         # are steps.
         standings = observation.standings
-        course = Course(standings, now, observation.situation)
+        course = Course(standings, now, observation.situation, at_once=_AT_ONCE)
         decided = course.run()
-        due_at = now if course.is_short_of_facts else next_due(standings)
+        due_at = now if course.is_short_of_facts or course.has_more else next_due(standings)
         if not decided:
             self._memory.put_back(resource, standings)
             return kernel.Decision(due_at=due_at)
@@ -367,7 +388,7 @@ class ExecutionController:
         self._write(transaction, resource, row, settled=False)
         if not node.type.ends or (child.status or "") in node.type.ends:
             # It was ready at once, so no change of its status will wake the execution.
-            transaction.work.schedule(resource.uid, transaction.now)
+            transaction.work.schedule(resource.uid, transaction.now, because=child.uid)
 
     def _create(
         self,

@@ -63,7 +63,10 @@ class Course:
     documents that steps about to start wait for, and `unlooked` the requests that the cache has to be asked for first.
     """
 
-    def __init__(self, standings: Standings, now: datetime, situation: Situation) -> None:
+    def __init__(
+        self, standings: Standings, now: datetime, situation: Situation, *, at_once: int | None = None
+    ) -> None:
+        """`at_once`: start or stop so many steps at most; `has_more` tells whether others are left for the next run."""
         self.plan = standings.plan
         self.standings = standings
         self.rows = self.standings.rows
@@ -72,6 +75,8 @@ class Course:
         self.decisions: list[Decision] = []
         self.wanted: dict[DocumentRef, None] = {}
         self.unlooked: dict[str, Document] = {}
+        self.has_more = False
+        self._left = at_once
         self._puts_back = False  #: outputs are not in their places before these decisions are carried out
         self._postpones_looks = False
 
@@ -122,14 +127,26 @@ class Course:
         self._finish_when_nothing_is_left()
 
     def _stop(self) -> None:
-        for row in list(self.rows.values()):
+        for row in self.standings.postponed():
+            self._end(replace(row, status=StepStatus.STOPPED, ended_at=self.now, due_at=None))
+        for row in self.standings.executing():
             step_type = self.standings.node(row.name).type
-            if row.status is StepStatus.STARTING:
-                self._end(replace(row, status=StepStatus.STOPPED, ended_at=self.now, due_at=None))
-            elif row.status is StepStatus.EXECUTING and step_type is not None and step_type.stop is not None:
+            if step_type is not None and step_type.stop is not None:
+                if not self._may_do_one_more():
+                    return
                 stopped = replace(row, status=StepStatus.STOPPING)
                 self.standings.put(stopped)
                 self.decisions.append(StopStep(row=stopped))
+
+    def _may_do_one_more(self) -> bool:
+        """Count something that is about to be started or stopped; False when it has to wait for the next run."""
+        if self._left is None:
+            return True
+        if self._left == 0:
+            self.has_more = True
+            return False
+        self._left -= 1
+        return True
 
     def _begin_what_can_begin(self) -> bool:
         """Begin every step whose turn it is; True when that may have made it another one's turn."""
@@ -152,6 +169,8 @@ class Course:
                 continue
             if not self._is_looked_up(node):
                 continue
+            if starts_something and not self._may_do_one_more():
+                return changed
             self._begin(node, self.rows.get(node.name))
             status = self.rows[node.name].status
             changed = changed or status.is_terminal or node.step.type == "ForEach"
@@ -427,6 +446,9 @@ class Course:
         if self._puts_back:
             self._postpones_looks = True
             return False
+        if self._left is not None and len(self.unlooked) >= self._left:
+            self.has_more = True  # what could not begin now is not looked up now
+            return False
         try:
             self.unlooked[node.name] = self._request(node, self._begun(node, self.rows.get(node.name)))
         except Invalid:
@@ -439,7 +461,7 @@ class Course:
         return bool(self.wanted or self.unlooked or self._postpones_looks)
 
     def _finish_when_nothing_is_left(self) -> None:
-        if not self.standings.is_quiet or self.is_short_of_facts:
+        if not self.standings.is_quiet or self.is_short_of_facts or self.has_more:
             return
         if self.decisions and isinstance(self.decisions[-1], FinishExecution):
             return

@@ -8,7 +8,6 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from towpath.experiments.record import begin_execution
-from towpath.jobs.kinds import WAITING
 from towpath.kernel import generic, paging
 from towpath.kernel.errors import Conflict, Invalid, Unsupported
 from towpath.kernel.operations import Operation, Request
@@ -31,17 +30,17 @@ from towpath.pipelines.kinds import (
     TURN,
     VERSION,
 )
-from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
+from towpath.pipelines.model import ExecutionStatus, Fact, StepRow
 from towpath.pipelines.parameters import bind
 from towpath.pipelines.plans import experiment_config, plan_for, plan_of, variables
 from towpath.pipelines.ports import CheckArguments, Definitions, NoShapes, Shapes, Transaction, accept_arguments
 from towpath.pipelines.rights import rights_of_execution
 from towpath.pipelines.standing import Standings
+from towpath.pipelines.step_lists import found_execution, list_pipeline_execution_steps
 from towpath.pipelines.waiting import step_operations
 
 _ID_CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _ID_LENGTH = 12
-_LONGEST_REASON = 1024  #: of a step's FailureReason in the API
 
 
 class Pipelines:
@@ -246,16 +245,9 @@ def _given(parameters: list[Document]) -> dict[str, Any]:
     return given
 
 
-def _execution(transaction: Transaction, request: Request) -> Resource:
-    arn = request.input.get("PipelineExecutionArn")
-    if not arn:
-        raise Invalid(f"{request.operation} needs PipelineExecutionArn")
-    return generic.find(transaction, PIPELINE_EXECUTION, arn)
-
-
 def stop_pipeline_execution(transaction: Transaction, request: Request) -> Document:
     """Carry out StopPipelineExecution: no more steps start, and the controller stops those that run."""
-    execution = _execution(transaction, request)
+    execution = found_execution(transaction, request)
     status = ExecutionStatus(execution.status or "")
     if status.is_terminal:
         raise Conflict(
@@ -278,7 +270,7 @@ def retry_pipeline_execution(transaction: Transaction, request: Request) -> Docu
 
     A failure that another step has followed up on is settled, too: both ways would be gone otherwise.
     """
-    execution = _execution(transaction, request)
+    execution = found_execution(transaction, request)
     token = request.input.get("ClientRequestToken")
     if token is not None and execution.state.get(RETRY_TOKEN) == token:
         return {"PipelineExecutionArn": execution.arn}  # the answer to an earlier try of this request was lost
@@ -312,7 +304,7 @@ def retry_pipeline_execution(transaction: Transaction, request: Request) -> Docu
 
 def update_pipeline_execution(transaction: Transaction, request: Request) -> Document:
     """Carry out UpdatePipelineExecution: names and parallelism of an execution."""
-    execution = _execution(transaction, request)
+    execution = found_execution(transaction, request)
     changes = {name: value for name, value in request.input.items() if name != "PipelineExecutionArn"}
     execution = transaction.resources.replace(
         execution,
@@ -353,64 +345,14 @@ def list_pipeline_executions(transaction: Transaction, request: Request) -> Docu
 
 def describe_pipeline_execution(transaction: Transaction, request: Request) -> Document:
     """Carry out DescribePipelineExecution."""
-    execution = _execution(transaction, request)
+    execution = found_execution(transaction, request)
     pipeline = transaction.resources.get(execution.spec["PipelineUid"])
     return versions.shown_of_execution(pipeline, generic.document(PIPELINE_EXECUTION, execution))
 
 
-def list_pipeline_execution_steps(transaction: Transaction, request: Request) -> Document:
-    """Carry out ListPipelineExecutionSteps: the steps that have begun, the latest first unless asked otherwise."""
-    execution = _execution(transaction, request)
-    descending = request.input.get("SortOrder", "Descending") == "Descending"
-    after, count = paging.position(request.input.get("NextToken")), paging.size(request.input)
-    page = transaction.steps.page(execution.uid, after=after, limit=count + 1, descending=descending)
-    more, page = page[count:], page[:count]
-    token = str(page[-1].position) if more else None
-    plan = plan_for(execution)
-    shown = [_step_document(row, plan.step(row.step).step, _waiting_for(transaction, row)) for row in page]
-    answer: Document = {"PipelineExecutionSteps": shown}
-    return answer if token is None else {**answer, "NextToken": token}
-
-
-def _waiting_for(transaction: Transaction, row: StepRow) -> str | None:
-    """Return what the job of a step waits for before it may start, None where it does not wait."""
-    if row.status is not StepStatus.EXECUTING or row.resource is None:
-        return None
-    job = transaction.resources.get(row.resource)
-    return None if job is None else job.state.get(WAITING)
-
-
-def _step_document(row: StepRow, step: Step, waiting_for: str | None) -> Document:
-    shown: Document = {
-        "StepName": row.step,
-        "StepStatus": row.status.value,
-        "AttemptCount": row.attempt,
-        "Metadata": row.metadata,
-    }
-    for name, text in (("StepDisplayName", step.display_name), ("StepDescription", step.description)):
-        if text is not None:
-            shown[name] = text
-    for name, at in (("StartTime", row.started_at), ("EndTime", row.ended_at)):
-        if at is not None:
-            shown[name] = at.timestamp()
-    if row.each is not None:
-        shown["IterationContext"] = {"ParentStepName": row.each, "Index": row.round, "Item": row.item or ""}
-    if row.taken_from is not None:
-        shown["SelectiveExecutionResult"] = {"SourcePipelineExecutionArn": row.taken_from}
-    if row.cache is not None and row.cache.source is not None:
-        shown["CacheHitResult"] = {"SourcePipelineExecutionArn": row.cache.source}
-    if waiting_for is not None:
-        shown["StepStatus"] = StepStatus.STARTING.value
-        # The only text of a step that has not failed; that of the definition comes back when the job starts.
-        shown["StepDescription"] = "\n".join(filter(None, [waiting_for, step.description]))
-    if row.failure_reason is not None and row.status is not StepStatus.SUCCEEDED:
-        shown["FailureReason"] = row.failure_reason[:_LONGEST_REASON]
-    return shown
-
-
 def list_pipeline_parameters(transaction: Transaction, request: Request) -> Document:
     """Carry out ListPipelineParametersForExecution: every parameter with the value that the execution has."""
-    execution = _execution(transaction, request)
+    execution = found_execution(transaction, request)
     parameters = [{"Name": name, "Value": as_text(value)} for name, value in execution.spec["Values"].items()]
     page, token = paging.oldest_first(parameters, request.input.get("NextToken"), paging.size(request.input))
     answer: Document = {"PipelineParameters": page}
@@ -419,7 +361,7 @@ def list_pipeline_parameters(transaction: Transaction, request: Request) -> Docu
 
 def describe_definition(transaction: Transaction, request: Request) -> Document:
     """Carry out DescribePipelineDefinitionForExecution: the definition that an execution started with."""
-    execution = _execution(transaction, request)
+    execution = found_execution(transaction, request)
     return {
         "PipelineDefinition": execution.spec["PipelineDefinition"],
         "CreationTime": execution.created_at.timestamp(),

@@ -1,11 +1,12 @@
 """How the steps of an execution stand: which may begin, which never will, and which failure nothing follows up."""
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum, auto
 from heapq import merge
 from itertools import islice
 
+from towpath.kernel.resource import Uid
 from towpath.pipelines.definition import Trigger
 from towpath.pipelines.graph import Node, Plan, round_key
 from towpath.pipelines.model import StepRow, StepStatus
@@ -76,6 +77,8 @@ class Standings:
         self._others: list[tuple[_Rank, str]] = []  #: steps that may begin and need none, or documents
         self._postponed: set[str] = set()
         self._running: set[str] = set()
+        self._executing: set[str] = set()  #: of those that run, what has not been asked to stop
+        self._awaits: dict[Uid, str] = {}  #: what a running step started -> the step
         self._looping: dict[str, None] = {}  #: ForEach steps whose rounds go on
         self._bad: dict[str, None] = {}  #: steps that failed or were stopped, outside of rounds
         self._rounds: dict[str, _Rounds] = {}
@@ -88,7 +91,7 @@ class Standings:
 
     def put(self, row: StepRow) -> None:
         """Take over a row that has changed, and what follows from it for other steps."""
-        self._forget(row.name)
+        self._forget(self.rows.get(row.name), row.name)
         self.rows[row.name] = row
         touched = [row.name]
         while touched:
@@ -106,6 +109,7 @@ class Standings:
         copied._of = self._of.copy()
         copied._jobs, copied._others = self._jobs.copy(), self._others.copy()
         copied._postponed, copied._running = self._postponed.copy(), self._running.copy()
+        copied._executing, copied._awaits = self._executing.copy(), self._awaits.copy()
         copied._looping, copied._bad = self._looping.copy(), self._bad.copy()
         copied._rounds = {each: rounds.copy() for each, rounds in self._rounds.items()}
         copied._begun_rounds = self._begun_rounds
@@ -128,6 +132,15 @@ class Standings:
     def running(self) -> list[StepRow]:
         """Return the steps that run now, in the order in which they began."""
         return sorted((self.rows[name] for name in self._running), key=lambda row: row.position)
+
+    def executing(self) -> list[StepRow]:
+        """Return those of them that have not been asked to stop."""
+        return sorted((self.rows[name] for name in self._executing), key=lambda row: row.position)
+
+    def awaiting(self, children: Iterable[Uid]) -> list[StepRow]:
+        """Return the steps that run and have started one of these, in the order in which they began."""
+        names = {self._awaits[child] for child in children if child in self._awaits}
+        return sorted((self.rows[name] for name in names), key=lambda row: row.position)
 
     def looping(self) -> list[StepRow]:
         """Return the ForEach steps whose rounds go on."""
@@ -201,8 +214,11 @@ class Standings:
             need.step == name and not need.reads and need.trigger in triggers for need in self._nodes[follower].needs
         )
 
-    def _forget(self, name: str) -> None:
+    def _forget(self, row: StepRow | None, name: str) -> None:
         self._running.discard(name)
+        self._executing.discard(name)
+        if row is not None and row.resource is not None:
+            self._awaits.pop(row.resource, None)
         self._looping.pop(name, None)
         self._postponed.discard(name)
         self._bad.pop(name, None)
@@ -242,6 +258,10 @@ class Standings:
                 self._looping[name] = None
             elif standing is Standing.ACTIVE:
                 self._running.add(name)
+                if row.status is StepStatus.EXECUTING:
+                    self._executing.add(name)
+                if row.resource is not None:
+                    self._awaits[row.resource] = name
             elif standing is not Standing.SUCCEEDED:
                 (self._bad if rounds is None else rounds.bad)[name] = None
             if rounds is not None and standing is Standing.ACTIVE:

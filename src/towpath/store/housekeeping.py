@@ -16,6 +16,7 @@ from towpath.store.objects import ObjectTable
 from towpath.store.resources import ResourceTable
 from towpath.store.tables import (
     cached_step,
+    changed_child,
     history,
     lineage_edge,
     lineage_node,
@@ -195,6 +196,7 @@ class HousekeepingTable:
             )
             for table in (resource_index, tag, work):
                 self._connection.execute(delete(table).where(table.c.uid.in_(deleted)))
+            self._connection.execute(delete(changed_child).where(changed_child.c.parent.in_(deleted)))
             self._connection.execute(delete(metric_point).where(metric_point.c.subject.in_(deleted)))
             self._connection.execute(delete(cached_step).where(cached_step.c.pipeline.in_(deleted)))
             for table in (step, history, cached_step):

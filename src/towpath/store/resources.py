@@ -89,13 +89,13 @@ _UNINDEX = Prepared(delete(resource_index).where(resource_index.c.uid == bindpar
 class ResourceTable:
     """Implements `kernel.ports.Resources` in one transaction."""
 
-    def __init__(self, connection: Connection, home: Home, now: datetime, wake: Callable[[Uid], None]) -> None:
+    def __init__(self, connection: Connection, home: Home, now: datetime, wake: Callable[[Uid, Uid], None]) -> None:
         self._connection = connection
         self._home = home
         self._now = now
         self.replaced: dict[Uid, int] = {}  #: what this transaction has changed, with its newest revision
         self.changed_kinds: set[str] = set()  #: the kinds of what it has made or changed
-        self._wake = wake  # makes the work of a resource due, in this same transaction
+        self._wake = wake  # makes the work of a parent due for a child's sake, in this same transaction
 
     def find(self, kind: str, name: str) -> Resource | None:
         home = self._home
@@ -154,8 +154,8 @@ class ResourceTable:
         if after.sort != before.sort:
             _UNINDEX(self._connection, of=after.uid)
             self._index(after)
-        if after.status != before.status and after.parent is not None:
-            self._wake(after.parent)
+        if after.parent is not None and (after.status, after.is_live) != (before.status, before.is_live):
+            self._wake(after.parent, after.uid)
         self.replaced[after.uid] = after.revision
         self.changed_kinds.add(after.kind)
         return after

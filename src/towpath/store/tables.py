@@ -114,6 +114,17 @@ work = Table(
     Index("work_due", "due_at"),
 )
 
+#: Whose children have changed since its last turn began: what a turn need not look for among all of them.
+changed_child = Table(
+    "changed_child",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),  # never used again, so that a turn drops what it saw
+    Column("parent", String(32), nullable=False),
+    Column("child", String(32), nullable=False),
+    Index("changed_child_parent", "parent", "seq"),
+    sqlite_autoincrement=True,
+)
+
 #: One row a step of an execution.
 step = Table(
     "step",

@@ -104,5 +104,5 @@ class SqlTransaction:
         """
         return is_undone(self.connection)
 
-    def _wake(self, uid: Uid) -> None:
-        self.work.schedule(uid, self.now)
+    def _wake(self, parent: Uid, child: Uid) -> None:
+        self.work.schedule(parent, self.now, because=child)

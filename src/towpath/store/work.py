@@ -5,15 +5,18 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy import insert as plain_insert
 from sqlalchemy.dialects.sqlite import insert
 
 from towpath.kernel.errors import StaleRevision
 from towpath.kernel.resource import Uid
 from towpath.store.codec import from_epoch, to_epoch
 from towpath.store.prepared import Prepared
-from towpath.store.tables import work
+from towpath.store.tables import changed_child, work
 
 _NEVER = 1e11  #: epoch seconds in the year 5138; NULL would not take part in comparisons
+
+_ALL = 2**63 - 1  #: no row has a greater number
 
 _SCHEDULE = Prepared(
     insert(work)
@@ -49,6 +52,14 @@ _EXPIRE = Prepared(
     .where(work.c.lease_until <= bindparam("now"))
     .values(due_at=bindparam("at_once"), lease_until=None, owner=None)
 )
+_TELL = Prepared(plain_insert(changed_child).values(parent=bindparam("of"), child=bindparam("who")))
+_TOLD = Prepared(
+    select(changed_child.c.child).where(changed_child.c.parent == bindparam("of")).order_by(changed_child.c.seq)
+)
+_LAST_TOLD = Prepared(select(func.max(changed_child.c.seq)).where(changed_child.c.parent == bindparam("of")))
+_DROP_TOLD = Prepared(
+    delete(changed_child).where(changed_child.c.parent == bindparam("of"), changed_child.c.seq <= bindparam("last"))
+)
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +69,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     token: int
     due_at: datetime  #: when the work was due when the lease was taken
     failures: int  #: tries in a row that ended in an exception
+    told: int = 0  #: number of the last change of a child that was told before the lease was taken
 
 
 class WorkTable:
@@ -67,9 +79,19 @@ class WorkTable:
         self._connection = connection
         self.scheduled: set[Uid] = set()  #: for the engine, told after the commit
 
-    def schedule(self, uid: Uid, due_at: datetime) -> None:
+    def schedule(self, uid: Uid, due_at: datetime, *, because: Uid | None = None) -> None:
         _SCHEDULE(self._connection, uid=uid, due_at=to_epoch(due_at))
+        if because is not None:
+            _TELL(self._connection, of=uid, who=because)
         self.scheduled.add(uid)
+
+    def changed(self, uid: Uid) -> list[Uid]:
+        return [Uid(child) for (child,) in _TOLD(self._connection, of=uid).all()]
+
+    def told(self, lease: Lease) -> None:
+        """Drop what the turn of a lease has been told of changed children: what it decided is written."""
+        if lease.told:
+            _DROP_TOLD(self._connection, of=lease.uid, last=lease.told)
 
     def lease(self, owner: str, now: datetime, seconds: float, limit: int) -> list[Lease]:
         """Take up to `limit` items that are due and that nobody holds, longest due first."""
@@ -84,7 +106,10 @@ class WorkTable:
 
     def _take(self, row: Any, owner: str, until: float) -> Lease:
         _TAKE(self._connection, of=row.uid, by=owner, number=row.token + 1, until=until, never=_NEVER)
-        return Lease(uid=Uid(row.uid), token=row.token + 1, due_at=from_epoch(row.due_at), failures=row.failures)
+        told = _LAST_TOLD(self._connection, of=row.uid).scalar() or 0
+        return Lease(
+            uid=Uid(row.uid), token=row.token + 1, due_at=from_epoch(row.due_at), failures=row.failures, told=told
+        )
 
     def confirm(self, lease: Lease) -> None:
         """Make sure that the lease is still ours. Raises StaleRevision when somebody else took over."""
@@ -129,6 +154,7 @@ class WorkTable:
     def remove(self, uid: Uid) -> None:
         """Forget a resource that needs no more looking at."""
         _REMOVE(self._connection, of=uid)
+        _DROP_TOLD(self._connection, of=uid, last=_ALL)
 
     def next_due(self) -> datetime | None:
         """Return when the next item is due or the next lease runs out; None when nothing will ever be."""

@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from tests.acceptance.conftest import decided_alike, wait_for_execution
+from tests.acceptance.conftest import wait_for_execution
 
 from towpath.app import Platform
 from towpath.home import HomeFolder
@@ -153,7 +153,6 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
         platform.engine.stop()
         platform.stop_everything()
         platform.close()
-    decided_alike(home)
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,11 @@
 """Who may start beside what runs, and what the others wait for."""
 
+from collections.abc import Iterable
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towpath.jobs.admission import Demand, Ledger, admit, in_turn, reason
+from towpath.jobs.admission import Demand, Ledger, Queue, admit, holding, reason
 from towpath.jobs.instances import GIB, Capacity
 from towpath.kernel.resource import Uid
 
@@ -57,12 +59,12 @@ def test_no_job_waits_for_model_servers_alone() -> None:
 
 def test_a_waiting_job_says_for_what() -> None:
     held = [demand("prepare", cores=3, gib=12), demand("shop", gib=2, serves=True)]
-    said = reason(HOST, held, [demand("first", cores=4)], demand("large", cores=2, gib=8))
+    said = reason(HOST, held, 1, demand("large", cores=2, gib=8))
     assert said == (
         "Waiting for 2 cores and 8 GB of memory: 1 of 4 cores and 2 GB of 16 GB free, in use by prepare, shop; "
         "1 is before it"
     )
-    said = reason(HOST, [demand("a", cores=4, gpus=1)], [], demand("b", cores=1, gpus=1))
+    said = reason(HOST, [demand("a", cores=4, gpus=1)], 0, demand("b", cores=1, gpus=1))
     assert said == "Waiting for 1 core and 1 GPU: 0 of 4 cores and 0 of 1 GPUs free, in use by a"
 
 
@@ -125,6 +127,11 @@ def test_what_runs_already_is_counted_without_being_asked() -> None:
     assert ledger.waiting() == []
 
 
+def in_turn(held: Iterable[Demand], waiting: Iterable[Demand]) -> list[Demand]:
+    """Return those who wait as a queue orders them."""
+    return list(Queue(waiting).in_turn(holding(held)))
+
+
 def test_executions_take_turns_whoever_came_first_with_many_jobs() -> None:
     wide = [of_group(f"wide-{number}", "wide", since=number) for number in range(4)]
     late = [of_group(f"late-{number}", "late", since=10 + number) for number in range(2)]
@@ -161,3 +168,60 @@ def test_nobody_is_lost_and_a_group_keeps_its_own_order(waiting: list[tuple[str,
     for group in "abc":
         own = [(-each.priority, each.since) for each in found if each.group == group]
         assert own == sorted(own)
+
+
+def sorted_anew(held: list[Demand], waiting: Iterable[Demand]) -> list[Demand]:
+    """Return the order of the turns, worked out from nothing: what a queue that is kept up has to agree with."""
+    turns = holding(held)
+    ordered = []
+    for each in sorted(waiting, key=lambda each: (-each.priority, each.since, each.key)):
+        ordered.append((-each.priority, turns[each.group], each.since, each.key, each))
+        turns[each.group] += 1
+    return [each for *_, each in sorted(ordered, key=lambda turn: turn[:4])]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(-2, 2), st.integers(0, 9)), max_size=12),
+    st.lists(st.sampled_from("abc"), max_size=6),
+    st.sets(st.integers(0, 11)),
+)
+def test_a_queue_that_is_kept_up_is_in_the_order_of_one_that_is_sorted_anew(
+    waiting: list[tuple[str, int, int]], held: list[str], gone: set[int]
+) -> None:
+    demands = [of_group(str(at), group, since=since, priority=p) for at, (group, p, since) in enumerate(waiting)]
+    holders = [of_group(f"held-{at}", group, since=0) for at, group in enumerate(held)]
+    queue = Queue(demands)
+    for at in gone & set(range(len(demands))):
+        queue.remove(demands[at])
+    left = [each for at, each in enumerate(demands) if at not in gone]
+    expected = sorted_anew(holders, left)
+    assert list(queue.in_turn(holding(holders))) == expected
+    assert [queue.ahead_of(each, holding(holders)) for each in expected] == list(range(len(expected)))
+
+
+@given(st.lists(sizes, max_size=8), st.lists(sizes, max_size=3))
+def test_a_queue_is_read_no_further_than_somebody_may_be_admitted(
+    waiting: list[tuple[float, int, int]], held: list[tuple[float, int, int]]
+) -> None:
+    demands = [demand(str(at), cores=cores, gib=gib, gpus=gpus) for at, (cores, gib, gpus) in enumerate(waiting)]
+    holders = [demand(f"held-{at}", cores=cores, gib=gib, gpus=gpus) for at, (cores, gib, gpus) in enumerate(held)]
+    least = Queue(demands).least()
+    assert admit(HOST, holders, demands, least=least) == admit(HOST, holders, demands)
+
+
+def test_what_a_place_in_a_long_queue_costs_does_not_grow_with_it() -> None:
+    """Ten thousand steps ask one after the other; each looked at all of those before it."""
+    reads = 0
+
+    class Counting(str):
+        __slots__ = ()
+
+        def __lt__(self, other: str) -> bool:
+            nonlocal reads
+            reads += 1
+            return str.__lt__(self, other)
+
+    ledger = Ledger(HOST, lambda _: None)
+    for number in range(1000):
+        ledger.ask(demand(Counting(f"job-{number:04}"), cores=4))
+    assert reads <= 1000 * 2 * 10 * 2, "two searches in halves for each, at most"

@@ -15,6 +15,7 @@ from towpath.kernel.clock import VirtualClock
 from towpath.kernel.errors import Conflict, InProgress, Invalid, NotFound, TowpathError, Unavailable, Unsupported
 from towpath.kernel.kinds import Kind
 from towpath.kernel.operations import Operation, Request
+from towpath.kernel.ports import Heading
 from towpath.kernel.principals import Caller
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.pipelines.caching import Found, Lookup
@@ -27,6 +28,7 @@ from towpath.pipelines.model import StepRow
 from towpath.pipelines.ports import EarlierResults, NoResults, Shapes
 from towpath.pipelines.service import operations
 from towpath.store import SqliteStore, SqlTransaction
+from towpath.store.resources import ResourceTable
 from towpath.testing.crashes import Crash, CrashingStore
 from towpath.testing.replay import replay_all
 
@@ -376,9 +378,91 @@ def test_only_as_many_steps_run_as_may(platform: Platform, golden: Golden) -> No
     document["Steps"] = [{**pre, "Name": name} for name in ("a", "b", "c")]
     platform.create(document)
     arn = platform.start(ParallelismConfiguration={"MaxParallelExecutionSteps": 2})
-    assert list(platform.statuses(arn)) == ["a", "b"]
+    assert platform.statuses(arn) == {"a": "Executing", "b": "Executing", "c": "Starting"}
     platform.end(arn, "b")
-    assert list(platform.statuses(arn)) == ["a", "b", "c"]
+    assert platform.statuses(arn) == {"a": "Executing", "b": "Succeeded", "c": "Executing"}
+
+
+def test_steps_that_wait_for_a_slot_are_listed_with_what_they_wait_for(platform: Platform, golden: Golden) -> None:
+    document = golden("v2_function")
+    pre = document["Steps"][2]
+    document["Steps"] = [{**pre, "Name": name} for name in "abcde"]
+    document["Steps"].append({**pre, "Name": "last", "DependsOn": ["e"]})
+    platform.create(document)
+    arn = platform.start(ParallelismConfiguration={"MaxParallelExecutionSteps": 2})
+    shown = platform.steps(arn)
+    assert list(shown) == list("abcde"), "the last one waits for a step, and no slot would help it"
+    assert "StartTime" not in shown["d"]
+    assert shown["d"]["AttemptCount"] == 0
+    told = shown["d"]["StepDescription"].partition("\n")[0]
+    assert told == "Waiting for one of 2 slots (MaxParallelExecutionSteps), in use by a, b; 1 is before it"
+    for order in ("Ascending", "Descending"):
+        for size in range(1, 6):
+            paged = pages(platform, arn, order, size)
+            assert paged == (list("abcde") if order == "Ascending" else list("edcba")), (order, size)
+    platform.call("StopPipelineExecution", PipelineExecutionArn=arn, ClientRequestToken="t" * 32)
+    assert list(platform.steps(arn)) == ["a", "b"], "what waits when an execution is stopped never begins"
+
+
+def pages(platform: Platform, arn: str, order: str, size: int) -> list[str]:
+    """Return the names of the steps in pages of this size."""
+    names, token = [], None
+    while True:
+        asked: dict[str, Any] = {"PipelineExecutionArn": arn, "SortOrder": order, "MaxResults": size}
+        page = platform.call("ListPipelineExecutionSteps", **asked, **({"NextToken": token} if token else {}))
+        assert len(page["PipelineExecutionSteps"]) <= size
+        names += [step["StepName"] for step in page["PipelineExecutionSteps"]]
+        token = page.get("NextToken")
+        if token is None:
+            return names
+
+
+def test_many_steps_begin_and_stop_in_portions(platform: Platform, golden: Golden) -> None:
+    """A decision that started all of a wide pipeline held up everybody else who writes."""
+    document = golden("v2_function")
+    document["Steps"] = [{**document["Steps"][2], "Name": f"s{number:03}"} for number in range(230)]
+    platform.create(document)
+    started: list[int] = []
+    apply = platform.controller.apply
+
+    def counted(transaction: SqlTransaction, resource: Resource, decision: Any) -> None:
+        started.append(len(decision.facts))
+        apply(transaction, resource, decision)
+
+    platform.controller.apply = counted  # type: ignore[method-assign, assignment]
+    arn = platform.start()
+    assert started == [50, 50, 50, 50, 30]
+    started.clear()
+    platform.call("StopPipelineExecution", PipelineExecutionArn=arn, ClientRequestToken="t" * 32)
+    platform.engine.run_until_idle()
+    assert started == [50, 50, 50, 50, 30]
+
+
+def test_an_end_is_noticed_without_looking_at_what_runs_beside_it(
+    platform: Platform, golden: Golden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = golden("v2_function")
+    document["Steps"] = [{**document["Steps"][2], "Name": f"s{number:03}"} for number in range(100)]
+    platform.create(document)
+    arn = platform.start()
+    read: list[int] = []
+    headings, heading = ResourceTable.headings, ResourceTable.heading
+
+    def counted_all(table: ResourceTable, parent: Uid) -> list[Heading]:
+        found = headings(table, parent)
+        read.append(len(found))
+        return found
+
+    def counted_one(table: ResourceTable, uid: Uid) -> Heading | None:
+        read.append(1)
+        return heading(table, uid)
+
+    monkeypatch.setattr(ResourceTable, "headings", counted_all)
+    monkeypatch.setattr(ResourceTable, "heading", counted_one)
+    for name in ("s042", "s007", "s008"):
+        platform.end(arn, name)
+        assert platform.statuses(arn)[name] == "Succeeded"
+    assert sum(read) <= 6, read
 
 
 def test_another_engine_takes_over_where_the_first_left_off(platform: Platform, golden: Golden) -> None:
@@ -583,7 +667,9 @@ def test_an_endpoint_is_not_taken_from_an_execution_that_has_not_seen_it_in_serv
     assert f"{endpoint.arn} is being changed by {first}" in shown["FailureReason"]
 
     execution = Uid(endpoint.parent or "")
-    platform.store.write(lambda transaction: transaction.work.schedule(execution, transaction.now))
+    platform.store.write(
+        lambda transaction: transaction.work.schedule(execution, transaction.now, because=endpoint.uid)
+    )
     platform.engine.run_until_idle()
     assert platform.execution(first)["PipelineExecutionStatus"] == "Succeeded"
     platform.clock.advance(4)

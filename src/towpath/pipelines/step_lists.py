@@ -1,0 +1,129 @@
+"""The list of an execution's steps: those that have begun, and those that wait for a slot to begin in."""
+
+from itertools import islice
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from towpath.jobs.kinds import WAITING
+from towpath.kernel import generic, paging
+from towpath.kernel.errors import Invalid
+from towpath.kernel.operations import Request
+from towpath.kernel.resource import Document, Resource
+from towpath.pipelines.definition import Step
+from towpath.pipelines.kinds import PIPELINE_EXECUTION
+from towpath.pipelines.model import ExecutionStatus, StepRow, StepStatus
+from towpath.pipelines.plans import plan_for
+from towpath.pipelines.ports import Transaction
+from towpath.pipelines.rounds import item_text
+from towpath.pipelines.standing import Standings
+
+_LONGEST_REASON = 1024  #: of a step's FailureReason in the API
+_SHOWN_WAITING = 100  #: of the steps that wait for a slot, those whose turn comes first are listed
+_NAMED = 3  #: steps that a sentence names at most
+
+
+def found_execution(transaction: Transaction, request: Request) -> Resource:
+    """Return the execution that a request is about."""
+    arn = request.input.get("PipelineExecutionArn")
+    if not arn:
+        raise Invalid(f"{request.operation} needs PipelineExecutionArn")
+    return generic.find(transaction, PIPELINE_EXECUTION, arn)
+
+
+class _Entry(NamedTuple):
+    """A step as it is listed; one that waits for a slot has the position at which it would begin next."""
+
+    position: int
+    shown: Document
+
+
+def list_pipeline_execution_steps(transaction: Transaction, request: Request) -> Document:
+    """Carry out ListPipelineExecutionSteps: the steps that have begun, the latest first unless asked otherwise.
+
+    Behind the latest stand those that could begin but for MaxParallelExecutionSteps, with what they wait for.
+    """
+    execution = found_execution(transaction, request)
+    descending = request.input.get("SortOrder", "Descending") == "Descending"
+    after, count = paging.position(request.input.get("NextToken")), paging.size(request.input)
+    rows = transaction.steps.page(execution.uid, after=after, limit=count + 1, descending=descending)
+    begun = _begun(transaction, execution, rows)
+    if descending:
+        # Behind the page before there is something else than rows only where no row follows on it.
+        behind_all = after is None or not rows or rows[0].position < after - 1
+        waiting = _waiting_for_a_slot(transaction, execution) if behind_all else []
+        entries = [entry for entry in reversed(waiting) if after is None or entry.position < after] + begun
+    else:
+        waiting = _waiting_for_a_slot(transaction, execution) if len(rows) <= count else []
+        entries = begun + [entry for entry in waiting if after is None or entry.position > after]
+    more, entries = entries[count:], entries[:count]
+    answer: Document = {"PipelineExecutionSteps": [entry.shown for entry in entries]}
+    return {**answer, "NextToken": str(entries[-1].position)} if more else answer
+
+
+def _begun(transaction: Transaction, execution: Resource, rows: list[StepRow]) -> list[_Entry]:
+    plan = plan_for(execution)
+    return [
+        _Entry(row.position, _step_document(row, plan.step(row.step).step, _waiting_for(transaction, row)))
+        for row in rows
+    ]
+
+
+def _waiting_for_a_slot(transaction: Transaction, execution: Resource) -> list[_Entry]:
+    """Return the steps that could begin now if more were allowed to run, in the order in which they will."""
+    most = (execution.spec.get("ParallelismConfiguration") or {}).get("MaxParallelExecutionSteps")
+    if most is None or execution.status != ExecutionStatus.EXECUTING:
+        return []
+    standings = Standings(plan_for(execution), transaction.steps.of(execution.uid))
+    if standings.running_count < most or standings.fatal():
+        return []
+    running = [row.name for row in standings.running()]
+    users = ", ".join(running[:_NAMED]) + (f" and {len(running) - _NAMED:,} more" if len(running) > _NAMED else "")
+    slots = "the only slot" if most == 1 else f"one of {most:,} slots"
+    said = f"Waiting for {slots} (MaxParallelExecutionSteps), in use by {users}"
+    ready = (node for node in standings.startable() if node.type is not None and node.type.create is not None)
+    entries = []
+    for ahead, node in enumerate(islice(ready, _SHOWN_WAITING)):
+        before = f"; {ahead:,} {'is' if ahead == 1 else 'are'} before it" if ahead else ""
+        row = StepRow(name=node.name, status=StepStatus.STARTING, attempt=0, each=node.each, round=node.round)
+        if node.each is not None and node.round is not None:
+            items = standings.rows[node.each].items or ()
+            row = replace(row, item=item_text(items[node.round]))
+        entries.append(_Entry(len(standings.rows) + ahead, _step_document(row, node.step, said + before)))
+    return entries
+
+
+def _waiting_for(transaction: Transaction, row: StepRow) -> str | None:
+    """Return what the job of a step waits for before it may start, None where it does not wait."""
+    if row.status is not StepStatus.EXECUTING or row.resource is None:
+        return None
+    job = transaction.resources.get(row.resource)
+    return None if job is None else job.state.get(WAITING)
+
+
+def _step_document(row: StepRow, step: Step, waiting_for: str | None) -> Document:
+    shown: Document = {
+        "StepName": row.step,
+        "StepStatus": row.status.value,
+        "AttemptCount": row.attempt,
+        "Metadata": row.metadata,
+    }
+    for name, text in (("StepDisplayName", step.display_name), ("StepDescription", step.description)):
+        if text is not None:
+            shown[name] = text
+    for name, at in (("StartTime", row.started_at), ("EndTime", row.ended_at)):
+        if at is not None:
+            shown[name] = at.timestamp()
+    if row.each is not None:
+        shown["IterationContext"] = {"ParentStepName": row.each, "Index": row.round, "Item": row.item or ""}
+    if row.taken_from is not None:
+        shown["SelectiveExecutionResult"] = {"SourcePipelineExecutionArn": row.taken_from}
+    if row.cache is not None and row.cache.source is not None:
+        shown["CacheHitResult"] = {"SourcePipelineExecutionArn": row.cache.source}
+    if waiting_for is not None:
+        shown["StepStatus"] = StepStatus.STARTING.value
+        # The only text of a step that has not failed; that of the definition comes back when the job starts.
+        shown["StepDescription"] = "\n".join(filter(None, [waiting_for, step.description]))
+    if row.failure_reason is not None and row.status is not StepStatus.SUCCEEDED:
+        shown["FailureReason"] = row.failure_reason[:_LONGEST_REASON]
+    return shown
