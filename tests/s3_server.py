@@ -20,6 +20,8 @@ from towpath.kernel.arns import Home
 from towpath.kernel.objects import ObjectStore
 from towpath.kernel.principals import AccessKey
 from towpath.objects import FolderObjects, create_default_bucket, operations
+from towpath.objects.lookups import lookup_operations
+from towpath.objects.reads import Reads
 from towpath.store import SqliteStore
 
 HOME = Home("123456789012", "us-east-1")
@@ -45,12 +47,14 @@ def served(folder: Path, objects: ObjectStore | None = None) -> Iterator[Served]
     """Serve a home in `folder` until the block is left; its objects lie in a folder unless others are given."""
     store = SqliteStore(folder / "towpath.db", home=HOME)
     store.write(create_default_bucket)
+    reads = Reads(store)
     gateway = Gateway(
         store=store,
-        operations={operation.name: operation for operation in operations()},
+        operations={operation.name: operation for operation in operations(reads.flush)},
+        services={"cloudtrail": lookup_operations(reads.flush)},
         keys=KeyRing(lambda: [ADA]),
         home=HOME,
-        s3=S3Service(store, objects or FolderObjects(folder / "objects"), HOME),
+        s3=S3Service(store, objects or FolderObjects(folder / "objects"), HOME, readers=reads),
     )
     listening = socket.create_server(("127.0.0.1", 0))
     running = uvicorn.Server(uvicorn.Config(application(gateway), log_config=None, access_log=False))
@@ -61,6 +65,7 @@ def served(folder: Path, objects: ObjectStore | None = None) -> Iterator[Served]
     finally:
         running.should_exit = True
         thread.join(20)
+        reads.close()
         store.close()
         listening.close()
     assert not thread.is_alive()

@@ -17,7 +17,7 @@ from client_and_server import client, server
 from engine import engine
 from invocations import invocations
 from measuring import Row
-from objects import objects
+from objects import lists, objects
 from outputs import outputs
 from registry import registry
 from steps import importing_step, steps
@@ -33,6 +33,7 @@ PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
     "invocations": invocations,
     "transform": transform,
     "objects": objects,
+    "lists": lists,
     "outputs": outputs,
 }
 LAST = Path(".bench/last.json")

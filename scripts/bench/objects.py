@@ -1,4 +1,4 @@
-"""Objects over S3 by boto3: small ones, a large one, a long list; beside floors, and SeaweedFS where it is there."""
+"""Objects over S3 by boto3: small ones, a large one, and by itself a long list; beside floors and SeaweedFS."""
 
 import hashlib
 import os
@@ -54,7 +54,16 @@ def objects(repeat: int) -> Iterator[Row]:
         yield from large(scratch, each)
         told = {name: most_resident_mb(pid) for name, (_, pid) in services.items()}
         yield row("S3 server, most memory until now", told, most_resident_mb(bare.pid), "MB", "uvicorn, three lines")
-        yield from many(scratch, {name: s3 for name, s3 in each.items() if name != "ours"})
+
+
+def lists(_: int) -> Iterator[Row]:
+    """Measure the walk over a long list, beside the peer's; a server of its own holds the keys."""
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="towpath-bench-")))
+        others = {name: s3 for name, (s3, _) in peer(stack, scratch).items()}
+        for s3 in others.values():
+            s3.create_bucket(Bucket=BUCKET)
+        yield from many(scratch, others)
 
 
 def peer(stack: ExitStack, scratch: Path) -> dict[str, tuple[Any, int]]:

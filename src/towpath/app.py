@@ -6,6 +6,8 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,9 @@ from towpath.engine import Engine
 from towpath.experiments import Components, Experiments, trial_shown
 from towpath.experiments import kinds as experiment_kinds
 from towpath.experiments.record import component_name
+from towpath.functions import FUNCTION_INVOCATION, CallIngredients, Functions, InvocationController
+from towpath.functions import kinds as function_kinds
+from towpath.functions import step_operations as function_operations
 from towpath.gateway import Gateway, KeyRing, ServiceModels, application, log_operations
 from towpath.gateway.gateway import ASGIApp
 from towpath.gateway.invocations import Invocations
@@ -34,6 +39,7 @@ from towpath.housekeeping import Collector, Outcome, Retention
 from towpath.housekeeping import operations as housekeeping_operations
 from towpath.identity import iam_operations, make_administrator, sts_operations, with_roles
 from towpath.identity import kinds as identity_kinds
+from towpath.identity.job_keys import begin_session
 from towpath.jobs import kinds as job_kinds
 from towpath.jobs.admission import Ledger
 from towpath.jobs.components import JOBS_TELL
@@ -42,6 +48,7 @@ from towpath.jobs.controller import JobController
 from towpath.jobs.images import Images
 from towpath.jobs.ingredients import JobIngredients
 from towpath.jobs.instances import Capacity
+from towpath.jobs.model import JobSpec
 from towpath.jobs.ports import SecretStore
 from towpath.jobs.secrets import Secrets
 from towpath.jobs.service import Jobs
@@ -67,6 +74,8 @@ from towpath.objects.datasets import operations as dataset_operations
 from towpath.objects.documents import StoredDocuments, StoredTexts
 from towpath.objects.folder import FolderObjects
 from towpath.objects.location import FOLDER, S3Location, location_of
+from towpath.objects.lookups import lookup_operations
+from towpath.objects.reads import Reads
 from towpath.outbound import Sender
 from towpath.pipelines import kinds as pipeline_kinds
 from towpath.pipelines.controller import ExecutionController
@@ -110,6 +119,7 @@ KINDS: Mapping[str, Kind] = {
     kind.noun: kind
     for module in (
         experiment_kinds,
+        function_kinds,
         identity_kinds,
         lineage_kinds,
         job_kinds,
@@ -161,6 +171,7 @@ class Platform:
     sender: Sender
     operations: Operations
     gateway: Gateway
+    reads: Reads
     application: ASGIApp
     unfinished: tuple[Uid, ...] = ()  #: the jobs that had begun and the endpoints, when the home was opened
 
@@ -192,17 +203,28 @@ class Platform:
         freeing = FreeingStore(store, reserve)
         objects = object_store(home, settings, store)
         _sweep(store, objects)
-        backend = backend or process_backend(home, settings)
+        backend = backend or process_backend(home, settings, session=_sessions(store))
         images = WatchedImages(settings.images)
         capacity = capacity_of(settings.cores, settings.memory_gb)
-        surroundings = _surroundings(settings, store.home, capacity)
+        surroundings = _surroundings(settings, store.home, capacity, url)
         models = ServiceModels()
         trees = StoredCodeTrees(objects)
-        ingredients = JobIngredients(store=store, objects=objects, images=images, trees=trees, model_named=served_model)
+        ingredients = JobIngredients(
+            store=store,
+            objects=objects,
+            images=images,
+            trees=trees,
+            model_named=served_model,
+            others={FUNCTION_INVOCATION.noun: CallIngredients(store, images)},
+        )
         collector = _collector(home, settings, freeing, objects, backend, clock)
-        operations = _operations(store, objects, images, models, collector, SecretFile(home.secrets), ingredients)
+        reads = Reads(store, clock=clock)
+        operations = _operations(
+            store, objects, images, models, collector, SecretFile(home.secrets), ingredients, reads.flush
+        )
         routes = Routes(drained=lambda uid: engine.wake(uid))
         queue = Ledger(capacity, wake=lambda uid: engine.wake(uid))
+        calls = Ledger(_calls_at_a_time(settings, capacity), wake=lambda uid: engine.wake(uid))
         sender = Sender(is_wanted=lambda uid: store.read(lambda transaction: is_pending(transaction, uid)))
         jobs: dict[str, Any] = {
             "store": store,
@@ -224,9 +246,21 @@ class Platform:
         )
         unfinished = endpoints.restore_routes()
         job_controllers = [JobController(strategy, **jobs, check_out=check_out_inputs) for strategy in STRATEGIES]
+        functions = InvocationController(
+            store=store,
+            objects=objects,
+            backend=backend,
+            images=images,
+            surroundings=surroundings,
+            admission=calls,
+            clock=clock,
+            read=lambda staged: Path(staged.path).read_bytes(),
+            keep_days=settings.keep_logs_days,
+        )
         controllers: list[Controller[Any]] = [
             *job_controllers,
             endpoints,
+            functions,
             ExecutionController(
                 store=store,
                 operations=operations,
@@ -256,8 +290,10 @@ class Platform:
         standing = [controller.standing() for controller in job_controllers]
         begun = [demand for held, _ in standing for demand in held]
         queue.restore(begun, [demand for _, waiting in standing for demand in waiting])
-        unfinished += [Uid(demand.key) for demand in begun]
-        gateway = cls._front_door(home, url, store, freeing, objects, backend, operations, models, routes, clock)
+        called, waiting_calls = functions.standing()
+        calls.restore(called, waiting_calls)
+        unfinished += [Uid(demand.key) for demand in (*begun, *called, *waiting_calls)]
+        gateway = cls._front_door(home, url, store, freeing, objects, backend, operations, models, routes, clock, reads)
         return cls(
             store=store,
             backend=backend,
@@ -265,6 +301,7 @@ class Platform:
             sender=sender,
             operations=operations,
             gateway=gateway,
+            reads=reads,
             application=application(gateway),
             unfinished=tuple(unfinished),
         )
@@ -281,6 +318,7 @@ class Platform:
         models: ServiceModels,
         routes: Routes,
         clock: Clock,
+        reads: Reads,
     ) -> Gateway:
         """Return what answers the requests of clients, with the administrator made on first start."""
         invocations = Invocations(routes, store.home)
@@ -288,7 +326,8 @@ class Platform:
         keys = KeyRing(lambda: store.read(with_roles))
         store.on_keys(keys.reload)
         news = News()
-        store.on_kind(QUEUE_MESSAGE.noun, lambda: news.tell(QUEUE_MESSAGE.noun))
+        for noun in (QUEUE_MESSAGE.noun, FUNCTION_INVOCATION.noun):
+            store.on_kind(noun, partial(news.tell, noun))
         return Gateway(
             store=store,
             freeing=freeing,
@@ -300,15 +339,17 @@ class Platform:
             clock=clock,
             models=models,
             services={
+                "cloudtrail": lookup_operations(reads.flush),
                 "ecr": ecr.OPERATIONS,
                 "events": event_operations(),
                 "iam": iam_operations(),
+                "lambda": Functions(store, objects, backend).operations(),
                 "logs": log_operations(backend),
                 "scheduler": scheduler_operations(),
                 "sqs": Queues(url).operations(),
                 "sts": sts_operations(),
             },
-            s3=S3Service(store, objects, store.home, freeing=freeing),
+            s3=S3Service(store, objects, store.home, freeing=freeing, readers=reads),
             invocations=invocations,
             news=news,
             on_shutdown=(invocations.close,),
@@ -340,6 +381,7 @@ class Platform:
         self.backend.close()
         self.engine.stop()
         self.sender.stop()
+        self.reads.close()
         self.store.close()
 
 
@@ -422,7 +464,13 @@ def _sweep(store: SqliteStore, objects: "FolderObjects | S3Objects") -> None:
         logging.getLogger(__name__).info("removed %d blobs that an interrupted upload left behind", swept)
 
 
-def _surroundings(settings: Settings, home: Home, capacity: Capacity) -> Surroundings:
+def _calls_at_a_time(settings: Settings, capacity: Capacity) -> Capacity:
+    """Return how many calls of functions may run side by side, and how much memory they may have together."""
+    most = settings.functions_at_a_time or max(4, 2 * int(capacity.cores))
+    return Capacity(cores=float(most), memory_bytes=capacity.memory_bytes)
+
+
+def _surroundings(settings: Settings, home: Home, capacity: Capacity, url: str) -> Surroundings:
     """Return what jobs are told of the platform and of this host."""
     return Surroundings(
         home=home,
@@ -434,6 +482,7 @@ def _surroundings(settings: Settings, home: Home, capacity: Capacity) -> Surroun
         toolkit_source=importlib.resources.files("towpath.runner").joinpath("toolkit.py").read_text("utf-8"),
         notebook_source=importlib.resources.files("towpath.runner").joinpath("notebook.py").read_text("utf-8"),
         lost_runner_restarts=settings.lost_runner_restarts,
+        endpoint=url,
     )
 
 
@@ -488,14 +537,31 @@ def _collector(
             deleted_days=settings.keep_deleted_days,
             layers_days=settings.keep_layers_days,
             uploads_days=settings.keep_uploads_days,
+            accesses_days=settings.keep_accesses_days,
             limit_gb=settings.keep_limit_gb,
         ),
         clock=clock,
     )
 
 
-def process_backend(home: HomeFolder, settings: Settings) -> ProcessBackend:
-    """Return the back end of this host; jobs can read this environment wherever it lies."""
+def _sessions(store: SqliteStore) -> Callable[[JobSpec], Mapping[str, str]]:
+    """Return what gives a job keys of its own."""
+
+    def begin(job: JobSpec) -> Mapping[str, str]:
+        lasts = timedelta(seconds=job.limits.max_runtime_s or 0)
+        return store.write(lambda transaction: begin_session(transaction, job.name, lasts))
+
+    return begin
+
+
+def process_backend(
+    home: HomeFolder, settings: Settings, *, session: Callable[[JobSpec], Mapping[str, str]] = lambda job: {}
+) -> ProcessBackend:
+    """Return the back end of this host; jobs can read this environment wherever it lies.
+
+    Args:
+        session: makes keys for a job that asks for them; without it, none gets any.
+    """
     needed = (sys.prefix, sys.base_prefix, str(Path(__file__).resolve().parent))
     return ProcessBackend(
         home.jobs,
@@ -504,6 +570,7 @@ def process_backend(home: HomeFolder, settings: Settings) -> ProcessBackend:
         needed=needed,
         log_bytes=int(settings.log_limit_mb * 2**20),
         secrets=SecretFile(home.secrets).values,
+        session=session,
     )
 
 
@@ -542,6 +609,7 @@ def _operations(
     collector: Collector,
     secrets: SecretStore,
     ingredients: JobIngredients,
+    flush_reads: Callable[[], None],
 ) -> Mapping[str, Operation]:
     """Return every operation, by name. The engine and the front door share this table."""
     jobs = Jobs(images, served_model)
@@ -552,7 +620,7 @@ def _operations(
         *Secrets(secrets).operations(),
         *registry_operations(images.resolve),
         *hosting_operations(images.resolve),
-        *dataset_operations(),
+        *dataset_operations(flush_reads),
         *lineage_operations(),
         *Lineage(component_name).operations(),
         *housekeeping_operations(KINDS, collector),
@@ -565,6 +633,7 @@ def _operations(
             shapes=OperationShapes(models),
         ),
         *Explaining(ingredients).operations(),
+        *function_operations(),
     ]
     table = {operation.name: operation for operation in found}
     assert len(table) == len(found), "an operation is there twice"

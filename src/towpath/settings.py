@@ -38,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     job_limits: Literal["auto", "on", "off"] = (
         "auto"  #: who is held to the memory and cores of their instance type: those that chose one, all, none
     )
+    functions_at_a_time: int = 0  #: calls that run side by side, others wait; 0: two for each core, at least four
     oversized_jobs: Literal["scale", "refuse"] = "scale"  #: an instance type larger than this host
     engine_threads: int = 4  #: resources that are looked at side by side
     engine_lease_s: float = 60.0  #: a look at a resource that takes longer is given up and begun again
@@ -54,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     keep_deleted_days: float = 30.0  #: deleted resources; so long `towpath undelete` brings them back
     keep_layers_days: float = 30.0  #: environment layers that nothing uses
     keep_uploads_days: float = 7.0  #: multipart uploads that were never completed
+    keep_accesses_days: float = 90.0  #: who read and wrote which object
     keep_limit_gb: float = 0.0  #: of attempts' files, old versions and layers together; 0: no limit
     objects: str = "folder"  #: where the bytes of objects lie: folder (of the home), or a prefix of a bucket of S3
     objects_access_key: str = ""  #: for that bucket; empty: keys are looked for where AWS clients do
@@ -93,6 +95,10 @@ def _check(settings: Settings, file: Path) -> None:
         raise Invalid(f"{file}: account is {settings.account!r}; expected 12 digits")
     if settings.cores < 0 or settings.memory_gb < 0:
         raise Invalid(f"{file}: cores and memory_gb are what jobs may use of this host; expected 0 (all of it) or more")
+    if settings.functions_at_a_time < 0:
+        raise Invalid(
+            f"{file}: functions_at_a_time is {settings.functions_at_a_time}; expected 0 (by the cores) or more"
+        )
     if not 1 <= settings.engine_lease_s <= LONGEST_LEASE_S:
         given = f"engine_lease_s is {settings.engine_lease_s:g}"
         raise Invalid(f"{file}: {given}; expected 1 to {LONGEST_LEASE_S} seconds")

@@ -174,7 +174,19 @@ def clients(machine: Machine) -> dict[str, Any]:
         botocore_session=models,
     )
     config = Config(retries={"max_attempts": 0}, read_timeout=60)
-    names = ("sagemaker", "sagemaker-runtime", "s3", "logs", "sts", "iam", "towpath", "events", "scheduler", "sqs")
+    names = (
+        "sagemaker",
+        "sagemaker-runtime",
+        "s3",
+        "logs",
+        "sts",
+        "iam",
+        "towpath",
+        "events",
+        "scheduler",
+        "sqs",
+        "lambda",
+    )
     return {name: session.client(name, endpoint_url=told["AWS_ENDPOINT_URL"], config=config) for name in names}
 
 

@@ -60,6 +60,9 @@ def test_a_user_s_key_works_until_it_is_made_inactive_or_removed(door: Door) -> 
     assert refusal(iam.create_user, UserName="ada") == "EntityAlreadyExists"
     key = iam.create_access_key(UserName="ada")["AccessKey"]
     hers = door.client("sagemaker", key)
+    assert refusal(hers.list_models) == "AccessDeniedException", "nobody has said what she may do"
+    assert refusal(door.client("s3", key).list_buckets) == "AccessDenied"
+    iam.attach_user_policy(UserName="ada", PolicyArn="arn:aws:iam::aws:policy/TowpathMLEngineer")
     hers.create_model_package_group(ModelPackageGroupName="of-ada")
     assert hers.describe_model_package_group(ModelPackageGroupName="of-ada")["CreatedBy"]["UserProfileName"] == "ada"
     arn = door.client("sts", key).get_caller_identity()["Arn"]
@@ -189,7 +192,13 @@ def test_whoever_has_a_presigned_url_reads_and_writes_that_object_alone(door: Do
 
 def test_keys_are_made_listed_and_removed_on_the_command_line(door: Door) -> None:
     machine = door.machine
-    made = machine.json("keys", "create", "ada")
+    without = machine.towpath("keys", "create", "ada", code=2)
+    assert "ada is new here" in without and "viewer" in without
+    made = machine.json("keys", "create", "ada", "--role", "viewer")
+    assert machine.json("keys", "create", "ada")["UserName"] == "ada", "another key takes no role"
+    for key in machine.json("keys", "ls"):
+        if key["UserName"] == "ada" and key["AccessKeyId"] != made["AccessKeyId"]:
+            machine.towpath("keys", "rm", key["AccessKeyId"])
     assert door.client("sagemaker", made).list_models()["Models"] == []
     listed = machine.json("keys", "ls")
     assert [(key["UserName"], key["Status"]) for key in listed] == [("ada", "Active"), ("admin", "Active")]

@@ -93,7 +93,7 @@ def test_an_administrator_is_always_left(door: Door) -> None:
     (own,) = iam.list_access_keys()["AccessKeyMetadata"]
     assert refusal(iam.detach_user_policy, UserName="admin", PolicyArn=policy) == "DeleteConflict"
     assert refusal(iam.delete_access_key, AccessKeyId=own["AccessKeyId"]) == "DeleteConflict"
-    root = door.client("iam", made(door, "root"))
+    root = door.client("iam", made(door, "root", "administrator"))
     root.detach_user_policy(UserName="admin", PolicyArn=policy)
     assert refusal(iam.create_user, UserName="eve") == "AccessDenied"
 

@@ -63,7 +63,7 @@ def test_every_client_talks_tls_to_a_server_with_a_certificate(machine: Machine,
     notebook = towpath.aws.session(machine.home.path)
     assert notebook.client("s3").get_object(Bucket="over-tls", Key="small")["Body"].read() == b"small"
 
-    key = machine.json("keys", "create", "ada")
+    key = machine.json("keys", "create", "ada", "--role=administrator")
     with Client(home=machine.home.path) as client:
         assert {entry.user for entry in client.keys.ls()} == {"ada", "admin"}
     elsewhere = {
@@ -111,7 +111,7 @@ def test_behind_a_proxy_a_key_is_needed_that_was_made_for_somebody(machine: Mach
     assert "towpath keys create" in machine.towpath("up", "--background", code=3)
     settings(machine, port=0)
     machine.up()
-    ada = machine.json("keys", "create", "ada")
+    ada = machine.json("keys", "create", "ada", "--role=administrator")
     machine.towpath("down")
     settings(machine, port=0, tls_ends_at_proxy=True)
     url = machine.up().url

@@ -8,6 +8,7 @@ import random
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -238,6 +239,106 @@ def test_a_dataset_is_made_checked_out_and_compared(s3: Any, towpath: Any) -> No
     )
     assert [item["Version"] for page in pages for item in page["DatasetVersions"]] == [2, 1]
     assert code_of(towpath.describe_dataset, DatasetName="absent") == "ResourceNotFound"
+
+
+def looked_up(trail: Any, *, pages_of: int = 50, **attributes: str) -> list[dict[str, Any]]:
+    """Return what LookupEvents finds, all pages of it."""
+    asked = [{"AttributeKey": key, "AttributeValue": value} for key, value in attributes.items()]
+    pages = trail.get_paginator("lookup_events").paginate(
+        LookupAttributes=asked, PaginationConfig={"PageSize": pages_of}
+    )
+    return [event for page in pages for event in page["Events"]]
+
+
+@pytest.mark.shows("cloudtrail", "LookupEvents", how="stores")
+def test_who_read_and_wrote_an_object_is_told_by_cloudtrail(s3: Any, session: boto3.Session, url: str) -> None:
+    trail = session.client("cloudtrail", endpoint_url=url)
+    key, arn = "told/a", f"arn:aws:s3:::{BUCKET}/told/a"
+    first = s3.put_object(Bucket=BUCKET, Key=key, Body=b"one")["VersionId"]
+    second = s3.put_object(Bucket=BUCKET, Key=key, Body=b"second")["VersionId"]
+    etag = s3.head_object(Bucket=BUCKET, Key=key)["ETag"]
+    for range_ in ("bytes=0-1", "bytes=2-5"):
+        s3.get_object(Bucket=BUCKET, Key=key, Range=range_)["Body"].read()
+    s3.get_object(Bucket=BUCKET, Key=key, VersionId=first)["Body"].read()
+    assert code_of(s3.get_object, Bucket=BUCKET, Key=key, IfNoneMatch=etag) == "304", "it read nothing"
+    s3.copy_object(Bucket=BUCKET, Key="told/copy", CopySource={"Bucket": BUCKET, "Key": key, "VersionId": first})
+    marker = s3.delete_object(Bucket=BUCKET, Key=key)["VersionId"]
+
+    def told(events: list[dict[str, Any]]) -> list[tuple[str, str, int]]:
+        records = [json.loads(event["CloudTrailEvent"]) for event in events]
+        return sorted(
+            (each["eventName"], each["requestParameters"]["versionId"], each["additionalEventData"]["requestCount"])
+            for each in records
+        )
+
+    everything = looked_up(trail, ResourceName=arn)
+    reads = [("GetObject", first, 2), ("GetObject", second, 2)]  # who copies a version reads it
+    writes = [("DeleteObject", marker, 1), ("PutObject", first, 1), ("PutObject", second, 1)]
+    assert told(everything) == sorted([*reads, *writes])
+    assert {event["Username"] for event in everything} == {"ada"}
+    assert {event["AccessKeyId"] for event in everything} == {ADA.access_key}
+    assert {event["EventSource"] for event in everything} == {"s3.amazonaws.com"}
+    assert looked_up(trail, ResourceName=arn, pages_of=2) == everything, "pages hold all, each once"
+    assert told(looked_up(trail, ResourceName=arn, ReadOnly="true")) == sorted(reads)
+    assert told(looked_up(trail, ResourceName=f"s3://{BUCKET}/{key}?versionId={first}", EventName="PutObject")) == [
+        ("PutObject", first, 1)
+    ]
+    assert [event["EventName"] for event in looked_up(trail, ResourceName=f"{arn[:-1]}copy")] == ["CopyObject"]
+    (by_id,) = looked_up(trail, EventId=everything[0]["EventId"])
+    assert by_id == everything[0]
+    assert looked_up(trail, ResourceName=arn, Username="nobody") == []
+    assert looked_up(trail, ResourceName=arn, EventSource="sagemaker.amazonaws.com") == []
+    times = [event["EventTime"] for event in everything]
+    assert trail.lookup_events(StartTime=max(times) + timedelta(seconds=1))["Events"] == []
+    assert trail.lookup_events(EndTime=min(times) - timedelta(hours=2))["Events"] == []
+    assert code_of(trail.lookup_events, StartTime=max(times), EndTime=min(times) - timedelta(1)) == (
+        "InvalidTimeRangeException"
+    )
+    assert code_of(trail.lookup_events, NextToken="none") == "InvalidNextTokenException"
+
+
+def test_an_upload_in_parts_and_what_its_parts_were_copied_from_are_told(
+    s3: Any, session: boto3.Session, url: str
+) -> None:
+    trail = session.client("cloudtrail", endpoint_url=url)
+    s3.put_object(Bucket=BUCKET, Key="told/source", Body=b"part")
+    upload = s3.create_multipart_upload(Bucket=BUCKET, Key="told/whole")["UploadId"]
+    part = s3.upload_part_copy(
+        Bucket=BUCKET, Key="told/whole", UploadId=upload, PartNumber=1, CopySource=f"{BUCKET}/told/source"
+    )["CopyPartResult"]
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    s3.complete_multipart_upload(Bucket=BUCKET, Key="told/whole", UploadId=upload, MultipartUpload=parts)
+    names = {
+        key: [event["EventName"] for event in looked_up(trail, ResourceName=f"arn:aws:s3:::{BUCKET}/told/{key}")]
+        for key in ("source", "whole")
+    }
+    assert names == {"source": ["GetObject", "PutObject"], "whole": ["CompleteMultipartUpload"]}
+
+
+def test_files_of_a_dataset_that_are_read_by_s3_are_a_check_out_once(s3: Any, towpath: Any) -> None:
+    for name, body in (("a.csv", b"a"), ("b.csv", b"b")):
+        s3.put_object(Bucket=BUCKET, Key=f"datasets/read/{name}", Body=body)
+    towpath.create_dataset_version(DatasetName="read")
+    s3.put_object(Bucket=BUCKET, Key="datasets/read/b.csv", Body=b"new")
+    towpath.create_dataset_version(DatasetName="read")
+    assert towpath.list_dataset_check_outs(DatasetName="read")["CheckOuts"] == []
+    for name in ("a.csv", "b.csv", "a.csv"):
+        s3.get_object(Bucket=BUCKET, Key=f"datasets/read/{name}")["Body"].read()
+    (read,) = towpath.list_dataset_check_outs(DatasetName="read")["CheckOuts"]
+    assert (read["Version"], read["FileCount"], read["Complete"]) == (2, 2, True)
+    assert (read["EventName"], read["Principal"], read["RequestCount"]) == ("GetObject", "ada", 3)
+    assert read["CheckOutTime"] <= read["LastReadTime"]
+    assert towpath.list_dataset_check_outs(DatasetName="read", Version=1)["CheckOuts"] == []
+
+
+def test_whoever_checks_a_version_out_and_fetches_its_files_is_told_once(s3: Any, towpath: Any) -> None:
+    s3.put_object(Bucket=BUCKET, Key="datasets/fetched/a.csv", Body=b"a")
+    towpath.create_dataset_version(DatasetName="fetched")
+    (file,) = towpath.check_out_dataset(DatasetName="fetched")["Files"]
+    bucket, _, key = file["S3Uri"].removeprefix("s3://").partition("/")
+    s3.get_object(Bucket=bucket, Key=key, VersionId=file["VersionId"])["Body"].read()
+    (told,) = towpath.list_dataset_check_outs(DatasetName="fetched")["CheckOuts"]
+    assert "EventName" not in told
 
 
 def test_a_version_of_a_dataset_cannot_be_removed_until_nothing_refers_to_it(

@@ -68,7 +68,7 @@ class WrittenLogs:
         return JobObservation(phase=Phase.RUNNING)
 
     def stop(self, key: str, *, at_once: bool = False) -> None: ...
-    def log(self, key: str, *, start: int = 0, limit: int = 10_000) -> LogPage:
+    def log(self, key: str, *, host: str = "", start: int = 0, limit: int = 10_000) -> LogPage:
         first = max(0, len(self.lines) * 50 + start if start < 0 else start)
         first = min(-(-first // 50), len(self.lines))
         found = self.lines[first : first + limit]

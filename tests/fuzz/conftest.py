@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 from tests.acceptance.conftest import Machine
+from tests.fuzz.budget import BUDGET_S, Budget, Share
 from tests.fuzz.documents import ARTIFACT, EXECUTION, MEMBERS, PACKAGE
 from tests.fuzz.door import Door, form
 
 from towpath.home import HomeFolder
 
-EACH = 25  #: requests to each operation where nothing is said: what CI has time for, always the same ones
+EACH = 25  #: requests to each operation where nothing is said, always the same ones; fewer where time is short
 #: How many requests each operation gets; S3 and invocations, which are one test each, get a multiple of it.
 EXAMPLES = int(os.environ.get("TOWPATH_FUZZ_EXAMPLES", "0"))
 SEED = int(os.environ.get("TOWPATH_TEST_SEED") or secrets.randbelow(2**32)) if EXAMPLES else 0
@@ -22,6 +23,20 @@ SEED = int(os.environ.get("TOWPATH_TEST_SEED") or secrets.randbelow(2**32)) if E
 
 #: A file with the names of tests that have passed; they are left out, so that a long run can be taken up again.
 PASSED = Path(os.environ["TOWPATH_FUZZ_PASSED"]) if "TOWPATH_FUZZ_PASSED" in os.environ else None
+
+
+_SHARED = pytest.StashKey[Budget]()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    thrown = sum("share" in getattr(item, "fixturenames", ()) for item in session.items)
+    session.config.stash[_SHARED] = Budget(BUDGET_S, thrown)
+
+
+@pytest.fixture
+def share(door: Door, request: pytest.FixtureRequest) -> Share | None:
+    """Return the time that a test has for its requests; None where somebody said how many to send."""
+    return None if EXAMPLES else request.config.stash[_SHARED].share()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

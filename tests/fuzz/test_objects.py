@@ -3,11 +3,12 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
+from tests.fuzz.budget import Share
+from tests.fuzz.conftest import EACH
 from tests.fuzz.documents import ODD_TEXTS
 from tests.fuzz.door import Door
-from tests.fuzz.test_operations import fuzzed
+from tests.fuzz.test_operations import fuzz
 
 from towpath.gateway.service_models import ServiceModels
 from towpath.gateway.services.s3.service import SUBRESOURCES
@@ -172,21 +173,31 @@ BODIES = st.one_of(
 METHODS = st.sampled_from(["GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "PATCH"])
 
 
-@fuzzed(1500)
-@given(
-    method=METHODS,
-    path=PATHS,
-    query=st.lists(st.tuples(NAMES, QUERY_VALUES), max_size=4),
-    headers=st.dictionaries(st.sampled_from(headers_of_s3()) | st.just("x-amz-content-sha256"), VALUES, max_size=4),
-    body=BODIES,
+REQUESTS = st.fixed_dictionaries(
+    {
+        "method": METHODS,
+        "path": PATHS,
+        "query": st.lists(st.tuples(NAMES, QUERY_VALUES), max_size=4),
+        "headers": st.dictionaries(
+            st.sampled_from(headers_of_s3()) | st.just("x-amz-content-sha256"), VALUES, max_size=4
+        ),
+        "body": BODIES,
+    }
 )
-def test_s3_takes_whatever_is_sent(
-    door: Door, method: str, path: str, query: list[tuple[str, str]], headers: dict[str, str], body: bytes
-) -> None:
-    asked = "&".join(f"{name}={value}" for name, value in query)
-    # What is not built has a status of its own in S3, whose answers to HEAD have no body to say more in.
-    answer = door.check(door.send("s3", method, f"{path}?{asked}" if asked else path, headers, body), 501)
-    assert answer.status != 501 or method == "HEAD" or b"NotImplemented" in answer.body
+PARTS = 20  #: tests that share the requests to S3, so that each has a share of the time as operations have
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_s3_takes_whatever_is_sent(door: Door, share: Share | None, part: int) -> None:
+    def send(asked: dict[str, Any]) -> None:
+        query = "&".join(f"{name}={value}" for name, value in asked["query"])
+        path = f"{asked['path']}?{query}" if query else asked["path"]
+        # What is not built has a status of its own in S3, whose answers to HEAD have no body to say more in.
+        method = asked["method"]
+        answer = door.check(door.send("s3", method, path, asked["headers"], asked["body"]), 501)
+        assert answer.status != 501 or method == "HEAD" or b"NotImplemented" in answer.body
+
+    fuzz(REQUESTS, send, 3 * EACH, share, also=part)
 
 
 def test_the_server_is_well_after_all_that(door: Door) -> None:

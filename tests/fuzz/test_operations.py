@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
 from tests.api_table import all_offered
+from tests.fuzz.budget import Share, throw
 from tests.fuzz.conftest import EACH, EXAMPLES, SEED, furnish
 from tests.fuzz.documents import ODD_TEXTS, broken, right, spoilt
 from tests.fuzz.door import MODELS, Door, form
@@ -32,38 +33,38 @@ NOT_OFFERED = [
 ]
 
 
-def fuzzed(examples: int) -> Callable[[Any], Any]:
-    """Return the decorator of a test that is given many requests: the same ones each time, or by a seed."""
-    chosen = settings(
-        max_examples=max(1, examples * EXAMPLES // EACH) if EXAMPLES else examples,
-        derandomize=not EXAMPLES,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate, Phase.shrink] if EXAMPLES else [Phase.generate],
-    )
-    return lambda test: seed(SEED)(chosen(test)) if EXAMPLES else chosen(test)
+def fuzz(
+    strategy: SearchStrategy[Any], send: Callable[[Any], None], examples: int, share: Share | None, *, also: int = 0
+) -> None:
+    """Send many requests: by a seed as many as were asked for, else the same ones each time while there is time.
+
+    Args:
+        also: tells tests apart that draw from one strategy: a seed of their own.
+    """
+    if EXAMPLES:
+        throw(strategy, send, examples=max(1, examples * EXAMPLES // EACH), share=None, chance=SEED + also)
+    else:
+        throw(strategy, send, examples=examples, share=share, chance=also or None)
 
 
 @pytest.mark.parametrize(("service", "operation"), BY_DOCUMENT, ids=lambda value: str(value))
-def test_an_operation_takes_whatever_is_sent(door: Door, service: str, operation: str) -> None:
+def test_an_operation_takes_whatever_is_sent(door: Door, share: Share | None, service: str, operation: str) -> None:
     model = MODELS.operation(service, operation)
     assert model is not None
-    furnish(door)
+    if share is None or not share.is_over:
+        furnish(door)
     shape: Any = model.input_shape
     if shape is None:
         door.check(door.ask(service, operation, {}))
         return
     documents = st.one_of(right(shape), spoilt(shape), spoilt(shape), broken(shape))
 
-    @fuzzed(EACH)
-    @given(documents)
     def send(document: Any) -> None:
         if SERVICES[service].protocol is Protocol.QUERY:
             document = form(operation, document)
         door.check(door.ask(service, operation, document))
 
-    send()
+    fuzz(documents, send, EACH, share)
     assert door.health()["status"] == "ok"
 
 
@@ -105,25 +106,32 @@ def test_a_target_that_names_no_operation_is_refused(door: Door, target: str) ->
 NAMES = st.sampled_from(["fuzz", "e", "%00", "..", "%2e%2e", "%ff", "a" * 300, "%F0%9F%98%80", ""])
 
 
-@fuzzed(150)
-@given(
-    name=NAMES,
-    headers=st.dictionaries(
-        st.sampled_from(
-            [
-                "content-type",
-                "accept",
-                "x-amzn-sagemaker-target-variant",
-                "x-amzn-sagemaker-target-model",
-                "x-amzn-sagemaker-custom-attributes",
-                "x-amzn-sagemaker-inference-id",
-            ]
+INVOCATIONS = st.fixed_dictionaries(
+    {
+        "name": NAMES,
+        "headers": st.dictionaries(
+            st.sampled_from(
+                [
+                    "content-type",
+                    "accept",
+                    "x-amzn-sagemaker-target-variant",
+                    "x-amzn-sagemaker-target-model",
+                    "x-amzn-sagemaker-custom-attributes",
+                    "x-amzn-sagemaker-inference-id",
+                ]
+            ),
+            st.sampled_from([text for text in ODD_TEXTS if text.isascii() and text.isprintable() and len(text) < 5000]),
+            max_size=3,
         ),
-        st.sampled_from([text for text in ODD_TEXTS if text.isascii() and text.isprintable() and len(text) < 5000]),
-        max_size=3,
-    ),
-    body=st.binary(max_size=200) | st.just(b"x" * (7 << 20)),
+        "body": st.binary(max_size=200) | st.just(b"x" * (7 << 20)),
+    }
 )
-def test_an_invocation_takes_whatever_is_sent(door: Door, name: str, headers: dict[str, str], body: bytes) -> None:
-    given = {"content-type": "application/json", **headers}
-    door.check(door.send("sagemaker-runtime", "POST", f"/endpoints/{name}/invocations", given, body))
+
+
+def test_an_invocation_takes_whatever_is_sent(door: Door, share: Share | None) -> None:
+    def send(asked: dict[str, Any]) -> None:
+        headers = {"content-type": "application/json", **asked["headers"]}
+        path = f"/endpoints/{asked['name']}/invocations"
+        door.check(door.send("sagemaker-runtime", "POST", path, headers, asked["body"]))
+
+    fuzz(INVOCATIONS, send, 6 * EACH, share)

@@ -8,6 +8,7 @@ import json
 import sys
 import tarfile
 import tempfile
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.acceptance.conftest import Machine, clients, wait_for_execution, wait
 import towpath
 from towpath.app import KINDS
 from towpath.experiments.model import component_state, trial_state
+from towpath.functions.model import Code, FunctionSpec, InvocationSpec, InvocationState
 from towpath.gateway import ServiceModels
 from towpath.home import HomeFolder
 from towpath.hosting.model import EndpointConfigSpec, EndpointSpec, EndpointState, ModelSpec, ModelState
@@ -33,6 +35,7 @@ from towpath.kernel.resource import Resource, view
 from towpath.kernel.shapes import check, project
 from towpath.objects.manifest import files_of
 from towpath.pipelines.callbacks import CallbackSpec, CallbackState, told_of
+from towpath.pipelines.lambdas import told_of as told_of_call
 from towpath.pipelines.plans import plan_of
 from towpath.queues.model import MessageSpec, MessageState, QueueSpec
 from towpath.registry.packages import PackageSpec, PackageState
@@ -242,7 +245,36 @@ def live(aws: Mapping[str, Any]) -> None:
     sagemaker.get_waiter("endpoint_in_service").wait(EndpointName="wine", WaiterConfig=soon)
     write_down(sagemaker)
     ask(aws)
+    call(aws)
     wait_for(aws)
+
+
+def call(aws: Mapping[str, Any]) -> None:
+    """Keep a function, and call it by hand and in a step."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("press.py", "def handler(event, context):\n    return {'litres': 3 * event.get('kilos', 1)}\n")
+    made = aws["lambda"].create_function(
+        FunctionName="press",
+        Runtime="python3.11",
+        Role=ROLE,
+        Handler="press.handler",
+        Code={"ZipFile": stream.getvalue()},
+        Environment={"Variables": {"CELLAR": "north"}},
+        Description="by hand",
+    )
+    aws["lambda"].invoke(FunctionName="press", Payload=b'{"kilos": 2}')
+    step = {
+        "Name": "Press",
+        "Type": "Lambda",
+        "Arguments": {"kilos": 4},
+        "FunctionArn": made["FunctionArn"],
+        "OutputParameters": [{"OutputName": "litres", "OutputType": "Integer"}],
+    }
+    document = json.dumps({"Version": "2020-12-01", "Steps": [step]})
+    aws["sagemaker"].create_pipeline(PipelineName="press", PipelineDefinition=document, RoleArn=ROLE)
+    arn = aws["sagemaker"].start_pipeline_execution(PipelineName="press")["PipelineExecutionArn"]
+    wait_for_execution(aws["sagemaker"], arn)
 
 
 def ask(aws: Mapping[str, Any]) -> None:
@@ -447,6 +479,15 @@ def views(resource: Resource) -> dict[str, Any]:
                 "spec": view(CallbackSpec, spec),
                 "state": view(CallbackState, state),
                 "told": told_of(resource),
+                "yielded": document(kind, resource)["OutputParameters"],
+            }
+        case "Function":
+            found = {"configuration": view(FunctionSpec, spec["Configuration"]), "code": view(Code, state["Code"])}
+        case "FunctionInvocation":
+            found = {
+                "spec": view(InvocationSpec, spec),
+                "state": view(InvocationState, state),
+                "told": told_of_call(resource),
                 "yielded": document(kind, resource)["OutputParameters"],
             }
         case "Pipeline" | "PipelineExecution":

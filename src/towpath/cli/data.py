@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -11,10 +13,14 @@ from towpath.cli.console import busy, note, say, show_json, show_table, size, wh
 from towpath.cli.naming import StepNames
 from towpath.cli.options import HomeOption, JsonOption, connect, folder
 from towpath.cli.run import client_with_server
+from towpath.sdk.accesses import accesses
 from towpath.sdk.dataset_versions import DatasetVersion, split_dataset
 from towpath.sdk.datasets import dataset
 from towpath.sdk.errors import DefinitionError
 from towpath.sdk.expressions import Document
+from towpath.sdk.lake import split_uri
+
+RECENT = 50  #: accesses that are shown where not all are asked for
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Put datasets into the lake, get them out, compare versions."
@@ -140,6 +146,8 @@ def check_outs(
 ) -> None:
     """List who took which version of a dataset, newest first.
 
+    Told are check-outs, jobs, and reads of its files by S3, one line for what somebody read within an hour.
+
     Example: towpath data check-outs reviews
     """
     client = connect(home)
@@ -155,8 +163,46 @@ def check_outs(
     show_table(("version", "by", "at", "for"), rows)
 
 
+@app.command("accesses")
+def list_accesses(
+    uri: Annotated[
+        str | None, typer.Argument(metavar="[S3URI]", help="Only of s3://BUCKET, or of s3://BUCKET/KEY.")
+    ] = None,
+    by: Annotated[str | None, typer.Option(metavar="USER", help="Only what this user did.")] = None,
+    operation: Annotated[str | None, typer.Option(metavar="NAME", help="Only this, for example GetObject.")] = None,
+    everything: Annotated[bool, typer.Option("--all", "-a", help=f"Not only the last {RECENT}.")] = False,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """List who read and wrote which objects, newest first.
+
+    One line for what somebody did with one version of an object within an hour. What jobs read is in their lineage.
+
+    Example: towpath data accesses s3://sagemaker-us-east-1-000000000000/datasets/reviews/reviews.parquet
+    """
+    if uri is not None:
+        split_uri(uri)  # what names no bucket is refused here, with what was expected
+    found = accesses(connect(home), uri, by=by, operation=operation)
+    shown = list(found if everything else islice(found, RECENT))
+    if as_json:
+        show_json([asdict(each) for each in shown])
+        return
+    if not shown:
+        say("Nothing was read or written there, as far as it is kept.")
+        return
+    rows = [
+        (each.operation, each.principal, when(each.last_at), str(each.requests), each.uri, each.version_id[:12])
+        for each in shown
+    ]
+    show_table(("operation", "by", "last", "requests", "object", "version"), rows)
+
+
 def _for(check_out: Document) -> str:
     """Return what read the data, or why it was taken."""
+    if check_out.get("EventName"):
+        files = check_out["FileCount"]
+        part = "all files" if check_out["Complete"] else f"{files} file{'s' * (files != 1)}"
+        return f"{part} by {check_out['EventName']}"
     reader = str(check_out.get("Reader") or "")
     return reader.rpartition("/")[2] or str(check_out.get("Purpose") or "")
 

@@ -43,7 +43,7 @@ def logs(
             show_json_line(line, step)
             return
         words = [line.at.astimezone().strftime("%H:%M:%S")] if timestamps else []
-        words += [f"{step}:"] if step else []
+        words += [" ".join(filter(None, (step, line.host))) + ":"] if step or line.host else []
         print(" ".join([*words, line.text]), flush=follow)
 
     try:
@@ -70,7 +70,8 @@ def nothing_printed(target: Target, name: str) -> str:
 
 def show_json_line(line: LogLine, step: str) -> None:
     """Print a log line as one line of JSON."""
-    print(json.dumps({"At": line.at.timestamp(), "Step": step or None, "Message": line.text}, ensure_ascii=False))
+    shown = {"At": line.at.timestamp(), "Step": step or None, "Message": line.text}
+    print(json.dumps({**shown, **({"Host": line.host} if line.host else {})}, ensure_ascii=False))
 
 
 def _execution_logs(

@@ -88,9 +88,10 @@ def delete(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Delete something; `towpath undelete` brings it back for a while.
+    """Delete something; `towpath undelete` brings it back.
 
-    That is a job, an endpoint, a config, a model, a pipeline, a model version or an empty group.
+    For how long, the setting keep_deleted_days says. Something is a job, an endpoint, a config, a model, a
+    pipeline, a model version or an empty group.
 
     Example: towpath delete reviews/2 --yes
     """

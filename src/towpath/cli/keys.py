@@ -17,7 +17,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make, list 
 def create(
     user: Annotated[str, typer.Argument(help="Whose key it is; made where there is no user of that name.")],
     role: Annotated[
-        list[Role] | None, typer.Option("--role", help="What a new user may do; repeatable. Default: administrator.")
+        list[Role] | None, typer.Option("--role", help="What the user may do; repeatable. A new one needs it.")
     ] = None,
     as_json: JsonOption = False,
     home: HomeOption = None,

@@ -18,6 +18,7 @@ from towpath.cli import (
     environment,
     explaining,
     following,
+    functions,
     hosting,
     housekeeping,
     keys,
@@ -96,6 +97,7 @@ app.add_typer(data.app, name="data")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(keys.app, name="keys")
 app.add_typer(triggers.app, name="triggers")
+app.add_typer(functions.app, name="functions")
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

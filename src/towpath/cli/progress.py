@@ -172,7 +172,7 @@ def last_line(client: Client, step: StepRun) -> str:
     """Return what the script of a running step printed last, fit to be shown in a line; empty when nothing yet."""
     if step.job is None or step.has_ended:
         return ""
-    lines = list(client.logs(step.type, step.job, tail=1))
+    lines = sorted(client.logs(step.type, step.job, tail=1), key=lambda line: line.at)
     # Progress bars write over themselves, and scripts colour what they print.
     text = lines[-1].text.rstrip("\r").rpartition("\r")[2] if lines else ""
     return "".join(character for character in _CONTROL.sub("", text) if character.isprintable()).strip()

@@ -164,11 +164,12 @@ def why_failed(look: Look) -> str:
 
 def _end_of_log(step: StepRun, execution: str, client: Client, home: HomeFolder) -> None:
     assert step.job is not None
-    lines = list(client.logs(step.type, step.job, tail=LOG_LINES))[-LOG_LINES:]
+    found = sorted(client.logs(step.type, step.job, tail=LOG_LINES), key=lambda line: line.at)  # of all its hosts
+    lines = found[-LOG_LINES:]
     if lines:
         say(f"\nThe last lines of {step.name} (all: towpath logs {execution}/{step.name}{home.option}):")
         for line in lines:
-            say_as_it_is(f"  {line.text}")
+            say_as_it_is(f"  {line.host}: {line.text}" if line.host else f"  {line.text}")
 
 
 def unmatched_metrics(client: Client, step: StepRun) -> list[str]:

@@ -1,4 +1,4 @@
-"""`towpath triggers`: what starts pipelines and calls webhooks by itself."""
+"""`towpath triggers`: what starts pipelines and calls functions and webhooks by itself."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def create(
     name: Name,
     pipeline: Annotated[str | None, typer.Option(help="Start this pipeline.")] = None,
     webhook: Annotated[str | None, typer.Option(help="Send the event to this address, as JSON.")] = None,
+    function: Annotated[str | None, typer.Option(help="Call this function with the event.")] = None,
     new_data: Annotated[
         str | None, typer.Option(metavar="S3URI", help="When an object is created under s3://BUCKET/PREFIX.")
     ] = None,
@@ -62,6 +63,7 @@ def create(
     Examples:
       towpath triggers create nightly --schedule 'cron(0 3 * * ? *)' --pipeline reviews
       towpath triggers create arrivals --new-data s3://lake/raw/ --pipeline reviews
+      towpath triggers create approvals --approved reviews --function notify
       towpath triggers create roll-out --approved reviews --pipeline deploy -p 'Version=$.detail.ModelPackageArn'
     """
     given = {"--new-data": new_data, "--approved": approved, "--pattern": pattern, "--schedule": schedule}
@@ -71,6 +73,7 @@ def create(
         name,
         pipeline=pipeline,
         webhook=webhook,
+        function=function,
         pattern=_pattern(new_data, approved, pattern),
         schedule=schedule,
         parameters=parse_parameters(parameter or []),
@@ -187,7 +190,7 @@ def _waits_for(trigger: Trigger) -> str:
 
 def _does(trigger: Trigger) -> str:
     return ", ".join(
-        f"{'starts' if target.startswith('arn:') else 'calls'} {_short(target)}" for target in trigger.targets
+        f"{'starts' if ':pipeline/' in target else 'calls'} {_short(target)}" for target in trigger.targets
     )
 
 
@@ -198,6 +201,10 @@ def _state(delivery: TriggerDelivery) -> str:
 
 
 def _short(arn: str) -> str:
-    """Return the name in the ARN of a pipeline or an execution; anything else as it is."""
+    """Return the name in the ARN of a pipeline, an execution, a function or a call; anything else as it is."""
+    for before in (":function:", ":function-invocation/"):
+        _, is_one, name = arn.partition(before)
+        if is_one:
+            return f"{'the function' if before == ':function:' else 'call'} {name}"
     _, is_pipeline, name = arn.partition(":pipeline/")
     return name.replace("/execution/", "/") if is_pipeline else arn

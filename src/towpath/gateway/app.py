@@ -17,11 +17,21 @@ import anyio.to_thread
 import msgspec
 
 import towpath
-from towpath.gateway.chain import CALL, authenticate, authorize, identify, protocol_of, serialize, serialize_error
+from towpath.gateway.chain import (
+    ANSWER,
+    CALL,
+    authenticate,
+    authorize,
+    identify,
+    protocol_of,
+    serialize,
+    serialize_error,
+    with_status,
+)
 from towpath.gateway.channel import Channel, Disconnected
 from towpath.gateway.errors import internal_error, wire_error
 from towpath.gateway.exchange import Exchange, Reply, head_of, is_from_here
-from towpath.gateway.gateway import BY_PATH, Application, Gateway, Message, Receive, Scope, Send
+from towpath.gateway.gateway import BY_PATH, Application, Gateway, Limits, Message, Receive, Scope, Send
 from towpath.gateway.services.s3 import OPERATIONS, S3Request
 from towpath.gateway.services.s3.service import route_of
 from towpath.gateway.signing import UNSIGNED_PAYLOAD, bearer_token, v2
@@ -104,9 +114,7 @@ class _Door:
     async def _carry_out(self, exchange: Exchange, channel: Channel, scope: Scope) -> None:
         identify(self._gateway, exchange)
         if not _is_streamed(exchange):
-            limits = self._gateway.limits
-            runtime = exchange.service == "sagemaker-runtime"
-            exchange.body = await channel.body(limits.invocation_bytes if runtime else limits.document_bytes)
+            exchange.body = await channel.body(_most_bytes(exchange, self._gateway.limits))
         authenticate(self._gateway, exchange)
         if exchange.service == "s3":
             await self._objects(exchange, channel)
@@ -147,12 +155,14 @@ class _Door:
         finally:
             gone.cancel()
 
-    def _show(self, exchange: Exchange, answer: Document) -> Reply:
+    def _show(self, exchange: Exchange, answer: Document | TowpathError) -> Reply:
+        if isinstance(answer, TowpathError):
+            raise answer
         exchange.answer = answer
         return serialize(self._gateway, exchange)
 
     def _operate(self, exchange: Exchange) -> Reply:
-        for link in CALL:
+        for link in CALL if exchange.begun is None else ANSWER:
             link(self._gateway, exchange)
         return serialize(self._gateway, exchange)
 
@@ -196,7 +206,7 @@ class _Door:
         """Answer with an error; one that nobody foresaw goes into the log with its trace."""
         protocol = protocol_of(exchange)
         if isinstance(error, TowpathError):
-            told = wire_error(error, protocol)
+            told = with_status(self._gateway, exchange, wire_error(error, protocol))
         else:
             told = internal_error(exchange.request_id, protocol)
             LOG.error(
@@ -225,6 +235,13 @@ async def _first_of(change: Coroutine[Any, Any, object], gone: "asyncio.Future[A
         await asyncio.wait({changed, gone}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
     finally:
         changed.cancel()
+
+
+def _most_bytes(exchange: Exchange, limits: Limits) -> int:
+    """Return how large the body of a request may be that is read before it is carried out."""
+    if exchange.service == "sagemaker-runtime":
+        return limits.invocation_bytes
+    return limits.function_bytes if exchange.service == "lambda" else limits.document_bytes
 
 
 def _is_streamed(exchange: Exchange) -> bool:

@@ -5,10 +5,13 @@ store. What is streamed (S3, invocations) leaves the chain after `authenticate`,
 `app`.
 """
 
+import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from msgspec.structs import replace
 
 from towpath.gateway.errors import Protocol, WireError, older_code
 from towpath.gateway.exchange import Exchange, Reply
@@ -27,7 +30,7 @@ from towpath.gateway.signing import (
 )
 from towpath.identity.rights import refusal
 from towpath.kernel.errors import Invalid, StaleRevision, Unsupported
-from towpath.kernel.operations import Operation, Operations, Request
+from towpath.kernel.operations import Function, Operation, Operations, Request
 from towpath.kernel.ports import Transaction
 from towpath.kernel.principals import AccessKey
 from towpath.kernel.resource import Document
@@ -52,7 +55,10 @@ def identify(gateway: Gateway, exchange: Exchange) -> None:
     head = exchange.head
     target = head.headers.get("x-amz-target")
     if target is not None:
-        prefix, _dot, exchange.operation = target.partition(".")
+        # Of CloudTrail the prefix has dots of its own.
+        prefix, dot, exchange.operation = target.rpartition(".")
+        if not dot:
+            prefix, exchange.operation = target, ""
         if prefix not in TARGETS:
             raise Unsupported(
                 f"Towpath does not serve the target {target!r}; it serves {', '.join(sorted(TARGETS))}.",
@@ -198,7 +204,19 @@ def call(gateway: Gateway, exchange: Exchange) -> None:
             code=_UNKNOWN_OPERATION,
         )
     request = Request(operation=exchange.operation, input=exchange.document, caller=exchange.caller)
-    exchange.answer = _run(gateway, operation, request)
+    if exchange.begun is None:
+        if operation.prepare is not None:
+            request = replace(request, prepared=operation.prepare(request))
+        answer = _run(gateway, operation, request)
+        if operation.finish is None:
+            exchange.answer = answer
+            return
+        exchange.begun = answer
+    assert operation.finish is not None, "only what is finished apart was begun before"
+    finish: Callable[[Transaction], Document] = partial(
+        _applied, operation.finish, replace(request, prepared=exchange.begun)
+    )
+    exchange.answer = gateway.store.read(finish)
 
 
 def show(gateway: Gateway, exchange: Exchange) -> None:
@@ -209,6 +227,8 @@ def show(gateway: Gateway, exchange: Exchange) -> None:
 
 #: The second half of the chain, for requests that carry documents.
 CALL: tuple[Link, ...] = (parse, check, authorize, call, show)
+#: The same for one that was begun: it is asked for its answer alone.
+ANSWER: tuple[Link, ...] = (call, show)
 
 
 def serialize(gateway: Gateway, exchange: Exchange) -> Reply:
@@ -228,6 +248,17 @@ def serialize(gateway: Gateway, exchange: Exchange) -> Reply:
 def serialize_error(exchange: Exchange, error: WireError) -> Reply:
     """Return the answer that tells of an error, in the protocol of the service."""
     return _ERRORS[protocol_of(exchange)](exchange, error)
+
+
+def with_status(gateway: Gateway, exchange: Exchange, error: WireError) -> WireError:
+    """Return the error with the status that the service's own model gives its code; JSON protocols know none."""
+    if not SERVICES[exchange.service].by_path:
+        return error
+    model = gateway.models.service(exchange.service)
+    if error.code not in model.shape_names:
+        return error
+    status = model.shape_for(error.code).metadata.get("error", {}).get("httpStatusCode")
+    return error if status is None else dataclasses.replace(error, status=int(status))
 
 
 def protocol_of(exchange: Exchange) -> Protocol:
@@ -279,7 +310,7 @@ def _operations(gateway: Gateway, exchange: Exchange) -> Operations:
 
 
 def _run(gateway: Gateway, operation: Operation, request: Request) -> Document:
-    work: Callable[[Transaction], Document] = partial(_applied, operation, request)
+    work: Callable[[Transaction], Document] = partial(_applied, operation.function, request)
     if not operation.writes:
         return gateway.store.read(work)
     store = (operation.name.startswith("Delete") and gateway.freeing) or gateway.store
@@ -291,5 +322,5 @@ def _run(gateway: Gateway, operation: Operation, request: Request) -> Document:
     return store.write(work)
 
 
-def _applied(operation: Operation, request: Request, transaction: Transaction) -> Document:
-    return operation.function(transaction, request)
+def _applied(function: Function, request: Request, transaction: Transaction) -> Document:
+    return function(transaction, request)

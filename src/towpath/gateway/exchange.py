@@ -79,7 +79,8 @@ class Exchange:
     key: AccessKey | None = None  #: that the caller is known by
     chunks: "ChunkSignatures | None" = None  #: where the chunks of the body are signed one by one
     document: Document = field(default_factory=dict)  #: the parsed request
-    answer: Document = field(default_factory=dict)  #: what the operation returned
+    begun: Document | None = None  #: what the operation returned, where it is done and what is answered comes later
+    answer: Document = field(default_factory=dict)  #: what is answered
 
     @property
     def caller(self) -> Caller:

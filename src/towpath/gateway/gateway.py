@@ -34,6 +34,7 @@ class Limits:
     """How much the front door takes on."""
 
     document_bytes: int = 16 << 20  #: body of a request that carries a document
+    function_bytes: int = 70_167_211  #: the same for functions, whose code comes in it. Source: AWS Lambda quotas
     invocation_bytes: int = 6 << 20  #: body of a signed invocation, which has to be read before it is passed on
     discarded_bytes: int = 64 << 20  #: of a refused body, read so that the client gets to see why it was refused
     whole_bytes: int = 256 << 10  #: of an object that passes in one piece; larger ones pass bit by bit
@@ -82,10 +83,17 @@ _TABLE = (
     Service(name="logs", signing_name="logs", protocol=Wire.JSON, target="Logs_20140328"),
     Service(name="ecr", signing_name="ecr", protocol=Wire.JSON, target="AmazonEC2ContainerRegistry_V20150921"),
     Service(name="events", signing_name="events", protocol=Wire.JSON, target="AWSEvents"),
+    Service(
+        name="cloudtrail",
+        signing_name="cloudtrail",
+        protocol=Wire.JSON,
+        target="com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101",
+    ),
     Service(name="sqs", signing_name="sqs", protocol=Wire.JSON, target="AmazonSQS"),
     Service(name="sagemaker-runtime", signing_name="sagemaker", protocol=Wire.REST_JSON),
     Service(name="sagemaker-metrics", signing_name="sagemaker", protocol=Wire.REST_JSON, by_path=True),
     Service(name="scheduler", signing_name="scheduler", protocol=Wire.REST_JSON, by_path=True),
+    Service(name="lambda", signing_name="lambda", protocol=Wire.REST_JSON, by_path=True),
     Service(name="s3", signing_name="s3", protocol=Wire.REST_XML),
     Service(name="sts", signing_name="sts", protocol=Wire.QUERY, anywhere=True),
     Service(name="iam", signing_name="iam", protocol=Wire.QUERY, anywhere=True),

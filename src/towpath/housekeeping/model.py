@@ -18,6 +18,7 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     deleted_days: float = 30.0  #: deleted resources, which `undelete` brings back
     layers_days: float = 30.0  #: environment layers, from their last use
     uploads_days: float = 7.0  #: multipart uploads that were begun and never completed
+    accesses_days: float = 90.0  #: who read and wrote which object, from the last time on
     limit_gb: float = 0.0  #: attempts' files, old versions and layers beyond this go before their time; 0: no limit
 
 
@@ -89,6 +90,13 @@ class OpenUpload(msgspec.Struct, frozen=True, kw_only=True):
     begun_at: datetime
 
 
+class OldAccesses(msgspec.Struct, frozen=True, kw_only=True):
+    """The records of who read and wrote objects that are older than they are kept."""
+
+    count: int
+    since: datetime  #: the last time of the oldest
+
+
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a plan is made from, as it stood at one moment."""
 
@@ -104,6 +112,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[Attempt, ...] = ()
     needed: frozenset[str] = frozenset()  #: keys of attempts that a resource still looks after
     layers: tuple[Layer, ...] = ()
+    accesses: OldAccesses | None = None  #: None: all are young
 
 
 class What(StrEnum):
@@ -116,6 +125,7 @@ class What(StrEnum):
     TOMBSTONE = "deleted resource"
     LINEAGE = "lineage node"
     LAYER = "environment layer"
+    ACCESS = "record of access to objects"
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,3 +137,4 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     size: int = 0  #: bytes
     since: datetime  #: since when nothing needs it
     reason: str
+    count: int = 1  #: of things that are told as one

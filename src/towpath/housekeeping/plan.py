@@ -36,6 +36,7 @@ def plan(facts: Facts, retention: Retention, now: datetime) -> list[Item]:
         *_tombstones(facts, kept, retention),
         *_lineage(facts, graph, kept, named, retention),
         *_layers(facts, retention),
+        *_accesses(facts, retention),
     ]
     going = [item for item, days in unneeded if _over(item.since, days, now)]
     going += _over_the_limit([item for item, days in unneeded if not _over(item.since, days, now)], retention, now)
@@ -154,6 +155,19 @@ def _layers(facts: Facts, retention: Retention) -> Iterator[_Unneeded]:
             reason=f"not used for more than {_age(retention.layers_days)} (keep_layers_days); it can be made again",
         )
         yield item, retention.layers_days
+
+
+def _accesses(facts: Facts, retention: Retention) -> Iterator[_Unneeded]:
+    if facts.accesses is not None:
+        item = Item(
+            what=What.ACCESS,
+            id=(),
+            name=f"{facts.accesses.count} records of access to objects",
+            since=facts.accesses.since,
+            reason=f"of more than {_age(retention.accesses_days)} ago (keep_accesses_days)",
+            count=facts.accesses.count,
+        )
+        yield item, retention.accesses_days
 
 
 def _over_the_limit(remaining: list[Item], retention: Retention, now: datetime) -> list[Item]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from towpath.housekeeping.model import Attempt, Layer, Node, OldVersion, OpenUpload, Tombstone, VersionKey
+from towpath.housekeeping.model import Attempt, Layer, Node, OldAccesses, OldVersion, OpenUpload, Tombstone, VersionKey
 from towpath.kernel.ports import Transaction as KernelTransaction
 from towpath.kernel.resource import Resource, Uid
 
@@ -49,6 +49,12 @@ class HousekeepingRows(Protocol):
 
     def open_uploads(self) -> list[OpenUpload]:
         """Return the multipart uploads that were never completed."""
+
+    def old_accesses(self, before: datetime) -> OldAccesses | None:
+        """Return how many records of access to objects tell of nothing since `before`, None where none does."""
+
+    def drop_accesses(self, before: datetime, *, limit: int) -> int:
+        """Remove at most `limit` of the records of access to objects that tell of nothing since; return how many."""
 
     def drop_tombstones(self, uids: Iterable[Uid]) -> int:
         """Remove those of `uids` that are still deleted, with tags, index and work; return how many those were."""

@@ -3,10 +3,12 @@
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import msgspec
 
+from towpath.functions import FUNCTION_INVOCATION, InvocationStatus
 from towpath.hosting.endpoint import attempts_of
 from towpath.hosting.kinds import state_of as endpoint_state
 from towpath.housekeeping.model import Attempt, Facts, Item, Retention, VersionKey, What
@@ -100,10 +102,15 @@ class Collector:
                 attempts=attempts,
                 needed=frozenset(needed_attempts(transaction, attempts)),
                 layers=layers,
+                accesses=rows.old_accesses(self._oldest_access()),
             )
             return facts, rows.revisions()
 
         return self._store.read(read)
+
+    def _oldest_access(self) -> datetime:
+        """Return the time before which records of access to objects are not kept."""
+        return self._clock.now() - timedelta(days=self.retention.accesses_days)
 
     def _collect(self, principal: str) -> Outcome:
         facts, revisions = self._look()
@@ -116,6 +123,7 @@ class Collector:
             *self._drop_versions(by_what[What.VERSION], revisions),
             *self._drop_uploads(by_what[What.UPLOAD]),
             *self._drop_nodes(by_what[What.LINEAGE]),
+            *self._drop_accesses(by_what[What.ACCESS]),
         ]
         for item in by_what[What.ATTEMPT]:
             self._attempts.forget(item.id[0])
@@ -174,6 +182,15 @@ class Collector:
             count += self._store.write(lambda transaction, ids=ids: transaction.housekeeping.drop_nodes(ids))  # type: ignore[misc]
         yield Group(what=What.LINEAGE, count=count, size=0)
 
+    def _drop_accesses(self, items: Sequence[Item]) -> Iterator[Group]:
+        count, before = 0, self._oldest_access()
+        while items:
+            dropped = self._store.write(lambda transaction: transaction.housekeeping.drop_accesses(before, limit=BATCH))
+            count += dropped
+            if dropped < BATCH:
+                break
+        yield Group(what=What.ACCESS, count=count, size=0)
+
 
 def needed_attempts(transaction: Transaction, attempts: Sequence[Attempt]) -> Iterator[str]:
     """Yield the keys of the attempts that a live resource still looks after: it observes them, or their logs."""
@@ -186,6 +203,9 @@ def needed_attempts(transaction: Transaction, attempts: Sequence[Attempt]) -> It
             continue
         if owner.kind == "Endpoint":
             if attempt.key in attempts_of(owner.uid, endpoint_state(owner)):
+                yield attempt.key
+        elif owner.kind == FUNCTION_INVOCATION.noun:
+            if not InvocationStatus(owner.status or "").is_over:
                 yield attempt.key
         elif not is_terminal(owner.status):
             yield attempt.key
@@ -204,10 +224,13 @@ def _record(transaction: Transaction, groups: Sequence[Group], principal: str) -
 
 
 def _grouped(items: Sequence[Item]) -> list[Group]:
-    groups: dict[What, list[int]] = defaultdict(list)
+    groups: dict[What, list[Item]] = defaultdict(list)
     for item in items:
-        groups[item.what].append(item.size)
-    return [Group(what=what, count=len(sizes), size=sum(sizes)) for what, sizes in groups.items()]
+        groups[item.what].append(item)
+    return [
+        Group(what=what, count=sum(item.count for item in some), size=sum(item.size for item in some))
+        for what, some in groups.items()
+    ]
 
 
 def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:

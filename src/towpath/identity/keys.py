@@ -5,11 +5,12 @@ Source: AWS Identity and Access Management API Reference.
 
 import secrets
 
+from towpath.callers import Role
 from towpath.identity.kinds import ROLE, USER
 from towpath.identity.ports import Transaction
 from towpath.identity.records import make, page_of
 from towpath.identity.roles import ADMINISTRATOR_ROLE
-from towpath.identity.users import is_administrators, with_roles
+from towpath.identity.users import is_administrators, make_user, with_roles
 from towpath.kernel import generic
 from towpath.kernel.errors import Conflict, LimitExceeded, NotFound
 from towpath.kernel.operations import Request
@@ -31,7 +32,7 @@ def make_administrator(transaction: Transaction, name: str) -> AccessKey:
     """Return the oldest good key of the administrator; user, role and key are made where they are missing."""
     request = Request(operation="CreateUser", input={"UserName": name}, caller=PLATFORM)
     if transaction.resources.find(USER.noun, name) is None:
-        make(transaction, request, USER, name)
+        make_user(transaction, request, name, (Role.ADMINISTRATOR,))
     role = transaction.resources.find(ROLE.noun, ADMINISTRATOR_ROLE)
     spec = {"AssumeRolePolicyDocument": _ANYBODY, "Description": "What every user of this home may take on"}
     if role is None:

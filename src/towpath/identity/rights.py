@@ -47,6 +47,7 @@ RULES: tuple[Rule, ...] = (
     _rule("iam", "ListUsers ListAccessKeys", _NOBODY_ELSE),
     _rule("iam", "Get* List* SimulatePrincipalPolicy PassRole", _ALL),
     _rule("iam", "*", _NOBODY_ELSE),
+    _rule("cloudtrail", "LookupEvents", _ALL),
     _rule("ecr", "*", _ALL),
     _rule("logs", f"{_READING} StartQuery StopQuery", _ALL),
     _rule("logs", "*", _RUNNERS),
@@ -58,6 +59,10 @@ RULES: tuple[Rule, ...] = (
     # Who takes a message hides it from others, so that reading one is more than a look.
     _rule("sqs", _READING, _ALL),
     _rule("sqs", "*", _RUNNERS),
+    # Code of functions is that of whoever builds; calling one is like starting a pipeline.
+    _rule("lambda", _READING, _ALL),
+    _rule("lambda", "Invoke*", _RUNNERS),
+    _rule("lambda", "*", _BUILDERS),
     _rule("s3", _READING, _ALL),
     _rule("s3", "DeleteBucket", frozenset({ENGINEER})),
     _rule("s3", "*", _BUILDERS),

@@ -3,18 +3,21 @@
 Source: AWS Identity and Access Management API Reference.
 """
 
+import hashlib
 from collections import Counter
+from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from towpath.callers import Role
+from towpath.callers import ROLE_OF_POLICY, Role
 from towpath.identity.kinds import POLICY, ROLE, USER
 from towpath.identity.ports import Transaction
-from towpath.identity.records import attached, lists, page_of, shown
+from towpath.identity.records import attached, page_of, shown
 from towpath.identity.rights import allowed
 from towpath.identity.users import roles_of
 from towpath.kernel import generic
 from towpath.kernel.errors import Conflict, NotFound
+from towpath.kernel.kinds import Kind
 from towpath.kernel.operations import Request
 from towpath.kernel.ports import Query
 from towpath.kernel.resource import Document, Resource
@@ -122,30 +125,55 @@ def _may(roles: frozenset[Role], action: str) -> bool:
 
 def get_policy(transaction: Transaction, request: Request) -> Document:
     """Carry out GetPolicy."""
-    policy = _policy(transaction, request)
-    return {"Policy": {**shown(transaction, POLICY, policy), "AttachmentCount": _attachments(transaction)[policy.arn]}}
+    role = ROLE_OF_POLICY.get(request.input["PolicyArn"])
+    policy = _managed(role) if role is not None else shown(transaction, POLICY, _policy(transaction, request))
+    return {"Policy": {**policy, "AttachmentCount": _attachments(transaction)[policy["Arn"]]}}
 
 
 def list_policies(transaction: Transaction, request: Request) -> Document:
-    """Carry out ListPolicies: those that were made here, none of which is of AWS or a boundary."""
+    """Carry out ListPolicies: those that were made here, and as AWS's those that stand for roles of users."""
     asked = request.input
-    if asked.get("Scope") == "AWS" or asked.get("PolicyUsageFilter") == "PermissionsBoundary":
-        return page_of(request, "Policies", [])
-    answer, attachments = lists(POLICY, "Policies")(transaction, request), _attachments(transaction)
-    found = [{**policy, "AttachmentCount": attachments[policy["Arn"]]} for policy in answer["Policies"]]
-    return {**answer, "Policies": [each for each in found if each["AttachmentCount"] or not asked.get("OnlyAttached")]}
+    scope = asked.get("Scope") or "All"
+    found: list[Document] = []
+    if asked.get("PolicyUsageFilter") != "PermissionsBoundary":  # nothing is one
+        found += [_managed(role) for role in Role] if scope in {"All", "AWS"} else []
+        found += [shown(transaction, POLICY, each) for each in _all(transaction, POLICY)] if scope != "AWS" else []
+    attachments, prefix = _attachments(transaction), asked.get("PathPrefix") or "/"
+    counted = [
+        {**policy, "AttachmentCount": attachments[policy["Arn"]]}
+        for policy in found
+        if policy["Path"].startswith(prefix) and (attachments[policy["Arn"]] or not asked.get("OnlyAttached"))
+    ]
+    return page_of(request, "Policies", sorted(counted, key=lambda policy: str(policy["PolicyName"])))
+
+
+def _managed(role: Role) -> Document:
+    """Return the document of the policy that stands for a role of users."""
+    return {
+        "PolicyName": role.policy_arn.rpartition("/")[2],
+        "PolicyId": f"TPA{hashlib.sha256(role.policy_arn.encode()).hexdigest()[:18].upper()}",
+        "Arn": role.policy_arn,
+        "Path": "/",
+        "DefaultVersionId": "v1",
+        "IsAttachable": True,
+        "Description": f"Attached to a user, it gives the role {role.value}",
+    }
 
 
 def _attachments(transaction: Transaction) -> Counter[str]:
-    """Return how many roles each policy is attached to, by its ARN. A home has few roles."""
-    found: Counter[str] = Counter()
-    query = Query(kind=ROLE.noun)
+    """Return how many roles and users each policy is attached to, by its ARN. A home has few of them."""
+    found = Counter(arn for role in _all(transaction, ROLE) for arn in role.spec.get("AttachedPolicies", []))
+    found.update(role.policy_arn for user in _all(transaction, USER) for role in roles_of(user))
+    return found
+
+
+def _all(transaction: Transaction, kind: Kind) -> Iterator[Resource]:
+    query = Query(kind=kind.noun)
     while True:
         page = transaction.resources.query(query)
-        for role in page.items:
-            found.update(role.spec.get("AttachedPolicies", []))
+        yield from page.items
         if page.token is None:
-            return found
+            return
         query = replace(query, token=page.token)
 
 

@@ -25,7 +25,7 @@ def sts_operations() -> dict[str, Operation]:
 def iam_operations() -> dict[str, Operation]:
     """Return the operations of IAM."""
     return _table(
-        ("CreateUser", creates(USER), True),
+        ("CreateUser", users.create_user, True),
         ("GetUser", gets(USER), False),
         ("ListUsers", lists(USER, "Users"), False),
         ("DeleteUser", keys.delete_user, True),

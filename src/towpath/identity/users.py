@@ -1,23 +1,28 @@
 """IAM: the roles of users, which are what they may do, as policies of ours that are attached to them.
 
-A user to whom nothing was attached or detached yet is an administrator: so were all users of earlier releases, and so
-is whoever CreateUser makes.
+Whoever CreateUser makes has no role, and may do nothing until one is attached. A user that an earlier release made, and
+to whom nothing was attached or detached since, is an administrator, as all were then.
 
 Source: AWS Identity and Access Management API Reference.
 """
+
+from collections.abc import Iterable
 
 from msgspec.structs import replace
 
 from towpath.callers import ROLE_OF_POLICY, Role
 from towpath.identity.kinds import USER
 from towpath.identity.ports import Transaction
-from towpath.identity.records import attached
+from towpath.identity.records import attached, make, shown
 from towpath.kernel import generic
 from towpath.kernel.errors import Conflict, NotFound, Unsupported
 from towpath.kernel.operations import Request
 from towpath.kernel.principals import AccessKey
 from towpath.kernel.resource import Document, Resource
 
+#: Stands for a user in the tokens of sessions that jobs have; no user can be called so.
+JOBS = "jobs:"
+_ROLES_OF_JOBS = frozenset({Role.DATA_SCIENTIST})
 _ATTACHED = "AttachedPolicies"
 
 
@@ -29,10 +34,25 @@ def roles_of(user: Resource) -> frozenset[Role]:
     return frozenset(ROLE_OF_POLICY[arn] for arn in attached)
 
 
+def create_user(transaction: Transaction, request: Request) -> Document:
+    """Carry out CreateUser: a user without a role."""
+    return {"User": shown(transaction, USER, make_user(transaction, request, request.input["UserName"], ()))}
+
+
+def make_user(transaction: Transaction, request: Request, name: str, roles: Iterable[Role]) -> Resource:
+    """Return a new user.
+
+    Raises:
+        Conflict: there is one of that name.
+    """
+    spec = {member: value for member, value in request.input.items() if member != "Tags"}
+    return make(transaction, request, USER, name, {**spec, _ATTACHED: sorted(role.policy_arn for role in roles)})
+
+
 def with_roles(transaction: Transaction) -> list[AccessKey]:
     """Return every key with the roles that its user has now; none for one whose user is gone."""
     found: list[AccessKey] = []
-    known: dict[str, frozenset[Role]] = {"": frozenset({Role.ADMINISTRATOR})}
+    known: dict[str, frozenset[Role]] = {"": frozenset({Role.ADMINISTRATOR}), JOBS: _ROLES_OF_JOBS}
     for key in transaction.keys.all():
         if key.user not in known:
             user = transaction.resources.find(USER.noun, key.user)

@@ -1,6 +1,6 @@
 """Which objects a job reads: from the S3 members of a request to exact object versions and places below /opt/ml."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from posixpath import normpath
 
@@ -32,6 +32,7 @@ class WantedInput(msgspec.Struct, frozen=True, kw_only=True):
     unpack: bool = False
     role: Role = Role.DATA
     optional: bool = False  #: may match nothing (checkpoints of a first run)
+    sharded: bool = False  #: ShardedByS3Key: of several hosts each gets a part of the objects
 
 
 class PinnedObject(msgspec.Struct, frozen=True, array_like=True):
@@ -182,8 +183,19 @@ def sources(inputs: tuple[PinnedInput, ...], rows: ObjectRows) -> dict[ObjectRef
     return found
 
 
-def input_files(inputs: tuple[PinnedInput, ...], paths: Mapping[ObjectRef, str]) -> tuple[InputFile, ...]:
-    """Return what a runner lays out for pinned inputs."""
+def input_files(
+    inputs: tuple[PinnedInput, ...],
+    paths: Mapping[ObjectRef, str],
+    *,
+    divided: Collection[PinnedInput] = (),
+    hosts: Sequence[str] = (),
+) -> tuple[InputFile, ...]:
+    """Return what a runner lays out for pinned inputs.
+
+    Args:
+        divided: those whose objects are divided among the hosts; all others are for each.
+        hosts: of a job on several.
+    """
     return tuple(
         InputFile(
             path=item.path,
@@ -193,7 +205,26 @@ def input_files(inputs: tuple[PinnedInput, ...], paths: Mapping[ObjectRef, str])
             uri=item.uri,
             version_id=item.version_id,
             unpack=pinned.unpack,
+            host=shard(position, hosts) if pinned in divided else "",
         )
         for pinned in inputs
-        for item in pinned.objects
+        for position, item in enumerate(pinned.objects)
+    )
+
+
+def shard(position: int, hosts: Sequence[str]) -> str:
+    """Return the host that gets an object of a sharded input, empty where there is one host only.
+
+    In turn, by the order of the keys: the same objects always go the same way, and no host gets two more than another.
+    """
+    return hosts[position % len(hosts)] if hosts else ""
+
+
+def empty_shards(divided: Iterable[PinnedInput], hosts: Sequence[str]) -> tuple[str, ...]:
+    """Return what to say of sharded inputs that have fewer objects than there are hosts, which is allowed."""
+    return tuple(
+        f"input {item.name!r} has {len(item.objects)} object{'' if len(item.objects) == 1 else 's'} for {len(hosts)} "
+        f"hosts (ShardedByS3Key): {', '.join(hosts[len(item.objects) :])} get{'s' if missing == 1 else ''} none"
+        for item in divided
+        if (missing := len(hosts) - len(item.objects)) > 0
     )

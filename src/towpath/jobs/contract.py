@@ -4,17 +4,16 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from towpath.jobs.channels import PinnedInput, Role, WantedInput, input_files
+from towpath.jobs.channels import PinnedInput, Role, WantedInput, empty_shards, input_files
+from towpath.jobs.cluster import Cluster
 from towpath.jobs.images import Environment
 from towpath.jobs.instances import Allocation, Host, allocation
-from towpath.jobs.model import JobSpec, Limits, Output
+from towpath.jobs.model import HostPart, JobSpec, Limits, Output
 from towpath.kernel.arns import Home
-from towpath.kernel.errors import Invalid, Unsupported
+from towpath.kernel.errors import Invalid
 from towpath.kernel.objects import ObjectRef
-from towpath.kernel.resource import Document, Resource
+from towpath.kernel.resource import Resource
 
-HOST = "algo-1"  #: the one host of a job, by the name that scripts compare with; nothing needs to resolve it
-GROUP = "homogeneousCluster"
 TOOLKIT_PATH = "input/config/towpath_toolkit.py"  #: below /opt/ml
 NOTEBOOK_PATH = "input/config/towpath_notebook.py"  #: below /opt/ml
 MESSAGE_LENGTH = 1024  #: of FailureReason and ExitMessage in the API
@@ -32,6 +31,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     host_gpus: int = 0
     job_limits: str = "auto"  #: see `instances.Host.limits`
     oversized_jobs: str = "scale"  #: see `instances.Host.oversized`
+    endpoint: str = ""  #: where the server is reached
     notebook_source: str = ""  #: text of what runs notebooks, laid out in each job that is one
 
     @property
@@ -56,9 +56,9 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     paths: Mapping[ObjectRef, str]  #: of the inputs' bytes on the runner's host
     tags: Mapping[str, str]  #: for people
 
-    def allocated(self, instance_type: str) -> Allocation:
+    def allocated(self, cluster: Cluster) -> Allocation:
         """Return what the job gets of this host."""
-        return allocation(instance_type, self.surroundings.host)
+        return allocation(cluster.instance_type, self.surroundings.host, cluster.count)
 
     def job(
         self,
@@ -74,13 +74,19 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
         allocated: Allocation,
         max_runtime_s: float,
         network: bool,
+        hosts: tuple[HostPart, ...] = (),
     ) -> JobSpec:
         """Return what every kind of job has in common: names, inputs, folders, limits and the first lines of the log.
 
         Args:
+            environment, files: of the first host; `hosts` tells what is otherwise on each.
             folders: to make beside those of inputs and outputs. The script may expect the folder of an input that
                 holds no objects, and never has to make that of an output.
         """
+        wanted = tuple(wanted)
+        names = tuple(part.name for part in hosts)
+        sharded = {(item.name, item.role) for item in wanted if item.sharded}
+        divided = [item for item in self.inputs if (item.name, item.role) in sharded]
         return JobSpec(
             key=self.key,
             kind=kind,
@@ -90,17 +96,18 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
             python=self.image.python,
             files=files,
             folders=(*folders, *(item.path for item in outputs), *(item.path for item in wanted)),
-            inputs=input_files(self.inputs, self.paths),
+            inputs=input_files(self.inputs, self.paths, divided=divided, hosts=names),
             outputs=outputs,
+            hosts=hosts,
             limits=Limits(
                 max_runtime_s=max_runtime_s,
-                cores=allocated.cores,
+                cores=allocated.all_cores,
                 hold_cores=allocated.hold_cores,
                 memory_bytes=allocated.memory_bytes,
                 network=network,
             ),
             tags=dict(self.tags),
-            notes=notes(self.image, allocated),
+            notes=(*notes(self.image, allocated), *empty_shards(divided, names)),
         )
 
 
@@ -112,29 +119,9 @@ def notes(image: Environment, allocated: Allocation) -> tuple[str, ...]:
     return tuple(found)
 
 
-def resource_config(instance_type: str) -> Document:
-    """Return the content of resourceconfig.json for a job on one host."""
-    return {
-        "current_host": HOST,
-        "current_instance_type": instance_type,
-        "current_group_name": GROUP,
-        "hosts": [HOST],
-        "instance_groups": [{"instance_group_name": GROUP, "instance_type": instance_type, "hosts": [HOST]}],
-        "network_interface_name": "lo",
-    }
-
-
 def requirements_beside(inputs: Iterable[WantedInput]) -> tuple[str, ...]:
     """Return where the requirements files of a job's code would lie, below /opt/ml."""
     return tuple(f"{item.path}/requirements.txt" for item in inputs if item.role is Role.CODE)
-
-
-def refuse_several_hosts(count: int) -> None:
-    """Raise Unsupported when a job asks for more than one instance."""
-    if count > 1:
-        raise Unsupported(
-            f"InstanceCount {count} is not supported yet: a job runs on one host. Set InstanceCount to 1."
-        )
 
 
 def environment(surroundings: Surroundings, asked: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:

@@ -170,7 +170,8 @@ class JobController:
         try:
             environment = self._images.resolve(self._strategy.image(resource.spec, resource.state))
             if run is None:
-                allocation(self._strategy.instance_type(resource.spec), self._surroundings.host)
+                asked = self._strategy.cluster(resource.spec)
+                allocation(asked.instance_type, self._surroundings.host, asked.count)
         except TowpathError as error:
             return replace(observation, problem=error.message)
         waits = None if run is not None else self._admission.ask(self._demand(resource))
@@ -191,11 +192,11 @@ class JobController:
         return held, waiting
 
     def _demand(self, resource: Resource) -> Demand:
-        instance_type = self._strategy.instance_type(resource.spec)
+        asked = self._strategy.cluster(resource.spec)
         return Demand(
             key=resource.uid,
             name=resource.name,
-            wants=reserved(instance_type, self._surroundings.host),
+            wants=reserved(asked.instance_type, self._surroundings.host, asked.count),
             since=resource.created_at.timestamp(),
             group=resource.parent or resource.created_by,
             priority=self._priority(resource),

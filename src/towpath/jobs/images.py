@@ -59,6 +59,7 @@ KNOWN_IMAGES: tuple[_Known, ...] = (
     _Known("towpath", "training", "the platform's own environment"),
     _Known("towpath/*", "training", "the platform's own environment"),
     _Known("python", "processing", "plain Python"),
+    _Known("python3.*", "plain", "in place of AWS Lambda's runtime"),
     _Known("library/python", "processing", "plain Python"),
     _Known(f"{_ECR}sagemaker-scikit-learn", "training", "in place of AWS's scikit-learn image"),
     _Known(f"{_ECR}sagemaker-base-python*", "training", "in place of AWS's base Python image"),

@@ -1,7 +1,7 @@
 """What a job is made of beside its request: the exact objects that it reads, the files of its code, its environment."""
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -29,16 +29,39 @@ class Ingredients(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[PinnedInput, ...] = ()  #: without the checkpoints of an earlier attempt
     code: Mapping[str, str] = msgspec.field(default_factory=dict)  #: path below /opt/ml -> SHA-256 of the file
     model: Mapping[str, str] = msgspec.field(default_factory=dict)  #: of the model that it runs: what is set for it
+    function: Mapping[str, str] = msgspec.field(default_factory=dict)  #: of the function that it calls: what is set
     python_version: str
     packages: Mapping[str, str] = msgspec.field(default_factory=dict)  #: of the environment: name -> version
+
+
+class OtherIngredients(Protocol):
+    """Finds the same out for what is no job of SageMaker's, and runs as one."""
+
+    def of_request(self, request: Document) -> Ingredients:
+        """Return what would be made of a request now. Raises as `JobIngredients.of_request`."""
+
+    def of_resource(self, transaction: Transaction, resource: Resource) -> Ingredients:
+        """Return what one is made of that was created. Raises as `JobIngredients.of_job`."""
+
+    def given(self, resource: Resource) -> tuple[PinnedInput, ...]:
+        """Return the inputs that were settled when it was created."""
 
 
 class JobIngredients:
     """Finds out what a job would be made of, and what one was made of."""
 
     def __init__(
-        self, *, store: Store, objects: ObjectStore, images: Images, trees: CodeTrees, model_named: ModelNamed
+        self,
+        *,
+        store: Store,
+        objects: ObjectStore,
+        images: Images,
+        trees: CodeTrees,
+        model_named: ModelNamed,
+        others: Mapping[str, OtherIngredients] | None = None,
     ) -> None:
+        """`others` by the kinds that they are for."""
+        self._others = others or {}
         self._store = store
         self._model_named = model_named
         self._objects = objects
@@ -54,6 +77,8 @@ class JobIngredients:
         Raises:
             Invalid, Unsupported: it could not begin, or nothing tells what such a job reads.
         """
+        if noun in self._others:
+            return self._others[noun].of_request(request)
         strategy = self._strategy(noun)
         wanted = [item for item in strategy.wanted_inputs(request) if item.role is not Role.CHECKPOINT]
 
@@ -80,6 +105,8 @@ class JobIngredients:
         Raises:
             Invalid, Unsupported: it has not begun yet, or what it was made of is gone.
         """
+        if job.kind in self._others:
+            return self._others[job.kind].of_resource(transaction, job)
         self._strategy(job.kind)
         run = run_of(job)
         if run is None:
@@ -100,9 +127,13 @@ class JobIngredients:
         """Have a job that was just created read exactly these inputs, whatever lies there when it begins.
 
         Raises:
-            StaleRevision: the model that it runs is another one by now.
+            StaleRevision: the model that it runs, or the function that it calls, is another one by now.
         """
         created = transaction.resources.get(job)
+        if created is not None and created.kind in self._others:
+            if any(item not in inputs for item in self._others[created.kind].given(created)):
+                raise StaleRevision(f"What {created.name!r} is made of was changed while it was looked up")
+            return
         if created is None or created.kind not in self._strategies:
             return
         given = self._strategies[created.kind].given(created)

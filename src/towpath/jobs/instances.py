@@ -49,16 +49,18 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
 class Allocation(msgspec.Struct, frozen=True, kw_only=True):
     """What a job gets of this host, and what to tell about it."""
 
-    cores: int  #: that the job is told of
-    reserved: Capacity  #: that is set aside for it
-    memory_bytes: int | None = None  #: what it is held to; None: no limit
-    hold_cores: bool = False  #: it gets the time of so many cores at most
+    cores: int  #: that each host of the job is told of
+    gpus: int = 0  #: as `cores`. They are counted, not handed out: the job can see those of others too
+    hosts: int = 1
+    reserved: Capacity  #: that is set aside for all hosts, at once
+    memory_bytes: int | None = None  #: what they are held to together; None: no limit
+    hold_cores: bool = False  #: they get the time of so many cores at most
     note: str | None = None
 
     @property
-    def gpus(self) -> int:
-        """That the job is told of. They are counted, not handed out: it can see those of other jobs too."""
-        return self.reserved.gpus
+    def all_cores(self) -> int:
+        """The cores of all hosts."""
+        return self.cores * self.hosts
 
 
 def machine(instance_type: str) -> Capacity | None:
@@ -78,52 +80,59 @@ def machine(instance_type: str) -> Capacity | None:
     return Capacity(cores=float(cores), memory_bytes=int(gib * GIB), gpus=gpus)
 
 
-def allocation(instance_type: str, host: Host) -> Allocation:
-    """Return what a job on an instance type gets of this host: what the type has, at most what the host has.
+def allocation(instance_type: str, host: Host, hosts: int = 1) -> Allocation:
+    """Return what a job on so many instances of a type gets of this machine: what they have, at most what it has.
 
     Two virtual CPUs are one core of a processor, so half of them are set aside.
 
+    Args:
+        hosts: of the job. They share the machine evenly where it has less than all of them would.
     Raises:
-        Unsupported: the host is smaller, and the setting says that this is no place for the job then.
+        Unsupported: the machine is smaller, and the setting says that this is no place for the job then.
     """
     asked = machine(instance_type)
     if asked is None:
-        reserved = Capacity(cores=1.0, memory_bytes=_default_memory(host))
         note = f"{instance_type} is not an instance type known here; the job gets 1 core"
-        return Allocation(cores=1, reserved=reserved, note=note)
-    missing = _missing(instance_type, asked, host)
+        if hosts > 1:
+            note += " for each host"
+        cores = min(float(hosts), max(1.0, host.cores))
+        reserved = Capacity(cores=cores, memory_bytes=_default_memory(host, hosts))
+        return Allocation(cores=1, hosts=hosts, reserved=reserved, note=note)
+    missing = _missing(instance_type, asked, host, hosts)
     if missing is not None and host.oversized == "refuse":
-        raise Unsupported(
-            f"{missing}. Name a smaller instance type, or set oversized_jobs to 'scale' to run it with what there is"
-        )
-    cores = min(int(asked.cores), host.cores)
-    memory = min(asked.memory_bytes, host.memory_bytes)
+        fewer = "fewer or smaller instances" if hosts > 1 else "a smaller instance type"
+        raise Unsupported(f"{missing}. Name {fewer}, or set oversized_jobs to 'scale' to run it with what there is")
+    cores_each = min(int(asked.cores), max(1, host.cores // hosts))
+    memory_bytes = hosts * min(asked.memory_bytes, host.memory_bytes // hosts)
     chosen = instance_type != DEFAULT_TYPE
     held = host.limits == "on" or (host.limits == "auto" and chosen)
     return Allocation(
-        cores=cores,
+        cores=cores_each,
+        gpus=min(asked.gpus, host.gpus // hosts),
+        hosts=hosts,
         reserved=Capacity(
-            cores=min(asked.cores / 2, float(host.cores)),
-            memory_bytes=memory if chosen else _default_memory(host),
-            gpus=min(asked.gpus, host.gpus),
+            cores=min(hosts * asked.cores / 2, float(host.cores)),
+            memory_bytes=memory_bytes if chosen else _default_memory(host, hosts),
+            gpus=min(hosts * asked.gpus, host.gpus),
         ),
-        memory_bytes=memory if held else None,
-        hold_cores=held and cores < host.cores,
+        memory_bytes=memory_bytes if held else None,
+        hold_cores=held and hosts * cores_each < host.cores,
         note=missing,
     )
 
 
-def reserved(instance_type: str, host: Host) -> Capacity:
+def reserved(instance_type: str, host: Host, hosts: int = 1) -> Capacity:
     """Return what is set aside for something on an instance type that runs, whatever the settings refuse by now."""
-    return allocation(instance_type, msgspec.structs.replace(host, oversized="scale")).reserved
+    return allocation(instance_type, msgspec.structs.replace(host, oversized="scale"), hosts).reserved
 
 
-def _default_memory(host: Host) -> int:
-    return min(DEFAULT_RESERVE_BYTES, host.memory_bytes // max(1, host.cores))
+def _default_memory(host: Host, hosts: int) -> int:
+    return min(hosts * min(DEFAULT_RESERVE_BYTES, host.memory_bytes // max(1, host.cores)), host.memory_bytes)
 
 
-def _missing(instance_type: str, asked: Capacity, host: Host) -> str | None:
-    """Return a sentence that says what the host has less of than an instance type."""
+def _missing(instance_type: str, one: Capacity, host: Host, hosts: int) -> str | None:
+    """Return a sentence that says what the machine has less of than so many instances of a type."""
+    asked = Capacity(cores=hosts * one.cores, memory_bytes=hosts * one.memory_bytes, gpus=hosts * one.gpus)
     parts = []
     if asked.cores > host.cores:
         parts.append((f"{asked.cores:g} cores", f"{host.cores}"))
@@ -134,7 +143,8 @@ def _missing(instance_type: str, asked: Capacity, host: Host) -> str | None:
     if not parts:
         return None
     has, here = ", ".join(part for part, _ in parts), ", ".join(part for _, part in parts)
-    return f"{instance_type} has {has}, this host {here}"
+    named = f"{instance_type} has" if hosts == 1 else f"{hosts} instances of {instance_type} have"
+    return f"{named} {has}, this host {here}"
 
 
 def gigabytes(count: int) -> str:

@@ -16,6 +16,7 @@ class InputFile(msgspec.Struct, frozen=True, kw_only=True):
     uri: str  #: where it came from, for messages
     version_id: str
     unpack: bool = False  #: a tar archive whose members go below `path`
+    host: str = ""  #: name of the only host that it is for; empty: it is for each
 
 
 class OutputMode(StrEnum):
@@ -46,14 +47,22 @@ class MetricDefinition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What a job may use."""
+    """What a job may use, all of its hosts together."""
 
     max_runtime_s: float | None = None
-    cores: int = 1  #: that the job is told of
+    cores: int = 1
     hold_cores: bool = False  #: it gets the time of so many cores and no more, where the host can see to it
     memory_bytes: int | None = None  #: of the whole process tree; going over it ends the job
     network: bool = True
     stop_grace_s: float = 120.0  #: between SIGTERM and SIGKILL, as on SageMaker
+
+
+class HostPart(msgspec.Struct, frozen=True, kw_only=True):
+    """What one host of a job on several is given beside what all of them are, which it overrides."""
+
+    name: str  #: by which the others find it
+    environment: dict[str, str] = msgspec.field(default_factory=dict)
+    files: dict[str, str] = msgspec.field(default_factory=dict)  #: text files to write, by path below /opt/ml
 
 
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +85,9 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     failure_file: str | None = None  #: below /opt/ml; its text explains a failure (output/failure, output/message)
     serves: bool = False  #: runs until stopped; writes a byte to the descriptor in TOWPATH_READY_FD when it can answer
     limits: Limits = Limits()
+    #: Each runs the command, with an /opt/ml of its own; they begin together and resolve each other's names. What they
+    #: write into outputs is put together. When one fails, the others are ended. Empty for a job on one host.
+    hosts: tuple[HostPart, ...] = ()
     tags: dict[str, str] = msgspec.field(default_factory=dict)  #: for people: execution, step
     notes: tuple[str, ...] = ()  #: sentences that begin the log: what is not as it was asked for
 
@@ -131,8 +143,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """How an attempt ended. Written last, atomically, to `<attempt>/manifest.json`."""
 
     key: str
-    exit_code: int | None  #: of the user's process; negative for a signal; None when it was never started
+    #: Of the user's process, of several the one that failed first. Negative for a signal; None: it was never started.
+    exit_code: int | None
     reason: str | None  #: why it failed, in words; None when it did its work
+    host: str | None = None  #: which of several hosts failed first
     stopped: bool = False  #: ended because somebody asked
     timed_out: bool = False
     no_room: bool = False  #: what the platform wrote for the job, or kept of it, found no room on the disk
@@ -180,4 +194,5 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     isolation: str = "none"
     gpus: bool = False
     layers: bool = False  #: makes layers of requirements files
+    hosts: bool = False  #: runs jobs on several hosts
     secrets: bool = False  #: hands secrets to the jobs that name them, and keeps them out of logs

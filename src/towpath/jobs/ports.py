@@ -30,8 +30,12 @@ class ComputeBackend(Protocol):
     def stop(self, key: str, *, at_once: bool = False) -> None:
         """Ask the attempt to stop (SIGTERM, then SIGKILL after the grace time; SIGKILL at once if so asked)."""
 
-    def log(self, key: str, *, start: int = 0, limit: int = 10_000) -> LogPage:
-        """Return lines of the output from a byte offset on; a negative `start` counts from the end of the file."""
+    def log(self, key: str, *, host: str = "", start: int = 0, limit: int = 10_000) -> LogPage:
+        """Return lines of the output from a byte offset on; a negative `start` counts from the end of the file.
+
+        `host`: name of a host behind the first of the job's list; empty: the first one, which the platform speaks in
+        too, or the only one.
+        """
 
     def metrics(self, key: str) -> list[MetricPoint]:
         """Return every metric value read so far, oldest first."""

@@ -3,14 +3,13 @@
 from msgspec.structs import replace
 
 from towpath.jobs.channels import Role, WantedInput, below_root
+from towpath.jobs.cluster import FIRST, Cluster
 from towpath.jobs.contract import (
     Attempt,
     as_json,
     below,
     environment,
-    refuse_several_hosts,
     requirements_beside,
-    resource_config,
 )
 from towpath.jobs.model import JobSpec, Output
 from towpath.jobs.requests import ProcessingInput, ProcessingJobRequest
@@ -18,6 +17,7 @@ from towpath.kernel.errors import Invalid, Unsupported
 from towpath.kernel.objects import parse_s3_uri
 from towpath.kernel.resource import Document, Resource, view
 
+_SHARDED = "ShardedByS3Key"
 _CODE_NAMES = {"code", "entrypoint", "aux"}  #: what the SageMaker SDKs call the inputs that hold code
 
 
@@ -54,6 +54,7 @@ def _wanted(item: ProcessingInput, request: ProcessingJobRequest) -> WantedInput
         path=below_root(source.local_path, what=f"{what}: LocalPath"),
         manifest=source.s3_data_type == "ManifestFile",
         role=Role.CODE if names_code or item.input_name in _CODE_NAMES else Role.DATA,
+        sharded=source.s3_data_distribution_type == _SHARDED,
     )
 
 
@@ -84,11 +85,17 @@ def outputs(request: ProcessingJobRequest) -> tuple[Output, ...]:
     return tuple(found)
 
 
+def cluster(request: ProcessingJobRequest) -> Cluster:
+    """Return the machines that a processing job asks for."""
+    asked = request.processing_resources.cluster_config
+    return Cluster(instance_type=asked.instance_type, count=asked.instance_count)
+
+
 def check(request: ProcessingJobRequest) -> None:
     """Raise Invalid or Unsupported when the request cannot become a job on this platform."""
     wanted_inputs(request)
     outputs(request)
-    refuse_several_hosts(request.processing_resources.cluster_config.instance_count)
+    cluster(request).check()
     if not request.app_specification.container_entrypoint:
         raise Invalid(
             "AppSpecification.ContainerEntrypoint is missing. Images are Python environments here and have no command "
@@ -100,25 +107,31 @@ def job(resource: Resource, attempt: Attempt) -> JobSpec:
     """Return a processing job for the back end."""
     request = view(ProcessingJobRequest, resource.spec)
     check(request)
-    cluster = request.processing_resources.cluster_config
+    machines = cluster(request)
     specification = request.app_specification
     own = {"PROCESSING_JOB_NAME": resource.name, "PROCESSING_JOB_ARN": resource.arn}
+    variables = environment(attempt.surroundings, request.environment, own)
     wanted = wanted_inputs(request)
+
+    def files(host: str) -> dict[str, str]:
+        return {
+            "config/processingjobconfig.json": as_json(job_config(resource)),
+            "config/resourceconfig.json": as_json(machines.resource_config(host)),
+        }
+
     common = attempt.job(
         resource,
         kind="processing",
         argv=(*specification.container_entrypoint, *specification.container_arguments),
-        environment=environment(attempt.surroundings, request.environment, own),
-        files={
-            "config/processingjobconfig.json": as_json(job_config(resource)),
-            "config/resourceconfig.json": as_json(resource_config(cluster.instance_type)),
-        },
+        environment=variables,
+        files=files(FIRST),
         folders=("output",),
         wanted=wanted,
         outputs=outputs(request),
-        allocated=attempt.allocated(cluster.instance_type),
+        allocated=attempt.allocated(machines),
         max_runtime_s=float(request.stopping_condition.max_runtime_in_seconds),
         network=not request.network_config.enable_network_isolation,
+        hosts=machines.parts(lambda _: variables, files),
     )
     return replace(common, requirements=requirements_beside(wanted), failure_file="output/message")
 

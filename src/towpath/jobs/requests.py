@@ -9,6 +9,7 @@ class S3Input(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     s3_uri: str
     local_path: str | None = None
     s3_data_type: str = "S3Prefix"
+    s3_data_distribution_type: str = "FullyReplicated"
     s3_input_mode: str = "File"
     s3_compression_type: str = "None"
 

@@ -42,16 +42,17 @@ def status_of(resource: Resource, manifest: Manifest) -> JobStatus:
 def failure_of(manifest: Manifest) -> str:
     """Return why a job failed, by whose fault in AWS's words: of its request, its script or the platform."""
     code = manifest.exit_code
+    host = "" if manifest.host is None else f"{manifest.host}: "
     if manifest.no_room:
         return f"InternalServerError: {manifest.reason}"
     if code is None:
         return f"ClientError: {manifest.reason or 'the command could not be started'}"
     ending = f"killed by signal {-code}" if code < 0 else f"ExitCode {code}"
     if manifest.reason is None:
-        return f"AlgorithmError: {ending}"
+        return f"AlgorithmError: {host}{ending}"
     # A failure file speaks for the script alone; words of the runner begin with how the script ended.
     told = manifest.reason.startswith(("ExitCode", "Killed"))
-    return f"AlgorithmError: {manifest.reason}" if told else f"AlgorithmError: {manifest.reason}, {ending}"
+    return f"AlgorithmError: {host}{manifest.reason}" + ("" if told else f", {ending}")
 
 
 def event_of(

@@ -16,6 +16,8 @@ from towpath.kernel.resource import Document
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
 REFERENCE = re.compile(r"\{\{\s*secrets\.([A-Za-z_][A-Za-z0-9_.-]*)\s*\}\}")
+#: Begins the names of what stands for keys of the job's own; see `towpath.identity.job_keys`.
+SESSION = "towpath."
 SHORTEST = 8  #: characters of a value; shorter ones cannot be kept out of logs without making gaps everywhere
 LONGEST = 4096
 
@@ -23,6 +25,11 @@ LONGEST = 4096
 def named_in(values: Iterable[str]) -> tuple[str, ...]:
     """Return the secrets that these values of variables name as `{{secrets.NAME}}`, each once."""
     return tuple(sorted({name for value in values for name in REFERENCE.findall(value)}))
+
+
+def session_reference(what: str) -> str:
+    """Return what names a part of the job's own keys in a variable: `access-key`, `secret-key` or `session-token`."""
+    return f"{{{{secrets.{SESSION}{what}}}}}"
 
 
 class Secrets:
@@ -68,6 +75,8 @@ def _check(name: str, value: str) -> None:
             f"{name!r} is no name of a secret: expected letters, digits, '_', '.' and '-', a letter or '_' first, "
             "at most 128"
         )
+    if name.startswith(SESSION):
+        raise Invalid(f"{name!r} is no name of a secret: those that begin with {SESSION!r} are keys of the jobs' own")
     if len(value.strip()) < SHORTEST or len(value) > LONGEST:
         raise Invalid(
             f"The value of secret {name!r} has {len(value)} characters; expected {SHORTEST} to {LONGEST}, since a "

@@ -6,6 +6,7 @@ from typing import Any
 
 from towpath.jobs import processing, training, transform
 from towpath.jobs.channels import PinnedInput, WantedInput
+from towpath.jobs.cluster import Cluster
 from towpath.jobs.contract import Attempt
 from towpath.jobs.kinds import PROCESSING_JOB, TRAINING_JOB, TRANSFORM_JOB
 from towpath.jobs.model import JobSpec, Phase
@@ -27,7 +28,7 @@ class Strategy:
     secondary: bool  #: has a SecondaryStatus and its transitions
     roles: Mapping[str, str]  #: output name -> what the lineage calls what comes of it, "data" when not named
     image: Callable[[Document, Document], str]  #: named by spec and state
-    instance_type: Callable[[Document], str]
+    cluster: Callable[[Document], Cluster]  #: the machines that it asks for
     wanted_inputs: Callable[[Document], tuple[WantedInput, ...]]
     job: Callable[[Resource, Attempt], JobSpec]  #: translates the request
     parameters: Callable[[Document], dict[str, Any]]  #: what the lineage keeps of the request
@@ -58,7 +59,7 @@ PROCESSING = Strategy(
     secondary=False,
     roles={},
     image=lambda spec, _: _processing(spec).app_specification.image_uri,
-    instance_type=lambda spec: _processing(spec).processing_resources.cluster_config.instance_type,
+    cluster=lambda spec: processing.cluster(_processing(spec)),
     wanted_inputs=lambda spec: processing.wanted_inputs(_processing(spec)),
     job=processing.job,
     parameters=lambda spec: {"arguments": list(_processing(spec).app_specification.container_arguments)},
@@ -74,7 +75,7 @@ TRAINING = Strategy(
     secondary=True,
     roles={"model": "model", "checkpoints": "checkpoint"},
     image=lambda spec, _: _training(spec).algorithm_specification.training_image or "",
-    instance_type=lambda spec: _training(spec).resource_config.instance_type,
+    cluster=lambda spec: training.cluster(_training(spec)),
     wanted_inputs=lambda spec: training.wanted_inputs(_training(spec)),
     job=training.job,
     parameters=lambda spec: dict(training.hyperparameters(_training(spec))[0]),
@@ -91,7 +92,7 @@ TRANSFORM = Strategy(
     secondary=False,
     roles={},
     image=lambda _, state: transform.model_in(state).image,
-    instance_type=lambda spec: _transform(spec).transform_resources.instance_type,
+    cluster=lambda spec: transform.cluster(_transform(spec)),
     wanted_inputs=lambda spec: transform.wanted_inputs(_transform(spec)),
     job=transform.job,
     parameters=lambda spec: transform.parameters(_transform(spec)),

@@ -6,18 +6,17 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from towpath.jobs import remote
 from towpath.jobs.channels import ROOT, Role, WantedInput, below_root
+from towpath.jobs.cluster import FIRST, Cluster, of_groups
 from towpath.jobs.contract import (
-    HOST,
     NOTEBOOK_PATH,
     TOOLKIT_PATH,
     Attempt,
     as_json,
     below,
     environment,
-    refuse_several_hosts,
     requirements_beside,
-    resource_config,
 )
 from towpath.jobs.images import Environment
 from towpath.jobs.metrics import definitions
@@ -37,6 +36,16 @@ _CODE_CHANNELS = {
 #: The entrypoint of notebook jobs. Source: SageMaker Python SDK, NotebookJobStep.
 _SCHEDULER = "amazon_sagemaker_scheduler"
 _CONTROL_PREFIX = "sagemaker_"  #: hyperparameters that speak to the toolkit, not to the script
+#: Of `distribution` in estimators of the SageMaker SDK 2.
+_LAUNCHERS = {
+    "sagemaker_torch_distributed_enabled",
+    "sagemaker_pytorch_ddp_enabled",
+    "sagemaker_pytorch_xla_multi_worker_enabled",
+    "sagemaker_distributed_dataparallel_enabled",
+    "sagemaker_mpi_enabled",
+    "sagemaker_parameter_server_enabled",
+    "sagemaker_multi_worker_mirrored_strategy_enabled",
+}
 _KNOWN_CONTROL = {
     "sagemaker_program",
     "sagemaker_submit_directory",
@@ -127,6 +136,7 @@ def _wanted(channel: Channel, request: TrainingJobRequest) -> WantedInput:
         path=f"input/data/{channel.channel_name}",
         manifest=source.s3_data_type == "ManifestFile",
         role=Role.CODE if channel.channel_name in _CODE_CHANNELS else Role.DATA,
+        sharded=source.s3_data_distribution_type == "ShardedByS3Key",
     )
 
 
@@ -178,10 +188,19 @@ def check(request: TrainingJobRequest) -> None:
     wanted_inputs(request)
     outputs(request, "name")
     definitions(specification.metric_definitions)
-    count = request.resource_config.instance_count
-    if request.resource_config.instance_groups:
-        count = sum(int(str(group.get("InstanceCount", 1))) for group in request.resource_config.instance_groups)
-    refuse_several_hosts(count)
+    cluster(request).check()
+
+
+def cluster(request: TrainingJobRequest) -> Cluster:
+    """Return the machines that a training job asks for.
+
+    Raises:
+        Unsupported: it asks for several groups of them.
+    """
+    asked = request.resource_config
+    if asked.instance_groups:
+        return of_groups(asked.instance_groups)
+    return Cluster(instance_type=asked.instance_type, count=asked.instance_count)
 
 
 def command(request: TrainingJobRequest, image: Environment) -> tuple[tuple[str, ...], str]:
@@ -226,23 +245,26 @@ def input_data_config(request: TrainingJobRequest) -> Document:
     return config
 
 
-def script_environment(request: TrainingJobRequest, name: str, *, cores: int, gpus: int) -> dict[str, str]:
-    """Return the SM_* variables of script mode."""
+def script_environment(request: TrainingJobRequest, name: str, host: str, *, cores: int, gpus: int) -> dict[str, str]:
+    """Return the SM_* variables of script mode on one of the hosts."""
     own, control = hyperparameters(request)
     program, source = script(request)
     program = program or ""
     channels = {c.channel_name: f"/opt/ml/input/data/{c.channel_name}" for c in request.input_data_config}
-    resources = resource_config(request.resource_config.instance_type)
+    machines = cluster(request)
+    resources = machines.resource_config(host)
     data_config = input_data_config(request)
     words = arguments(own)
     log_level = control.get("sagemaker_container_log_level", 20)
     framework = {key: value for key, value in control.items() if key not in _KNOWN_CONTROL}
     module = program.removesuffix(".py")
     values: dict[str, Any] = {
-        "HOSTS": [HOST],
-        "CURRENT_HOST": HOST,
-        "CURRENT_INSTANCE_TYPE": request.resource_config.instance_type,
-        "CURRENT_INSTANCE_GROUP": resources["current_group_name"],
+        "HOSTS": resources["hosts"],
+        "CURRENT_HOST": host,
+        "CURRENT_INSTANCE_TYPE": machines.instance_type,
+        "CURRENT_INSTANCE_GROUP": machines.group,
+        "CURRENT_INSTANCE_GROUP_HOSTS": resources["hosts"],
+        "INSTANCE_GROUPS": [machines.group],
         "NETWORK_INTERFACE_NAME": resources["network_interface_name"],
         "NUM_CPUS": cores,
         "NUM_GPUS": gpus,
@@ -268,17 +290,17 @@ def script_environment(request: TrainingJobRequest, name: str, *, cores: int, gp
     values["TRAINING_ENV"] = {
         "additional_framework_parameters": framework,
         "channel_input_dirs": channels,
-        "current_host": HOST,
-        "current_instance_type": request.resource_config.instance_type,
-        "hosts": [HOST],
+        "current_host": host,
+        "current_instance_type": machines.instance_type,
+        "hosts": resources["hosts"],
         "hyperparameters": own,
         "input_config_dir": "/opt/ml/input/config",
         "input_data_config": data_config,
         "input_dir": "/opt/ml/input",
-        "is_master": True,
+        "is_master": host == FIRST,
         "job_name": name,
         "log_level": log_level,
-        "master_hostname": HOST,
+        "master_hostname": FIRST,
         "model_dir": "/opt/ml/model",
         "module_dir": values["MODULE_DIR"],
         "module_name": module,
@@ -315,6 +337,15 @@ def requirements(request: TrainingJobRequest, folder: str) -> tuple[str, ...]:
     return (f"{folder.removeprefix(ROOT + '/')}/requirements.txt",) if program.endswith(".py") else ()
 
 
+def not_launched(request: TrainingJobRequest) -> tuple[str, ...]:
+    """Return what to say of launchers that the toolkit of AWS's images would start the script by."""
+    if script(request)[0] is None:
+        return ()
+    _, control = hyperparameters(request)
+    asked = [key for key, value in sorted(control.items()) if key in _LAUNCHERS and value is True]
+    return tuple(f"{key}: there is no launcher for it here, the script is run once on each host" for key in asked)
+
+
 def is_notebook(request: TrainingJobRequest) -> bool:
     """Return whether the job runs a notebook, by the scheduler that SageMaker's own images hold."""
     return request.algorithm_specification.container_entrypoint[:1] == (_SCHEDULER,)
@@ -330,39 +361,53 @@ def job(resource: Resource, attempt: Attempt) -> JobSpec:
     request = view(TrainingJobRequest, resource.spec)
     check(request)
     argv, folder = command(request, attempt.image)
-    instance_type = request.resource_config.instance_type
-    allocated = attempt.allocated(instance_type)
-    contract = {
-        "TRAINING_JOB_NAME": resource.name,
-        "TRAINING_JOB_ARN": resource.arn,
-        "CURRENT_HOST": HOST,
-    }
-    files = {
-        "input/config/hyperparameters.json": as_json(request.hyper_parameters),
-        "input/config/inputdataconfig.json": as_json(input_data_config(request)),
-        "input/config/resourceconfig.json": as_json(resource_config(instance_type)),
-    }
+    machines = cluster(request)
+    allocated = attempt.allocated(machines)
     program, _ = script(request)
-    if program is not None:
-        contract |= script_environment(request, resource.name, cores=allocated.cores, gpus=allocated.gpus)
-        files[TOOLKIT_PATH] = attempt.surroundings.toolkit_source
-    if is_notebook(request):
-        files[NOTEBOOK_PATH] = attempt.surroundings.notebook_source
+    is_function = remote.is_remote_function(request)
+
+    def variables(host: str) -> dict[str, str]:
+        contract = {
+            "TRAINING_JOB_NAME": resource.name,
+            "TRAINING_JOB_ARN": resource.arn,
+            "CURRENT_HOST": host,
+        }
+        if program is not None:
+            contract |= script_environment(request, resource.name, host, cores=allocated.cores, gpus=allocated.gpus)
+        given = remote.variables(attempt.surroundings) if is_function else {}
+        return environment(attempt.surroundings, {**given, **request.environment}, contract)
+
+    def files(host: str) -> dict[str, str]:
+        found = {
+            "input/config/hyperparameters.json": as_json(request.hyper_parameters),
+            "input/config/inputdataconfig.json": as_json(input_data_config(request)),
+            "input/config/resourceconfig.json": as_json(machines.resource_config(host)),
+        }
+        if program is not None:
+            found[TOOLKIT_PATH] = attempt.surroundings.toolkit_source
+        if is_notebook(request):
+            found[NOTEBOOK_PATH] = attempt.surroundings.notebook_source
+        if is_function:
+            found[remote.SDK_CONFIG_PATH] = remote.sdk_config(attempt.surroundings)
+        return found
+
     common = attempt.job(
         resource,
         kind="training",
         argv=argv,
-        environment=environment(attempt.surroundings, request.environment, contract),
-        files=files,
+        environment=variables(FIRST),
+        files=files(FIRST),
         folders=("code", "output"),
         wanted=wanted_inputs(request),
         outputs=outputs(request, resource.name),
         allocated=allocated,
         max_runtime_s=float(request.stopping_condition.max_runtime_in_seconds),
         network=not request.enable_network_isolation,
+        hosts=machines.parts(variables, files),
     )
     return replace(
         common,
+        notes=(*common.notes, *not_launched(request)),
         cwd=folder,
         metrics=definitions(request.algorithm_specification.metric_definitions),
         requirements=requirements(request, folder),

@@ -6,7 +6,8 @@ Source: Amazon SageMaker API Reference, "CreateTransformJob", for defaults and l
 from msgspec.structs import replace
 
 from towpath.jobs.channels import PinnedInput, WantedInput
-from towpath.jobs.contract import Attempt, below, refuse_several_hosts
+from towpath.jobs.cluster import Cluster, refuse_several_hosts
+from towpath.jobs.contract import Attempt, below
 from towpath.jobs.model import JobSpec, Output
 from towpath.jobs.requests import TransformJobRequest
 from towpath.jobs.served import ServedModel, model_environment, model_requirements
@@ -74,6 +75,11 @@ def check(request: TransformJobRequest) -> None:
     _check_processing(request)
 
 
+def cluster(request: TransformJobRequest) -> Cluster:
+    """Return the machine that a transform job asks for."""
+    return Cluster(instance_type=request.transform_resources.instance_type)
+
+
 def _check_payload(request: TransformJobRequest) -> None:
     payload_mb, concurrent = request.max_payload_in_mb, request.max_concurrent_transforms
     if payload_mb is not None and payload_mb > MOST_MB:
@@ -138,7 +144,7 @@ def job(resource: Resource, attempt: Attempt) -> JobSpec:
     model = model_of(resource)
     asked = {**model.environment, **request.environment}
     told = settings(request, attempt.inputs)
-    allocated = attempt.allocated(request.transform_resources.instance_type)
+    allocated = attempt.allocated(cluster(request))
     common = attempt.job(
         resource,
         kind="transform",

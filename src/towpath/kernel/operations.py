@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from towpath.kernel.errors import Unsupported
+from towpath.kernel.errors import TowpathError, Unsupported
 from towpath.kernel.principals import Caller
 from towpath.kernel.resource import Document, Uid
 
@@ -17,6 +17,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     input: Document
     caller: Caller
     parent: Uid | None = None  #: the resource on whose behalf the engine calls, for example an execution
+    prepared: Any = None  #: what `Operation.prepare` made of it
 
 
 class NotYet(Exception):
@@ -25,10 +26,10 @@ class NotYet(Exception):
     The transaction is undone. The front door asks again when resources of a kind were changed, and when it is time.
     """
 
-    def __init__(self, *, answer: Document, kind: str, patience_s: float, again_s: float | None) -> None:
+    def __init__(self, *, answer: Document | TowpathError, kind: str, patience_s: float, again_s: float | None) -> None:
         """
         Args:
-            answer: what is answered when the patience is at its end.
+            answer: what is answered when the patience is at its end, or the error that is told then.
             kind: of the resources whose changes may make another answer.
             again_s: after so long there may be another answer without any change, None: not without one.
         """
@@ -50,6 +51,10 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     function: Function
     writes: bool = True
+    prepare: Callable[[Request], Any] | None = None  #: done by the front door before the transaction
+    finish: Function | None = (
+        None  #: what is answered instead, asked when `function` is committed; may raise NotYet, `function` stays done
+    )
     why_refused: str | None = None  #: for one that is refused whatever is asked: the sentence that is told
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
+from towpath.kernel.accesses import AccessRows
 from towpath.kernel.arns import Home
 from towpath.kernel.events import Event
 from towpath.kernel.objects import ObjectRows
@@ -192,8 +193,8 @@ class LineageRows(Protocol):
 
         Args:
             filters: on source, destination, association, source_type, destination_type and created_at.
-            query: its sort_by (created_at, source, destination, source_type, destination_type), descending, limit and
-                token.
+            query: its sort_by (created_at, source_arn, destination_arn, source_type, destination_type), descending,
+                limit and token.
         """
 
     def remove_node(self, node_id: str) -> None:
@@ -259,6 +260,9 @@ class Transaction(Protocol):
 
     @property
     def objects(self) -> ObjectRows: ...
+
+    @property
+    def accesses(self) -> AccessRows: ...
 
     @property
     def lineage(self) -> LineageRows: ...

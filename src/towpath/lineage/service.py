@@ -20,10 +20,10 @@ from towpath.lineage.walk import Direction, Step, walk
 
 _DEEPEST = 10  #: MaxDepth of a query, as on SageMaker
 _MOST_VERTICES = 50  #: in an answer
-#: SortBy of ListAssociations -> what the store sorts by. ARNs sort as the nodes that they stand for.
+#: SortBy of ListAssociations -> what the store sorts by.
 _ASSOCIATION_ORDER = {
-    "SourceArn": "source",
-    "DestinationArn": "destination",
+    "SourceArn": "source_arn",
+    "DestinationArn": "destination_arn",
     "SourceType": "source_type",
     "DestinationType": "destination_type",
     "CreationTime": "created_at",

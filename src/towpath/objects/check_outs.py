@@ -1,10 +1,13 @@
 """Who took which version of a dataset, and when; and the versions that the inputs of a job belong to."""
 
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from itertools import groupby
 
 import msgspec
 
 from towpath.kernel import paging
+from towpath.kernel.accesses import GET_OBJECT
 from towpath.kernel.events import Event
 from towpath.kernel.objects import ObjectRef
 from towpath.kernel.ports import Filter, Query, Transaction
@@ -13,6 +16,7 @@ from towpath.objects.kinds import DATASET, DATASET_VERSION
 from towpath.objects.manifest import files_of, path_below
 
 CHECK_OUT = "Dataset Check-Out"
+_FETCHED_WITHIN = timedelta(hours=1)  #: after a check-out: what the same principal reads of it then is not told anew
 
 
 class DatasetUse(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,23 +46,32 @@ def dataset_versions_of(transaction: Transaction, refs: Iterable[ObjectRef]) -> 
     Args:
         refs: without a version id, the latest version is meant.
     """
+    known = _digests(transaction, refs)
+    if not known:
+        return []
+    datasets = _all(transaction, Query(kind=DATASET.noun, sort_by="name", descending=False))
+    return [use for dataset in datasets for use in _versions_in(transaction, dataset, known)]
+
+
+def _digests(transaction: Transaction, refs: Iterable[ObjectRef]) -> dict[ObjectRef, str]:
+    """Return the digests of objects; those that are deleted or gone are left out."""
     known: dict[ObjectRef, str] = {}
     for ref in refs:
         version = transaction.objects.get(ref)
         if version is not None and not version.is_delete_marker:
             known[ref] = version.sha256
-    uses: list[DatasetUse] = []
-    if not known:
-        return uses
-    for dataset in _all(transaction, Query(kind=DATASET.noun, sort_by="name", descending=False)):
-        below = {ref: path for ref in known if (path := _path_in(dataset, ref)) is not None}
-        while below:
-            use = _best(transaction, dataset, {ref: (path, known[ref]) for ref, path in below.items()})
-            if use is None:
-                break
-            uses.append(use)
-            below = {ref: path for ref, path in below.items() if ref not in use.refs}
-    return uses
+    return known
+
+
+def _versions_in(transaction: Transaction, dataset: Resource, known: dict[ObjectRef, str]) -> Iterator[DatasetUse]:
+    """Yield the versions of one dataset that objects, given with their digests, belong to."""
+    below = {ref: path for ref in known if (path := _path_in(dataset, ref)) is not None}
+    while below:
+        use = _best(transaction, dataset, {ref: (path, known[ref]) for ref, path in below.items()})
+        if use is None:
+            return
+        yield use
+        below = {ref: path for ref, path in below.items() if ref not in use.refs}
 
 
 def check_out(
@@ -113,14 +126,58 @@ def check_outs_of(
 ) -> tuple[list[Document], str | None]:
     """Return a page of a dataset's check-outs, newest first, and the token of the next page.
 
+    They are those that were asked for, those of jobs, and what was read of the dataset's files by GetObject: one for
+    each principal, version and hour of the clock.
+
     Raises:
         Invalid: the token is not one of this list.
     """
     events = [event for event in transaction.events.of(dataset.uid) if event.type == CHECK_OUT]
-    if version is not None:
-        events = [event for event in events if event.detail["version"] == version]
-    page, after = paging.newest_first(events, token, limit)
-    return [_shown(event) for event in page], after
+    found = [_shown(event) for event in events] + list(_fetched(transaction, dataset, events))
+    found = [each for each in found if version in {None, each["Version"]}]
+    found.sort(key=lambda each: each["CheckOutTime"])  # stable: of equal times, in the order of their events
+    return paging.newest_first(found, token, limit)
+
+
+def _fetched(transaction: Transaction, dataset: Resource, events: list[Event]) -> Iterator[Document]:
+    """Yield what was read of a dataset's files by S3, unless the reader had checked the version out to fetch it."""
+    asked = [event for event in events if not event.detail["reader"]]
+    sources: list[str] = dataset.state["Sources"]
+    within = {each for each in sources for other in sources if each != other and path_below(other, each) is not None}
+    for source in sorted(set(sources) - within):  # what lies in another one is read with that
+        reads = transaction.accesses.reads_below(source)
+        for _, together in groupby(reads, key=lambda read: (read.kind.hour, read.principal)):
+            of = {ObjectRef(read.bucket, read.key, read.version_id): read for read in together}
+            for use in _versions_in(transaction, dataset, _digests(transaction, of)):
+                fetched = [of[ref] for ref in use.refs]
+                first = min(read.first_at for read in fetched)
+                by = fetched[0].principal
+                if any(
+                    event.principal == by
+                    and event.detail["version"] == use.version
+                    and timedelta() <= first - event.at < _FETCHED_WITHIN
+                    for event in asked
+                ):
+                    continue
+                yield {
+                    **_named(use),
+                    "FileCount": len(fetched),
+                    "Complete": use.complete,
+                    "Principal": by,
+                    "CheckOutTime": first.timestamp(),
+                    "LastReadTime": max(read.last_at for read in fetched).timestamp(),
+                    "RequestCount": sum(read.count for read in fetched),
+                    "EventName": GET_OBJECT,
+                }
+
+
+def _named(use: DatasetUse) -> Document:
+    return {
+        "DatasetName": use.dataset,
+        "Version": use.version,
+        "DatasetVersionArn": use.arn,
+        "ManifestSha256": use.manifest_sha256,
+    }
 
 
 def _shown(event: Event) -> Document:

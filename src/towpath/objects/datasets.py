@@ -1,5 +1,6 @@
 """The operations on datasets, of the service `towpath`."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -18,8 +19,12 @@ from towpath.objects.manifest import ManifestFile, difference, digest, files_of,
 VERSION_CREATED = "Dataset Version Created"
 
 
-def operations() -> list[Operation]:
-    """Return the operations on datasets."""
+def operations(flush: Callable[[], None] = lambda: None) -> list[Operation]:
+    """Return the operations on datasets.
+
+    Args:
+        flush: has recorded what was read of objects before somebody asks who did.
+    """
     return [
         Operation(name="CreateDatasetVersion", function=create_dataset_version),
         describe_operation(DATASET),
@@ -27,7 +32,9 @@ def operations() -> list[Operation]:
         Operation(name="ListDatasetVersions", function=list_dataset_versions, writes=False),
         Operation(name="DescribeDatasetVersion", function=describe_dataset_version, writes=False),
         Operation(name="CheckOutDataset", function=check_out_dataset),
-        Operation(name="ListDatasetCheckOuts", function=list_dataset_check_outs, writes=False),
+        Operation(
+            name="ListDatasetCheckOuts", function=list_dataset_check_outs, writes=False, prepare=lambda _: flush()
+        ),
         Operation(name="DiffDatasetVersions", function=diff_dataset_versions, writes=False),
     ]
 

@@ -112,6 +112,7 @@ def material(step_type: StepType, request: Mapping[str, Any], ingredients: Ingre
     parts = [
         *_arguments(request, step_type, execution_id),
         *(Part(ARGUMENT, f"Model.{name}", value) for name, value in ingredients.model.items()),
+        *(Part(ARGUMENT, f"Function.{name}", value) for name, value in ingredients.function.items()),
         *(Part(INPUT, item.name, _content(item)) for item in ingredients.inputs if item.role is Role.DATA),
         *(Part(CODE, path, digest) for path, digest in ingredients.code.items()),
         Part(ENVIRONMENT, "Python", ingredients.python_version),

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from towpath.functions.requests import is_name
 from towpath.kernel.errors import Invalid, Unsupported
 from towpath.pipelines.argument_checks import argument_faults
 from towpath.pipelines.callbacks import output_faults
@@ -432,10 +433,30 @@ def callbacks(checked: Checked) -> Findings:
                 member(node.step.place, "SqsQueueUrl"),
                 f"expected the address of a queue, or of a webhook, https://…; found {describe(address)}",
             )
-        declared = node.step.members.get("OutputParameters")
-        place = member(node.step.place, "OutputParameters")
-        for number, fault in [] if declared is None else output_faults(declared):
-            yield place if number is None else item(place, number), fault
+        yield from _outputs(node)
+
+
+def lambdas(checked: Checked) -> Findings:
+    """A Lambda step names a function by its ARN, and declares outputs of known types, each once."""
+    for node in checked.outline.nodes:
+        if node.step.type != "Lambda":
+            continue
+        function = node.step.members.get("FunctionArn")
+        names_one = isinstance(function, str) and is_name(function)
+        if not (names_one or function is None or is_expression(function)):
+            yield (
+                member(node.step.place, "FunctionArn"),
+                "expected the ARN of a function, arn:aws:lambda:REGION:ACCOUNT:function:NAME; "
+                f"found {describe(function)}",
+            )
+        yield from _outputs(node)
+
+
+def _outputs(node: Node) -> Findings:
+    declared = node.step.members.get("OutputParameters")
+    place = member(node.step.place, "OutputParameters")
+    for number, fault in [] if declared is None else output_faults(declared):
+        yield place if number is None else item(place, number), fault
 
 
 def arguments(checked: Checked) -> Findings:
@@ -474,6 +495,7 @@ RULES: tuple[Rule, ...] = (
     cleanups,
     check_members,
     callbacks,
+    lambdas,
     arguments,
 )
 
@@ -504,10 +526,10 @@ def accept(text: str | bytes, shapes: Shapes | None = None) -> Definition:
 
 
 def refuse_unexecuted(definition: Definition) -> None:
-    """Raise when a definition has a step of a type that is not executed, or not yet.
+    """Raise when a definition has a step of a type that is not executed.
 
     Raises:
-        Unsupported: names the step, its place and its type, and what is executed, or what to use in its place.
+        Unsupported: names the step, its place and its type, and what to use in its place.
     """
     for step in definition.all_steps():
         instead = STEP_TYPES[step.type].instead
@@ -515,10 +537,4 @@ def refuse_unexecuted(definition: Definition) -> None:
             raise Unsupported(
                 f"Step {step.name!r} ({step.place}) is of type {step.type}, which Towpath does not execute; use "
                 f"{instead}."
-            )
-        if not STEP_TYPES[step.type].executed:
-            executed = ", ".join(name for name, step_type in STEP_TYPES.items() if step_type.executed)
-            raise Unsupported(
-                f"Step {step.name!r} ({step.place}) is of type {step.type}, which is understood and checked but not "
-                f"executed yet. Types that are executed: {executed}."
             )

@@ -10,11 +10,11 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from towpath.runner import claim, failure, layers, layout, outputs, process, syscalls, tree, wake
+from towpath.runner import claim, failure, hosts, layers, layout, network, outputs, process, syscalls, tree, wake
 from towpath.runner.command import Command, SecretMissing, command_of, with_secrets
-from towpath.runner.contents import resolve_inside
 from towpath.runner.continuous import ContinuousOutputs
 from towpath.runner.folder import (
+    HOSTS,
     INCREMENTS,
     JOB,
     LATER,
@@ -23,7 +23,6 @@ from towpath.runner.folder import (
     MANIFEST,
     METRICS,
     ML,
-    OPT_ML,
     STAGING,
     STATUS,
     STOP,
@@ -39,9 +38,7 @@ from towpath.runner.folder import (
     with_room,
     write_whole,
 )
-from towpath.runner.job_log import JobLog
 from towpath.runner.limits import Limits
-from towpath.runner.redaction import Redactor
 from towpath.runner.removal import remove_tree
 from towpath.runner.requirements import Refused
 
@@ -49,6 +46,10 @@ _ACTIVITIES = {"training": "Training", "processing": "Processing", "serving": "L
 _METRICS_EVERY_S = 0.25
 #: With less than this the disk counts as full: writing down how a job ended takes some of it, here and in the store.
 _ROOM_TO_END_BYTES = 4 << 20
+#: After a host has failed the others may still say why they fail of it, before they are asked to end; and how long they
+#: have for that.
+_PEERS_FAIL_S = 2.0
+_PEERS_END_S = 10.0
 
 
 class _Stopped(Exception):
@@ -89,34 +90,37 @@ class _Attempt:
     def __init__(self, folder: Path, settings: Settings, waiting: process.Process, signals: int) -> None:
         self.folder = folder
         self.settings = settings
-        self.process = waiting
         self.signals = signals  #: readable after a signal
         self.job: dict[str, Any] = read_json(folder / JOB)
-        self.ml = folder / ML
         self.stopped = False
         self.timed_out = False
         self.killed = False  #: by us, because stopping gracefully was not wanted or took too long
         self.no_room = False  #: what we wrote for the job, or kept of it, found no room
-        self.exit_code: int | None = None
+        self.exit_code: int | None = None  #: of the host that failed first, 0 if none did
+        self.failed: list[hosts.Host] = []  #: those that failed by themselves, in the order in which they ended
         self.started_at: str | None = None
         self.download_s = 0.0
-        self.continuous = ContinuousOutputs(self.job, folder, lambda: wake.tell(settings.wake, self.job["key"]))
         self.limits = Limits(self.job, by_kernel=settings.groups)
-        self.redactor = Redactor(value for _, value in settings.secrets)
         self.layer: layers.Layer | None = None  #: packages that were added to the environment
+        self.peers_ended = False  #: the other hosts were asked to end, because one had failed
         self.phase = "running"
         self._told: dict[str, Any] | None = None  #: the status that was told last
         self._clear()
-        ml = str(self.ml)
-        self.log = JobLog(folder, lambda line: line.replace(ml, OPT_ML), self.redactor, limit_bytes=settings.log_bytes)
+        self.hosts = hosts.of_job(folder, self.job, settings)
+        self.hosts[0].process = waiting
+        self.log = self.hosts[0].log  #: where the platform says what concerns all of them
+        self.places = [(host.name, host.ml) for host in self.hosts]
+        self.continuous = ContinuousOutputs(
+            self.job, folder, lambda: wake.tell(settings.wake, self.job["key"]), [host.ml for host in self.hosts]
+        )
 
     def run(self) -> None:
         """Run the job and write the manifest, whatever happens."""
         staged: list[StagedDocument] = []
         try:
-            (self.folder / TMP).mkdir()
-            self.ml.mkdir()
-            self.log.look_for(self.job.get("metrics", []))
+            for host in self.hosts:
+                host.make_folders()
+                host.log.look_for(self.job.get("metrics", []))
             for note in self.job.get("notes", ()):
                 self.log.say(note)
             reason = self._work()
@@ -133,59 +137,62 @@ class _Attempt:
 
     def _clear(self) -> None:
         """Remove what an earlier runner of this attempt left: a power cut can take its claim, which is not synced."""
-        for name in (ML, TMP, STAGING, INCREMENTS, LATER):
+        for name in (ML, TMP, STAGING, INCREMENTS, LATER, HOSTS):
             remove_tree(self.folder / name)
         for name in (LOG, METRICS, STATUS):
             (self.folder / name).unlink(missing_ok=True)
 
     def _work(self) -> str | None:
-        """Run the user's process to its end; return why the job failed, or None."""
-        if process.has_ended(self.process):
-            self.process = process.prepare()  # killed while it waited, which is no fault of the job
-        started = self.process
-        command = command_of(self.job, self.folder, self.settings)
+        """Run the user's process, or one on each host, to the end; return why the job failed, or None."""
+        for host in self.hosts:
+            if host.process is None or process.has_ended(host.process):
+                others = [other.process for other in self.hosts if other.process is not None]
+                # One that was killed while it waited is no fault of the job.
+                host.process = process.prepare(*(held for other in others for held in process.held(other)))
+        commands = [command_of(host.job, host.folder, self.settings) for host in self.hosts]
         try:
             self._check_stop()
             if self.job.get("inputs"):
                 self._tell_status("Downloading")
             begun = time.monotonic()
-            layout.lay_out(self.job, self.ml, self._check_stop, command.rewrite)
-            command = self._add_layer(command)
+            for host, command in zip(self.hosts, commands, strict=True):
+                layout.lay_out(host.job, host.ml, self._check_stop, command.rewrite)
+            commands = self._add_layer(commands)
             self.download_s = round(time.monotonic() - begun, 3)
             self._check_stop()
-            self.limits.hold(started.pid)
-            command = with_secrets(command, dict(self.settings.secrets))
+            self.limits.hold(*(host.running.pid for host in self.hosts))
+            commands = [with_secrets(command, dict(self.settings.secrets)) for command in commands]
             self.continuous.note_laid_out()
-            process.start(started, self.job, command, self.folder, self.settings)
+            with network.places(self.job, self.folder, self.settings) as places:
+                for host, command, place in zip(self.hosts, commands, places, strict=True):
+                    process.start(host.running, host.job, command, host.folder, self.settings, place)
         except _Stopped:
             return "Stopped on request before the job's process was started"
-        except (layout.LayoutFailed, Refused, SecretMissing, process.NotStarted) as error:
+        except (layout.LayoutFailed, Refused, SecretMissing, network.NoNetwork, process.NotStarted) as error:
             self.log.say(str(error))
             return failure.shortened(str(error))
         self.started_at = moment(time.time())
         self._tell_status(_ACTIVITIES.get(self.job["kind"], "Running"))
         self.continuous.begin()
         try:
-            self._supervise(started)
+            self._supervise()
         finally:
             self.continuous.end()
-        ended = process.wait(started)
-        self.exit_code = ended.exit_code
-        self.limits.sum_up(ended.peak_bytes)
         survivors = tree.end_all()
         if survivors:
             self.log.say(f"processes that could not be killed: {survivors}")
-        self._drain(started.output)
+        for host in self.hosts:
+            host.drain()
         return self._reason()
 
-    def _add_layer(self, command: Command) -> Command:
-        """Return the command with the packages on its path that the job's requirements ask for."""
+    def _add_layer(self, commands: list[Command]) -> list[Command]:
+        """Return the commands with the packages on their path that the job's requirements ask for."""
         if not self.job.get("requirements"):
-            return command
+            return commands
         self._tell_status("Downloading")
         self.layer = layers.prepare(
             self.job,
-            self.ml,
+            self.hosts[0].ml,
             self.settings,
             signals=self.signals,
             checkpoint=self._check_stop,
@@ -195,7 +202,7 @@ class _Attempt:
             # For house-keeping, which keeps the layers of what runs.
             write_whole(self.folder / LAYER, self.layer.hash.encode(), durable=False)
         self.settings = layers.shown_with(self.settings, self.layer)
-        return layers.added_to(command, self.layer)
+        return [layers.added_to(command, self.layer) for command in commands]
 
     def _check_stop(self) -> None:
         """Raise if the attempt is to stop; called while nothing runs yet."""
@@ -205,8 +212,8 @@ class _Attempt:
 
     # -- while the process runs
 
-    def _supervise(self, started: process.Process) -> None:
-        """Follow the process until it ends: its output, its readiness, requests to stop, time limits."""
+    def _supervise(self) -> None:
+        """Follow the processes until all have ended: output, readiness, requests to stop, time limits."""
         limits = self.job.get("limits", {})
         now = time.monotonic()
         max_runtime = limits.get("max_runtime_s")
@@ -214,52 +221,94 @@ class _Attempt:
         kill_at: float | None = None
         measure_at = now + self.limits.every_s
         metrics_at: float | None = None
+        peers_end_at: float | None = None  #: when those that go on beside one that failed are asked to end
         poll = select.poll()
-        for descriptor in (started.pidfd, started.output, self.signals, started.ready):
+        ready_end = self.hosts[0].running.ready
+        poll.register(self.signals, select.POLLIN)
+        poll.register(ready_end, select.POLLIN)
+        printing = {host.running.output: host for host in self.hosts}
+        going_on = {host.running.pidfd: host for host in self.hosts}
+        for descriptor in (*printing, *going_on):
             poll.register(descriptor, select.POLLIN)
-        self._on_signal(started)  # a request may have come before there was a process
+        self._on_signal()  # a request may have come before there was a process
         while True:
             if (self.stopped or self.timed_out) and kill_at is None:
                 kill_at = time.monotonic() + limits.get("stop_grace_s", 120.0)
-            waits = (out_of_time_at, kill_at, measure_at, metrics_at, self.log.due_at())
+            waits = (out_of_time_at, kill_at, measure_at, metrics_at, peers_end_at, *self._logs_due_at())
             wait_s = min(at for at in waits if at is not None) - time.monotonic()
             ready = {descriptor for descriptor, _ in poll.poll(max(0.0, wait_s) * 1000 + 1)}
-            if started.output in ready and not self._read_output(started.output):
-                poll.unregister(started.output)
-            if started.pidfd in ready:
+            for descriptor in ready & printing.keys():
+                if not printing[descriptor].read_output():
+                    poll.unregister(descriptor)
+            ended = [going_on.pop(descriptor) for descriptor in list(going_on) if descriptor in ready]
+            for host in ended:
+                poll.unregister(host.running.pidfd)
+            self._note_ended(ended)
+            if not going_on:
                 return
-            if started.ready in ready:
-                poll.unregister(started.ready)
-                if os.read(started.ready, 1):
+            if ready_end in ready:
+                poll.unregister(ready_end)
+                if os.read(ready_end, 1):
                     self.phase = "ready"
                     self._tell_status("Serving")
             if self.signals in ready:
-                self._on_signal(started)
+                self._on_signal()
             now = time.monotonic()
             if out_of_time_at is not None and now >= out_of_time_at:
                 out_of_time_at = None
                 if not self.stopped:
                     self.timed_out = True
                     self.log.say(f"the job reached its time limit of {max_runtime:g} s and is being stopped")
-                    self._terminate(started)
+                    self._terminate()
+            if self.failed and peers_end_at is None and not (self.stopped or self.timed_out):
+                peers_end_at = now + _PEERS_FAIL_S
+            if peers_end_at is not None and now >= peers_end_at:
+                peers_end_at = float("inf")
+                self.log.say(f"{self.failed[0].name} has failed, so the other hosts are ended")
+                self._terminate()
+                kill_at = min(kill_at or float("inf"), now + _PEERS_END_S)
+                self.peers_ended = True
             if kill_at is not None and now >= kill_at:
-                self._kill(started)
+                self._kill()
                 kill_at = float("inf")
             if now >= measure_at:
                 if self.limits.measure():
-                    self._kill(started)
+                    self._kill()
                 measure_at = time.monotonic() + self.limits.every_s
-            due = self.log.due_at()
-            if due is not None and now >= due:
-                self.log.flush()
-            if self.log.has_new_metrics and metrics_at is None:
+            self._write_logs(now)
+            if metrics_at is None and any(host.log.has_new_metrics for host in self.hosts):
                 metrics_at = now + _METRICS_EVERY_S
             if metrics_at is not None and now >= metrics_at:
                 metrics_at = None
-                self.log.has_new_metrics = False
+                for host in self.hosts:
+                    host.log.has_new_metrics = False
                 wake.tell(self.settings.wake, self.job["key"])
 
-    def _on_signal(self, started: process.Process) -> None:
+    def _note_ended(self, ended: list[hosts.Host]) -> None:
+        """Reap the processes of these hosts, and note which of them failed, not being asked to end."""
+        asked = self.stopped or self.timed_out or self.peers_ended
+        failed = []
+        for host in ended:
+            if len(self.hosts) > 1:
+                host.kill_group()  # a machine that is given back runs nothing any more
+            told = process.wait(host.running)
+            host.exit_code = told.exit_code
+            self.limits.sum_up(told.peak_bytes)
+            if told.exit_code != 0 and not asked:
+                failed.append(host)
+        # Of several that were found together the one that was killed is rather the cause than those that raised.
+        self.failed += sorted(failed, key=lambda host: (host.exit_code or 0) > 0)
+
+    def _logs_due_at(self) -> list[float | None]:
+        return [host.log.due_at() for host in self.hosts]
+
+    def _write_logs(self, now: float) -> None:
+        """Write what waits for the end of its line for too long."""
+        for host, due in zip(self.hosts, self._logs_due_at(), strict=True):
+            if due is not None and now >= due:
+                host.log.flush()
+
+    def _on_signal(self) -> None:
         """Look why a signal came, or whether a request to stop lies there."""
         with contextlib.suppress(BlockingIOError):
             while numbers := os.read(self.signals, 64):
@@ -271,54 +320,31 @@ class _Attempt:
         if how:
             self.stopped = True
         if how == STOP_AT_ONCE:
-            self._kill(started)
+            self._kill()
         elif self.stopped:
-            self._terminate(started)
+            self._terminate()
 
-    def _terminate(self, started: process.Process) -> None:
-        """Send SIGTERM to the job's process group."""
-        if self.settings.sandbox != "bwrap":
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(started.pid, signal.SIGTERM)
-            return
-        for pid in tree.descendants(started.pid):  # bubblewrap leads the group, and its end would be that of the job
-            with contextlib.suppress(ProcessLookupError):
-                if os.getpgid(pid) == started.pid:
-                    os.kill(pid, signal.SIGTERM)
+    def _terminate(self) -> None:
+        """Send SIGTERM to the process groups of the job."""
+        for host in self.hosts:
+            host.terminate(self.settings.sandbox)
 
-    def _kill(self, started: process.Process) -> None:
+    def _kill(self) -> None:
         """Kill the whole tree but for the reaping, which is left to the usual way out."""
         self.killed = True
-        for pid in (started.pid, *tree.descendants(os.getpid())):
+        for pid in tree.descendants(os.getpid()):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-
-    def _read_output(self, descriptor: int) -> bool:
-        """Take what the job printed; return False at its end."""
-        try:
-            data = os.read(descriptor, 1 << 16)
-        except BlockingIOError:
-            return True
-        if data:
-            self.log.feed(data)
-        return bool(data)
-
-    def _drain(self, descriptor: int) -> None:
-        """Take the rest of the output; its writers are dead."""
-        try:
-            while data := os.read(descriptor, 1 << 16):
-                self.log.feed(data)
-        except BlockingIOError:
-            self.log.say("the output is held open by a process that could not be killed")
-        self.log.end()
 
     # -- after the process
 
     def _reason(self) -> str | None:
-        assert self.exit_code is not None
+        codes = [host.exit_code for host in (*self.failed[:1], *self.hosts)]
+        self.exit_code = next((code for code in codes if code), 0)
         limits = self.job.get("limits", {})
+        tail = list((self.failed or self.hosts)[0].log.tail)
         if self.limits.over_memory and self.exit_code != 0:
-            return failure.over_memory(limits["memory_bytes"], self.limits.peak_bytes, list(self.log.tail))
+            return failure.over_memory(limits["memory_bytes"], self.limits.peak_bytes, tail)
         if self.limits.over_memory:
             self.log.say("the kernel killed a process of the job because its memory was used up; the job went on")
         if self.timed_out:
@@ -326,19 +352,16 @@ class _Attempt:
             return f"The job ran longer than its limit of {limits['max_runtime_s']:g} s{grace}"
         if self.stopped:
             return "Stopped on request" + (" and killed" if self.killed else "")
-        if self.exit_code == 0:
+        if not self.failed:
             return None
-        reason = failure.failure_reason(self._failure_file(), self.exit_code, list(self.log.tail))
+        reason, *others = (
+            failure.failure_reason(host.failure_file(), host.exit_code or 0, list(host.log.tail))
+            for host in self.failed
+        )
+        if others:
+            told = [f"{host.name}: {text}" for host, text in zip(self.failed[1:], others, strict=True)]
+            reason = failure.shared(reason, told)
         return failure.on_full_disk(reason) if room_bytes(self.folder) < _ROOM_TO_END_BYTES else reason
-
-    def _failure_file(self) -> str:
-        name = self.job.get("failure_file")
-        place = resolve_inside(self.ml, name) if name else None
-        if place is None or not place.is_file():
-            return ""
-        with place.open("rb") as file:
-            told = file.read(64 * 1024).decode("utf-8", "replace").strip()
-        return self.redactor.text(told)  # before anybody shortens it in the middle of a secret
 
     def _stage(self, reason: str | None) -> list[StagedDocument]:
         """Stage the outputs that this end of the job allows.
@@ -353,7 +376,14 @@ class _Attempt:
         if wanted:
             self._tell_status("Uploading")
         try:
-            return outputs.stage(wanted, self.ml, self.folder / STAGING, self.log.say, self.continuous.known)
+            return outputs.stage(
+                wanted,
+                self.places,
+                self.folder / STAGING,
+                self.log.say,
+                self.continuous.known,
+                self.continuous.laid_out,
+            )
         except BaseException:
             remove_tree(self.folder / STAGING)  # all outputs are published or none
             raise
@@ -362,7 +392,8 @@ class _Attempt:
         manifest: ManifestDocument = {
             "key": self.job["key"],
             "exit_code": self.exit_code,
-            "reason": None if reason is None else self.redactor.text(reason),
+            "host": self.failed[0].name or None if self.failed else None,
+            "reason": None if reason is None else self.hosts[0].redactor.text(reason),
             "stopped": self.stopped,
             "timed_out": self.timed_out,
             "started_at": self.started_at,
@@ -381,7 +412,8 @@ class _Attempt:
         with_room(lambda: self._write_manifest(manifest))
         wake.tell(self.settings.wake, self.job["key"])
         with contextlib.suppress(OSError):  # a leftover goes with the folder when it is forgotten
-            remove_tree(self.folder / TMP)
+            for host in self.hosts:
+                remove_tree(host.folder / TMP)
 
     def _write_manifest(self, manifest: ManifestDocument) -> None:
         try:
@@ -393,8 +425,9 @@ class _Attempt:
 
     def _remove_work(self) -> None:
         """Make room by what nobody needs any more: the outputs are staged by now, or lost."""
-        for name in (TMP, ML):
-            remove_tree(self.folder / name)
+        for host in self.hosts:
+            for name in (TMP, ML):
+                remove_tree(host.folder / name)
 
     def _tell_status(self, activity: str) -> None:
         status = {"phase": self.phase, "activity": activity, "started_at": self.started_at}

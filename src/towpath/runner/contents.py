@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ from towpath.runner import failure
 from towpath.runner.folder import OPT_ML, StagingFailed
 
 LONGEST_KEY = 1024  #: bytes of UTF-8, as S3 has it
+_COMPARED = 1 << 20
 _MOST_LINKS = 40  # as the kernel
 
 
@@ -45,6 +46,56 @@ def contents(ml: Path, output: dict[str, Any], warn: Callable[[str], None]) -> l
     if folder.is_file():  # a single file where a folder was announced
         return [Found(folder.name, folder, mark_of(folder.stat()), folder=False)]
     return list(walk(ml, folder, output["name"], warn)) if folder.is_dir() else []
+
+
+def together(
+    places: Sequence[tuple[str, Path]],
+    output: dict[str, Any],
+    warn: Callable[[str], None],
+    laid_out: Collection[Mark] = (),
+) -> list[tuple[Path, Found]]:
+    """Return everything in an output's folder on all hosts of a job, each with the /opt/ml that it lies in, as if they
+    had written to one folder.
+
+    Where several have a file of one name, that of the first of them counts, and the others are told of unless they hold
+    the same.
+
+    Args:
+        places: name and /opt/ml of each host.
+        laid_out: marks of files that a host was given and left as they were: they are none of its own.
+    """
+    (_, first), *others = places
+    if not others:
+        return [(first, item) for item in contents(first, output, warn)]
+    kept: dict[str, tuple[str, Path, Found]] = {}
+    for host, ml in places:
+        for item in contents(ml, output, warn):
+            if item.mark in laid_out:
+                continue
+            before = kept.get(item.name) or _above(kept, item.name)
+            if before is None:
+                kept[item.name] = (host, ml, item)
+            elif not (before[2].folder and item.folder) and not _is_same(before[2], item):
+                warn(f"output {output['name']}: {item.name} of {host} was left out, {before[0]} wrote another")
+    ordered = sorted(kept, key=lambda name: [part.encode() for part in name.split("/")])
+    return [kept[name][1:] for name in ordered]
+
+
+def _above(kept: Mapping[str, tuple[str, Path, Found]], name: str) -> tuple[str, Path, Found] | None:
+    """Return the file that stands where something needs a folder."""
+    parts = name.split("/")[:-1]
+    above = (kept.get("/".join(parts[:length])) for length in range(1, len(parts) + 1))
+    return next((found for found in above if found is not None and not found[2].folder), None)
+
+
+def _is_same(one: Found, other: Found) -> bool:
+    if one.name != other.name or one.folder or other.folder or one.mark.size != other.mark.size:
+        return False
+    with one.real.open("rb") as left, other.real.open("rb") as right:
+        while chunk := left.read(_COMPARED):
+            if chunk != right.read(_COMPARED):
+                return False
+    return True
 
 
 def walk(ml: Path, folder: Path, output: str, warn: Callable[[str], None]) -> Iterator[Found]:

@@ -13,11 +13,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from towpath.runner.contents import Mark, contents, mark_of, open_inside
+from towpath.runner.contents import Found, Mark, contents, mark_of, open_inside
 from towpath.runner.folder import INCREMENTS, ML, StagedDocument, StagingFailed, increment_files, write_whole
 from towpath.runner.outputs import Digests, Known, copy, document, key_of
 
@@ -34,12 +34,19 @@ class _Ended(Exception):
 class ContinuousOutputs:
     """The outputs of one attempt whose files are published while it runs."""
 
-    def __init__(self, job: dict[str, Any], attempt: Path, tell: Callable[[], None]) -> None:
-        """`tell` is called, in a thread of this object, when files wait to be adopted."""
+    def __init__(
+        self, job: dict[str, Any], attempt: Path, tell: Callable[[], None], places: Sequence[Path] = ()
+    ) -> None:
+        """
+        Args:
+            tell: called, in a thread of this object, when files wait to be adopted.
+            places: the /opt/ml of each host; by default that of a job on one.
+        """
         self.known: dict[tuple[str, str], Known] = {}  #: what was staged last, or laid out, by bucket and key
         self._outputs = [output for output in job.get("outputs", ()) if output.get("continuous")]
         self._inputs: list[dict[str, Any]] = list(job.get("inputs", ()))
-        self._ml = attempt / ML
+        self._places = tuple(places) or (attempt / ML,)
+        self.laid_out: set[Mark] = set()  #: of files that came from where they would go, as they came
         self._folder = attempt / INCREMENTS
         self._tell = tell
         self._number = 0  #: of the last file that was staged
@@ -60,8 +67,12 @@ class ContinuousOutputs:
                 with contextlib.suppress(StagingFailed):  # a key too long cannot be where it came from
                     key = key_of(output, item["path"][len(output["path"]) + 1 :])
                     if item["uri"] == f"s3://{output['bucket']}/{key}":
-                        mark = mark_of((self._ml / item["path"]).lstat())
-                        self.known[output["bucket"], key] = Known(mark, item["sha256"])
+                        for ml in self._places:
+                            if item.get("host") and not (ml / item["path"]).exists():
+                                continue  # given to another host
+                            mark = mark_of((ml / item["path"]).lstat())
+                            self.laid_out.add(mark)
+                            self.known[output["bucket"], key] = Known(mark, item["sha256"])
 
     def begin(self) -> None:
         """Begin to look, beside the caller, which supervises the job."""
@@ -90,19 +101,26 @@ class ContinuousOutputs:
         for output in self._outputs:
             # What cannot be read or kept is told of by the job's end, which tries the same.
             with contextlib.suppress(OSError, StagingFailed):
-                for item in contents(self._ml, output, lambda _: None):
-                    if item.folder:
-                        continue
+                for ml, item in self._written(output):
                     place = (output["bucket"], key_of(output, item.name))
+                    if place in marks:
+                        continue  # the first host that wrote it speaks for all, as at the end
                     marks[place] = item.mark
                     if self._seen.get(place) != item.mark or not self._is_due(place, item.mark, now):
                         continue
-                    if self._stage(output, place, item.real, item.mark, now):
+                    if self._stage(output, place, ml, item, now):
                         staged += 1
                         if staged % _TOLD_AT_ONCE == 0:
                             self._tell()
         self._seen = marks
         return staged
+
+    def _written(self, output: dict[str, Any]) -> Iterator[tuple[Path, Found]]:
+        """Yield the files in an output's folder that the job wrote, host by host, each with the /opt/ml it lies in."""
+        for ml in self._places:
+            for item in contents(ml, output, lambda _: None):
+                if not item.folder and item.mark not in self.laid_out:
+                    yield ml, item
 
     def _look_on(self) -> None:
         pause_s = LOOK_S
@@ -120,10 +138,11 @@ class ContinuousOutputs:
         _, at = self._staged.get(place, (0, float("-inf")))
         return (known is None or known.mark != mark) and now - at >= AGAIN_S
 
-    def _stage(self, output: dict[str, Any], place: tuple[str, str], file: Path, mark: Mark, now: float) -> bool:
+    def _stage(self, output: dict[str, Any], place: tuple[str, str], ml: Path, item: Found, now: float) -> bool:
         """Stage one file; return whether it was complete and new."""
+        mark = item.mark
         try:
-            source = open_inside(self._ml, file)
+            source = open_inside(ml, item.real)
         except OSError:
             return False  # gone meanwhile, or exchanged for something else
         try:

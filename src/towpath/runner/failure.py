@@ -10,6 +10,9 @@ from towpath.runner.folder import StagingFailed, is_full
 #: The API's limit for a FailureReason.
 LONGEST_REASON = 1024
 _SHOWN_LINES = 6
+#: Of the hosts that failed after the first one: how many are told of, and how much of each.
+_OTHERS = 2
+_OTHERS_LENGTH = 150
 _TRACEBACK = "Traceback (most recent call last):"
 #: Failure files of launchers that tell no more than that a process of theirs failed.
 _ABOUT_A_CHILD = re.compile(r"^subprocess\.CalledProcessError: |^Training Execution failed\.", re.M)
@@ -19,14 +22,14 @@ _MAKE_ROOM = "Make room there (`towpath gc --dry-run` says what the platform its
 _OURS = str(Path(__file__).parent.parent) + "/"
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, longest: int = LONGEST_REASON) -> str:
     """Return a text that fits the API's limit; what is cut is cut from the middle."""
     text = text.strip()
-    if len(text) <= LONGEST_REASON:
+    if len(text) <= longest:
         return text
     mark = "\n[…]\n"
-    head = LONGEST_REASON // 3
-    return text[:head] + mark + text[-(LONGEST_REASON - head - len(mark)) :]
+    head = longest // 3
+    return text[:head] + mark + text[-(longest - head - len(mark)) :]
 
 
 def of_platform(error: Exception) -> str:
@@ -78,6 +81,15 @@ def exit_reason(exit_code: int, tail: Sequence[str]) -> str:
         return shortened(_by_signal(exit_code - 128, f"{words}: killed by {_signal_name(exit_code - 128)}", tail))
     last = [line for line in tail if line.strip()][-_SHOWN_LINES:]
     return shortened(f"{words}: " + "\n".join(last)) if last else f"{words}, and nothing was printed"
+
+
+def shared(reason: str, others: Sequence[str]) -> str:
+    """Return why a job on several hosts failed: the reason of the first one in full as far as there is room, and of the
+    others what they begin with."""
+    told = "".join(f"\nThen {cut(other.splitlines()[0], _OTHERS_LENGTH)}" for other in others[:_OTHERS])
+    if len(others) > _OTHERS:
+        told += f"\nThen {len(others) - _OTHERS} more"
+    return shortened(reason, LONGEST_REASON - len(told)) + told
 
 
 def over_memory(limit_bytes: int, peak_bytes: int, tail: Sequence[str]) -> str:

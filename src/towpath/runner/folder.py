@@ -20,6 +20,8 @@ MANIFEST = "manifest.json"  #: how the attempt ended; written last
 ML = "ml"  #: what the job sees as /opt/ml
 TMP = "tmp"  #: what the job sees as /tmp
 LAYER = "layer"  #: digest of the environment layer that the attempt uses; absent where it uses none
+HOSTS = "hosts"  #: folder of the hosts of a job behind the first, each with its own ML, TMP and LOG
+NAMES = "names"  #: what becomes /etc/hosts where a job has several
 STAGING = "staging"  #: complete outputs that wait to be adopted
 INCREMENTS = "increments"  #: folder of single files that are complete while the job runs, see `increment_files`
 
@@ -71,6 +73,7 @@ class ManifestDocument(TypedDict):
 
     key: str
     exit_code: int | None
+    host: str | None
     reason: str | None
     stopped: bool
     timed_out: bool
@@ -83,6 +86,11 @@ class ManifestDocument(TypedDict):
     sandbox: str
     memory_limit: str | None
     layer: dict[str, Any] | None
+
+
+def host_folder(attempt: Path, position: int, name: str) -> Path:
+    """Return the folder of one host of an attempt, by its position in the job's list and its name."""
+    return attempt / HOSTS / name if position else attempt
 
 
 def increment_files(folder: Path, number: int) -> tuple[Path, Path]:

@@ -205,7 +205,7 @@ class _Host:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             # Clients of a dead host must see it: no runner may keep its sockets open.
             os.dup2(orders, 3, inheritable=False)
-            _close_from(4)
+            syscalls.close_from(4)
             attempt.wait_and_run(3)
             code = 0
         except BaseException:  # noqa: BLE001 - this fork must end here; the host's log keeps the cause
@@ -265,15 +265,3 @@ def _print_trace(heading: str = "") -> None:
     with contextlib.suppress(OSError):
         sys.stderr.write(heading + traceback.format_exc())
         sys.stderr.flush()
-
-
-def _close_from(first: int) -> None:
-    """Close every descriptor from a number on.
-
-    By their list and not by `os.closerange`: where Python was built for an old C library that tries each number up to a
-    limit, which is a thousand million in some containers.
-    """
-    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names alone are wanted
-        if int(name) >= first:
-            with contextlib.suppress(OSError):  # the descriptor of the list itself is closed by now
-                os.close(int(name))

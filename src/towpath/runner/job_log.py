@@ -25,11 +25,21 @@ THINNED_S = 1.0
 
 
 class JobLog:
-    """The log of one attempt, which only its runner writes."""
+    """The log of one attempt, or of one of its hosts, which only its runner writes."""
 
-    def __init__(self, attempt: Path, shown: Callable[[str], str], redactor: Redactor, *, limit_bytes: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        shown: Callable[[str], str],
+        redactor: Redactor,
+        *,
+        limit_bytes: int,
+        metrics: Path | None = None,
+    ) -> None:
         """
         Args:
+            folder: of the attempt, or of one host of it.
+            metrics: file of the values, which several hosts of a job share; by default the one in `folder`.
             shown: gives a line as people should read it, with paths as the job's author wrote them.
             redactor: keeps secrets out; nothing is written, searched or kept before it has passed.
             limit_bytes: what the log may take on the disk.
@@ -39,8 +49,8 @@ class JobLog:
         self._shown = shown
         self._redactor = redactor
         self._lines = Lines()
-        self._metrics_path = attempt / METRICS
-        self._log = LogFile(attempt, limit_bytes)
+        self._metrics_path = metrics or folder / METRICS
+        self._log = LogFile(folder, limit_bytes)
         self._metrics_file: int | None = None
         self._metrics: list[tuple[str, re.Pattern[str]]] = []
         self._values = 0  #: recorded so far

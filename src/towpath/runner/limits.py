@@ -24,14 +24,15 @@ class Limits:
         self._group: groups.Group | None = None  #: where the kernel holds the job to its limits
         self._watched_bytes: int | None = None  #: limit of memory that we hold it to ourselves
 
-    def hold(self, pid: int) -> None:
-        """Have the process, and all that it will start, held to the limits."""
+    def hold(self, *pids: int) -> None:
+        """Have these processes, and all that they will start, held to the limits together."""
         if self.memory_bytes is None and self._cores is None:
             return
         if self._by_kernel:
             group = groups.make(self._key, memory_bytes=self.memory_bytes, cores=self._cores)
             try:
-                group.add(pid)
+                for pid in pids:
+                    group.add(pid)
             except OSError:  # a group may be made where a process may not be moved to
                 group.remove()
             else:

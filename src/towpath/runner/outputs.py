@@ -5,13 +5,13 @@ import hashlib
 import os
 import stat
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from towpath.runner import failure, syscalls
-from towpath.runner.contents import LONGEST_KEY, Found, Mark, contents, open_inside, resolve_inside
+from towpath.runner.contents import LONGEST_KEY, Found, Mark, open_inside, resolve_inside, together
 from towpath.runner.folder import OPT_ML, StagedDocument, StagingFailed, sync_folder, write_all
 
 CHUNK = 1 << 20
@@ -71,16 +71,19 @@ def key_of(output: dict[str, Any], name: str) -> str:
 
 def stage(
     outputs: list[dict[str, Any]],
-    ml: Path,
+    places: Sequence[tuple[str, Path]],
     staging: Path,
     warn: Callable[[str], None],
     known: Mapping[tuple[str, str], Known] = MappingProxyType({}),
+    laid_out: Collection[Mark] = (),
 ) -> list[StagedDocument]:
     """Copy or pack these outputs and return what the manifest says of them.
 
     Args:
         outputs: the Output documents to publish.
+        places: name and /opt/ml of each host of the job; what they wrote is put together.
         known: what was staged of continuous outputs before, by bucket and key; it is not staged again.
+        laid_out: marks of files in continuous outputs that are as a host was given them.
         warn: receives a sentence for everything that was left out.
     Raises:
         StagingFailed: an output cannot be kept as it is; the message is the job's failure reason.
@@ -90,14 +93,16 @@ def stage(
         return staged
     staging.mkdir(exist_ok=True)
     for output in outputs:
-        found = contents(ml, output, warn)
-        folder = resolve_inside(ml, output["path"])
-        if _is_empty(folder) and not output.get("on_failure"):  # what is kept after a failure too is often empty
+        found = together(places, output, warn, laid_out if output.get("continuous") else ())
+        folders = [resolve_inside(ml, output["path"]) for _, ml in places]
+        if all(map(_is_empty, folders)) and not output.get(
+            "on_failure"
+        ):  # what is kept after a failure too is often empty
             uri = f"s3://{output['bucket']}/{output['key']}"
             warn(f"output {output['name']}: nothing was written to {OPT_ML}/{output['path']}, so {uri} gets no files")
         if output["mode"] == "files":
             before = known if output.get("continuous") else {}
-            for item in found:
+            for ml, item in found:
                 if item.folder:
                     continue
                 key = key_of(output, item.name)
@@ -114,7 +119,7 @@ def stage(
         elif found or output["mode"] != "archive-unless-empty":
             place = staging / str(len(staged))
             digests = Digests(place)
-            _pack(found, digests)
+            _pack([item for _, item in found], digests)
             staged.append(document(output, output["key"], place, digests, sync=True))
     if len(staged) > SYNCED_SINGLY:
         syscalls.sync_file_system(staging)

@@ -13,7 +13,7 @@ import signal
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from towpath.runner import sandbox, syscalls
+from towpath.runner import network, sandbox, syscalls
 from towpath.runner.command import Command
 from towpath.runner.folder import ML, TMP, Settings, write_all
 
@@ -64,28 +64,46 @@ def prepare(*private: int) -> Process:
     return Process(pid, os.pidfd_open(pid), output, ready, orders_end, trouble)
 
 
-def start(process: Process, job: dict[str, Any], command: Command, attempt: Path, settings: Settings) -> None:
+def held(process: Process) -> tuple[int, ...]:
+    """Return the descriptors of a process that waits for orders; another fork that held them open would keep it from
+    seeing their end."""
+    return process.pidfd, process.output, process.ready, process.orders, process.trouble
+
+
+def start(
+    process: Process,
+    job: dict[str, Any],
+    command: Command,
+    folder: Path,
+    settings: Settings,
+    place: network.Place | None = None,
+) -> None:
     """Let the process become the job's program in its sandbox.
 
+    Args:
+        folder: of the attempt, or of one host of it.
+        place: of a host among those of its job; None: it is the only one.
     Raises:
         NotStarted: the sandbox or the program refused; nothing runs.
     """
-    network = job.get("limits", {}).get("network", True)
-    if not network and settings.sandbox == "paths":
+    may_use_network = job.get("limits", {}).get("network", True)
+    if not may_use_network and settings.sandbox == "paths":
         _dismiss(process)
         raise NotStarted(
             "The job asked for network isolation (EnableNetworkIsolation), and without a sandbox its network cannot be "
             "taken away: `towpath doctor` tells what keeps a sandbox from working here"
         )
-    if sandbox.is_below(command.cwd_on_host, str(attempt / ML)):
+    if sandbox.is_below(command.cwd_on_host, str(folder / ML)):
         Path(command.cwd_on_host).mkdir(parents=True, exist_ok=True)
     view = sandbox.View(
-        ml=str(attempt / ML),
-        tmp=str(attempt / TMP),
+        ml=str(folder / ML),
+        tmp=str(folder / TMP),
         masked=settings.home,
         needed=settings.needed,
-        network=network,
+        network=may_use_network or (place is not None and place.keeper is not None),
         user_namespace=settings.user_namespace,
+        names="" if place is None else place.names,
+        hostname="" if place is None else place.host,
     )
     orders = {
         "argv": command.argv,
@@ -95,6 +113,7 @@ def start(process: Process, job: dict[str, Any], command: Command, attempt: Path
         "bwrap": settings.bwrap,
         "view": view._asdict(),
         "serves": job.get("serves", False),
+        "keeper": None if place is None else place.keeper,
     }
     message = b""
     try:
@@ -153,6 +172,9 @@ def _become(orders_pipe: int, output: int, trouble: int, ready: int) -> NoReturn
         environment: dict[str, str] = orders["environment"]
         if orders["serves"]:
             environment["TOWPATH_READY_FD"] = str(_READY_FD)
+        if orders["keeper"] is not None:
+            message = "The network of the job's hosts could not be entered"
+            network.join(orders["keeper"])
         message = "The sandbox could not be entered"
         view = sandbox.View(**{**orders["view"], "needed": tuple(orders["view"]["needed"])})
         if orders["sandbox"] == "namespace":

@@ -17,8 +17,17 @@ from typing import NamedTuple
 
 from towpath.runner import syscalls
 from towpath.runner.folder import OPT_ML
-from towpath.runner.syscalls import CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWUSER, MS_BIND, MS_REC
+from towpath.runner.syscalls import (
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWUSER,
+    CLONE_NEWUTS,
+    MS_BIND,
+    MS_REC,
+)
 
+ETC_HOSTS = "/etc/hosts"
 #: Shown to jobs without any isolation: /opt/ml as a name of its own, not the beginning of /opt/mlflow.
 _OPT_ML_NAME = re.compile(re.escape(OPT_ML) + r"(?![\w.-])")
 
@@ -32,6 +41,8 @@ class View(NamedTuple):
     needed: tuple[str, ...]  #: what stays readable even below /tmp or the masked home; no links, outer before inner
     network: bool
     user_namespace: bool
+    names: str = ""  #: file that becomes /etc/hosts; empty: it stays as it is
+    hostname: str = ""  #: what the machine is called; empty: as it is
 
 
 def rewritten(text: str, ml: str) -> str:
@@ -74,13 +85,15 @@ def enter(view: View) -> None:
         flags |= CLONE_NEWUSER
     if not view.network:
         flags |= CLONE_NEWNET
+    if view.hostname:
+        flags |= CLONE_NEWUTS
     syscalls.unshare(flags)
     if view.user_namespace:
         # The job keeps its user id. Even for root the namespace is worth its cost: without it the processes of two
         # jobs have equal rights, and one could look into the other's folder through /proc/<pid>/root.
-        _write("/proc/self/setgroups", "deny")
-        _write("/proc/self/uid_map", f"{uid} {uid} 1")
-        _write("/proc/self/gid_map", f"{gid} {gid} 1")
+        map_user(uid, gid)
+    if view.hostname:
+        socket.sethostname(view.hostname)
     syscalls.mount("none", "/", flags=MS_REC | syscalls.MS_PRIVATE)  # nothing below may reach the host
     _arrange(view)
     syscalls.set_read_only("/", read_only=True, recursive=True)
@@ -88,8 +101,15 @@ def enter(view: View) -> None:
         if Path(writable).is_dir():
             syscalls.set_read_only(writable, read_only=False)
     if not view.network:
-        _raise_loopback()
+        raise_loopback()
     leave_privileges()
+
+
+def map_user(uid: int, gid: int) -> None:
+    """Keep the user and the group of this process in the user namespace that it has just made."""
+    _write("/proc/self/setgroups", "deny")
+    _write("/proc/self/uid_map", f"{uid} {uid} 1")
+    _write("/proc/self/gid_map", f"{gid} {gid} 1")
 
 
 def leave_privileges() -> None:
@@ -129,6 +149,10 @@ def bwrap_argv(view: View, program: str, command: list[str], cwd: str) -> list[s
     argv += ["--bind", view.ml, OPT_ML, "--unshare-ipc", "--unshare-user-try", "--cap-drop", "ALL"]
     if not view.network:
         argv += ["--unshare-net"]
+    if view.names:
+        argv += ["--ro-bind", view.names, ETC_HOSTS]
+    if view.hostname:
+        argv += ["--unshare-uts", "--hostname", view.hostname]
     return [*argv, "--chdir", cwd, "--", *command]
 
 
@@ -139,6 +163,10 @@ def _arrange(view: View) -> None:
     # Taken now: a path below a folder that is about to be covered can then still be reached by its descriptor.
     covered = [path for path in view.needed if is_below(path, "/tmp") or is_below(path, view.masked)]
     needed = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in covered if Path(path).exists()]
+    if view.names:
+        names = os.open(view.names, os.O_PATH | os.O_CLOEXEC)
+        _bind(names, ETC_HOSTS)
+        os.close(names)
     _bind(tmp, "/tmp")
     for path, descriptor in needed:
         if is_below(path, "/tmp"):
@@ -194,7 +222,7 @@ def _has_capabilities() -> bool:
     return False
 
 
-def _raise_loopback() -> None:
+def raise_loopback() -> None:
     """Switch on `lo` of a fresh network namespace: data loaders and process groups talk to themselves over it."""
     get_flags, set_flags, up = 0x8913, 0x8914, 0x1
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

@@ -1,11 +1,13 @@
 """The few Linux system calls that a sandbox needs and Python does not offer, with errors that name the call."""
 
+import contextlib
 import ctypes
 import os
 import struct
 from pathlib import Path
 
 CLONE_NEWNS = 0x00020000
+CLONE_NEWUTS = 0x04000000
 CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
@@ -44,6 +46,11 @@ def _check(result: int, what: str) -> None:
 def unshare(flags: int) -> None:
     """Move this process into new namespaces."""
     _check(_libc.unshare(flags), "unshare")
+
+
+def enter_namespace(descriptor: int, kind: int) -> None:
+    """Move this process into a namespace of this kind (a CLONE_NEW… flag) that a descriptor names."""
+    _check(_libc.setns(ctypes.c_int(descriptor), ctypes.c_int(kind)), "setns")
 
 
 def mount(source: str, target: str, *, kind: str | None = None, flags: int = 0, options: str = "") -> None:
@@ -115,3 +122,15 @@ def drop_capabilities() -> None:
     _check(_libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), "prctl(PR_CAP_AMBIENT)")
     header = struct.pack("=Ii", _LINUX_CAPABILITY_VERSION_3, 0)
     _check(_libc.capset(header, bytes(24)), "capset")
+
+
+def close_from(first: int) -> None:
+    """Close every descriptor from a number on.
+
+    By their list and not by `os.closerange`: where Python was built for an old C library that tries each number up to a
+    limit, which is a thousand million in some containers.
+    """
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names alone are wanted
+        if int(name) >= first:
+            with contextlib.suppress(OSError):  # the descriptor of the list itself is closed by now
+                os.close(int(name))

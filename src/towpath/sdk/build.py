@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from towpath.sdk.expressions import Document, Expression, Join, execution
@@ -27,6 +28,8 @@ class Code:
     script: str
     source_dir: str | None = None
     include: tuple[str, ...] = ()
+    root: Path | None = None  #: folder that the other paths start from, where it is not the pipeline's
+    requirements: str | None = None  #: text in place of the requirements.txt beside the code
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,7 @@ class Build:
     defaults: Defaults
     bundles: Mapping[str, Bundle]  #: by step name
     tags: Mapping[str, list[dict[str, str]]]  #: where the code came from, by step name
+    runtime: Bundle  #: what runs functions as steps
     round: Expression | None = None  #: inside a ForEach, what tells its rounds apart
 
     def location(self, step: str, *more: str) -> Join:
@@ -46,7 +50,16 @@ class Build:
 
     def code_prefix(self, step: str) -> str:
         """Return the key prefix of a step's code; it is the same as long as the code is."""
-        return f"{self.pipeline}/code/{self.bundles[step].digest}/"
+        return self.prefix_of(self.bundles[step])
+
+    def prefix_of(self, bundle: Bundle) -> str:
+        """Return the key prefix of a bundle."""
+        return f"{self.pipeline}/code/{bundle.digest}/"
+
+    @property
+    def runtime_uri(self) -> str:
+        """The S3 URI of what runs functions as steps."""
+        return f"s3://{self.defaults.bucket}/{self.prefix_of(self.runtime)}"
 
     def code_uri(self, step: str, name: str = "") -> str:
         """Return the S3 URI of a file of the step's code, or of all of it."""

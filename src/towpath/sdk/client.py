@@ -17,6 +17,7 @@ from towpath.sdk.datasets import dataset, datasets_read
 from towpath.sdk.errors import Conflict, DefinitionError, Denied, NoServer, NotFound, ServerFault
 from towpath.sdk.executions import Execution
 from towpath.sdk.expressions import Document
+from towpath.sdk.functions import Functions
 from towpath.sdk.hosting import Deployment, Prediction, deploy
 from towpath.sdk.keys import Keys
 from towpath.sdk.lake import Lake
@@ -66,6 +67,7 @@ class Client:
         self.secrets = Secrets(self)
         self.keys = Keys(self)
         self.triggers = Triggers(self)
+        self.functions = Functions(self)
 
     def __repr__(self) -> str:
         return f"Client({self.endpoint!r})"
@@ -96,7 +98,20 @@ class Client:
         Raises:
             RequestFailed: the server refused it.
         """
-        return self._read(self._transport.send("GET", path))
+        return self._read(self.send("GET", path, None))
+
+    def send_json(self, method: str, path: str, document: Document) -> Document:
+        """Return what such an operation answers that takes a document; as `get_json` otherwise."""
+        return self._read(self.send(method, path, json.dumps(document).encode()))
+
+    def send(self, method: str, path: str, body: bytes | None, *, headers: Mapping[str, str] | None = None) -> Answer:
+        """Return the whole answer of such an operation; `headers` are those of its own."""
+        return self._transport.send(
+            method,
+            path,
+            headers={**({} if body is None else {"Content-Type": "application/json"}), **(headers or {})},
+            body=body,
+        )
 
     def _read(self, answer: Answer) -> Document:
         try:

@@ -5,15 +5,18 @@ ClientError
 ├── NoServer              no server answers, or none is known
 ├── ExecutionFailed       a pipeline execution ended other than Succeeded
 ├── TimedOut              what was waited for did not happen in time
+├── ResultUnreadable      what a function returned cannot be made again here
 └── RequestFailed         the server refused a request; carries the wire's code, message and HTTP status
     ├── NotFound
     ├── Conflict          a name is taken, or the resource is in the wrong state
     ├── Denied
     ├── ModelError        the user's model answered an invocation with an error
+    ├── FunctionFailed    the user's function failed while it was called
     └── ServerFault       the server's own fault (5xx)
 """
 
 import re
+from typing import Any
 
 
 class ClientError(Exception):
@@ -38,6 +41,10 @@ class EndpointFailed(ClientError):
 
 class TimedOut(ClientError):
     """What was waited for did not happen in time."""
+
+
+class ResultUnreadable(ClientError):
+    """What a function with `@step` returned cannot be made again here."""
 
 
 class RequestFailed(ClientError):
@@ -72,6 +79,15 @@ class Denied(RequestFailed):
 
 class ModelError(RequestFailed):
     """The model behind an endpoint answered with an error."""
+
+
+class FunctionFailed(RequestFailed):
+    """The function itself failed; `told` holds what it answered: errorType, errorMessage, stackTrace."""
+
+    def __init__(self, name: str, told: dict[str, Any]) -> None:
+        self.told = told
+        kind, message = told.get("errorType", "Error"), told.get("errorMessage", "")
+        super().__init__(str(kind), f"{name} failed: {message}", status=200)
 
 
 class ServerFault(RequestFailed):

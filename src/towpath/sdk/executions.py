@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from towpath.sdk.errors import Conflict, ExecutionFailed, NotFound, TimedOut
 from towpath.sdk.explanations import Explanation, explanation
 from towpath.sdk.expressions import Document
+from towpath.sdk.results import fetched
 
 if TYPE_CHECKING:
     from towpath.sdk.client import Client
@@ -137,6 +139,46 @@ class Execution:
         asked = {"PipelineExecutionArn": self.arn, "StepName": step}
         return explanation(self._client.call("Towpath.ExplainPipelineExecutionStep", asked))
 
+    def result(self, step: str, *, folder: str | Path | None = None) -> Any:
+        """Return what the function of a step returned; see `towpath.step`.
+
+        Dataclasses come as dicts. Tables and arrays need the library that made them, here too.
+
+        Example:
+            client.run(pipeline).wait().result("score")["accuracy"]
+        Args:
+            folder: where files go to that the value names, made if it is not there; needed for a value with a path.
+        Raises:
+            NotFound: no such step has begun.
+            Conflict: it has not succeeded, or is no function.
+            ResultUnreadable: a library is missing, or no folder was given for files.
+        """
+        found = self._step(step)
+        if found.type != "ProcessingJob" or found.status != "Succeeded" or found.job is None:
+            kind = found.type or "step"
+            told = f"step {step} is a {kind} that is {found.status}; expected a function that has succeeded"
+            raise Conflict("ConflictException", told, status=400)
+        described = self._client.call("SageMaker.DescribeProcessingJob", {"ProcessingJobName": found.job})
+        uris = {
+            each["OutputName"]: each["S3Output"]["S3Uri"]
+            for each in (described.get("ProcessingOutputConfig") or {}).get("Outputs", ())
+        }
+        if "value" not in uris or "runtime" not in {each["InputName"] for each in described["ProcessingInputs"]}:
+            raise Conflict("ConflictException", f"step {step} is no function with @step", status=400)
+        return fetched(self._client.lake, uris["value"], None if folder is None else Path(folder))
+
+    def _step(self, name: str) -> StepRun:
+        steps = self.steps()
+        found = next((each for each in steps if each.name == name), None)
+        if found is None:
+            begun = ", ".join(each.name for each in steps) or "none yet"
+            raise NotFound(
+                "ResourceNotFound",
+                f"{self!r} has no step {name!r} that has begun; those that have: {begun}",
+                status=404,
+            )
+        return found
+
     def answer(self, step: str, outputs: Mapping[str, Any] | None = None, *, fail: str | None = None) -> None:
         """Answer a Callback step that waits: with the values that it declares, or let it fail.
 
@@ -149,17 +191,9 @@ class Execution:
             Conflict: the step does not wait for an answer.
             RequestFailed: a value is not one that the step declares, or not of its type; the step waits on.
         """
-        steps = self.steps()
-        found = next((each for each in steps if each.name == step), None)
-        if found is None:
-            begun = ", ".join(each.name for each in steps) or "none yet"
-            raise NotFound(
-                "ResourceNotFound",
-                f"{self!r} has no step {step!r} that has begun; those that have: {begun}",
-                status=404,
-            )
+        found = self._step(step)
         if not found.waits_for_answer:
-            waiting = ", ".join(each.name for each in steps if each.waits_for_answer) or "none"
+            waiting = ", ".join(each.name for each in self.steps() if each.waits_for_answer) or "none"
             told = f"step {step} is {found.status} and waits for no answer; steps that do: {waiting}"
             raise Conflict("ConflictException", told, status=400)
         asked: Document = {"CallbackToken": found.token, "ClientRequestToken": self._client.new_token()}

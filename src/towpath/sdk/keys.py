@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from towpath.callers import ROLE_OF_POLICY, Role, bearer_token
-from towpath.sdk.errors import Conflict, NotFound
+from towpath.sdk.errors import Conflict, DefinitionError, NotFound
 
 if TYPE_CHECKING:
     from xml.etree import ElementTree  # imported where it is used: few calls need it
@@ -55,10 +55,19 @@ class Keys:
         """Make another key for a user, who is made where there is none of that name.
 
         Args:
-            roles: of a new user; default: administrator.
+            roles: of a new user, who has to have one.
         Raises:
+            DefinitionError: the user is new, and no role is given.
             Conflict: the user is there already, and has other roles.
         """
+        try:
+            if not roles:
+                self._call("GetUser", UserName=user)
+        except NotFound:
+            listed = ", ".join(sorted(Role))
+            raise DefinitionError(
+                f"{user} is new here: say what {user} may do with --role, which is one of {listed}, or several"
+            ) from None
         try:
             self._call("CreateUser", UserName=user)
         except Conflict:

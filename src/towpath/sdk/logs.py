@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ _GROUPS = {
     "TrainingJob": "/aws/sagemaker/TrainingJobs",
     "TransformJob": "/aws/sagemaker/TransformJobs",
 }
+_STREAM = re.compile(r"/(algo-\d+)-\d+$")
 _RUNNING = frozenset({"InProgress", "Stopping"})
 
 
@@ -30,6 +32,7 @@ class LogLine:
     at: datetime
     text: str
     stream: str
+    host: str = ""  #: of a job on several that printed it
 
 
 def log_lines(
@@ -45,20 +48,36 @@ def log_lines(
     while True:
         # Asked before the last read: what the job wrote before it ended is then read as well.
         again = follow and going_on()
-        for stream in _streams(client, group, prefix):
+        streams = _streams(client, group, prefix)
+        hosts = {stream: _host(stream) for stream in streams}
+        several = len(set(hosts.values())) > 1
+        for stream in streams:
+            host = hosts[stream] if several else ""
             if stream not in positions and tail is not None:
                 last, positions[stream] = _last(client, group, stream, tail)
-                yield from last
-            yield from _new_lines(client, group, stream, positions)
+                yield from (replace(line, host=host) for line in last)
+            yield from (replace(line, host=host) for line in _new_lines(client, group, stream, positions))
         if not again:
             return
         time.sleep(POLL_S)
+
+
+def group_lines(client: Client, group: str, *, newest: int) -> Iterator[LogLine]:
+    """Yield the lines of the newest streams of a group, the oldest of these first."""
+    for stream in reversed(_streams(client, group, None, most=newest)):
+        yield from _new_lines(client, group, stream, {})
 
 
 def _group(kind: str) -> str:
     if kind not in _GROUPS:
         raise DefinitionError(f"a {kind} has no log; expected one of {', '.join([*_GROUPS, 'Endpoint'])}")
     return _GROUPS[kind]
+
+
+def _host(stream: str) -> str:
+    """Return the host in a job's stream name, `JOB/HOST-TIME`."""
+    found = _STREAM.search(stream)
+    return found[1] if found else ""
 
 
 def _still_runs(client: Client, kind: str, name: str) -> Callable[[], bool]:
@@ -72,7 +91,7 @@ def _still_runs(client: Client, kind: str, name: str) -> Callable[[], bool]:
     return runs
 
 
-def _streams(client: Client, group: str, prefix: str | None) -> list[str]:
+def _streams(client: Client, group: str, prefix: str | None, *, most: int | None = None) -> list[str]:
     request: Document = {"logGroupName": group, **({"logStreamNamePrefix": prefix} if prefix else {})}
     names: list[str] = []
     while True:
@@ -81,8 +100,8 @@ def _streams(client: Client, group: str, prefix: str | None) -> list[str]:
         except NotFound:
             return names  # nothing has been written yet
         names += [str(stream["logStreamName"]) for stream in page.get("logStreams") or []]
-        if not page.get("nextToken"):
-            return names
+        if not page.get("nextToken") or (most is not None and len(names) >= most):
+            return names[:most]
         request["nextToken"] = page["nextToken"]
 
 

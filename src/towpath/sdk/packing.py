@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -48,6 +48,12 @@ class Bundle:
             whole.update(f"{file.name}\0{'x' if file.executable else '-'}\0{content}\n".encode())
         return whole.hexdigest()
 
+    def with_file(self, name: str, text: str) -> Bundle:
+        """Return the bundle with this text as a file of that name, in place of one that it may hold."""
+        file = CodeFile(name=name, content=text.encode(), executable=False)
+        kept = (*(each for each in self.files if each.name != name), file)
+        return replace(self, files=tuple(sorted(kept, key=lambda each: each.name.encode())))
+
     def archive(self) -> bytes:
         """Return the files as `sourcedir.tar.gz`."""
         import gzip  # a seventh of the client's imports, for what few calls need
@@ -66,6 +72,20 @@ class Bundle:
                 entry.mtime = 0
                 tar.addfile(entry, io.BytesIO(file.content))
         return packed.getvalue()
+
+
+def function_runtime() -> Bundle:
+    """Return what runs functions as steps: `towpath.calling`, beside a package `towpath` that stands for ours there."""
+    import towpath.calling
+
+    source = Path(towpath.calling.__file__).parent
+    names = {
+        "run.py": source / "run.py",
+        "towpath/__init__.py": source / "stand_in.py",
+        **{f"towpath/calling/{name}": source / name for name in ("__init__.py", "job.py", "values.py")},
+    }
+    files = [CodeFile(name=name, content=path.read_bytes(), executable=False) for name, path in names.items()]
+    return Bundle(script="run.py", files=tuple(sorted(files, key=lambda file: file.name.encode())))
 
 
 def bundle(root: Path, script: str, *, source_dir: str | None = None, include: tuple[str, ...] = ()) -> Bundle:

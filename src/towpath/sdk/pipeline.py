@@ -9,13 +9,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from towpath.sdk.build import Build, Defaults
+from towpath.sdk.build import Build, Code, Defaults
 from towpath.sdk.errors import DefinitionError
 from towpath.sdk.expressions import Document, JsonGet, expressions_in, wire
-from towpath.sdk.packing import Bundle, bundle
+from towpath.sdk.packing import Bundle, bundle, function_runtime
 from towpath.sdk.parameters import Parameter
 from towpath.sdk.provenance import Provenance, provenance
-from towpath.sdk.steps.step import Step
+from towpath.sdk.pulling import completed
+from towpath.sdk.steps.function import FunctionStep
+from towpath.sdk.steps.step import Step, StepResult, steps_of
 from towpath.sdk.steps.training import Training
 
 VERSION = "2020-12-01"
@@ -46,7 +48,8 @@ class Pipeline:
     Paths of scripts start from the folder of the file that makes the pipeline, so it may be run from anywhere.
 
     Args:
-        steps: the order does not matter; a step waits for the steps whose outputs it reads.
+        steps: the order does not matter; a step waits for the steps whose outputs it reads. Of functions with
+            `@step` the last values will do: what they need comes along.
         parameters: those that steps use are found by themselves; the list sets their order and may name more.
         root: the folder that paths start from.
         defaults: role, image, instance type and bucket where steps name none.
@@ -58,7 +61,7 @@ class Pipeline:
         self,
         name: str,
         *,
-        steps: Sequence[Step],
+        steps: Sequence[Step | StepResult],
         parameters: Sequence[Parameter] = (),
         description: str | None = None,
         root: str | Path | None = None,
@@ -68,7 +71,7 @@ class Pipeline:
             raise DefinitionError(f"{name!r} is not a pipeline name; expected letters, digits and inner hyphens")
         self.name = name
         self.description = description
-        self.steps = tuple(steps)
+        self.steps = completed(steps_of(steps, f"pipeline {name}, steps"))
         self.root = Path(root) if root is not None else _folder_of_caller()
         self.defaults = defaults or Defaults()
         self._declared = tuple(parameters)
@@ -95,17 +98,19 @@ class Pipeline:
         return self._write(provenance(self.root))
 
     def _write(self, origin: Provenance) -> Built:
+        completed(self.steps)  # functions may have been named for another pipeline in between
         names = _names(self.all_steps())
-        bundles = {
-            step.name: bundle(self.root, code.script, source_dir=code.source_dir, include=code.include)
-            for step in self.all_steps()
-            if (code := step.code) is not None
-        }
+        read: dict[Code, Bundle] = {}
+        for code in (step.code for step in self.all_steps()):
+            if code is not None and code not in read:
+                read[code] = _bundle(code, self.root)
+        bundles = {step.name: read[code] for step in self.all_steps() if (code := step.code) is not None}
         build = Build(
             pipeline=self.name,
             defaults=self.defaults,
             bundles=bundles,
             tags={name: origin.tags(code.digest) for name, code in bundles.items()},
+            runtime=function_runtime(),
         )
         steps = [step.document(build) for step in self.steps]
         _refuse_dangling(self.all_steps(), steps, names)
@@ -123,6 +128,11 @@ class Pipeline:
         }
         uploads = tuple(_uploads(self.all_steps(), build))
         return Built(definition=definition, uploads=uploads, parameters=parameters)
+
+
+def _bundle(code: Code, root: Path) -> Bundle:
+    found = bundle(code.root or root, code.script, source_dir=code.source_dir, include=code.include)
+    return found if code.requirements is None else found.with_file("requirements.txt", code.requirements)
 
 
 def _folder_of_caller() -> Path:
@@ -205,13 +215,17 @@ def _declare_property_files(steps: list[Document]) -> None:
 
 
 def _uploads(steps: Iterator[Step], build: Build) -> Iterator[Upload]:
+    sent: set[str] = set()
     for step in steps:
         if step.code is None:
             continue
-        code: Bundle = build.bundles[step.name]
-        prefix = build.code_prefix(step.name)
-        if isinstance(step, Training):
-            yield Upload(bucket=build.defaults.bucket, key=f"{prefix}sourcedir.tar.gz", content=code.archive())
-        else:
-            for file in code.files:
-                yield Upload(bucket=build.defaults.bucket, key=f"{prefix}{file.name}", content=file.content)
+        packed = isinstance(step, Training)
+        bundles = [build.bundles[step.name], *([build.runtime] if isinstance(step, FunctionStep) else [])]
+        for each in bundles:
+            prefix = build.prefix_of(each)
+            if packed:
+                yield Upload(bucket=build.defaults.bucket, key=f"{prefix}sourcedir.tar.gz", content=each.archive())
+            elif prefix not in sent:
+                sent.add(prefix)
+                for file in each.files:
+                    yield Upload(bucket=build.defaults.bucket, key=f"{prefix}{file.name}", content=file.content)

@@ -1,4 +1,4 @@
-"""Triggers: rules and schedules that start pipelines and call webhooks, by the operations of EventBridge."""
+"""Triggers: rules and schedules that start pipelines, call functions and webhooks, by the operations of EventBridge."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Trigger:
 
     name: str
     waits_for: str  #: an event pattern (JSON), or a schedule expression
-    targets: tuple[str, ...]  #: ARNs of pipelines and addresses of webhooks
+    targets: tuple[str, ...]  #: ARNs of pipelines and functions, and addresses of webhooks
     enabled: bool
     is_rule: bool  #: of EventBridge; else a schedule of EventBridge Scheduler
 
@@ -90,6 +90,7 @@ class Triggers:
         *,
         pipeline: str | None = None,
         webhook: str | None = None,
+        function: str | None = None,
         pattern: Mapping[str, object] | None = None,
         schedule: str | None = None,
         parameters: Mapping[str, str] | None = None,
@@ -97,8 +98,9 @@ class Triggers:
         """Make a rule with one target, or change the one of that name.
 
         Args:
-            pipeline: name of the pipeline to start; else a webhook.
+            pipeline: name of the pipeline to start; else a webhook or a function.
             webhook: address that gets each event as JSON.
+            function: name of a function that is called with each event; see `Client.functions`.
             pattern: the events to wait for, in EventBridge's form; see `new_objects` and `approved_versions`.
             schedule: when to start instead, in UTC: `rate(1 day)` or `cron(0 3 * * ? *)`.
             parameters: of the pipeline; a value that begins with `$.` is read from the event.
@@ -107,13 +109,15 @@ class Triggers:
                 be started with these parameters.
             RequestFailed: the server refuses one of them.
         """
-        if (pipeline is None) == (webhook is None):
-            raise DefinitionError("a trigger has one target: give either pipeline or webhook")
+        if [pipeline, webhook, function].count(None) != 2:
+            raise DefinitionError("a trigger has one target: give one of pipeline, webhook and function")
         if (pattern is None) == (schedule is None):
             raise DefinitionError("a trigger waits for one thing: give either pattern or schedule")
         if parameters and pipeline is None:
-            raise DefinitionError("parameters are those of a pipeline; a webhook gets the whole event")
+            raise DefinitionError("parameters are those of a pipeline; webhooks and functions get the whole event")
         target: Document = {"Id": _TARGET, "Arn": webhook}
+        if function is not None:
+            target["Arn"] = self._client.functions.find(function).arn
         if pipeline is not None:
             described = self._client.call("SageMaker.DescribePipeline", {"PipelineName": pipeline})
             _refuse_parameters(pipeline, json.loads(described["PipelineDefinition"]), parameters or {})

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, delete, func, or_, select
 
-from towpath.housekeeping.model import Node, OldVersion, OpenUpload, Tombstone, VersionKey
+from towpath.housekeeping.model import Node, OldAccesses, OldVersion, OpenUpload, Tombstone, VersionKey
 from towpath.housekeeping.plan import node_of
 from towpath.housekeeping.references import references as named_in
 from towpath.kernel.objects import ObjectRef
@@ -20,6 +20,7 @@ from towpath.store.tables import (
     lineage_edge,
     lineage_node,
     metric_point,
+    object_access,
     object_version,
     resource,
     resource_index,
@@ -173,6 +174,16 @@ class HousekeepingTable:
             )
             for row in rows
         ]
+
+    def old_accesses(self, before: datetime) -> OldAccesses | None:
+        count, oldest = self._connection.execute(
+            select(func.count(), func.min(object_access.c.last_at)).where(object_access.c.last_at < to_epoch(before))
+        ).one()
+        return OldAccesses(count=count, since=from_epoch(oldest)) if count else None
+
+    def drop_accesses(self, before: datetime, *, limit: int) -> int:
+        old = select(object_access.c.seq).where(object_access.c.last_at < to_epoch(before)).limit(limit)
+        return self._connection.execute(delete(object_access).where(object_access.c.seq.in_(old))).rowcount
 
     def drop_tombstones(self, uids: Iterable[Uid]) -> int:
         count = 0

@@ -4,17 +4,34 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Row,
+    Select,
+    Text,
+    bindparam,
+    case,
+    cast,
+    delete,
+    func,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.sqlite import insert
 
+from towpath.experiments.record import SUFFIXES
 from towpath.kernel.paging import token_of, values_of
 from towpath.kernel.ports import Filter, LineageEdge, LineageNode, Query
 from towpath.kernel.resource import Document
-from towpath.lineage.entities import entity_of
+from towpath.lineage.entities import ARN_TYPES, LineageType, entity_of
 from towpath.store.codec import from_epoch, from_json, to_epoch, to_json
 from towpath.store.prepared import Prepared
 from towpath.store.queries import compare
-from towpath.store.tables import lineage_edge, lineage_node
+from towpath.store.tables import lineage_edge, lineage_node, resource
 
 _EDGE = ("source", "destination", "association", "created_at")
 _recorded = insert(lineage_edge).values({name: bindparam(name) for name in _EDGE})
@@ -142,6 +159,8 @@ class LineageTable:
             "created_at": lineage_edge.c.created_at,
             "source_type": source.c.entity_type,
             "destination_type": destination.c.entity_type,
+            "source_arn": _arn_of(source),
+            "destination_arn": _arn_of(destination),
         }
         statement = select(
             *(column.label(f"edge_{column.name}") for column in lineage_edge.c),
@@ -191,6 +210,25 @@ class LineageTable:
         between = (lineage_edge.c.source == source, lineage_edge.c.destination == destination)
         done = self._connection.execute(delete(lineage_edge).where(*between, lineage_edge.c.created_by.is_not(None)))
         return done.rowcount
+
+
+def _arn_of(node: FromClause) -> ColumnElement[str]:
+    """Return what tells the ARNs of nodes apart: type and name, as `lineage.naming` puts them together."""
+    stored = select(_component_name(resource.c.name, resource.c.kind)).where(resource.c.uid == node.c.entity)
+    # The resource of a job may be gone; its node keeps what it was called.
+    properties = cast(node.c.properties, Text)
+    told = _component_name(func.json_extract(properties, "$.name"), func.json_extract(properties, "$.kind"))
+    name = case(
+        (node.c.lineage_type != LineageType.TRIAL_COMPONENT.value, node.c.entity),
+        else_=func.coalesce(stored.scalar_subquery(), told, node.c.entity),
+    )
+    types = {type_.value: literal(f"{arn_type}/") for type_, arn_type in ARN_TYPES.items()}
+    return case(types, value=node.c.lineage_type).concat(name)
+
+
+def _component_name(name: ColumnElement[str], kind: ColumnElement[str]) -> ColumnElement[str]:
+    suffixes = {noun: literal(f"-{suffix}") for noun, suffix in SUFFIXES.items()}
+    return name.concat(case(suffixes, value=kind, else_=literal("")))
 
 
 def _plain(condition: Filter) -> Any:

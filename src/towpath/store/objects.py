@@ -148,7 +148,7 @@ class ObjectTable:
     ) -> list[ObjectVersion]:
         # One bound on either side: SQLite searches its index by one and would compare every key with the other.
         is_behind = after >= prefix
-        ends = [end for end in (until, _behind(prefix)) if end is not None]
+        ends = [end for end in (until, first_behind(prefix)) if end is not None]
         bounds = {"of_bucket": bucket, "start": after if is_behind else prefix, "rows": limit}
         if ends:
             bounds["end"] = min(ends)
@@ -183,7 +183,7 @@ class ObjectTable:
             object_version.c.key >= max(prefix, after, key=str.encode),
             behind,
         )
-        if (end := _behind(prefix)) is not None:
+        if (end := first_behind(prefix)) is not None:
             statement = statement.where(object_version.c.key < end)
         ordered = statement.order_by(object_version.c.key, object_version.c.seq.desc()).limit(limit)
         return [_version(row) for row in self._connection.execute(ordered)]
@@ -211,7 +211,7 @@ class ObjectTable:
         return known
 
 
-def _behind(prefix: str) -> str | None:
+def first_behind(prefix: str) -> str | None:
     """Return the first text behind all that start with `prefix`, None when there is none."""
     kept = prefix.rstrip(_LAST)
     if not kept:

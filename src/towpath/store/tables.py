@@ -231,6 +231,27 @@ object_version = Table(
     sqlite_autoincrement=True,
 )
 
+#: Who read or wrote which version of an object: a row for all that one principal did by one operation in one hour.
+object_access = Table(
+    "object_access",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("bucket", String(63), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("version_id", String(64), nullable=False),
+    Column("principal", String(256), nullable=False),
+    Column("operation", String(64), nullable=False),
+    Column("hour", Integer, nullable=False),  # since the epoch
+    Column("access_key", String(128), nullable=False),
+    Column("request_id", String(64), nullable=False),
+    Column("first_at", Float, nullable=False),
+    Column("last_at", Float, nullable=False),
+    Column("count", Integer, nullable=False),
+    Index("object_access_kind", "bucket", "key", "version_id", "principal", "operation", "hour", unique=True),
+    Index("object_access_principal", "principal"),
+    sqlite_autoincrement=True,
+)
+
 #: Multipart uploads that are neither completed nor aborted, and what was sent for them.
 upload = Table(
     "upload",

@@ -12,6 +12,7 @@ from towpath.kernel.events import Event
 from towpath.kernel.objects import ObjectVersion
 from towpath.kernel.ports import Transaction
 from towpath.kernel.resource import Uid
+from towpath.store.accesses import AccessTable
 from towpath.store.cache import CacheTable
 from towpath.store.events import EventTable
 from towpath.store.housekeeping import HousekeepingTable
@@ -57,6 +58,7 @@ class SqlTransaction:
         subscriber = subscriber or NoSubscriber()
         self.events = EventTable(connection, lambda event: subscriber.happened(self, event))
         self.objects = ObjectTable(connection, lambda versions: subscriber.created(self, versions))
+        self.accesses = AccessTable(connection)
         self.lineage = LineageTable(connection)
         self.metrics = MetricTable(connection)
         self.steps = StepTable(connection)

@@ -6,6 +6,7 @@ class TestFolder(ObjectStoreConformance):
 """
 
 import hashlib
+import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 
 from towpath.kernel.errors import NotFound
 from towpath.kernel.objects import ObjectStore, ObjectVersion, StoredBlob
+
+_MIB_OF_SMALL = 32  #: more than any store sends at once
 
 
 def version_of(blob: StoredBlob, *, key: str = "key") -> ObjectVersion:
@@ -55,6 +58,24 @@ class ObjectStoreConformance:
     def test_a_range_is_what_slicing_gives(self, objects: ObjectStore, start: int, end: int | None) -> None:
         blob = objects.write([b"0123456789"])
         assert b"".join(objects.read(version_of(blob), start, end)) == b"0123456789"[start:end]
+
+    def test_memory_does_not_grow_with_the_size_of_an_object(self, objects: ObjectStore) -> None:
+        chunk = bytes(1 << 20)
+
+        def most_held(chunks: int) -> int:
+            """Return the most bytes that Python held while an object of so many MiB was written, read and fetched."""
+            tracemalloc.start()
+            try:
+                blob = objects.write(chunk for _ in range(chunks))
+                assert sum(len(piece) for piece in objects.read(version_of(blob))) == chunks << 20
+                assert Path(objects.path(version_of(blob))).stat().st_size == chunks << 20
+                return tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+                objects.discard(blob.blob)
+
+        small, large = most_held(_MIB_OF_SMALL), most_held(3 * _MIB_OF_SMALL)
+        assert large < small + (_MIB_OF_SMALL << 19), "64 MiB more were to pass, and not to be held"
 
     def test_the_same_content_twice_makes_two_blobs(self, objects: ObjectStore) -> None:
         first, second = objects.write([b"same"]), objects.write([b"same"])

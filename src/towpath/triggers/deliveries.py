@@ -37,7 +37,7 @@ _WORTH_ANOTHER_TRY = frozenset({401, 407, 408, 409, 425, 429})
 
 
 class Start(msgspec.Struct, frozen=True):
-    """Start the pipeline, or put a message into the queue, that is the target."""
+    """Start the pipeline, call the function, or put a message into the queue, that is the target."""
 
 
 class UnderWay(msgspec.Struct, frozen=True):
@@ -145,7 +145,7 @@ class DeliveryController:
         return _after_failure(resource, spec, state, observation, now)
 
     def apply(self, transaction: Transaction, resource: Resource, decision: Decision) -> None:
-        """Start the pipeline or send to the queue, and tell what came of the delivery."""
+        """Start the pipeline, call the function or send to the queue, and tell what came of the delivery."""
         for fact in decision.facts:
             if isinstance(fact, Start):
                 settled = self._carried_out(transaction, resource)
@@ -186,6 +186,8 @@ class DeliveryController:
             with transaction.nested():
                 if kind is TargetKind.QUEUE:
                     return _queued(transaction, delivery, spec)
+                if kind is TargetKind.FUNCTION:
+                    return self._called(transaction, delivery, spec)
                 return self._started(transaction, delivery, spec)
         except StaleRevision:
             raise  # the whole decision is void and is taken again
@@ -207,6 +209,16 @@ class DeliveryController:
         )
         answer = self._operations["StartPipelineExecution"].function(transaction, request)
         return Settle(DeliveryStatus.DELIVERED, str(answer["PipelineExecutionArn"]))
+
+    def _called(self, transaction: Transaction, delivery: Resource, spec: DeliverySpec) -> Settle:
+        """Begin a call that nobody waits for; like one of a client, it is tried again where the function fails."""
+        request = Request(
+            operation="CreateFunctionInvocation",
+            input={"FunctionArn": spec.target.arn, "Payload": _body(spec)},
+            caller=Caller(delivery.created_by, request_id=delivery.uid, roles=starter_roles(delivery.spec)),
+        )
+        answer = self._operations["CreateFunctionInvocation"].function(transaction, request)
+        return Settle(DeliveryStatus.DELIVERED, str(answer["InvocationArn"]))
 
 
 def _queued(transaction: Transaction, delivery: Resource, spec: DeliverySpec) -> Settle:

@@ -3,16 +3,17 @@
 from enum import StrEnum
 from urllib.parse import urlsplit
 
+from towpath.functions.requests import named
 from towpath.kernel.arns import Home
-from towpath.kernel.errors import Invalid
+from towpath.kernel.errors import Invalid, NotFound
 from towpath.kernel.texts import read_json
 from towpath.queues import ARN_SERVICE
 from towpath.triggers.inputs import check_path
 from towpath.triggers.model import LONGEST_AGE_S, MOST_RETRIES, Target
 
 _EXPECTED = (
-    "arn:aws:sagemaker:REGION:ACCOUNT:pipeline/NAME, arn:aws:sqs:REGION:ACCOUNT:QUEUE, or the address of a webhook "
-    "(https://…)"
+    "arn:aws:sagemaker:REGION:ACCOUNT:pipeline/NAME, arn:aws:lambda:REGION:ACCOUNT:function:NAME, "
+    "arn:aws:sqs:REGION:ACCOUNT:QUEUE, or the address of a webhook (https://…)"
 )
 
 
@@ -21,6 +22,7 @@ class TargetKind(StrEnum):
 
     PIPELINE = "pipeline"
     QUEUE = "queue"
+    FUNCTION = "function"
     WEBHOOK = "webhook"
 
 
@@ -51,6 +53,12 @@ def kind_of(arn: str, home: Home) -> TargetKind:
         if parts_of_arn[3:5] != [home.region, home.account]:
             raise Invalid(f"{arn!r} is a queue elsewhere; here are those of {home.region} and account {home.account}")
         return TargetKind.QUEUE
+    if len(parts_of_arn) == 6 and parts_of_arn[2] == "lambda" and parts_of_arn[5].startswith("function:"):
+        try:
+            named(arn, home)
+        except NotFound as error:
+            raise Invalid(error.message) from error
+        return TargetKind.FUNCTION
     raise Invalid(f"{arn!r} is nothing that an event can be delivered to; expected {_EXPECTED}")
 
 

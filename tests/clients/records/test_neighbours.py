@@ -75,6 +75,13 @@ def test_policies_are_kept_until_they_are_deleted(aws: Aws) -> None:
     assert (shown["PolicyName"], shown["Description"]) == ("Reader", "reads")
     assert "Reader" in {policy["PolicyName"] for policy in iam.list_policies(Scope="Local")["Policies"]}
     iam.delete_policy(PolicyArn=made["Arn"])
+    of_roles = iam.list_policies(Scope="AWS")["Policies"]
+    assert {policy["PolicyName"] for policy in of_roles} >= {"TowpathViewer", "TowpathMLEngineer"}
+    assert all(policy["Arn"].startswith("arn:aws:iam::aws:policy/Towpath") for policy in of_roles)
+    viewer = iam.get_policy(PolicyArn="arn:aws:iam::aws:policy/TowpathViewer")["Policy"]
+    assert viewer in of_roles
+    sagemakers = "arn:aws:iam::aws:policy/AmazonSageMakerFullAccess"
+    assert refusal(iam.get_policy, PolicyArn=sagemakers)[0] == "NoSuchEntity", "its document would mean nothing here"
     assert refusal(iam.get_policy, PolicyArn=made["Arn"])[0] == "NoSuchEntity"
     iam.create_role(RoleName="Trusting", AssumeRolePolicyDocument=document)
     trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole"}]}

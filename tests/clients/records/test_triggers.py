@@ -3,6 +3,7 @@
 import json
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +13,7 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ClientError
 from tests.clients.records.conftest import ROLE, Aws
+from tests.clients.records.test_functions import zipped
 
 from towpath import Client
 
@@ -361,3 +363,70 @@ def test_a_webhook_that_does_not_answer_holds_up_nothing_else(aws: Aws, webhook:
             events.delete_rule(Name=rule)
     finally:
         slow.close()
+
+
+@pytest.fixture
+def keeper(aws: Aws) -> Iterator[tuple[str, str]]:
+    """Return the ARN of a function that prints what it is called with, and its name."""
+    functions = aws.client("lambda")
+    name = f"keeper-{uuid4().hex[:8]}"
+    code = "import json\n\ndef handler(event, context):\n    print('kept', json.dumps(event, sort_keys=True))\n"
+    made = functions.create_function(
+        FunctionName=name,
+        Runtime="python3.11",
+        Role="arn:aws:iam::000000000000:role/any",
+        Handler="work.handler",
+        Code={"ZipFile": zipped(work=code)},
+    )
+    yield made["FunctionArn"], name
+    functions.delete_function(FunctionName=name)
+
+
+def kept_by(aws: Aws, function: str) -> list[Any]:
+    """Return what a function was called with, once it was."""
+    logs = aws.client("logs")
+    give_up_at = time.monotonic() + WAIT_S
+    found: list[dict[str, Any]] = []
+    while not found:
+        assert time.monotonic() < give_up_at, "it was not called"
+        try:
+            found = logs.filter_log_events(logGroupName=f"/aws/lambda/{function}", filterPattern="kept")["events"]
+        except logs.exceptions.ResourceNotFoundException:
+            continue
+    return [json.loads(event["message"].removeprefix("kept ")) for event in found]
+
+
+def test_an_event_calls_a_function_with_what_the_target_says(aws: Aws, keeper: tuple[str, str]) -> None:
+    arn, function = keeper
+    name = f"calls-{uuid4().hex[:8]}"
+    events = put(aws, name, {"source": ["shop"], "detail": {"mark": [name]}}, {"Arn": arn, "InputPath": "$.detail"})
+    events.put_events(Entries=[{"Source": "shop", "DetailType": "Sold", "Detail": json.dumps({"mark": name, "n": 1})}])
+    assert kept_by(aws, function) == [{"mark": name, "n": 1}]
+
+
+def test_a_schedule_calls_a_function(aws: Aws, keeper: tuple[str, str]) -> None:
+    arn, function = keeper
+    at = (datetime.now(UTC) + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%S")
+    aws.client("scheduler").create_schedule(
+        Name=f"calls-{uuid4().hex[:8]}",
+        ScheduleExpression=f"at({at})",
+        FlexibleTimeWindow={"Mode": "OFF"},
+        Target={"Arn": arn, "RoleArn": "arn:aws:iam::000000000000:role/any", "Input": '{"at": "night"}'},
+        ActionAfterCompletion="DELETE",
+    )
+    assert kept_by(aws, function) == [{"at": "night"}]
+
+
+def test_a_function_that_is_gone_is_told_of_in_the_log_of_the_rule(aws: Aws, keeper: tuple[str, str]) -> None:
+    arn, _ = keeper
+    name = f"calls-{uuid4().hex[:8]}"
+    events = put(aws, name, {"source": ["shop"], "detail": {"mark": [name]}}, {"Arn": arn.replace("keeper", "nobody")})
+    events.put_events(Entries=[{"Source": "shop", "DetailType": "Sold", "Detail": json.dumps({"mark": name})}])
+    keys = aws.home.credentials()
+    assert keys is not None
+    client = Client(aws.url, token=keys.token)
+    give_up_at = time.monotonic() + WAIT_S
+    while not (found := [each for each in client.triggers.deliveries(name) if each.status != "Pending"]):
+        assert time.monotonic() < give_up_at, "nothing came of it"
+    assert found[0].status == "Failed"
+    assert found[0].result.startswith("Function not found: arn:aws:lambda:us-east-1:000000000000:function:nobody")

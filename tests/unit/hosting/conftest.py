@@ -53,7 +53,7 @@ class MemoryBackend:
         (self.killed if at_once else self.stopped).append(key)
         self.end(key, stopped=True)
 
-    def log(self, key: str, *, start: int = 0, limit: int = 10_000) -> LogPage:
+    def log(self, key: str, *, host: str = "", start: int = 0, limit: int = 10_000) -> LogPage:
         return LogPage(lines=[], start=0, end=0)
 
     def metrics(self, key: str) -> list[MetricPoint]:

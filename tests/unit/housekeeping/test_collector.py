@@ -12,8 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from towpath.housekeeping import Attempt, Layer, Retention, What, plan
+from towpath.kernel.accesses import AccessQuery, access_of
 from towpath.kernel.errors import Conflict, TowpathError
 from towpath.kernel.objects import ObjectVersion, Upload, UploadPart
+from towpath.kernel.principals import Caller
 from towpath.kernel.resource import Uid
 from towpath.lineage.query import summary_of
 from towpath.store import SqlTransaction
@@ -133,6 +135,26 @@ def test_an_upload_that_was_abandoned_goes_with_its_parts(lake: Lake) -> None:
     lake.pass_days(1)
     assert went(lake) == {"multipart upload": 1}
     assert lake.blobs() == set()
+
+
+def test_who_read_an_object_is_forgotten_when_it_was_long_ago(lake: Lake) -> None:
+    version = lake.put("model.tar.gz")
+    old, young = Caller("ada"), Caller("grace")
+
+    def read(caller: Caller, by: str) -> None:
+        now = lake.clock.now()
+        lake.store.write(lambda transaction: transaction.accesses.record([access_of(version, caller, by, now)]))
+
+    read(old, "GetObject")
+    read(old, "HeadObject")
+    lake.pass_days(60)
+    read(young, "GetObject")
+    lake.pass_days(29)
+    assert went(lake) == {}
+    lake.pass_days(2)
+    assert went(lake) == {"record of access to objects": 2}
+    left = lake.store.read(lambda transaction: transaction.accesses.page(AccessQuery(), before=None, limit=9))
+    assert [access.principal for access in left] == ["grace"]
 
 
 def test_old_attempts_and_layers_go_but_not_those_of_a_job_that_has_not_ended(lake: Lake) -> None:

@@ -79,7 +79,7 @@ class MemoryBackend:
     def stop(self, key: str, *, at_once: bool = False) -> None:
         self.stops.append(key)
 
-    def log(self, key: str, *, start: int = 0, limit: int = 10_000) -> LogPage:
+    def log(self, key: str, *, host: str = "", start: int = 0, limit: int = 10_000) -> LogPage:
         return LogPage(lines=[], start=0, end=0)
 
     def metrics(self, key: str) -> list[MetricPoint]:

@@ -80,3 +80,28 @@ def test_a_job_is_held_to_the_machine_that_somebody_chose(
 
 def test_a_limit_is_never_more_than_the_host_has() -> None:
     assert allocation("ml.m5.4xlarge", SMALL).memory_bytes == 8 * GIB
+
+
+def test_several_hosts_share_what_the_machine_has() -> None:
+    allocated = allocation("ml.m5.xlarge", LARGE, 3)
+    assert (allocated.cores, allocated.all_cores, allocated.note) == (4, 12, None)
+    assert allocated.reserved == Capacity(cores=6.0, memory_bytes=48 * GIB)
+    assert allocated.memory_bytes == 48 * GIB
+    scaled = allocation("ml.m5.xlarge", SMALL, 2)
+    assert scaled.note == "2 instances of ml.m5.xlarge have 8 cores, 32 GB of memory, this host 2, 8 GB"
+    assert (scaled.cores, scaled.memory_bytes) == (1, 8 * GIB)
+    assert scaled.reserved == Capacity(cores=2.0, memory_bytes=8 * GIB)
+    default = allocation("ml.m5.large", Host(cores=8, memory_bytes=64 * GIB), 3)
+    assert default.reserved == Capacity(cores=3.0, memory_bytes=3 * GIB)
+    assert allocation("ml.g5.12xlarge", LARGE, 2).gpus == 4
+    assert allocation("ml.g5.12xlarge", LARGE, 2).reserved.gpus == 8
+    unknown = allocation("whatever", SMALL, 3)
+    assert (unknown.cores, unknown.reserved.cores) == (1, 2.0)
+    assert unknown.note == "whatever is not an instance type known here; the job gets 1 core for each host"
+
+
+def test_more_instances_than_the_host_has_room_for_can_be_refused() -> None:
+    host = Host(cores=2, memory_bytes=8 * GIB, oversized="refuse")
+    assert allocation("ml.m5.large", host).cores == 2
+    with pytest.raises(Unsupported, match=r"2 instances of ml\.m5\.large have 4 cores, .* Name fewer or smaller"):
+        allocation("ml.m5.large", host, 2)

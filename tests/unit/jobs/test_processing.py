@@ -71,6 +71,25 @@ def test_the_job_finds_its_configuration_files(world: World, golden: Document) -
     assert resources["current_instance_type"] == "ml.c5.2xlarge"
 
 
+def test_two_hosts_find_their_names_and_their_parts(world: World, golden: Document) -> None:
+    for name in ("a", "b", "c"):
+        world.put(f"s3://{BUCKET}/raw/{name}.csv", b"data")
+    world.put(CODE, b"print()")
+    golden["ProcessingResources"]["ClusterConfig"]["InstanceCount"] = 2
+    golden["ProcessingInputs"][0]["S3Input"]["S3DataDistributionType"] = "ShardedByS3Key"
+    golden["ProcessingInputs"][0]["S3Input"]["S3Uri"] = f"s3://{BUCKET}/raw/"
+    job = started(world, golden)
+    told = [json.loads({**job.files, **part.files}["config/resourceconfig.json"]) for part in job.hosts]
+    assert [each["current_host"] for each in told] == ["algo-1", "algo-2"]
+    assert [each["hosts"] for each in told] == [["algo-1", "algo-2"]] * 2
+    assert [(item.path.rpartition("/")[2], item.host) for item in job.inputs] == [
+        ("a.csv", "algo-1"),
+        ("b.csv", "algo-2"),
+        ("c.csv", "algo-1"),
+        ("prep.py", ""),
+    ]
+
+
 def test_nobody_overrides_the_variables_of_the_contract(world: World, golden: Document) -> None:
     world.put(f"s3://{BUCKET}/raw/reviews.csv", b"data")
     world.put(CODE, b"print()")
@@ -140,7 +159,7 @@ def _set(path: str, value: Any) -> Callable[[Document], None]:
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        (_set("ProcessingResources.ClusterConfig.InstanceCount", 2), Unsupported, "Set InstanceCount to 1"),
+        (_set("ProcessingResources.ClusterConfig.InstanceCount", 101), Invalid, "InstanceCount is 101; expected 1 to"),
         (_set("AppSpecification.ContainerEntrypoint", None), Invalid, "ContainerEntrypoint is missing"),
         (_set("ProcessingInputs.0.S3Input.S3Uri", "/local"), Invalid, "'/local' is not an S3 URI"),
         (_set("ProcessingInputs.0.S3Input.LocalPath", "/data"), Unsupported, "below /opt/ml"),

@@ -131,6 +131,60 @@ def test_script_mode_tells_the_script_of_its_surroundings(world: World, script_m
     assert training["job_name"] == "train-1"
 
 
+def test_each_of_several_hosts_is_told_which_one_it_is(world: World, script_mode: Document) -> None:
+    for number in range(5):
+        world.put(f"s3://{BUCKET}/processed/part-{number}.csv", b"data")
+    world.put(SOURCE, b"tar")
+    script_mode["ResourceConfig"] = {"InstanceType": "ml.m5.large", "InstanceCount": 3, "VolumeSizeInGB": 1}
+    script_mode["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3DataDistributionType"] = "ShardedByS3Key"
+    job = started(world, script_mode)
+    names = ["algo-1", "algo-2", "algo-3"]
+    assert [part.name for part in job.hosts] == names
+    for part in job.hosts:
+        environment, files = {**job.environment, **part.environment}, {**job.files, **part.files}
+        resources = json.loads(files["input/config/resourceconfig.json"])
+        assert (resources["current_host"], resources["hosts"]) == (part.name, names)
+        assert json.loads(environment["SM_RESOURCE_CONFIG"]) == resources
+        assert json.loads(environment["SM_HOSTS"]) == names
+        assert (environment["SM_CURRENT_HOST"], environment["CURRENT_HOST"]) == (part.name, part.name)
+        training = json.loads(environment["SM_TRAINING_ENV"])
+        assert (training["current_host"], training["hosts"]) == (part.name, names)
+        assert (training["is_master"], training["master_hostname"]) == (part.name == "algo-1", "algo-1")
+        assert environment["SM_NUM_CPUS"] == "1", "three hosts share two cores"
+        assert set(part.files) <= {"input/config/resourceconfig.json"}, "what is the same is written once"
+    sharded = {item.path: item.host for item in job.inputs if item.path.startswith("input/data/train/")}
+    assert sharded == {f"input/data/train/part-{number}.csv": names[number % 3] for number in range(5)}
+    assert {item.host for item in job.inputs if not item.path.startswith("input/data/train/")} == {""}
+
+
+def test_a_launcher_that_is_not_there_is_said_to_be_missing(world: World, script_mode: Document) -> None:
+    world.put(f"s3://{BUCKET}/processed/part-0.csv", b"data")
+    world.put(SOURCE, b"tar")
+    script_mode["HyperParameters"] |= {
+        "sagemaker_torch_distributed_enabled": "true",
+        "sagemaker_mpi_enabled": "false",
+    }
+    assert started(world, script_mode).notes[-1] == (
+        "sagemaker_torch_distributed_enabled: there is no launcher for it here, the script is run once on each host"
+    )
+
+
+def test_a_group_of_instances_gives_type_and_number(world: World, script_mode: Document) -> None:
+    world.put(f"s3://{BUCKET}/processed/part-0.csv", b"data")
+    world.put(SOURCE, b"tar")
+    group = {"InstanceGroupName": "workers", "InstanceType": "ml.c5.xlarge", "InstanceCount": 2}
+    script_mode["ResourceConfig"] = {"InstanceGroups": [group], "VolumeSizeInGB": 1}
+    script_mode["InputDataConfig"][0]["DataSource"]["S3DataSource"]["S3DataDistributionType"] = "ShardedByS3Key"
+    job = started(world, script_mode)
+    resources = json.loads(job.files["input/config/resourceconfig.json"])
+    assert (resources["current_group_name"], resources["current_instance_type"]) == ("workers", "ml.c5.xlarge")
+    assert resources["instance_groups"] == [
+        {"instance_group_name": "workers", "instance_type": "ml.c5.xlarge", "hosts": ["algo-1", "algo-2"]}
+    ]
+    assert "2 instances of ml.c5.xlarge have 8 cores, this host 2" in job.notes[0]
+    assert job.notes[-1] == "input 'train' has 1 object for 2 hosts (ShardedByS3Key): algo-2 gets none"
+
+
 def test_the_entrypoint_of_the_newer_sdk_runs_as_it_is_given(world: World, drivers: Document) -> None:
     for key in ("processed/part-0.csv", "bert/bert-20261122090107/input/code/train.py"):
         world.put(f"s3://{BUCKET}/{key}", b"x")
@@ -232,7 +286,7 @@ def test_a_null_hyperparameter_is_an_empty_variable() -> None:
             "HyperParameters": {"dependencies": "null", "sagemaker_program": '"x.sh"'},
         },
     )
-    assert script_environment(request, "name", cores=1, gpus=0)["SM_HP_DEPENDENCIES"] == ""
+    assert script_environment(request, "name", "algo-1", cores=1, gpus=0)["SM_HP_DEPENDENCIES"] == ""
 
 
 def test_the_repack_job_of_the_sdk_is_known_as_one(step_arguments: Arguments) -> None:
@@ -258,7 +312,20 @@ def test_an_environment_without_a_train_command_needs_something_to_run() -> None
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"ResourceConfig": {"InstanceCount": 2}}, Unsupported, "Set InstanceCount to 1"),
+        ({"ResourceConfig": {"InstanceCount": 0}}, Invalid, "InstanceCount is 0; expected 1 to 100"),
+        ({"ResourceConfig": {"InstanceCount": 101}}, Invalid, "InstanceCount is 101; expected 1 to 100"),
+        (
+            {
+                "ResourceConfig": {
+                    "InstanceGroups": [
+                        {"InstanceGroupName": name, "InstanceType": "ml.m5.large", "InstanceCount": 1}
+                        for name in ("data", "gpu")
+                    ]
+                }
+            },
+            Unsupported,
+            r"InstanceGroups has 2 groups \(data, gpu\)",
+        ),
         ({"AlgorithmSpecification": {"AlgorithmName": "x"}}, Unsupported, "AlgorithmName is not supported"),
         (
             {
@@ -293,3 +360,25 @@ def test_what_cannot_run_here_is_refused_with_its_place(
 ) -> None:
     with pytest.raises(error, match=message):
         check(view(TrainingJobRequest, script_mode | changes))
+
+
+def test_a_function_of_the_sdk_gets_an_address_keys_and_defaults_and_its_request_goes_before(
+    world: World, step_arguments: Arguments
+) -> None:
+    document = step_arguments("v3_function.json", "pre", PipelineExecutionId="abcdefgh1234")
+    document["AlgorithmSpecification"]["TrainingImage"] = "towpath/default"
+    document["Environment"]["AWS_EC2_METADATA_DISABLED"] = "false"
+    world.put(f"s3://{BUCKET}/p/sagemaker_remote_function_bootstrap/job_driver.sh", b"x")
+    job = started(world, document)
+    assert job.argv[:2] == ("/bin/bash", "/opt/ml/input/data/sagemaker_remote_function_bootstrap/job_driver.sh")
+    assert job.environment["AWS_SECRET_ACCESS_KEY"] == "{{secrets.towpath.secret-key}}"
+    assert job.environment["AWS_EC2_METADATA_DISABLED"] == "false"
+    assert job.environment["REMOTE_FUNCTION_SECRET_KEY"].startswith("-----BEGIN PUBLIC KEY-----")
+    assert "TelemetryOptOut: true" in job.files["input/config/towpath_sagemaker.yaml"]
+    assert job.environment["SAGEMAKER_USER_CONFIG_OVERRIDE"] == "/opt/ml/input/config/towpath_sagemaker.yaml"
+
+
+def test_other_jobs_get_no_keys(world: World, script_mode: Document) -> None:
+    world.put(SOURCE, b"x")
+    world.put(f"s3://{BUCKET}/processed/part-0.csv", b"x")
+    assert not {name for name in started(world, script_mode).environment if name.startswith("AWS_ACC")}

@@ -231,3 +231,20 @@ def test_a_job_is_not_looked_at_in_a_transaction_where_bytes_are_fetched_or_an_a
     assert look() is not None
     queued.run()
     assert look() is None
+
+
+def test_a_job_on_several_hosts_starts_with_all_of_them_or_waits(queued: World) -> None:
+    wide = training("wide", "ml.m5.large")
+    wide["ResourceConfig"]["InstanceCount"] = 2
+    second = training("second", "ml.m5.large")
+    second["ResourceConfig"]["InstanceCount"] = 2
+    create(queued, training("one", "ml.m5.large"), wide, second, training("small", "ml.m5.large"))
+    assert started(queued) == ["one"], "half of its room is kept for the first in turn, so nobody takes it"
+    shown = queued.call("DescribeTrainingJob", {"TrainingJobName": "wide"})
+    assert shown["SecondaryStatusTransitions"][-1]["StatusMessage"].startswith("Waiting for 2 cores: 1 of 2 cores free")
+    queued.move("TrainingJob", "one", queued.finished())
+    queued.run()
+    assert started(queued) == ["one", "wide"]
+    queued.move("TrainingJob", "wide", queued.finished())
+    queued.run()
+    assert started(queued) == ["one", "wide", "second"]

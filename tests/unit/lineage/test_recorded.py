@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from towpath.kernel.objects import ObjectVersion
+from towpath.kernel.ports import Query
 from towpath.kernel.resource import Uid
 from towpath.lineage.model import Artifact, Association, JobFacts, artifact, job_graph
 from towpath.lineage.record import artifact_of, record
@@ -75,3 +77,24 @@ def test_what_the_platform_saw_cannot_be_taken_back_whoever_said_it_first(
         tell(store, item)
     assert store.write(lambda transaction: transaction.lineage.remove_edges(f"job:{JOB}", item.id)) == 0
     assert found(store) is not None
+
+
+def test_associations_are_sorted_by_arn_also_when_the_job_behind_a_node_is_gone(store: SqliteStore) -> None:
+    names = {Uid("2" * 32): "alpha", Uid("1" * 32): "beta", Uid("3" * 32): ""}
+
+    def write(transaction: SqlTransaction) -> None:
+        transaction.lineage.put_node("env", "Environment", {}, transaction.now)
+        for uid, name in names.items():
+            told = {"name": name, "kind": "TrainingJob"} if name else {}
+            transaction.lineage.put_node(f"job:{uid}", "Job", told, transaction.now)
+            transaction.lineage.put_edge(f"job:{uid}", "env", "Produced", transaction.now)
+
+    store.write(write)
+    found: list[str] = []
+    query = Query(kind="Association", sort_by="source_arn", descending=False, limit=1)
+    for _ in names:
+        edges, token = store.read(lambda transaction, asked=query: transaction.lineage.associations([], asked))  # type: ignore[misc]
+        found += [edge.source.entity for edge in edges]
+        query = replace(query, token=token)
+    assert found == ["3" * 32, "2" * 32, "1" * 32], "one without a name is called by its uid, digits before letters"
+    assert query.token is None

@@ -480,8 +480,8 @@ def test_a_definition_is_checked_whole_when_its_pipeline_is_created(platform: Pl
     document["Steps"][1]["DependsOn"] = ["Nobody"]
     with pytest.raises(Invalid, match=r"Steps\[1\].DependsOn\[0\]: there is no step 'Nobody'"):
         platform.create(document)
-    with pytest.raises(Unsupported, match="is of type Lambda"):
-        platform.create(golden("v2_lambda_cond"))
+    with pytest.raises(Unsupported, match="is of type EMR"):
+        platform.create(golden("v2_emr"))
     with pytest.raises(NotFound):
         platform.call("DescribePipeline", PipelineName="reviews")
 

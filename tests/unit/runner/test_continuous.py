@@ -55,7 +55,7 @@ def waiting(attempt: Path) -> list[tuple[int, str, bytes]]:
 
 def rest(attempt: Path, outputs: ContinuousOutputs) -> dict[str, bytes]:
     """Return what the end of the job stages."""
-    told = stage([OUTPUT], attempt / ML, attempt / "staging", pytest.fail, outputs.known)
+    told = stage([OUTPUT], [("", attempt / ML)], attempt / "staging", pytest.fail, outputs.known)
     return {item["key"]: Path(item["path"]).read_bytes() for item in told}
 
 
@@ -220,3 +220,32 @@ def test_half_of_a_copy_is_never_announced(attempt: Path, checkpoints: Path, mon
     assert outputs.look(2.0) == 1, "there is room again"
     assert waiting(attempt) == [(1, "c/step-1", b"one")]
     assert json.loads(next((attempt / INCREMENTS).glob("*.json")).read_bytes())["number"] == 1
+
+
+def test_hosts_write_into_one_output_and_what_one_was_given_hides_nothing(tmp_path: Path) -> None:
+    places = [tmp_path / "one", tmp_path / "two"]
+    given = b"step 1"
+    for place in places:
+        (place / "checkpoints").mkdir(parents=True)
+        (place / "checkpoints/rank").write_bytes(given)
+    item = {"path": "checkpoints/rank", "uri": "s3://b/c/rank", "sha256": hashlib.sha256(given).hexdigest()}
+    outputs = ContinuousOutputs({"outputs": [OUTPUT], "inputs": [item]}, tmp_path, lambda: None, places)
+    outputs.note_laid_out()
+    (places[1] / "checkpoints/rank").write_bytes(b"step 2")
+    (places[0] / "checkpoints/both").write_bytes(b"of one")
+    (places[1] / "checkpoints/both").write_bytes(b"of two")
+    outputs.look(0.0)
+    outputs.look(1.0)
+    assert [(key, content) for _, key, content in waiting(tmp_path)] == [("c/both", b"of one"), ("c/rank", b"step 2")]
+    (places[1] / "checkpoints/last").write_bytes(b"late")
+    said: list[str] = []
+    told = stage(
+        [OUTPUT],
+        [("algo-1", places[0]), ("algo-2", places[1])],
+        tmp_path / "staging",
+        said.append,
+        outputs.known,
+        outputs.laid_out,
+    )
+    assert {each["key"]: Path(each["path"]).read_bytes() for each in told} == {"c/last": b"late"}
+    assert said == ["output checkpoints: both of algo-2 was left out, algo-1 wrote another"]

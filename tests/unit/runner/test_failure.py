@@ -2,7 +2,15 @@ import errno
 from pathlib import Path
 
 import towpath.runner
-from towpath.runner.failure import LONGEST_REASON, exit_reason, failure_reason, of_platform, on_full_disk, shortened
+from towpath.runner.failure import (
+    LONGEST_REASON,
+    exit_reason,
+    failure_reason,
+    of_platform,
+    on_full_disk,
+    shared,
+    shortened,
+)
 
 OURS = str(Path(towpath.runner.__file__).parent)
 
@@ -130,3 +138,14 @@ def test_a_full_disk_is_said_with_what_to_do_however_much_the_script_said() -> N
     assert "The disk of the platform's home was full" in theirs
     assert "Make room" in ours and "Make room" in theirs
     assert len(theirs) <= LONGEST_REASON
+
+
+def test_the_reason_of_the_first_host_keeps_most_of_the_room() -> None:
+    first = "ExitCode 1: ValueError: " + "x" * 2000
+    others = [f"algo-{number}: ExitCode 1: ConnectionError: gone\n  more of it" for number in range(2, 6)]
+    told = shared(first, others)
+    assert len(told) <= LONGEST_REASON
+    assert told.startswith("ExitCode 1: ValueError: xxx")
+    assert told.endswith(
+        "\nThen algo-2: ExitCode 1: ConnectionError: gone\nThen algo-3: ExitCode 1: ConnectionError: gone\nThen 2 more"
+    )

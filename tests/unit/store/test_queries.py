@@ -171,6 +171,7 @@ def test_members_of_an_older_schema_are_told_when_their_resources_were_created(t
             "ALTER TABLE resource_index DROP COLUMN created_at",
             "CREATE INDEX resource_index_text ON resource_index (kind, member, text, uid)",
             "DROP TABLE cached_step",
+            "DROP TABLE object_access",
             "UPDATE alembic_version SET version_num = '0002'",
         ):
             connection.execute(text(statement))

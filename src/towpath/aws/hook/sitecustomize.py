@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 #: Services of AWS that Towpath answers for, by the names that clients are made with.
 SERVICES = frozenset(
     {
+        "cloudtrail",
         "ecr",
         "events",
         "iam",
+        "lambda",
         "logs",
         "s3",
         "sagemaker",

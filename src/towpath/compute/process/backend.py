@@ -18,7 +18,7 @@ from towpath.compute.process.reading import MetricsReader, drop_increments, read
 from towpath.compute.process.selftest import SandboxMode, SelfTest, self_test
 from towpath.compute.process.watcher import Watcher
 from towpath.jobs.model import Capabilities, JobObservation, JobSpec, LogPage, Manifest, MetricPoint, Phase
-from towpath.jobs.secrets import named_in
+from towpath.jobs.secrets import SESSION, named_in
 from towpath.kernel.errors import InUse, Invalid, Unavailable, noticing_full_disk
 from towpath.runner import claim
 from towpath.runner.command import folder_of_python
@@ -33,9 +33,11 @@ from towpath.runner.folder import (
     STOP_GRACEFULLY,
     TMP,
     Settings,
+    host_folder,
     sync_folder,
     write_whole,
 )
+from towpath.runner.hosts import folders_in
 from towpath.runner.removal import remove_tree
 from towpath.runner.sandbox import needed_for, without_links
 
@@ -71,6 +73,7 @@ class ProcessBackend:
         groups: bool = True,
         log_bytes: int = 256 << 20,
         secrets: Callable[[Iterable[str]], Mapping[str, str]] = lambda names: {},
+        session: Callable[[JobSpec], Mapping[str, str]] = lambda job: {},
     ) -> None:
         """
         Args:
@@ -82,8 +85,9 @@ class ProcessBackend:
             groups: let the kernel hold jobs to their limits where it can; else runners watch their memory.
             log_bytes: what the log of one attempt may take; of a larger one the middle is dropped.
             secrets: gives the values of those secrets, by name, that are set.
+            session: makes keys of its own for a job that names them; gives them by the names of secrets.
         """
-        self.capabilities = Capabilities(serving=True, isolation=sandbox, layers=True, secrets=True)
+        self.capabilities = Capabilities(serving=True, isolation=sandbox, layers=True, secrets=True, hosts=True)
         self._jobs = jobs.absolute()
         self._home = home.resolve()
         self._run = self._home / "run"
@@ -91,6 +95,7 @@ class ProcessBackend:
         self._groups = groups
         self._log_bytes = log_bytes
         self._secrets = secrets
+        self._session = session
         self._needed = tuple((sys.prefix, sys.base_prefix, _PACKAGE) if needed is None else needed)
         # Private: a job's environment may hold what is not for other users of the host.
         self._jobs.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -189,9 +194,12 @@ class ProcessBackend:
             write_whole(folder / STOP, asked.encode(), durable=True)
         _signal_runner(folder, signal.SIGTERM)
 
-    def log(self, key: str, *, start: int = 0, limit: int = 10_000) -> LogPage:
+    def log(self, key: str, *, host: str = "", start: int = 0, limit: int = 10_000) -> LogPage:
         """Return lines of the output from a byte offset on; a negative `start` counts from the end of the file."""
-        return read_log(self._folder(key), start=start, limit=limit)
+        if host and not _KEY.fullmatch(host):
+            raise Invalid(f"{host!r} is no name of a host")
+        folder = self._folder(key)
+        return read_log(host_folder(folder, 1 if host else 0, host), start=start, limit=limit)
 
     def metrics(self, key: str) -> list[MetricPoint]:
         """Return every metric value read so far, oldest first."""
@@ -232,13 +240,14 @@ class ProcessBackend:
             raise InUse(f"Attempt {key} is still running; stop it first")
         self._long_manifests.pop(key, None)
         # A runner removes the job's /tmp itself as its last act; a killed one could not.
-        for name in _WORKED_ON if holder is not None else (*_WORKED_ON, TMP):
-            remove_tree(folder / name)
+        names = _WORKED_ON if holder is not None else (*_WORKED_ON, TMP)
+        for place in folders_in(folder):
+            for name in names:
+                remove_tree(place / name)
 
     def is_tidy(self, key: str) -> bool:
         """Return whether there is nothing that `tidy` would remove."""
-        folder = self._folder(key)
-        return not any((folder / name).exists() for name in _WORKED_ON)
+        return not any((place / name).exists() for place in folders_in(self._folder(key)) for name in _WORKED_ON)
 
     def forget(self, key: str) -> None:
         """Remove the attempt's folder; forgetting one that is not there does nothing.
@@ -346,9 +355,14 @@ class ProcessBackend:
             log_bytes=self._log_bytes,
             layers=str(self._home / "layers"),
             uv=(sys.executable, "-m", "uv"),
-            secrets=tuple(self._secrets(named_in(job.environment.values())).items()),
+            secrets=tuple(self._values(job).items()),
             uv_environment=tuple(item for item in os.environ.items() if _CONCERNS_UV.fullmatch(item[0])),
         )
+
+    def _values(self, job: JobSpec) -> Mapping[str, str]:
+        named = named_in(job.environment.values())
+        own = self._session(job) if any(name.startswith(SESSION) for name in named) else {}
+        return {**self._secrets(named), **own}
 
     def _reader(self, key: str, folder: Path) -> MetricsReader:
         with self._lock:

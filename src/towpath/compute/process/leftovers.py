@@ -11,6 +11,7 @@ from typing import Protocol
 from towpath.housekeeping.model import Attempt, Layer
 from towpath.jobs.model import JobObservation, Phase
 from towpath.runner.folder import CLAIM, INCREMENTS, JOB, LATER, LAYER, LOG, MANIFEST, METRICS, ML, STAGING, STATUS, TMP
+from towpath.runner.hosts import folders_in
 
 _WORKED_ON = (STAGING, INCREMENTS, ML, TMP)
 _TOLD = (LOG, LATER, METRICS, MANIFEST, STATUS, JOB, CLAIM, LAYER)
@@ -66,8 +67,8 @@ class AttemptFolders:
         return Attempt(
             key=key,
             ended_at=ended_at,
-            files_bytes=sum(_bytes(folder / name) for name in _WORKED_ON),
-            log_bytes=sum(_bytes(folder / name) for name in _TOLD),
+            files_bytes=sum(_bytes(place / name) for place in folders_in(folder) for name in _WORKED_ON),
+            log_bytes=sum(_bytes(place / name) for place in folders_in(folder) for name in _TOLD),
             layer=_text(folder / LAYER),
         )
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from botocore.model import OperationModel, ServiceModel
 
 JSON_TYPE = "application/json"
+_NO_CONTENT = 204
 _LABEL = re.compile(r"\\\{(\w+)(\\\+)?\\\}")
 
 
@@ -65,8 +66,7 @@ def parse(head: Head, body: bytes, operation: "OperationModel") -> Document:
     if payload is None:
         document = json.parse(body, head.content_type)
     elif body:
-        structured = shape.members[payload].type_name == "structure"
-        document = {payload: json.parse(body, head.content_type) if structured else body.decode("utf-8", "replace")}
+        document = {payload: _payload(body, head.content_type, shape.members[payload].type_name)}
     match = _pattern(_path_of(operation)).fullmatch(head.path)
     labels = {} if match is None else match.groupdict()
     for name, member in shape.members.items():
@@ -74,6 +74,12 @@ def parse(head: Head, body: bytes, operation: "OperationModel") -> Document:
         if value is not None:
             document[name] = coerce(value, member)
     return document
+
+
+def _payload(body: bytes, content_type: str, kind: str) -> Any:
+    if kind == "structure":
+        return json.parse(body, content_type)
+    return body if kind == "blob" else body.decode("utf-8", "replace")
 
 
 def _outside_the_body(member: Any, wire_name: str, head: Head, labels: dict[str, str]) -> Any:
@@ -111,5 +117,10 @@ def render(document: Document, operation: "OperationModel") -> Reply:
         elif location == "header":
             headers[member.serialization.get("name", name).lower()] = str(value)
     payload = shape.serialization.get("payload")
-    held: Any = body if payload is None else body.get(payload, {})
-    return Reply(status=status, headers=headers, body=msgspec.json.encode(held))
+    if payload is not None and shape.members[payload].type_name == "blob":
+        held: Any = body.get(payload, b"")
+    else:
+        held = body if payload is None else body.get(payload, {})
+    if status == _NO_CONTENT:
+        return Reply(status=status)
+    return Reply(status=status, headers=headers, body=held if isinstance(held, bytes) else msgspec.json.encode(held))

@@ -1,21 +1,28 @@
 """CloudWatch Logs: the real output of jobs and endpoints, as groups, streams and events.
 
-A stream is one attempt. Its name is what the SageMaker SDKs look for: `<job>/algo-1-<epoch seconds>`. A token is the
-byte offset at which reading goes on, so a client that has seen everything gets back the token that it sent.
+A stream is one host of one attempt. Its name is what the SageMaker SDKs look for: `<job>/algo-1-<epoch seconds>`.
+A token is the byte offset at which reading goes on, so a client that has seen everything gets back the one it sent.
 """
 
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from towpath.functions import FUNCTION, FUNCTION_INVOCATION, LOG_GROUPS
+from towpath.functions import attempt_keys as keys_of_call
+from towpath.functions.kinds import OF_FUNCTION
+from towpath.functions.model import InvocationState
+from towpath.functions.running import stream_name
 from towpath.hosting.endpoint import attempts_of
 from towpath.hosting.model import EndpointState
 from towpath.jobs import attempt_keys
+from towpath.jobs.cluster import FIRST, hosts_of
 from towpath.jobs.model import LogLine, LogPage
 from towpath.jobs.ports import ComputeBackend
+from towpath.jobs.state import uid_of
 from towpath.kernel.errors import Invalid, NotFound, Unsupported
 from towpath.kernel.operations import Operation, Operations, Request
-from towpath.kernel.ports import Query, Transaction
+from towpath.kernel.ports import Filter, Query, Transaction
 from towpath.kernel.resource import Document, Resource, view
 
 #: Log groups that hold all jobs of a kind.
@@ -25,6 +32,7 @@ GROUPS: Mapping[str, str] = {
     "/aws/sagemaker/TransformJobs": "TransformJob",
 }
 ENDPOINTS = "/aws/sagemaker/Endpoints/"
+_EACH = (ENDPOINTS, LOG_GROUPS)  #: beginnings of the names of groups of single endpoints and functions
 _MOST_EVENTS = 10_000
 _MOST_STREAMS = 50
 #: How far ahead of an offset to look for lines before it, in bytes; None is the beginning.
@@ -36,10 +44,11 @@ _TOKEN = re.compile(r"([fb])/(\d{1,18})")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """One attempt's output."""
+    """One attempt's output, or that of one of its hosts."""
 
     name: str
     key: str  #: the attempt, as back ends know it
+    host: str = ""  #: as back ends know it: empty for the first one
     created_ms: int
 
 
@@ -95,18 +104,27 @@ def log_operations(backend: ComputeBackend) -> Operations:
 
 def describe_log_groups(_: ComputeBackend, transaction: Transaction, request: Request) -> Document:
     """Carry out DescribeLogGroups."""
-    names = sorted(GROUPS)
-    page = transaction.resources.query(
-        Query(kind="Endpoint", limit=_MOST_STREAMS, token=request.input.get("nextToken"))
-    )
-    names = ([] if request.input.get("nextToken") else names) + [ENDPOINTS + endpoint.name for endpoint in page.items]
+    given = request.input.get("nextToken")
+    names = sorted(GROUPS) if given is None else []
+    kind_asked, slash, token = (given or "/").partition("/")
+    kinds = [("Endpoint", ENDPOINTS), (FUNCTION.noun, LOG_GROUPS)]
+    if not slash or kind_asked not in {"", *(noun for noun, _ in kinds)}:
+        raise Invalid("The specified nextToken is invalid.", code="InvalidParameterException")
+    following = None
+    for noun, beginning in kinds[1:] if kind_asked == FUNCTION.noun else kinds:
+        page = transaction.resources.query(Query(kind=noun, limit=_MOST_STREAMS, token=token or None))
+        names += [beginning + each.name for each in page.items]
+        if page.token is not None:
+            following = f"{noun}/{page.token}"
+            break
+        token = ""
     prefix, part = request.input.get("logGroupNamePrefix", ""), request.input.get("logGroupNamePattern", "")
     groups = [
         {"logGroupName": name, "arn": _arn(transaction, name) + ":*", "logGroupArn": _arn(transaction, name)}
         for name in names
         if name.startswith(prefix) and part in name
     ]
-    return {"logGroups": groups, "nextToken": page.token}
+    return {"logGroups": groups, "nextToken": following}
 
 
 def describe_log_streams(backend: ComputeBackend, transaction: Transaction, request: Request) -> Document:
@@ -130,9 +148,9 @@ def get_log_events(backend: ComputeBackend, transaction: Transaction, request: R
         forward = direction == "f"
     if forward:
         begin = offset or 0
-        lines, end = _forward(backend, stream.key, begin, window)
+        lines, end = _forward(backend, stream, begin, window)
     else:
-        lines, begin, end = _backward(backend, stream.key, offset, window)
+        lines, begin, end = _backward(backend, stream, offset, window)
     return {
         "events": [_event(line) for line in lines],
         "nextForwardToken": f"f/{end}",
@@ -157,27 +175,37 @@ def filter_log_events(backend: ComputeBackend, transaction: Transaction, request
         if room <= 0:
             return {"events": events, "nextToken": f"{position}/{offset}"}
         narrowed = Window(limit=room, start_ms=window.start_ms, end_ms=window.end_ms, pattern=window.pattern)
-        lines, end = _forward(backend, stream.key, offset, narrowed)
+        lines, end = _forward(backend, stream, offset, narrowed)
         events += [
-            {**_event(line), "logStreamName": stream.name, "eventId": f"{stream.key}/{end}/{number}"}
+            {**_event(line), "logStreamName": stream.name, "eventId": f"{stream.key}/{stream.host}{end}/{number}"}
             for number, line in enumerate(lines)
         ]
-        if len(lines) == room and backend.log(stream.key, start=end, limit=1).lines:
+        if len(lines) == room and backend.log(stream.key, host=stream.host, start=end, limit=1).lines:
             return {"events": events, "nextToken": f"{position}/{end}"}
         offset = 0
     return {"events": events}
 
 
 def streams_of(resource: Resource) -> list[Stream]:
-    """Return the streams of a job or an endpoint, oldest first."""
+    """Return the streams of a job, an endpoint or a call of a function, oldest first."""
+    if resource.kind == FUNCTION_INVOCATION.noun:
+        keys = keys_of_call(resource.uid, view(InvocationState, resource.state))
+        created_ms = int(resource.created_at.timestamp() * 1000)
+        return [Stream(name=stream_name(key, resource.created_at), key=key, created_ms=created_ms) for key in keys]
     created = int(resource.created_at.timestamp())
     if resource.kind == "Endpoint":
         keys = attempts_of(resource.uid, view(EndpointState, resource.state))
         prefix = f"{resource.uid}-"
         return [Stream(name=f"instance/{key.removeprefix(prefix)}", key=key, created_ms=created * 1000) for key in keys]
     return [
-        Stream(name=f"{resource.name}/algo-1-{created + number}", key=key, created_ms=(created + number) * 1000)
+        Stream(
+            name=f"{resource.name}/{host}-{created + number}",
+            key=key,
+            host="" if host == FIRST else host,
+            created_ms=(created + number) * 1000,
+        )
         for number, key in enumerate(attempt_keys(resource))
+        for host in hosts_of(resource.spec)
     ]
 
 
@@ -185,17 +213,27 @@ def _streams(
     transaction: Transaction, group: str, prefix: str, limit: int, token: str | None
 ) -> tuple[list[Stream], str | None]:
     """Return streams whose names begin with `prefix`, and the token of the next page."""
+    if group.startswith(LOG_GROUPS):
+        of_function = Filter(OF_FUNCTION, "=", group.removeprefix(LOG_GROUPS))
+        page = transaction.resources.query(
+            Query(kind=FUNCTION_INVOCATION.noun, filters=(of_function,), limit=limit, token=token)
+        )
+        if not page.items and token is None and transaction.resources.find(FUNCTION.noun, of_function.value) is None:
+            raise NotFound(f"The specified log group does not exist: {group!r}.", code="ResourceNotFoundException")
+        return [s for call in page.items for s in streams_of(call) if s.name.startswith(prefix)], page.token
     name, slash, _ = prefix.partition("/")
     if group.startswith(ENDPOINTS) or slash:
         owner = _owner(transaction, group, name)
         found = [] if owner is None else [s for s in streams_of(owner) if s.name.startswith(prefix)]
-        return found[:limit], None
+        first, _ = _read_place(f"{token}/0" if token else None)
+        behind = first + limit
+        return found[first:behind], str(behind) if behind < len(found) else None
     page = transaction.resources.query(Query(kind=GROUPS[group], limit=limit, token=token))
     return [s for job in page.items for s in streams_of(job) if s.name.startswith(prefix)], page.token
 
 
 def _stream(transaction: Transaction, group: str, name: str) -> Stream:
-    owner = _owner(transaction, group, name.partition("/")[0])
+    owner = _owner(transaction, group, name if group.startswith(LOG_GROUPS) else name.partition("/")[0])
     for stream in streams_of(owner) if owner is not None else ():
         if stream.name == name:
             return stream
@@ -205,6 +243,11 @@ def _stream(transaction: Transaction, group: str, name: str) -> Stream:
 def _owner(transaction: Transaction, group: str, name: str) -> Resource | None:
     if group.startswith(ENDPOINTS):
         return transaction.resources.find("Endpoint", group.removeprefix(ENDPOINTS))
+    if group.startswith(LOG_GROUPS):
+        call = transaction.resources.get(uid_of(name.rpartition("]")[2]))
+        if call is None or not call.is_live or call.kind != FUNCTION_INVOCATION.noun:
+            return None
+        return call if call.spec["FunctionName"] == group.removeprefix(LOG_GROUPS) else None
     return transaction.resources.find(GROUPS[group], name)
 
 
@@ -219,17 +262,17 @@ def _group(request: Request) -> str:
         name = name.split(":log-group:", 1)[-1].removesuffix(":*")
     if not name:
         raise Invalid("Name the log group: logGroupName or logGroupIdentifier.", code="InvalidParameterException")
-    if name not in GROUPS and not (name.startswith(ENDPOINTS) and len(name) > len(ENDPOINTS)):
+    if name not in GROUPS and not any(name.startswith(each) and len(name) > len(each) for each in _EACH):
         raise NotFound(
-            f"The specified log group does not exist: {name!r}; there are {', '.join(sorted(GROUPS))} "
-            f"and {ENDPOINTS}<endpoint>.",
+            f"The specified log group does not exist: {name!r}; there are {', '.join(sorted(GROUPS))}, "
+            f"{ENDPOINTS}<endpoint> and {LOG_GROUPS}<function>.",
             code="ResourceNotFoundException",
         )
     return name
 
 
 def _described(backend: ComputeBackend, transaction: Transaction, group: str, stream: Stream) -> Document:
-    head = backend.log(stream.key, limit=1)
+    head = backend.log(stream.key, host=stream.host, limit=1)
     shown: Document = {
         "logStreamName": stream.name,
         "creationTime": stream.created_ms,
@@ -237,22 +280,22 @@ def _described(backend: ComputeBackend, transaction: Transaction, group: str, st
     }
     if head.lines:
         shown["firstEventTimestamp"] = _ms(head.lines[0])
-        last, _, _ = _backward(backend, stream.key, None, Window(limit=1))
+        last, _, _ = _backward(backend, stream, None, Window(limit=1))
         shown["lastEventTimestamp"] = shown["lastIngestionTime"] = _ms((last or head.lines)[-1])
     return shown
 
 
-def _forward(backend: ComputeBackend, key: str, begin: int, window: Window) -> tuple[list[LogLine], int]:
+def _forward(backend: ComputeBackend, stream: Stream, begin: int, window: Window) -> tuple[list[LogLine], int]:
     """Return wanted lines from an offset on, and where to go on."""
     plain = window.start_ms is None and window.end_ms is None and window.pattern == Pattern()
     if plain:
-        page = backend.log(key, start=begin, limit=window.limit)
+        page = backend.log(stream.key, host=stream.host, start=begin, limit=window.limit)
         return page.lines, max(page.end, begin)
     wanted: list[LogLine] = []
     end = begin
     while len(wanted) < window.limit:
         # Never more lines at a time than are still missing, so that none behind the returned offset was left out.
-        page = backend.log(key, start=end, limit=min(_PAGE, window.limit - len(wanted)))
+        page = backend.log(stream.key, host=stream.host, start=end, limit=min(_PAGE, window.limit - len(wanted)))
         if page.end <= end:
             break
         wanted += [line for line in page.lines if window.shows(line)]
@@ -260,7 +303,9 @@ def _forward(backend: ComputeBackend, key: str, begin: int, window: Window) -> t
     return wanted, end
 
 
-def _backward(backend: ComputeBackend, key: str, until: int | None, window: Window) -> tuple[list[LogLine], int, int]:
+def _backward(
+    backend: ComputeBackend, stream: Stream, until: int | None, window: Window
+) -> tuple[list[LogLine], int, int]:
     """Return the last wanted lines before an offset (None: the end), where they begin, and where they end.
 
     A log is read forwards, so this begins further and further ahead of the offset until enough is found.
@@ -269,8 +314,8 @@ def _backward(backend: ComputeBackend, key: str, until: int | None, window: Wind
         first = 0
         if reach is not None:
             near = -reach if until is None else max(0, until - reach)
-            first = backend.log(key, start=near, limit=1).start if near else 0
-        pages = list(_pages(backend, key, first, until))
+            first = backend.log(stream.key, host=stream.host, start=near, limit=1).start if near else 0
+        pages = list(_pages(backend, stream, first, until))
         wanted = [
             (page, number, line) for page in pages for number, line in enumerate(page.lines) if window.shows(line)
         ]
@@ -281,15 +326,15 @@ def _backward(backend: ComputeBackend, key: str, until: int | None, window: Wind
     if not wanted:
         return [], first, end
     page, number, _ = wanted[0]
-    begin = page.start if number == 0 else backend.log(key, start=page.start, limit=number).end
+    begin = page.start if number == 0 else backend.log(stream.key, host=stream.host, start=page.start, limit=number).end
     return [line for _, _, line in wanted], begin, end
 
 
-def _pages(backend: ComputeBackend, key: str, first: int, until: int | None) -> Iterator[LogPage]:
+def _pages(backend: ComputeBackend, stream: Stream, first: int, until: int | None) -> Iterator[LogPage]:
     """Yield what lies between two offsets at which lines begin."""
     offset, size = first, _PAGE
     while until is None or offset < until:
-        page = backend.log(key, start=offset, limit=size)
+        page = backend.log(stream.key, host=stream.host, start=offset, limit=size)
         if page.end <= offset:
             return
         if until is not None and page.end > until:

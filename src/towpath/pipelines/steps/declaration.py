@@ -34,7 +34,7 @@ class StepType:
     """One type of step."""
 
     name: str  #: as it stands in Type
-    executed: bool = False  #: whether executions of such steps are built yet
+    executed: bool = False  #: whether executions have such steps
     instead: str | None = None  #: what to use in place of a type that is never executed here
     create: str | None = None  #: the operation whose request the Arguments are
     describe: str | None = None  #: the operation whose answer the step yields

@@ -6,6 +6,8 @@ defaults.
 
 from towpath.sdk.steps.callback import Callback
 from towpath.sdk.steps.flow import Condition, Fail
+from towpath.sdk.steps.function import Files, StepFunction, Value, files, step
+from towpath.sdk.steps.lambda_step import Lambda
 from towpath.sdk.steps.model import CreateModel, Register
 from towpath.sdk.steps.processing import Processing
 from towpath.sdk.steps.rounds import ForEach
@@ -24,15 +26,21 @@ __all__ = [
     "Endpoint",
     "EndpointConfig",
     "Fail",
+    "Files",
     "ForEach",
+    "Lambda",
     "Processing",
     "Register",
     "Source",
     "Step",
+    "StepFunction",
     "Training",
     "Transform",
     "Tuning",
+    "Value",
     "ended",
     "failed",
+    "files",
+    "step",
     "stopped",
 ]

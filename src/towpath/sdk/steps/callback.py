@@ -9,10 +9,8 @@ from typing import Any, ClassVar
 from towpath.sdk.build import Build
 from towpath.sdk.errors import DefinitionError
 from towpath.sdk.expressions import Document, Expression, Get
+from towpath.sdk.steps.outputs import declared, reference, refuse_other_types
 from towpath.sdk.steps.step import Step
-
-#: What a value of an answer is in Python -> the definition's word.
-_TYPES: Mapping[type, str] = {str: "String", int: "Integer", float: "Float", bool: "Boolean"}
 
 
 @dataclass(eq=False)
@@ -34,10 +32,7 @@ class Callback(Step):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, kind in self.outputs.items():
-            if kind not in _TYPES:
-                expected = ", ".join(each.__name__ for each in _TYPES)
-                raise DefinitionError(f"step {self.name}: output {name} is {kind!r}; expected {expected}")
+        refuse_other_types(self.name, self.outputs)
         if isinstance(self.to, str) and not self.to.startswith(("http://", "https://")):
             raise DefinitionError(
                 f"step {self.name}: {self.to!r} is no address; expected client.queue(NAME), or that of a webhook"
@@ -45,15 +40,10 @@ class Callback(Step):
 
     def output(self, name: str) -> Get:
         """Return a reference to a value of the answer."""
-        if name not in self.outputs:
-            raise DefinitionError(
-                f"step {self.name} has no output {name!r}; it has {', '.join(self.outputs) or 'none'}"
-            )
-        return self.property(f"OutputParameters['{name}']")
+        return reference(self, name, self.outputs)
 
     def request(self, build: Build) -> Document:
         return dict(self.inputs)
 
     def document(self, build: Build) -> Document:
-        declared = [{"OutputName": name, "OutputType": _TYPES[kind]} for name, kind in self.outputs.items()]
-        return {**super().document(build), "SqsQueueUrl": self.to, "OutputParameters": declared}
+        return {**super().document(build), "SqsQueueUrl": self.to, "OutputParameters": declared(self.outputs)}

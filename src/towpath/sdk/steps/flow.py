@@ -9,7 +9,7 @@ from typing import ClassVar
 from towpath.sdk.build import Build
 from towpath.sdk.errors import DefinitionError
 from towpath.sdk.expressions import Document, Expression, Predicate, as_text
-from towpath.sdk.steps.step import Step
+from towpath.sdk.steps.step import Step, StepResult, steps_of
 
 
 @dataclass(eq=False)
@@ -23,8 +23,8 @@ class Condition(Step):
 
     _: KW_ONLY
     if_: Predicate | Sequence[Predicate]  #: of a list, all must hold
-    then: Sequence[Step] = ()
-    otherwise: Sequence[Step] = ()
+    then: Sequence[Step | StepResult] = ()
+    otherwise: Sequence[Step | StepResult] = ()
 
     type: ClassVar[str] = "Condition"
 
@@ -41,10 +41,16 @@ class Condition(Step):
             raise DefinitionError(f"step {self.name} has no condition")
         if not self.then and not self.otherwise:
             raise DefinitionError(f"step {self.name} decides nothing; give steps in then, otherwise, or both")
+        self.branches()
 
     @property
     def nested(self) -> Sequence[Step]:
-        return (*self.then, *self.otherwise)
+        return tuple(step for _, steps in self.branches() for step in steps)
+
+    def branches(self) -> tuple[tuple[str, tuple[Step, ...]], ...]:
+        return tuple(
+            (name, steps_of(getattr(self, name), f"step {self.name}, {name}")) for name in ("then", "otherwise")
+        )
 
     @property
     def conditions(self) -> tuple[Predicate, ...]:
@@ -53,10 +59,11 @@ class Condition(Step):
         return tuple(condition for each in given for condition in each.all_of())
 
     def request(self, build: Build) -> Document:
+        (_, then), (_, otherwise) = self.branches()
         return {
             "Conditions": list(self.conditions),
-            "IfSteps": [step.document(build) for step in self.then],
-            "ElseSteps": [step.document(build) for step in self.otherwise],
+            "IfSteps": [step.document(build) for step in then],
+            "ElseSteps": [step.document(build) for step in otherwise],
         }
 
 

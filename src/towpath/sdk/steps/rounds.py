@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from towpath.sdk.build import Build
 from towpath.sdk.errors import DefinitionError
 from towpath.sdk.expressions import Document, Expression, Get
-from towpath.sdk.steps.step import Step
+from towpath.sdk.steps.step import Step, StepResult, steps_of
 
 
 @dataclass(eq=False)
@@ -24,7 +24,7 @@ class ForEach(Step):
 
     _: KW_ONLY
     items: Sequence[Any] | Expression  #: a list, or a value that is one while the pipeline runs
-    steps: Sequence[Step]
+    steps: Sequence[Step | StepResult]
     at_once: int | Expression | None = None  #: rounds that run at one time, None: all
     highest: Get | None = None  #: select the round in which this property of one of the steps is largest
     lowest: Get | None = None  #: or smallest
@@ -36,7 +36,7 @@ class ForEach(Step):
         super().__post_init__()
         if not self.steps:
             raise DefinitionError(f"step {self.name} has no steps to run for each item")
-        if any(isinstance(step, ForEach) for step in self.steps):
+        if any(isinstance(step, ForEach) for step in self.nested):
             raise DefinitionError(f"step {self.name}: a ForEach cannot stand inside another one")
         if self.highest is not None and self.lowest is not None:
             raise DefinitionError(f"step {self.name}: give highest or lowest, one of them")
@@ -49,7 +49,10 @@ class ForEach(Step):
 
     @property
     def nested(self) -> Sequence[Step]:
-        return tuple(self.steps)
+        return tuple(step for _, steps in self.branches() for step in steps)
+
+    def branches(self) -> tuple[tuple[str, tuple[Step, ...]], ...]:
+        return (("steps", steps_of(self.steps, f"step {self.name}, steps")),)
 
     def selected(self, path: str) -> Get:
         """Return a reference to a member of what the step that is compared found in the selected round."""
@@ -63,7 +66,7 @@ class ForEach(Step):
         inside = replace(build, round=self.item)
         request: Document = {
             "IterableItems": self.items if isinstance(self.items, Expression) else list(self.items),
-            "ForEachBody": [step.document(inside) for step in self.steps],
+            "ForEachBody": [step.document(inside) for step in self.nested],
         }
         if self.at_once is not None:
             request["MaxConcurrency"] = self.at_once

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 from towpath.sdk.datasets import Dataset
 from towpath.sdk.errors import DefinitionError
 from towpath.sdk.expressions import Expression
+from towpath.sdk.steps.step import StepResult
 
 #: What a step may read: an `s3://` URI, a dataset, another step's output, or an expression that gives an S3 URI.
 Source: TypeAlias = str | Dataset | Expression
@@ -20,6 +21,8 @@ def source_uri(source: Any, *, reader: str) -> str | Expression:
     Raises:
         DefinitionError: it is nothing that a step can read.
     """
+    if isinstance(source, StepResult):
+        return source.folder
     if isinstance(source, Expression):
         return source
     if isinstance(source, Dataset):

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from towpath.sdk.build import Build, Code
 from towpath.sdk.errors import DefinitionError
-from towpath.sdk.expressions import Document, Get
+from towpath.sdk.expressions import Document, Expression, Get
 
 _NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,63}")
 
@@ -19,26 +19,26 @@ _NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,63}")
 class After:
     """A step to wait for, and how it must have ended."""
 
-    step: Step | str
+    step: Step | StepResult | str
     trigger: str  #: Failed, Stopped or Any
 
     @property
     def name(self) -> str:
         """The name of the step."""
-        return self.step if isinstance(self.step, str) else self.step.name
+        return _name(self.step)
 
 
-def failed(step: Step | str) -> After:
+def failed(step: Step | StepResult | str) -> After:
     """Return what lets a step run when another one has failed; the execution then goes on."""
     return After(step, "Failed")
 
 
-def stopped(step: Step | str) -> After:
+def stopped(step: Step | StepResult | str) -> After:
     """Return what lets a step run when another one was stopped."""
     return After(step, "Stopped")
 
 
-def ended(step: Step | str) -> After:
+def ended(step: Step | StepResult | str) -> After:
     """Return what lets a step run when another one has ended, however it did."""
     return After(step, "Any")
 
@@ -49,7 +49,7 @@ class Step(ABC):
 
     name: str
     _: KW_ONLY
-    depends_on: Sequence[Step | str | After] = ()  #: steps to wait for although nothing of theirs is read
+    depends_on: Sequence[Step | StepResult | str | After] = ()  #: steps to wait for although nothing of theirs is read
     cache: str | None = None  #: ISO 8601 duration ("P30D") for which an equal earlier run is taken over
     description: str | None = None
 
@@ -75,10 +75,14 @@ class Step(ABC):
         """The steps that stand inside this one."""
         return ()
 
+    def branches(self) -> tuple[tuple[str, tuple[Step, ...]], ...]:
+        """Return the lists of steps inside this one, by the argument that holds them: each runs, or not, by itself."""
+        return ()
+
     @property
     def waits_for(self) -> tuple[str, ...]:
         """The names of the steps in `depends_on`."""
-        return tuple(other if isinstance(other, str) else other.name for other in self.depends_on)
+        return tuple(other.name if isinstance(other, After) else _name(other) for other in self.depends_on)
 
     def property(self, path: str) -> Get:
         """Return a reference to a member of what the API describes once the step has ended.
@@ -101,3 +105,52 @@ class Step(ABC):
         if self.cache:
             step["CacheConfig"] = {"Enabled": True, "ExpireAfter": self.cache}
         return step
+
+
+class StepResult(Expression):
+    """What a step will have made, as a value that stands for the step as well: it may be given where a step may."""
+
+    @property
+    @abstractmethod
+    def step(self) -> Step:
+        """The step that makes it."""
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        return (self.step.name,)
+
+    @property
+    @abstractmethod
+    def folder(self) -> Get:
+        """The S3 URI of the folder that holds it, for steps that read files."""
+
+
+def steps_of(given: Sequence[Step | StepResult], where: str) -> tuple[Step, ...]:
+    """Return the steps of a list that may hold their results instead, each once.
+
+    Raises:
+        DefinitionError: something in it is neither.
+    """
+    if isinstance(given, Step | StepResult):
+        raise DefinitionError(f"{where} expects a list of steps; put brackets around the one")
+    found: dict[int, Step] = {}
+    for each in given:
+        step = each.step if isinstance(each, StepResult) else each
+        if not isinstance(step, Step):
+            raise DefinitionError(
+                f"{where}: {_shown(each)} is no step; expected a step, or what a function with @step gives when it is "
+                "called at the top level of a file (elsewhere such a call runs the function: use NAME.later(…) there)"
+            )
+        found.setdefault(id(step), step)
+    return tuple(found.values())
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return f"{text[:60]}… (a {type(value).__name__})" if len(text) > 60 else text
+
+
+def _name(step: Step | StepResult | str) -> str:
+    if isinstance(step, str):
+        return step
+    return step.step.name if isinstance(step, StepResult) else step.name

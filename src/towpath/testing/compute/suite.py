@@ -7,8 +7,9 @@ handed over, on a back end that knows `SECRETS`), and let pytest collect it.
 from towpath.testing.compute.contents import Contents
 from towpath.testing.compute.endings import Endings
 from towpath.testing.compute.layers import Layers
+from towpath.testing.compute.several import Several
 from towpath.testing.compute.words import Words
 
 
-class ComputeSuite(Contents, Words, Layers, Endings):
+class ComputeSuite(Contents, Words, Layers, Several, Endings):
     """Behaviour of a back end, one test a promise. Tests that start processes; mark the class `slow`."""

@@ -61,5 +61,19 @@ def test_a_path_that_no_operation_has_means_none() -> None:
 def test_members_of_an_answer_stand_where_the_shape_says() -> None:
     model = MODELS.operation("lambda", "Invoke")
     assert model is not None
-    reply = rest_json.render({"StatusCode": 202, "FunctionError": "Unhandled", "Payload": {"a": 1}}, model)
+    reply = rest_json.render({"StatusCode": 202, "FunctionError": "Unhandled", "Payload": b'{"a":1}'}, model)
     assert (reply.status, reply.headers["x-amz-function-error"], reply.body) == (202, "Unhandled", b'{"a":1}')
+
+
+def test_the_bytes_of_a_blob_come_as_they_are() -> None:
+    model = MODELS.operation("lambda", "Invoke")
+    assert model is not None
+    head = Head(method="POST", path="/2015-03-31/functions/f/invocations", query="", headers={})
+    assert rest_json.parse(head, b"\xff{", model) == {"FunctionName": "f", "Payload": b"\xff{"}
+
+
+def test_an_answer_without_content_has_no_body() -> None:
+    model = MODELS.operation("lambda", "Invoke")
+    assert model is not None
+    reply = rest_json.render({"StatusCode": 204}, model)
+    assert (reply.status, reply.body) == (204, b"")

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from towpath.gateway.services.logs import log_operations, streams_of
 from towpath.hosting.model import EndpointState, Fleet, Instance, state_document
@@ -29,8 +30,8 @@ class Output:
     def __init__(self, logs: dict[str, list[str]]) -> None:
         self._logs = logs
 
-    def log(self, key: str, *, start: int = 0, limit: int = 10_000) -> LogPage:
-        lines = self._logs.get(key, [])
+    def log(self, key: str, *, host: str = "", start: int = 0, limit: int = 10_000) -> LogPage:
+        lines = self._logs.get(f"{key}/{host}" if host else key, [])
         ends = [0]
         for line in lines:
             ends.append(ends[-1] + len(line.encode()) + 1)
@@ -147,6 +148,28 @@ def test_each_attempt_is_a_stream_and_a_job_that_has_not_begun_has_none(store: S
     assert waiting["logStreams"] == []
     everything = ask("DescribeLogStreams", {}, logGroupName=JOBS)
     assert {s["logStreamName"].partition("/")[0] for s in everything["logStreams"]} >= {"twice"}
+
+
+def test_each_host_of_a_job_is_a_stream(store: Store, ask: Callable[..., Any]) -> None:
+    several = replace(job("wide"), spec={"ProcessingResources": {"ClusterConfig": {"InstanceCount": 60}}})
+    key = add(store, several)[0]
+    logs = {key: ["first"], f"{key}/algo-2": ["second"], f"{key}/algo-60": ["last"]}
+    page = ask("DescribeLogStreams", logs, logGroupName=JOBS, logStreamNamePrefix=f"{several.name}/")
+    names = [stream["logStreamName"] for stream in page["logStreams"]]
+    while page.get("nextToken"):
+        token = page["nextToken"]
+        page = ask(
+            "DescribeLogStreams", logs, logGroupName=JOBS, logStreamNamePrefix=f"{several.name}/", nextToken=token
+        )
+        names += [stream["logStreamName"] for stream in page["logStreams"]]
+    created = int(START.timestamp())
+    assert names == [f"{several.name}/algo-{number}-{created}" for number in range(1, 61)]
+    assert messages(ask("GetLogEvents", logs, logGroupName=JOBS, logStreamName=names[1])) == ["second"]
+    events = ask("FilterLogEvents", logs, logGroupName=JOBS, logStreamNames=[names[0], names[59]])["events"]
+    assert [(event["message"], event["logStreamName"]) for event in events] == [
+        ("first", names[0]),
+        ("last", names[59]),
+    ]
 
 
 def test_the_output_of_an_endpoint_has_its_own_group(store: Store, ask: Callable[..., Any]) -> None:

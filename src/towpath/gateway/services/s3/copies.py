@@ -14,7 +14,8 @@ from towpath.gateway.services.s3.described import checksum_members, described
 from towpath.gateway.services.s3.model import Context, S3Error, S3Request, S3Response, xml_response
 from towpath.gateway.services.s3.tagging import tags_of_header
 from towpath.gateway.services.s3.uploads import keep_part, part_number, require_upload
-from towpath.gateway.services.s3.versions import check_key, current, found
+from towpath.gateway.services.s3.versions import check_key, current, found, record_access
+from towpath.kernel.accesses import GET_OBJECT
 from towpath.kernel.objects import Checksum, ObjectRef, ObjectVersion
 from towpath.kernel.ports import Transaction
 
@@ -52,6 +53,8 @@ def copy_object(context: Context, request: S3Request) -> S3Response:
             is_latest=True,
         )
         transaction.objects.put(version)
+        record_access(transaction, original, request, GET_OBJECT)
+        record_access(transaction, version, request, "CopyObject")
         return original, version
 
     original, version = context.store.write(copy)
@@ -71,6 +74,7 @@ def upload_part_copy(context: Context, request: S3Request) -> S3Response:
 
     original, algorithm = context.store.read(find)
     start, end = _copied(request.headers, original)
+    context.readers.add(original, request.caller)
     content = Digested(context.objects.read(original, start, end), algorithm)
     blob = context.objects.write(content)
     part = keep_part(context, request, number, blob, content.checksum)

@@ -9,13 +9,14 @@ from towpath.gateway.services.s3.buckets import require_bucket
 from towpath.gateway.services.s3.conditions import check_write
 from towpath.gateway.services.s3.described import header_text
 from towpath.gateway.services.s3.model import Context, S3Error, S3Request, S3Response, empty_response, xml_response
-from towpath.gateway.services.s3.versions import check_key, current
+from towpath.gateway.services.s3.versions import check_key, current, record_access
 from towpath.housekeeping.model import VersionKey
 from towpath.housekeeping.ports import Transaction
 from towpath.housekeeping.uses import Uses
 from towpath.kernel.events import Event
 from towpath.kernel.objects import ObjectRef, ObjectVersion, delete_marker
 
+DELETE_OBJECT = "DeleteObject"  #: of DeleteObjects too, which is the same for many keys
 VERSIONS_DELETED = "Object Versions Deleted"
 _DELETED_AT_MOST = 1000  #: keys of one DeleteObjects
 
@@ -104,6 +105,7 @@ def _delete(transaction: Transaction, ref: ObjectRef, request: S3Request, needed
             check_write(request.headers, current(transaction, request))
         marker = delete_marker(ref, at=transaction.now, by=request.caller.principal)
         transaction.objects.put(marker)
+        record_access(transaction, marker, request, DELETE_OBJECT)
         return _Deleted(marker.version_id, is_marker=True)
     user = needed.get(VersionKey(ref.bucket, ref.key, ref.version_id))
     if user is not None:
@@ -113,6 +115,8 @@ def _delete(transaction: Transaction, ref: ObjectRef, request: S3Request, needed
             "DeleteObject without a version hides the object and keeps its versions.",
         )
     removed = transaction.objects.remove(ref.bucket, ref.key, ref.version_id)
+    if removed is not None:
+        record_access(transaction, removed, request, DELETE_OBJECT)
     is_marker = removed is not None and removed.is_delete_marker
     return _Deleted(ref.version_id, is_marker, None if is_marker else removed)
 

@@ -9,6 +9,7 @@ from towpath.gateway.errors import Protocol, wire_error
 from towpath.gateway.protocols.rest_xml import XML_TYPE, to_xml
 from towpath.gateway.signing.chunks import ChunkSignatures
 from towpath.housekeeping.ports import Store
+from towpath.kernel.accesses import Readers
 from towpath.kernel.arns import Home
 from towpath.kernel.errors import TowpathError
 from towpath.kernel.objects import ObjectStore
@@ -69,6 +70,7 @@ class Context:
     store: Store
     objects: ObjectStore
     home: Home
+    readers: Readers  #: are told who reads which version
     freeing: Store  #: the same one for deletions, which a full disk does not refuse
 
 

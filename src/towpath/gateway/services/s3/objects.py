@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from http import HTTPStatus
 from uuid import uuid4
 
 from towpath.gateway.services.s3.bodies import VerifiedBody
@@ -26,7 +27,7 @@ from towpath.gateway.services.s3.model import (
     xml_response,
 )
 from towpath.gateway.services.s3.tagging import tags_of_header
-from towpath.gateway.services.s3.versions import check_key, current, wanted
+from towpath.gateway.services.s3.versions import check_key, current, record_access, wanted
 from towpath.kernel.objects import ObjectVersion
 from towpath.kernel.ports import Transaction
 
@@ -71,6 +72,7 @@ def put_object(context: Context, request: S3Request) -> S3Response:
                 created_by=request.caller.principal,
             )
             transaction.objects.put(version)
+            record_access(transaction, version, request, "PutObject")
             return version
 
         version = context.store.write(put)
@@ -85,7 +87,10 @@ def get_object(context: Context, request: S3Request) -> S3Response:
     """Carry out GetObject, streaming."""
     version = wanted(context, request)
     answer, start, end = _about(request, version)
-    if answer.status == 304 or start == end:
+    if answer.status == HTTPStatus.NOT_MODIFIED:
+        return answer
+    context.readers.add(version, request.caller)
+    if start == end:
         return answer
     return S3Response(status=answer.status, headers=answer.headers, body=_stream(context, version, start, end))
 

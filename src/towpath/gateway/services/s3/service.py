@@ -11,6 +11,7 @@ from functools import cache
 from towpath.gateway.services.s3 import buckets, copies, deletions, objects, tagging, upload_lists, uploads
 from towpath.gateway.services.s3.model import Context, S3Error, S3Request, S3Response, error_response
 from towpath.housekeeping.ports import Store
+from towpath.kernel.accesses import NoReaders, Readers
 from towpath.kernel.arns import Home
 from towpath.kernel.errors import TowpathError
 from towpath.kernel.objects import ObjectStore
@@ -112,9 +113,23 @@ OPERATIONS: Mapping[Route, tuple[str, Function]] = {
 class S3Service:
     """The S3 front door, behind the request chain that verifies signatures."""
 
-    def __init__(self, store: Store, objects: ObjectStore, home: Home, *, freeing: Store | None = None) -> None:
-        """`freeing` is the store for deletions, where that is another one."""
-        self._context = Context(store=store, objects=objects, home=home, freeing=freeing or store)
+    def __init__(
+        self,
+        store: Store,
+        objects: ObjectStore,
+        home: Home,
+        *,
+        freeing: Store | None = None,
+        readers: Readers | None = None,
+    ) -> None:
+        """
+        Args:
+            freeing: the store for deletions, where that is another one.
+            readers: is told who reads which version; None: nobody is.
+        """
+        self._context = Context(
+            store=store, objects=objects, home=home, freeing=freeing or store, readers=readers or NoReaders()
+        )
 
     def handle(self, request: S3Request) -> S3Response:
         """Return the answer; errors of ours are answers too, others are raised for the chain to log."""

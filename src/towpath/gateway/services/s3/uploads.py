@@ -14,7 +14,7 @@ from towpath.gateway.services.s3.described import checksum_members, described
 from towpath.gateway.services.s3.model import Context, S3Error, S3Request, S3Response, empty_response, xml_response
 from towpath.gateway.services.s3.tagging import tags_of_header
 from towpath.gateway.services.s3.upload_checksums import checksum_of_parts, kind_of
-from towpath.gateway.services.s3.versions import check_key, current
+from towpath.gateway.services.s3.versions import check_key, current, record_access
 from towpath.kernel.objects import Checksum, ObjectRef, ObjectVersion, StoredBlob, Upload, UploadPart
 from towpath.kernel.ports import Transaction
 
@@ -167,6 +167,7 @@ def complete_multipart_upload(context: Context, request: S3Request) -> S3Respons
         if _chosen(listed, upload, sent) != parts:
             raise S3Error("InvalidPart", "A part was sent again while the upload was being completed; complete anew.")
         transaction.objects.put(version)
+        record_access(transaction, version, request, "CompleteMultipartUpload")
         transaction.objects.uploads.end(upload.upload_id)
         return version, sent
 

@@ -2,6 +2,7 @@
 
 from towpath.gateway.services.s3.buckets import require_bucket
 from towpath.gateway.services.s3.model import Context, S3Error, S3Request
+from towpath.kernel.accesses import access_of
 from towpath.kernel.objects import ObjectRef, ObjectVersion
 from towpath.kernel.ports import Transaction
 
@@ -24,6 +25,11 @@ def current(transaction: Transaction, request: S3Request) -> ObjectVersion | Non
     """Return the latest version of the request's key, None when there is none or it was deleted."""
     version = transaction.objects.get(ObjectRef(request.of_bucket, request.of_key))
     return None if version is None or version.is_delete_marker else version
+
+
+def record_access(transaction: Transaction, version: ObjectVersion, request: S3Request, operation: str) -> None:
+    """Record who did what with a version, in the transaction in which it is done."""
+    transaction.accesses.record([access_of(version, request.caller, operation, transaction.now)])
 
 
 def wanted(context: Context, request: S3Request) -> ObjectVersion:

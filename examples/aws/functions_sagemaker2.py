@@ -1,0 +1,80 @@
+"""Functions as steps of a pipeline (`@step`), and run by themselves (`@remote`), with the SageMaker Python SDK 2.
+
+`towpath exec -- python functions_sagemaker2.py --image IMAGE`, with an image that the server maps to an environment
+that has the same version of Python and of the SDK as this one: see `docs/aws-clients.md`.
+"""
+
+import argparse
+from typing import Any
+
+from sagemaker import Session, get_execution_role
+from sagemaker.remote_function import remote
+from sagemaker.remote_function.errors import RemoteFunctionError
+from sagemaker.workflow.condition_step import ConditionStep
+from sagemaker.workflow.conditions import ConditionGreaterThanOrEqualTo
+from sagemaker.workflow.fail_step import FailStep
+from sagemaker.workflow.function_step import step
+from sagemaker.workflow.parameters import ParameterInteger
+from sagemaker.workflow.pipeline import Pipeline
+
+NAME = "functions-sagemaker2"
+
+
+def prepare(rows: int) -> dict[str, Any]:
+    """Return numbers, and where they came from."""
+    return {"numbers": list(range(rows)), "rows": rows}
+
+
+def fit(prepared: dict[str, Any], scale: float) -> dict[str, Any]:
+    """Return a model of the numbers."""
+    total = sum(prepared["numbers"]) * scale
+    return {"accuracy": total / 100, "rows": prepared["rows"]}
+
+
+def tell(fitted: dict[str, Any], accuracy: float) -> str:
+    """Return a sentence about a model."""
+    return f"accuracy {accuracy} from {fitted['rows']} rows"
+
+
+def fail(what: str) -> None:
+    """Raise."""
+    raise ValueError(f"no {what} today")
+
+
+def main() -> None:
+    """Run the pipeline, then a function by itself."""
+    parser = argparse.ArgumentParser(description="Run functions as jobs with the SageMaker SDK 2.")
+    parser.add_argument("--image", required=True, help="stands for an environment with this SDK")
+    settings = parser.parse_args()
+    session = Session()
+    role = get_execution_role(session)
+    how = {"image_uri": settings.image, "instance_type": "ml.m5.large", "role": role}
+
+    rows = ParameterInteger("Rows", 20)
+    prepared = step(prepare, name="prepare", **how)(rows)
+    fitted = step(fit, name="fit", **how)(prepared, 0.5)
+    told = step(tell, name="tell", **how)(fitted, fitted["accuracy"])
+    gate = ConditionStep(
+        name="GoodEnough",
+        conditions=[ConditionGreaterThanOrEqualTo(left=fitted["accuracy"], right=0.5)],
+        if_steps=[told],
+        else_steps=[FailStep("TooWeak", error_message="the accuracy is below 0.5")],
+    )
+    pipeline = Pipeline(NAME, parameters=[rows], steps=[gate], sagemaker_session=session)
+    pipeline.upsert(role_arn=role)
+    execution = pipeline.start()
+    execution.wait(delay=2, max_attempts=400)
+    for each in execution.list_steps():
+        print("step", each["StepName"], each["StepStatus"])
+    print("result", execution.result("tell"))
+
+    alone = remote(sagemaker_session=session, **how)
+    print("remote", alone(prepare)(3))
+    try:
+        alone(fail)("bread")
+    except (ValueError, RemoteFunctionError) as why:
+        print("remote failed", type(why).__name__, why)
+
+
+if __name__ == "__main__":
+    main()
