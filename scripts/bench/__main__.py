@@ -20,13 +20,14 @@ from measuring import Row
 from objects import lists, objects
 from outputs import outputs
 from registry import registry
-from steps import steps
+from steps import importing_step, steps
 from transform import transform
 
 PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
     "client": client,
     "server": server,
     "steps": steps,
+    "imports": importing_step,
     "engine": engine,
     "registry": registry,
     "invocations": invocations,

@@ -12,6 +12,16 @@ from measuring import PASS, Row, alternate, home_with_server, python, two_at_a_t
 
 from towpath import Client, Pipeline, Processing
 
+#: Little to compute and much to import.
+FIT = """
+import numpy
+import polars
+from sklearn.linear_model import LogisticRegression
+
+rows = numpy.random.default_rng(1).random((100, 4))
+LogisticRegression().fit(rows, rows[:, 0] > 0.5)
+"""
+
 
 def shapes(long: int) -> dict[str, tuple[list[Processing], bool]]:
     """Return the pipelines to run by name, each with whether most of its steps can run side by side."""
@@ -59,6 +69,27 @@ def steps(repeat: int, *, long: int = 1000) -> Iterator[Row]:
                 target="4 s" if count == 500 else "1.5",
                 beside=f"{measured / count:.1f} ms a step",
             )
+
+
+def importing_step(repeat: int) -> Iterator[Row]:
+    """Measure a step that imports polars and scikit-learn and fits a small model, beside the same without the platform.
+
+    This is what most steps of a classic pipeline cost before they have done anything.
+    """
+    with tempfile.TemporaryDirectory(prefix="towpath-bench-") as project, home_with_server() as (home, _):
+        Path(project, "fit.py").write_text(FIT)
+        client = Client(home=home)
+        pipeline = Pipeline("bench-imports", steps=[Processing("Only", script="fit.py")], root=Path(project))
+        run(client, pipeline)  # the first one makes code and bucket ready, and fills the page cache
+        floor, measured = alternate(min(repeat, 5), python(FIT), partial(run, client, pipeline))
+        yield Row(
+            what="step that imports polars, sklearn",
+            measured=measured,
+            floor=floor,
+            unit="ms",
+            floor_is="the same script by itself",
+            target="–",
+        )
 
 
 def floor_of(count: int, repeat: int, *, wide: bool) -> float:
