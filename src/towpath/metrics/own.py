@@ -30,7 +30,7 @@ class OwnMetrics:
 
     def happened(self, transaction: Transaction, event: Event) -> None:
         """Count executions that begin and end, tell how long they took, and count steps that fail."""
-        # Steps that begin and succeed are not counted: it would cost as much as half of what the engine does for one.
+        # Steps that begin and succeed are not counted: each value takes several statements of its own.
         values: dict[SeriesKey, list[Datum]] = {}
         one = Datum(at=event.at, count=1, total=1, least=1, greatest=1, unit="Count")
         dimensions = {"PipelineName": event.subject_arn.partition(":pipeline/")[2].partition("/")[0]}
