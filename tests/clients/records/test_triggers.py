@@ -406,7 +406,7 @@ def test_an_event_calls_a_function_with_what_the_target_says(aws: Aws, keeper: t
 
 def test_a_schedule_calls_a_function(aws: Aws, keeper: tuple[str, str]) -> None:
     arn, function = keeper
-    at = (datetime.now(UTC) + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%S")
+    at = (datetime.now(UTC) + timedelta(seconds=5)).strftime("%Y-%m-%dT%H:%M:%S")
     aws.client("scheduler").create_schedule(
         Name=f"calls-{uuid4().hex[:8]}",
         ScheduleExpression=f"at({at})",

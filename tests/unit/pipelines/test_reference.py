@@ -219,24 +219,30 @@ class Reference:
             for row in self.rows()
             if self.is_ready(row) and self.loop.get(row.partition("[")[0]) in {None, *open_loops}
         ]
+        if self.max_parallel is not None:
+            # A step that fails as it begins makes no room for those behind it before the next look from the start.
+            jobs = [row for row in ready if self.is_job(row)]
+            late = set(jobs[max(self.max_parallel - self.running_jobs(), 0) :])
+            ready = [row for row in ready if row not in late]
         for row in again + ready:
             around = self.loop.get(row.partition("[")[0])
             step = self.steps[row.partition("[")[0]]
             if around is not None and self.fatal(around):
                 continue
-            if step["Type"] == "Processing" and self.max_parallel is not None:
-                running = [other for other, status in self.status.items() if status == "running"]
-                if (
-                    sum(self.steps[other.partition("[")[0]]["Type"] == "Processing" for other in running)
-                    >= self.max_parallel
-                ):
-                    continue
+            if self.is_job(row) and self.max_parallel is not None and self.running_jobs() >= self.max_parallel:
+                continue
             if row not in self.begun:
                 self.begun.append(row)
             changed |= self.start(row, step)
             if self.status[row] == "Failed" and around is None:
                 break
         return changed
+
+    def is_job(self, row: str) -> bool:
+        return bool(self.steps[row.partition("[")[0]]["Type"] == "Processing")
+
+    def running_jobs(self) -> int:
+        return sum(status == "running" and self.is_job(row) for row, status in self.status.items())
 
     def start(self, row: str, step: Step) -> bool:
         arguments = step["Arguments"]
