@@ -24,6 +24,9 @@ NOBODY = "nobody"  #: a name that nothing has
 NOWHERE = "arn:aws:sagemaker:us-east-1:000000000000:pipeline/nowhere"
 
 
+BESIDE = ("Pending", "OwningAccounts")  #: lists that an answer has beside the one that is asked for
+
+
 def of(aws: Mapping[str, Any], operation: str, member: str, **asked: Any) -> str:
     """Return a member of the first that a list of SageMaker shows."""
     answer = aws["sagemaker"]._make_api_call(operation, asked)
@@ -54,7 +57,7 @@ class Listing:
         model = MODELS.operation(self.service, self.operation)
         assert model is not None
         shape: Any = model.output_shape
-        (name,) = [name for name, member in shape.members.items() if member.type_name == "list"]
+        (name,) = [name for name, member in shape.members.items() if member.type_name == "list" and name not in BESIDE]
         return str(name)
 
     @property
@@ -78,7 +81,7 @@ def pages(client: Any, listing: Listing, size: int | None = None, **asked: Any) 
     while True:
         answer = client._make_api_call(listing.operation, request)
         yield answer.get(listing.list_member, [])
-        token = answer.get(told) if told is not None else None
+        token = (answer.get(told) or answer.get(f"Next{told}")) if told is not None else None
         if token is None:
             return
         assert token not in seen, "a page that leads back"
@@ -217,6 +220,10 @@ def _named(member: str, *names: str) -> Callable[[Item], bool]:
     return lambda item: item[member] in names
 
 
+def _has_dimension(name: str) -> Callable[[Item], bool]:
+    return lambda item: name in {dimension["Name"] for dimension in item["Dimensions"]}
+
+
 #: (operation, member) -> what may be asked, each with what passes it.
 PARTICULAR: dict[tuple[str, str], list[tuple[Any, Callable[[Item], bool]]]] = {
     ("ListTrainingJobs", "WarmPoolStatusEquals"): [("Available", _nothing)],
@@ -224,6 +231,15 @@ PARTICULAR: dict[tuple[str, str], list[tuple[Any, Callable[[Item], bool]]]] = {
         ("arn:aws:sagemaker:us-east-1:000000000000:training-plan/none", _nothing)
     ],
     ("ListModelPackageGroups", "CrossAccountFilterOption"): [("SameAccount", _all), ("CrossAccount", _nothing)],
+    ("ListFunctions", "FunctionVersion"): [("ALL", _all)],  # there is no version but the latest
+    ("ListFunctions", "MasterRegion"): [("ALL", _all), ("us-east-1", _nothing)],
+    ("ListMetrics", "IncludeLinkedAccounts"): [(True, _all), (False, _all)],
+    ("ListMetrics", "OwningAccount"): [("000000000000", _all), ("123456789012", _nothing)],
+    ("ListMetrics", "RecentlyActive"): [("PT3H", _all)],
+    ("ListMetrics", "Dimensions"): [
+        ([{"Name": "TrainingJobName"}], _has_dimension("TrainingJobName")),
+        ([{"Name": "nobody"}], _nothing),
+    ],
     ("ListPipelines", "ManagedBy"): [("CUSTOMER", _all), ("AWS", _nothing)],
     ("ListModelPackages", "ModelPackageType"): [
         ("Both", _all),
@@ -385,7 +401,7 @@ def _smallest(listing: Listing) -> int:
 
 
 def whose(aws: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return whose list each operation is asked for, where it is somebody's."""
+    """Return whose list each operation is asked for; SERVICE.OPERATION where two services share a name."""
     execution = of(aws, "ListPipelineExecutions", "PipelineExecutionArn", PipelineName="wine", SortOrder="Ascending")
     group = of(aws, "ListModelPackageGroups", "ModelPackageGroupArn", NameContains=GROUP)
     return {
@@ -402,6 +418,9 @@ def whose(aws: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         "ListRuleNamesByTarget": {"TargetArn": NOWHERE},
         "ListTargetsByRule": {"Rule": "harvest"},
         "ListTagsForResource": {"ResourceARN": aws["events"].describe_rule(Name="harvest")["Arn"]},
+        "cloudwatch.ListTagsForResource": {
+            "ResourceARN": aws["cloudwatch"].describe_alarms()["MetricAlarms"][0]["AlarmArn"]
+        },
         "ListAccessKeys": {"UserName": "ada"},
         "ListAttachedRolePolicies": {"RoleName": "Trainer"},
         "ListAttachedUserPolicies": {"UserName": "ada"},

@@ -186,6 +186,8 @@ def get_function_configuration(transaction: Transaction, request: Request) -> Do
 
 def list_functions(transaction: Transaction, request: Request) -> Document:
     """Carry out ListFunctions, by name."""
+    if request.input.get("MasterRegion") not in {None, "ALL"}:
+        return {"Functions": []}  # it asks for copies of functions of Lambda@Edge
     limit = min(int(request.input.get("MaxItems") or _PAGE), _PAGE)
     page = transaction.resources.query(
         Query(

@@ -137,6 +137,8 @@ def list_metrics(transaction: Transaction, request: Request) -> Document:
     since = None
     if asked.get("RecentlyActive") is not None:
         since = transaction.now - _RECENT
+    if asked.get("OwningAccount") not in {None, transaction.home.account}:
+        return {"Metrics": []}
     filters = asked.get("Dimensions") or []
     found: list[Document] = []
     last = 0
