@@ -1,7 +1,5 @@
 """The operations on experiments, trials and trial components."""
 
-import base64
-import binascii
 from typing import Any
 
 from msgspec.structs import replace
@@ -23,6 +21,7 @@ from towpath.kernel import generic
 from towpath.kernel.errors import Conflict, Invalid
 from towpath.kernel.kinds import Kind
 from towpath.kernel.operations import Operation, Request
+from towpath.kernel.paging import token_of, values_of
 from towpath.kernel.ports import Filter, Query, Transaction
 from towpath.kernel.resource import Document, Resource, Uid
 
@@ -218,15 +217,12 @@ def _trials_of(transaction: Transaction, component: Resource, query: Query) -> t
         keyed = keyed[position:]
     token = None
     if len(keyed) > query.limit:
-        token = base64.urlsafe_b64encode(keyed[query.limit - 1][1].encode()).decode()
+        token = token_of((keyed[query.limit - 1][1],))
     return [trial for _, _, trial in keyed[: query.limit]], token
 
 
 def _uid(token: str, keyed: list[tuple[Any, Uid, Resource]]) -> Uid:
-    try:
-        uid = Uid(base64.urlsafe_b64decode(token).decode())
-    except (ValueError, binascii.Error) as error:
-        raise Invalid(f"NextToken {token!r} is not one of this list") from error
+    uid = Uid(str(values_of(token, 1)[0]))
     if uid not in {known for _, known, _ in keyed}:
         raise Invalid(f"NextToken {token!r} is not one of this list any more; begin anew without it")
     return uid

@@ -150,7 +150,7 @@ def read(text: str | bytes | Document) -> tuple[Definition, list[Fault]]:
             return Definition(), [Fault("", str(error), "shape")]
         except ValueError as error:
             return Definition(), [Fault("", f"this is not JSON: {error}", "json")]
-    if _is_deeper(document, DEEPEST):
+    elif _is_deeper(document, DEEPEST):
         return Definition(), [Fault("", f"values are nested more than {DEEPEST} levels deep", "shape")]
     reader = _Reader(document, "", faults)
     if not reader.is_object:

@@ -133,19 +133,24 @@ class Client:
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         return self._transport.send("POST", "/", headers=headers, body=body).body
 
+    def whole_pages(self, operation: str, request: Mapping[str, Any] | None = None) -> Iterator[Document]:
+        """Yield the whole answers of a List operation, page after page."""
+        asked = dict(request or {})
+        while True:
+            page = self.call(operation, asked)
+            yield page
+            if not page.get("NextToken"):
+                return
+            asked["NextToken"] = page["NextToken"]
+
     def pages(self, operation: str, member: str, request: Mapping[str, Any] | None = None) -> Iterator[Document]:
         """Yield the entries of a List operation, page after page.
 
         Args:
             member: of the answer, that holds the entries.
         """
-        asked = dict(request or {})
-        while True:
-            page = self.call(operation, asked)
+        for page in self.whole_pages(operation, request):
             yield from page.get(member) or []
-            if not page.get("NextToken"):
-                return
-            asked["NextToken"] = page["NextToken"]
 
     @staticmethod
     def new_token() -> str:

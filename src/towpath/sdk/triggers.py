@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -212,9 +211,8 @@ class Triggers:
 
     def deliveries(self, name: str) -> Iterator[TriggerDelivery]:
         """Yield what came of the events of a trigger: first what is on its way, then the others, each newest first."""
-        asked = {"TriggerName": name}
-        pending = self._client.call("Towpath.ListTriggerDeliveries", asked).get("Pending") or ()
-        for told in chain(pending, self._client.pages("Towpath.ListTriggerDeliveries", "Deliveries", asked)):
+        answers = self._client.whole_pages("Towpath.ListTriggerDeliveries", {"TriggerName": name})
+        for told in (each for page in answers for each in (*(page.get("Pending") or ()), *page["Deliveries"])):
             yield TriggerDelivery(
                 at=float(told["Time"]),
                 event=told["DetailType"],
