@@ -11,6 +11,7 @@ from towpath.identity.keys import key_name
 from towpath.identity.ports import Transaction
 from towpath.identity.records import SESSION_S
 from towpath.identity.roles import ADMINISTRATOR_ROLE
+from towpath.identity.users import JOBS
 from towpath.kernel.errors import Invalid
 from towpath.kernel.events import Event
 from towpath.kernel.operations import Request
@@ -40,7 +41,8 @@ def assume_role(transaction: Transaction, request: Request) -> Document:
     """Carry out AssumeRole: keys that are good for a while, whose work is recorded under ROLE/SESSION.
 
     A role of any account and name is a label, like the roles that jobs are given. The session has the rights of the
-    user who began it, as they are at the time of each request.
+    user who began it, as they are at the time of each request. One that a job begins ends with the job's own keys:
+    there is no user whose rights could be taken away to end it.
     """
     asked, now = request.input, transaction.now
     named = _ROLE_ARN.fullmatch(asked["RoleArn"])
@@ -50,6 +52,9 @@ def assume_role(transaction: Transaction, request: Request) -> Document:
     arn = f"arn:aws:sts::{asked['RoleArn'].split(':')[4]}:assumed-role/{named[1]}/{session}"
     transaction.keys.remove_expired(now - _KEPT_EXPIRED)
     expires_at = now + timedelta(seconds=asked.get("DurationSeconds") or SESSION_S)
+    own = transaction.keys.find(request.caller.access_key)
+    if own is not None and own.user == JOBS and own.expires_at is not None:
+        expires_at = min(expires_at, own.expires_at)
     key = AccessKey(
         access_key=key_name("TPSA"),
         secret_key=secrets.token_urlsafe(30),
