@@ -4,10 +4,12 @@ A user has roles by the policies that are attached to it, one of ours for each r
 and stands in no row. Rights are about operations, not about single resources: a home is shared by one team.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from typing import Any
 
 from towpath.callers import Role
 from towpath.kernel.errors import Denied
@@ -22,6 +24,10 @@ _RUNNERS = frozenset({SCIENTIST, ENGINEER, OPERATOR})
 _HOSTS = frozenset({ENGINEER, OPERATOR})
 _NOBODY_ELSE: frozenset[Role] = frozenset()  #: administrators alone
 APPROVE = "ApproveModelPackage"  #: asked for beside the operation by whatever sets the approval of a model package
+USE_JOB_KEYS = "UseJobKeys"  #: asked for beside the operation by whatever names keys of a job's own
+#: Services whose requests may carry what becomes a variable of a job.
+_REACH_JOBS = frozenset({"sagemaker", "events", "scheduler"})
+_JOB_KEYS = re.compile(r"\{\{\s*secrets\.towpath\.")  #: as `towpath.jobs.secrets` reads it
 
 _READING = "Describe* List* Get* Head* Filter* Search QueryLineage BatchDescribe* BatchGet*"
 
@@ -133,7 +139,14 @@ def refusal(
         who: named in the sentence.
         document: the request, as far as it is known.
     """
-    for action in actions_of(service, operation, document or {}):
+    asked = [(service, action) for action in actions_of(service, operation, document or {})]
+    # Keys of a job have the rights of a data scientist: who has fewer must not get them by naming them. The document is
+    # searched for those alone who would be refused.
+    if service in _REACH_JOBS and not allowed(roles, "sagemaker", USE_JOB_KEYS):
+        changes = rule_of(service, operation).roles != _ALL
+        if changes and _names_job_keys(document):
+            asked.append(("sagemaker", USE_JOB_KEYS))
+    for service, action in asked:
         if not allowed(roles, service, action):
             needed = sorted({*rule_of(service, action).roles, ADMINISTRATOR})
             has = f"has {_listed(sorted(roles), 'and')}" if roles else "has no role"
@@ -142,6 +155,14 @@ def refusal(
                 f"{_listed(needed, 'or')}, and {who} {has}; an administrator changes that with `towpath keys roles`."
             )
     return None
+
+
+def _names_job_keys(value: Any) -> bool:
+    if isinstance(value, str):
+        return _JOB_KEYS.search(value) is not None
+    if isinstance(value, dict):
+        return any(map(_names_job_keys, value.values()))
+    return isinstance(value, list | tuple) and any(map(_names_job_keys, value))
 
 
 def _listed(names: Iterable[str], joined_by: str) -> str:

@@ -120,3 +120,24 @@ def test_every_service_at_the_door_has_rules_of_its_own() -> None:
 def test_each_role_has_a_policy_of_its_own() -> None:
     assert len(ROLE_OF_POLICY) == len(Role)
     assert Role.ML_ENGINEER.policy_arn == "arn:aws:iam::aws:policy/TowpathMLEngineer"
+
+
+KEYS_OF_JOBS = "{{ secrets.towpath.secret-key }}"
+NAMES_KEYS_OF_JOBS = [
+    ("sagemaker", "CreateModel", {"PrimaryContainer": {"Environment": {"KEY": f"x{KEYS_OF_JOBS}"}}}),
+    ("sagemaker", "StartPipelineExecution", {"PipelineParameters": [{"Name": "Text", "Value": KEYS_OF_JOBS}]}),
+    ("events", "PutTargets", {"Targets": [{"Input": KEYS_OF_JOBS}]}),
+]
+
+
+@pytest.mark.parametrize(("service", "operation", "document"), NAMES_KEYS_OF_JOBS)
+def test_whoever_is_no_builder_gets_no_keys_of_jobs_into_a_job(
+    service: str, operation: str, document: dict[str, object]
+) -> None:
+    operator, scientist = frozenset({Role.OPERATOR}), frozenset({Role.DATA_SCIENTIST})
+    assert refusal("otto", operator, service, operation, {}) is None
+    refused = refusal("otto", operator, service, operation, document)
+    assert refused is not None
+    assert "data-scientist" in refused.message
+    assert refusal("ada", scientist, service, operation, document) is None
+    assert refusal("otto", operator, "sagemaker", "Search", document) is None
