@@ -227,6 +227,8 @@ def _instead(spec: InvocationSpec, manifest: Manifest) -> Answer:
 
 def _told_by(spec: InvocationSpec, payload: str) -> str:
     told = msgspec.json.decode(payload)
+    if not isinstance(told, dict):
+        told = {}  # the function has written over the document of its error
     return f"{spec.function_name} failed: {told.get('errorType', 'an error')}: {told.get('errorMessage', '')}"
 
 

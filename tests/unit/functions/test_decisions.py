@@ -154,3 +154,10 @@ def test_outputs_are_taken_in_their_types() -> None:
     with pytest.raises(Invalid, match="it has no s, ok; it has n"):
         outputs_in('{"n": 1}', declared)
     assert outputs_in('"anything"', ()) == {}
+
+
+@pytest.mark.parametrize("payload", ["[]", '"no"', "null", "1"])
+def test_a_function_that_writes_something_else_over_its_error_has_failed(payload: str) -> None:
+    answer = Answer(error="Unhandled", payload=payload)
+    decided = decide(call(InvocationStatus.IN_PROGRESS, attempt=1), seen(Phase.FINISHED, answer=answer), NOW, keep=KEEP)
+    assert decided.status == "Failed"
