@@ -117,7 +117,7 @@ def _check(file: IO[bytes]) -> None:
     try:
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
         raise Invalid(f"Could not unzip uploaded file: {error}. Send a zip archive, whole", code=INVALID) from error
     unzipped = sum(member.file_size for member in members)
     if unzipped > MOST_UNZIPPED:
