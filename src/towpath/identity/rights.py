@@ -27,7 +27,7 @@ APPROVE = "ApproveModelPackage"  #: asked for beside the operation by whatever s
 USE_JOB_KEYS = "UseJobKeys"  #: asked for beside the operation by whatever names keys of a job's own
 #: Services whose requests may carry what becomes a variable of a job.
 _REACH_JOBS = frozenset({"sagemaker", "events", "scheduler"})
-_JOB_KEYS = re.compile(r"\{\{\s*secrets\.towpath\.")  #: as `towpath.jobs.secrets` reads it
+_JOB_KEYS = re.compile(r"\{\{\s*secrets\.towpath\.[^}]*\}?\}?")  #: as `towpath.jobs.secrets` reads it
 
 _READING = "Describe* List* Get* Head* Filter* Search QueryLineage BatchDescribe* BatchGet*"
 
@@ -144,7 +144,7 @@ def refusal(
     # searched for those alone who would be refused.
     if service in _REACH_JOBS and not allowed(roles, "sagemaker", USE_JOB_KEYS):
         changes = rule_of(service, operation).roles != _ALL
-        if changes and _names_job_keys(document):
+        if changes and job_keys_in(document):
             asked.append(("sagemaker", USE_JOB_KEYS))
     for service, action in asked:
         if not allowed(roles, service, action):
@@ -157,12 +157,15 @@ def refusal(
     return None
 
 
-def _names_job_keys(value: Any) -> bool:
+def job_keys_in(value: Any) -> frozenset[str]:
+    """Return the references to keys of a job's own that a document holds anywhere, as they are written there."""
     if isinstance(value, str):
-        return _JOB_KEYS.search(value) is not None
+        return frozenset(_JOB_KEYS.findall(value))
     if isinstance(value, dict):
-        return any(map(_names_job_keys, value.values()))
-    return isinstance(value, list | tuple) and any(map(_names_job_keys, value))
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return frozenset()
+    return frozenset(found for item in value for found in job_keys_in(item))
 
 
 def _listed(names: Iterable[str], joined_by: str) -> str:

@@ -36,6 +36,7 @@ from towpath.pipelines.expressions import Literal, MapOf
 from towpath.pipelines.graph import Node, Plan, round_key
 from towpath.pipelines.model import ExecutionStatus, StepRow, StepStatus
 from towpath.pipelines.quality_checks import checked_members
+from towpath.pipelines.rights import refuse_brought_keys
 from towpath.pipelines.rounds import (
     EndedRounds,
     RoundYields,
@@ -374,6 +375,7 @@ class Course:
             request = node.type.request(request, evaluate(node.members, scope))
         if node.type.name_member is not None and not (node.type.keeps_name and request.get(node.type.name_member)):
             request[node.type.name_member] = self._resource_name(node, row)
+        refuse_brought_keys(node.step, request)
         shape = self.situation.shapes.input(node.type.create)
         if shape is not None:
             request = kernel_shapes.coerce(request, shape)

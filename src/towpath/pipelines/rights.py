@@ -8,9 +8,11 @@ approve a model takes the starter's right as well, since a parameter may say whe
 from collections.abc import Iterable
 
 from towpath.callers import Role
-from towpath.identity.rights import APPROVE, actions_of, allowed, refusal
+from towpath.identity.rights import APPROVE, actions_of, allowed, job_keys_in, refusal
 from towpath.kernel.errors import Denied
 from towpath.kernel.resource import Document
+from towpath.pipelines.definition import Step
+from towpath.pipelines.evaluation import EvaluationError
 
 ROLES = "Roles"  #: in the spec of a version, rule or schedule: those of its author; without it an administrator's
 _AUTHOR, _STARTER = "AuthorRoles", "StarterRoles"  #: of an execution's spec, likewise
@@ -60,6 +62,20 @@ def refusal_of_step(spec: Document, starter: str, operation: str, asked: Documen
         if not allowed(roles, _SERVICE, APPROVE):
             return refusal(starter, roles, _SERVICE, APPROVE)
     return refused
+
+
+def refuse_brought_keys(step: Step, request: Document) -> None:
+    """Raise EvaluationError when a step's request names keys of a job's own that its definition does not name.
+
+    They would be the wish of whoever gave a parameter, answered a Callback step or sent an event, and not the author's.
+    """
+    brought = job_keys_in(request)
+    if brought and (brought := brought - job_keys_in(step.arguments) - job_keys_in(step.members)):
+        raise EvaluationError(
+            f"{step.place}.Arguments",
+            f"{sorted(brought)[0]} came with a value. Keys of a job's own are given where the step's definition names "
+            "them itself",
+        )
 
 
 def _roles(spec: Document, member: str) -> frozenset[Role]:

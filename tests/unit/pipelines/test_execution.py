@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -129,6 +130,30 @@ def test_values_of_ended_steps_go_into_the_request() -> None:
     world = World(job("A"), job("B", reads=("A",)))
     world.end("A", Answer="42")
     assert world.inputs["B"]["Environment"] == {"A": "42"}
+
+
+KEY, SECRET = "{{secrets.towpath.access-key}}", "{{ secrets.towpath.secret-key }}"
+
+
+def test_a_step_gets_the_keys_that_its_definition_names() -> None:
+    world = World(job("A"), job("B", "A", Arguments={"Environment": {"KEY": KEY, "A": {"Get": "Steps.A.Answer"}}}))
+    world.end("A", Answer="42")
+    assert world.running == ["B"]
+
+
+@pytest.mark.parametrize("answer", [SECRET, f"x={SECRET}.", KEY + SECRET])
+def test_a_value_brings_no_keys_of_a_job_into_a_request(answer: str) -> None:
+    world = World(job("A"), job("B", reads=("A",)))
+    world.end("A", Answer=answer)
+    assert world.rows["B"].status is StepStatus.FAILED
+    assert "came with a value" in (world.rows["B"].failure_reason or "")
+
+
+def test_a_value_brings_no_keys_of_a_job_in_parts() -> None:
+    halves = {"Std:Join": {"On": "", "Values": ["{{secrets.", {"Get": "Steps.A.Answer"}]}}
+    world = World(job("A"), job("B", "A", Arguments={"Environment": {"KEY": halves}}))
+    world.end("A", Answer="towpath.access-key}}")
+    assert "came with a value" in (world.rows["B"].failure_reason or "")
 
 
 def test_a_branch_that_is_not_taken_never_runs() -> None:
