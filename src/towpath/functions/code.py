@@ -57,6 +57,12 @@ class CodeStore:
                 f"{ref.uri}" + (f" in the version {ref.version_id}" if ref.version_id else ""),
                 code=INVALID,
             )
+        if version.size > MOST_UNZIPPED:  # what a list of its files takes in memory grows with the archive
+            raise Invalid(
+                f"{ref.uri} has {version.size} bytes. What a function's archive unzips to must be smaller than "
+                f"{MOST_UNZIPPED} bytes",
+                code=INVALID,
+            )
         with self._objects.open(version) as file:
             _check(file)
         return Code(bucket, key, version.version_id, version.size, version.sha256)

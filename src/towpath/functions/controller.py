@@ -22,7 +22,6 @@ from towpath.kernel.objects import ObjectStore, ObjectVersion
 from towpath.kernel.ports import Query, Store, Transaction
 from towpath.kernel.queries import every
 from towpath.kernel.resource import Resource, view
-from towpath.kernel.texts import read_json
 from towpath.lineage import environment_graph, record
 
 #: Reads a staged file; raises FileNotFoundError where it is gone.
@@ -162,12 +161,7 @@ class InvocationController:
         staged = {file.key.rpartition("/")[2]: file for file in manifest.outputs}
         if OUTCOME not in staged or PAYLOAD not in staged:
             return None
-        payload = self._read(staged[PAYLOAD])
-        try:
-            outcome, _ = read_json(self._read(staged[OUTCOME])), read_json(payload)
-            return Answer(error=outcome["error"], payload=payload.decode("utf-8"))
-        except (ValueError, KeyError, TypeError):
-            return None  # the function has written over what tells of it
+        return rules.answer_in(self._read(staged[OUTCOME]), self._read(staged[PAYLOAD]))
 
 
 def _demand(call: Resource) -> Demand:

@@ -12,6 +12,7 @@ from towpath.jobs.model import JobObservation, JobSpec, Manifest, Phase
 from towpath.kernel.decisions import Decision
 from towpath.kernel.errors import Invalid
 from towpath.kernel.resource import Document, Resource, Uid, view
+from towpath.kernel.texts import read_json
 from towpath.lineage.model import EnvironmentFacts
 from towpath.pipelines.callbacks import Output, outputs_of
 
@@ -54,6 +55,17 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     error: str | None
     payload: str
+
+
+def answer_in(outcome: bytes, payload: bytes) -> Answer | None:
+    """Return the answer in the two documents that an attempt left, None where its function has written over them."""
+    try:
+        told, _ = read_json(outcome), read_json(payload)
+    except ValueError:
+        return None
+    if not isinstance(told, dict) or not isinstance(told.get("error", 0), str | None):
+        return None
+    return Answer(error=told["error"], payload=payload.decode("utf-8"))
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):

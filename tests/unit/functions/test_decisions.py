@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from towpath.functions.decisions import Answer, Forget, Observation, Settle, Stop, Submit, decide, outputs_in
+from towpath.functions.decisions import Answer, Forget, Observation, Settle, Stop, Submit, answer_in, decide, outputs_in
 from towpath.functions.model import Code, FunctionSpec, InvocationSpec, InvocationState, InvocationStatus
 from towpath.jobs.model import JobObservation, JobSpec, Manifest, Phase
 from towpath.kernel.decisions import Decision
@@ -154,6 +154,21 @@ def test_outputs_are_taken_in_their_types() -> None:
     with pytest.raises(Invalid, match="it has no s, ok; it has n"):
         outputs_in('{"n": 1}', declared)
     assert outputs_in('"anything"', ()) == {}
+
+
+@pytest.mark.parametrize("outcome", [b"", b"[]", b"{}", b'{"error": 1}', b'{"error": ["Unhandled"]}', b"\xff"])
+def test_what_a_function_has_written_over_its_outcome_is_no_answer(outcome: bytes) -> None:
+    assert answer_in(outcome, b"{}") is None
+
+
+@pytest.mark.parametrize("payload", [b"", b"\xff", b"{"])
+def test_what_is_no_json_is_no_answer(payload: bytes) -> None:
+    assert answer_in(b'{"error": null}', payload) is None
+
+
+@pytest.mark.parametrize("error", [None, "Unhandled"])
+def test_an_answer_is_what_the_function_said_and_whether_it_failed(error: str | None) -> None:
+    assert answer_in(msgspec.json.encode({"error": error}), b"[1]") == Answer(error=error, payload="[1]")
 
 
 @pytest.mark.parametrize("payload", ["[]", '"no"', "null", "1"])
