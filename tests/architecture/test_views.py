@@ -27,6 +27,7 @@ from towpath.home import HomeFolder
 from towpath.kernel.kinds import Kind
 from towpath.kernel.resource import Resource
 from towpath.kernel.shapes import check
+from towpath.search.records import SEARCHABLE
 
 #: Operations that answer about resources and that no kind declares: (service, operation, what is asked).
 OTHERS = [
@@ -226,3 +227,33 @@ def test_a_list_comes_in_pages_sorted_and_narrowed_as_its_request_says(
     whose_list = given.get(f"{service}.{operation}", given.get(operation, {}))
     listing = Listing(service, operation, whose_list, WIDEST.get(operation, {}))
     check(aws[service], listing)
+
+
+#: Kinds whose records in Search have no member for tags, by the API's own shapes.
+SHOWN_WITHOUT_TAGS = {"PipelineExecution", "PipelineVersion"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noun", sorted(noun for noun, kind in KINDS.items() if kind.describe or kind.listing))
+def test_a_resource_of_any_kind_has_tags_and_is_found_by_them(
+    theirs: tuple[dict[str, Any], dict[str, dict[str, Any]]], resources: list[Resource], noun: str
+) -> None:
+    sagemaker = theirs[0]["sagemaker"]
+    arn = next(resource.arn for resource in resources if resource.kind == noun)
+    shows = next((name for name, searched in SEARCHABLE.items() if searched.noun == noun), None)
+    before = sagemaker.list_tags(ResourceArn=arn)["Tags"]
+    added = [{"Key": "kept-by", "Value": noun}, {"Key": "ours", "Value": ""}]
+    sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "kept-by", "Value": "nobody"}])
+    sagemaker.add_tags(ResourceArn=arn, Tags=added)
+    assert [tag for tag in sagemaker.list_tags(ResourceArn=arn)["Tags"] if tag not in before] == added
+    asked = {"Filters": [{"Name": "Tags.kept-by", "Operator": "Equals", "Value": noun}]}
+    for resource_type, searched in SEARCHABLE.items():
+        if searched.noun in KINDS and searched.noun not in SHOWN_WITHOUT_TAGS:
+            found = sagemaker.search(Resource=resource_type, SearchExpression=asked)["Results"]
+            assert [arn in str(record[searched.member]) for record in found] == [True] * (resource_type == shows)
+            hint = {"PropertyNameQuery": {"PropertyNameHint": "Tags.kept"}}
+            said = sagemaker.get_search_suggestions(Resource=resource_type, SuggestionQuery=hint)
+            names = [each["PropertyName"] for each in said["PropertyNameSuggestions"]]
+            assert ("Tags.kept-by" in names) == (resource_type == shows)
+    sagemaker.delete_tags(ResourceArn=arn, TagKeys=["kept-by", "ours"])
+    assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == before
