@@ -227,9 +227,8 @@ def retry_after_a_killed_job(story: Story, arn: str) -> None:
     if shown["PipelineExecutionStatus"] != "Failed":
         return  # the job had done all that it had to
     (failed,) = [name for name, step in steps.items() if step["StepStatus"] == "Failed"]
-    # The process waits for its job before it turns into it, and may be killed before it has heard of one.
     reason = steps[failed]["FailureReason"]
-    assert "signal 9" in reason or "The process that waited for the job was killed" in reason, reason
+    assert reason.startswith("AlgorithmError: Killed by SIGKILL (signal 9)"), reason
     story.retried[arn.rpartition("/")[2]] = failed
     story.aws["sagemaker"].retry_pipeline_execution(PipelineExecutionArn=arn, ClientRequestToken=uuid4().hex)
 

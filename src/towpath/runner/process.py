@@ -3,6 +3,7 @@
 The process is forked before there is a job for it and waits for its orders, so that a job does not wait for the fork.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -84,7 +85,8 @@ def start(
         folder: of the attempt, or of one host of it.
         place: of a host among those of its job; None: it is the only one.
     Raises:
-        NotStarted: the sandbox or the program refused; nothing runs.
+        NotStarted: the sandbox or the program refused; nothing runs. A process that somebody has killed meanwhile has
+            started and ended, as one that is killed later.
     """
     may_use_network = job.get("limits", {}).get("network", True)
     if not may_use_network and settings.sandbox == "paths":
@@ -116,10 +118,8 @@ def start(
         "keeper": None if place is None else place.keeper,
     }
     message = b""
-    try:
+    with contextlib.suppress(BrokenPipeError):  # it was killed: `wait` tells by which signal
         write_all(process.orders, json.dumps(orders).encode())
-    except BrokenPipeError:
-        message = b"The process that waited for the job was killed"
     os.close(process.orders)
     while chunk := os.read(process.trouble, 4096):
         message += chunk
