@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
+import sys
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
-from towpath.cli.console import note, say, show_json
+from towpath.cli.console import console, note, say, show_json
 from towpath.cli.naming import JOBS, Target, find
 from towpath.cli.options import HomeOption, JsonOption, connect
+from towpath.cli.run import ends_of_logs, why_failed
+from towpath.cli.server import folder
+from towpath.home import HomeFolder
 from towpath.sdk.client import Client
-from towpath.sdk.executions import ENDED, POLL_S, Execution
+from towpath.sdk.executions import Execution
 from towpath.sdk.logs import LogLine
+
+#: Of the steps of an execution, in the order in which they print first. Red is for failures.
+COLOURS_OF_STEPS = ("cyan", "magenta", "green", "blue", "yellow", "bright_cyan", "bright_magenta", "bright_green")
 
 
 def logs(
@@ -27,39 +33,51 @@ def logs(
 ) -> None:
     """Print the log of an execution, a step, an endpoint or a job.
 
-    PIPELINE alone means its newest execution, as PIPELINE/latest does; PIPELINE/latest/STEP is a step of that.
+    PIPELINE alone means its newest execution, as PIPELINE/latest does; PIPELINE/latest/STEP is a step of that. An
+    execution that is followed shows all its steps side by side, and in the end why it failed. On a terminal each step
+    has its colour; NO_COLOR takes them away, FORCE_COLOR gives them to a pipe as well.
 
     Example: towpath logs reviews/4k2j9s8d7f6g/Train --follow
     """
     client = connect(home)
     target = find(client, name, kinds=(*JOBS, "PipelineExecution", "Endpoint", "Pipeline"))
 
+    execution = None
+    if target.kind in {"PipelineExecution", "Pipeline"}:
+        execution = client.execution(
+            f"{target.name}/latest" if target.kind == "Pipeline" else target.described["PipelineExecutionArn"]
+        )
+        lines = execution.logs(follow=follow, tail=tail)
+    else:
+        lines = client.logs(target.kind, target.name, follow=follow, tail=tail)
+    prefix = StepColours()
     shown = 0
-
-    def show(line: LogLine, step: str) -> None:
-        nonlocal shown
-        shown += 1
-        if as_json:
-            show_json_line(line, step)
-            return
-        words = [line.at.astimezone().strftime("%H:%M:%S")] if timestamps else []
-        words += [" ".join(filter(None, (step, line.host))) + ":"] if step or line.host else []
-        print(" ".join([*words, line.text]), flush=follow)
-
     try:
-        if target.kind in {"PipelineExecution", "Pipeline"}:
-            execution = client.execution(
-                f"{target.name}/latest" if target.kind == "Pipeline" else target.described["PipelineExecutionArn"]
-            )
-            _execution_logs(client, execution, show, follow=follow, tail=tail)
-        else:
-            for line in client.logs(target.kind, target.name, follow=follow, tail=tail):
-                show(line, "")
+        for line in lines:
+            shown += 1
+            if as_json:
+                show_json_line(line)
+                continue
+            time = [line.at.astimezone().strftime("%H:%M:%S")] if timestamps else []
+            print(" ".join([*time, *prefix.of(line), line.text]), flush=follow)
     except KeyboardInterrupt:
         note(f"\nStopped following; {target.name} goes on.")
         return
     if not shown:
         note(nothing_printed(find(client, name, kinds=(target.kind,)) if follow else target, name))
+    elif execution is not None and follow and not as_json:
+        _say_how_it_ended(execution, client, folder(home))
+
+
+def _say_how_it_ended(execution: Execution, client: Client, home: HomeFolder) -> None:
+    """Say why an execution failed, and repeat the last lines of the steps that did: others have printed since."""
+    described, steps = execution.describe(), execution.steps()
+    status, name = described["PipelineExecutionStatus"], f"{execution.pipeline}/{execution.id}"
+    if status == "Succeeded":
+        return
+    note(f"\n{name} {status}: {why_failed(described, steps)}")
+    for line in ends_of_logs(steps, name, client, home):
+        print(line, file=sys.stderr)
 
 
 def nothing_printed(target: Target, name: str) -> str:
@@ -68,29 +86,31 @@ def nothing_printed(target: Target, name: str) -> str:
     return f"The log of {name} is empty." + (f" It is {target.status}: {reason}" if reason else "")
 
 
-def show_json_line(line: LogLine, step: str) -> None:
+class StepColours:
+    """What stands before the lines of a log: the step and the host that printed them, each step in its colour."""
+
+    def __init__(self) -> None:
+        self._console = console()
+        self._prefixes: dict[tuple[str, str], str] = {}
+        self._colours: dict[str, str] = {}
+
+    def of(self, line: LogLine) -> list[str]:
+        """Return the words before a line: one, or none where it is not of several."""
+        key = (line.step, line.host)
+        if not any(key):
+            return []
+        if key not in self._prefixes:
+            colour = self._colours.setdefault(line.step, COLOURS_OF_STEPS[len(self._colours) % len(COLOURS_OF_STEPS)])
+            with self._console.capture() as written:
+                self._console.print(Text(" ".join(filter(None, key)) + ":", style=colour), end="", soft_wrap=True)
+            self._prefixes[key] = written.get()
+        return [self._prefixes[key]]
+
+
+def show_json_line(line: LogLine) -> None:
     """Print a log line as one line of JSON."""
-    shown = {"At": line.at.timestamp(), "Step": step or None, "Message": line.text}
+    shown = {"At": line.at.timestamp(), "Step": line.step or None, "Message": line.text}
     print(json.dumps({**shown, **({"Host": line.host} if line.host else {})}, ensure_ascii=False))
-
-
-def _execution_logs(
-    client: Client, execution: Execution, show: Callable[[LogLine, str], None], *, follow: bool, tail: int | None
-) -> None:
-    """Show the logs of an execution's jobs, one after the other as they began."""
-    done: set[str] = set()
-    while True:
-        # Asked first: a job that begins before the execution ends is then not missed.
-        ended = execution.status in ENDED
-        for step in execution.steps():
-            if step.job is None or step.name in done:
-                continue
-            done.add(step.name)
-            for line in client.logs(step.type, step.job, follow=follow, tail=tail):
-                show(line, step.name)
-        if ended or not follow:
-            return
-        time.sleep(POLL_S)
 
 
 def stop(

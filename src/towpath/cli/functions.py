@@ -118,7 +118,7 @@ def logs(
     for line in connect(home).functions.logs(name, calls=calls):
         shown = True
         if as_json:
-            show_json_line(line, "")
+            show_json_line(line)
         else:
             print(f"{line.at.astimezone():%H:%M:%S} {line.text}")
     if not shown:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,7 @@ from towpath.cli.server import ensure_server
 from towpath.home import HomeFolder
 from towpath.sdk.client import Client
 from towpath.sdk.executions import Execution, StepRun, failure_text
+from towpath.sdk.expressions import Document
 from towpath.sdk.pipeline import Pipeline
 
 LOG_LINES = 12  #: of a failed step's log
@@ -131,10 +133,9 @@ def report(look: Look, execution: Execution, client: Client, home: HomeFolder) -
                 for line in registered(client, step.arn, home):
                     say_as_it_is(line)
     else:
-        say(f"{name} {look.status}: {why_failed(look)}")
-        for step in look.steps:
-            if step.status == "Failed" and step.job is not None:
-                _end_of_log(step, name, client, home)
+        say(f"{name} {look.status}: {why_failed(look.described, look.steps)}")
+        for line in ends_of_logs(look.steps, name, client, home):
+            say_as_it_is(line)
     for step in look.steps:
         for line in unmatched_metrics(client, step):
             note(line)
@@ -151,25 +152,29 @@ def registered(client: Client, arn: str, home: HomeFolder) -> list[str]:
     return told
 
 
-def why_failed(look: Look) -> str:
+def why_failed(described: Document, steps: Sequence[StepRun]) -> str:
     """Return in a line why an execution did not succeed; what goes on below it is in a log."""
-    steps = [
+    short = [
         replace(each, failure_reason=most_telling_line(each.failure_reason))
         if each.failure_reason and each.type != "Fail"  # the message of that is the author's own
         else each
-        for each in look.steps
+        for each in steps
     ]
-    return failure_text(look.described, steps)
+    return failure_text(described, short)
 
 
-def _end_of_log(step: StepRun, execution: str, client: Client, home: HomeFolder) -> None:
-    assert step.job is not None
-    found = sorted(client.logs(step.type, step.job, tail=LOG_LINES), key=lambda line: line.at)  # of all its hosts
-    lines = found[-LOG_LINES:]
-    if lines:
-        say(f"\nThe last lines of {step.name} (all: towpath logs {execution}/{step.name}{home.option}):")
-        for line in lines:
-            say_as_it_is(f"  {line.host}: {line.text}" if line.host else f"  {line.text}")
+def ends_of_logs(steps: Iterable[StepRun], execution: str, client: Client, home: HomeFolder) -> Iterator[str]:
+    """Yield what the failed steps printed last, and where all of it is."""
+    for step in steps:
+        if step.status != "Failed" or step.job is None:
+            continue
+        found = sorted(client.logs(step.type, step.job, tail=LOG_LINES), key=lambda line: line.at)  # of all its hosts
+        if found:
+            yield ""
+            yield f"The last lines of {step.name}:"
+            yield from (f"  {line.host}: {line.text}" if line.host else f"  {line.text}" for line in found[-LOG_LINES:])
+            yield f"All of them: towpath logs {execution}/{step.name}{home.option}"
+            yield f"Log stream:  {found[-1].place}"
 
 
 def unmatched_metrics(client: Client, step: StepRun) -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from towpath.sdk.errors import Conflict, ExecutionFailed, NotFound, TimedOut
 from towpath.sdk.explanations import Explanation, explanation
 from towpath.sdk.expressions import Document
+from towpath.sdk.logs import LogLine, LogReader
 from towpath.sdk.results import fetched
 
 if TYPE_CHECKING:
@@ -130,6 +133,34 @@ class Execution:
         never = datetime.max.replace(tzinfo=UTC)
         return sorted(steps, key=lambda step: step.started_at or never)
 
+    def logs(self, *, follow: bool = False, tail: int | None = None) -> Iterator[LogLine]:
+        """Yield the lines that the jobs of the steps print, each with the name of its step.
+
+        Args:
+            follow: go on until the execution has ended, with the lines of steps that run side by side as they appear;
+                otherwise the logs come as they are, one after the other in the order in which the steps began.
+            tail: of each log only the last so many lines that there are when it is first looked at.
+        """
+        readers: dict[str, tuple[str, LogReader]] = {}  # by job: a step that is tried again has another one
+        seen: set[str] = set()
+        while True:
+            # Asked first: a job that begins before the execution ends is then not missed.
+            ended = self.status in ENDED
+            steps = [step for step in self.steps() if step.job is not None and step.waiting_for is None]
+            for step in steps:
+                assert step.job is not None
+                if step.job not in seen:
+                    seen.add(step.job)
+                    readers[step.job] = (step.name, LogReader(self._client, step.type, step.job, tail=tail))
+            logs = [_new_lines(name, reader) for name, reader in readers.values()]
+            yield from heapq.merge(*logs, key=lambda line: line.at) if follow else itertools.chain(*logs)
+            if ended or not follow:
+                return
+            # What had not ended when the steps were listed may have printed more since.
+            going_on = {step.job for step in steps if not step.has_ended}
+            readers = {job: reader for job, reader in readers.items() if job in going_on}
+            time.sleep(POLL_S)
+
     def explain(self, step: str) -> Explanation:
         """Return why a step ran, or whose result it took over, and what differs from the run before.
 
@@ -239,6 +270,10 @@ class Execution:
         if check and ended["PipelineExecutionStatus"] != "Succeeded":
             raise ExecutionFailed(failure_text(ended, steps))
         return self
+
+
+def _new_lines(step: str, reader: LogReader) -> Iterator[LogLine]:
+    return (replace(line, step=step) for line in reader.new())
 
 
 def failure_text(ended: Document, steps: list[StepRun]) -> str:

@@ -31,8 +31,45 @@ class LogLine:
 
     at: datetime
     text: str
+    group: str
     stream: str
     host: str = ""  #: of a job on several that printed it
+    step: str = ""  #: of an execution whose job printed it
+
+    @property
+    def place(self) -> str:
+        """Group and stream in CloudWatch Logs, as `GROUP/STREAM`."""
+        return f"{self.group}/{self.stream}"
+
+
+class LogReader:
+    """Reads a log on from where it was read to."""
+
+    def __init__(self, client: Client, kind: str, name: str, *, tail: int | None = None) -> None:
+        """Begin at the beginning of each stream, or with `tail` at its last so many lines.
+
+        Raises:
+            DefinitionError: what is of this kind has no log.
+        """
+        self._client = client
+        self._tail = tail
+        is_endpoint = kind == "Endpoint"
+        self._group = f"/aws/sagemaker/Endpoints/{name}" if is_endpoint else _group(kind)
+        self._prefix = None if is_endpoint else f"{name}/"
+        self._positions: dict[str, str | None] = {}
+
+    def new(self) -> Iterator[LogLine]:
+        """Yield what has been written since the last time, stream after stream."""
+        streams = _streams(self._client, self._group, self._prefix)
+        hosts = {stream: _host(stream) for stream in streams}
+        several = len(set(hosts.values())) > 1
+        for stream in streams:
+            host = hosts[stream] if several else ""
+            if stream not in self._positions and self._tail is not None:
+                last, self._positions[stream] = _last(self._client, self._group, stream, self._tail)
+                yield from (replace(line, host=host) for line in last)
+            for line in _new_lines(self._client, self._group, stream, self._positions):
+                yield replace(line, host=host)
 
 
 def log_lines(
@@ -42,21 +79,12 @@ def log_lines(
 
     When following, lines of several streams come as they appear, until the job has ended. An endpoint's log has no end.
     """
-    group, prefix = (f"/aws/sagemaker/Endpoints/{name}", None) if kind == "Endpoint" else (_group(kind), f"{name}/")
-    positions: dict[str, str | None] = {}
+    reader = LogReader(client, kind, name, tail=tail)
     going_on = _still_runs(client, kind, name)
     while True:
         # Asked before the last read: what the job wrote before it ended is then read as well.
         again = follow and going_on()
-        streams = _streams(client, group, prefix)
-        hosts = {stream: _host(stream) for stream in streams}
-        several = len(set(hosts.values())) > 1
-        for stream in streams:
-            host = hosts[stream] if several else ""
-            if stream not in positions and tail is not None:
-                last, positions[stream] = _last(client, group, stream, tail)
-                yield from (replace(line, host=host) for line in last)
-            yield from (replace(line, host=host) for line in _new_lines(client, group, stream, positions))
+        yield from reader.new()
         if not again:
             return
         time.sleep(POLL_S)
@@ -112,7 +140,7 @@ def _new_lines(client: Client, group: str, stream: str, positions: dict[str, str
         if position is not None:
             request["nextToken"] = position
         page = client.call("Logs_20140328.GetLogEvents", request)
-        yield from (_line(event, stream) for event in page.get("events") or [])
+        yield from (_line(event, group, stream) for event in page.get("events") or [])
         forward = page.get("nextForwardToken")
         positions[stream] = forward
         # The same token again means that there is nothing more for now.
@@ -123,9 +151,9 @@ def _new_lines(client: Client, group: str, stream: str, positions: dict[str, str
 def _last(client: Client, group: str, stream: str, tail: int) -> tuple[list[LogLine], str | None]:
     request = {"logGroupName": group, "logStreamName": stream, "startFromHead": False, "limit": tail}
     page = client.call("Logs_20140328.GetLogEvents", request)
-    return [_line(event, stream) for event in page.get("events") or []], page.get("nextForwardToken")
+    return [_line(event, group, stream) for event in page.get("events") or []], page.get("nextForwardToken")
 
 
-def _line(event: Document, stream: str) -> LogLine:
+def _line(event: Document, group: str, stream: str) -> LogLine:
     at = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
-    return LogLine(at=at, text=str(event["message"]).rstrip("\n"), stream=stream)
+    return LogLine(at=at, text=str(event["message"]).rstrip("\n"), group=group, stream=stream)

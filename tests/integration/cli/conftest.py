@@ -37,6 +37,23 @@ low = Fail("TooLow", message=join("accuracy ", accuracy, " is below ", limit))
 gate = Condition("Gate", if_=accuracy >= limit, then=[register, create], otherwise=[low])
 pipeline = Pipeline("words", steps=[prepare, train, evaluate, gate])
 """,
+    "beside.py": """
+from towpath import Pipeline, Training, parameter
+
+door = parameter("Door", 0)
+talk = {"script": "talk.py", "hyperparameters": {"door": door}}
+pipeline = Pipeline("beside", steps=[Training("Left", **talk), Training("Right", **talk)])
+""",
+    "talk.py": """
+import argparse, os, socket
+parser = argparse.ArgumentParser()
+parser.add_argument("--door", type=int)
+print("here", flush=True)
+told = socket.create_connection(("127.0.0.1", parser.parse_args().door)).recv(1)
+if told == b"x":
+    raise ValueError("shut out")
+print("let in", flush=True)
+""",
     "prepare.py": """
 from pathlib import Path
 words = Path("/opt/ml/processing/input/raw/words.txt").read_text().split()

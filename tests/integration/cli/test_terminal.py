@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import pty
 import re
 import select
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -124,6 +126,38 @@ def test_ctrl_c_detaches_and_says_how_to_go_on(towpath: Shell) -> None:
     assert "Traceback" not in text
     assert "Executing" in towpath("describe", name)
     towpath("stop", name)
+
+
+@pytest.mark.parametrize("colours", [True, False])
+def test_an_execution_is_followed_with_all_its_steps_side_by_side(towpath: Shell, colours: bool) -> None:
+    variables = {} if colours else {"NO_COLOR": "1"}
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        door.settimeout(90)
+        port = door.getsockname()[1]
+        arn = json.loads(towpath("run", "beside.py", "-p", f"Door={port}", "--detach", "--json"))[
+            "PipelineExecutionArn"
+        ]
+        name = f"beside/{arn.rpartition('/')[2]}"
+        with terminal(towpath, "logs", "-f", name, **variables) as screen:
+            screen.read_until(r"(?s)(Left: here.*Right: here|Right: here.*Left: here)")  # and both still run
+            (one, _), (other, _) = door.accept(), door.accept()
+            with one, other:
+                one.sendall(b".")
+                screen.read_until(r"(Left|Right): let in")
+                other.sendall(b"x")
+                text = screen.read_until("")
+            assert screen.process.wait(timeout=30) == 0
+    failed = "Right" if "Left: let in" in text else "Left"
+    shown = text[
+        text.index(f"{name} Failed: step {failed} failed: AlgorithmError: ExitCode 1: ValueError: shut out") :
+    ].splitlines()
+    assert f"The last lines of {failed}:" in shown
+    assert "  ValueError: shut out" in shown
+    assert f"All of them: towpath logs {name}/{failed}" in shown
+    assert re.fullmatch(r"Log stream:  /aws/sagemaker/TrainingJobs/\S+/algo-1-\d+", shown[-1])
+    found = [set(re.findall(rf"(\x1b\[[0-9;]*m){step}:", screen.written)) for step in ("Left", "Right")]
+    assert [len(each) for each in found] == [colours, colours]
+    assert found[0] != found[1] or not colours
 
 
 def test_lists_are_tables_in_colour(towpath: Shell) -> None:

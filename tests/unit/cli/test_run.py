@@ -86,8 +86,10 @@ def test_of_a_failed_job_the_cause_is_told_once_and_its_log_beside_it(
     assert capsys.readouterr().out.splitlines() == [
         "reviews/abc Failed: step Train failed: ExitCode 1: ValueError: no good (train.py line 4)",
         "",
-        "The last lines of Train (all: towpath logs reviews/abc/Train):",
+        "The last lines of Train:",
         "  ValueError: no good",
+        "All of them: towpath logs reviews/abc/Train",
+        "Log stream:  /aws/sagemaker/TrainingJobs/t/1",
     ]
 
 

@@ -1,6 +1,91 @@
 """Steps as an execution's list shows them."""
 
-from towpath.sdk.executions import step_run
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from towpath.sdk import Client
+from towpath.sdk import executions as module
+from towpath.sdk.executions import Execution, step_run
+
+ARN = "arn:aws:sagemaker:us-east-1:000000000000"
+
+
+Scene = tuple[dict[str, tuple[str, str]], dict[str, list[str]]]
+
+
+class Course(Client):
+    """A server whose execution goes on by one scene each time that its status is asked for.
+
+    A scene is (steps, printed): the job and status of each step, and what each job has printed when the scene ends.
+    """
+
+    def __init__(self, *scenes: Scene) -> None:
+        super().__init__("http://127.0.0.1:1", token="t")
+        self.scenes = scenes
+        self.at = -1
+
+    def call(self, operation: str, request: Any = None) -> Any:
+        steps, printed = self.scenes[max(self.at, 0)]
+        match operation.rpartition(".")[2]:
+            case "DescribePipelineExecution":
+                self.at += 1
+                ended = self.at == len(self.scenes) - 1
+                return {"PipelineExecutionStatus": "Succeeded" if ended else "Executing"}
+            case "ListPipelineExecutionSteps":
+                return {
+                    "PipelineExecutionSteps": [
+                        {
+                            "StepName": name,
+                            "StepStatus": status,
+                            "Metadata": {"TrainingJob": {"Arn": f"{ARN}:training-job/{job}"}},
+                        }
+                        for name, (job, status) in steps.items()
+                    ]
+                }
+            case "DescribeLogStreams":
+                job = request["logStreamNamePrefix"].rstrip("/")
+                return {"logStreams": [{"logStreamName": f"{job}/algo-1-1"}] if job in printed else []}
+            case "GetLogEvents":
+                lines = list(printed[request["logStreamName"].partition("/")[0]])
+                start = int(request.get("nextToken") or (0 if request["startFromHead"] else -request["limit"]))
+                events = [{"timestamp": int(line.split()[0]), "message": line} for line in lines[start:]]
+                return {"events": events, "nextForwardToken": str(len(lines))}
+        raise AssertionError(operation)
+
+
+def followed(monkeypatch: pytest.MonkeyPatch, course: Course, **options: Any) -> list[str]:
+    monkeypatch.setattr(module, "POLL_S", 0)
+    execution = Execution(course, f"{ARN}:pipeline/p/execution/e")
+    return [f"{line.step}: {line.text}" for line in execution.logs(**options)]
+
+
+BESIDE: tuple[Scene, ...] = (
+    ({"A": ("a", "Executing"), "B": ("b", "Executing")}, {"a": ["1 x", "4 x"], "b": ["2 y", "3 y"]}),
+    ({"A": ("a", "Succeeded"), "B": ("b", "Executing")}, {"a": ["1 x", "4 x", "5 x"], "b": ["2 y", "3 y"]}),
+    ({"A": ("a", "Succeeded"), "B": ("b", "Succeeded")}, {"a": ["1 x", "4 x", "5 x"], "b": ["2 y", "3 y", "6 y"]}),
+)
+
+
+def test_steps_that_run_side_by_side_are_followed_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = followed(monkeypatch, Course(*BESIDE), follow=True)
+    assert lines == ["A: 1 x", "B: 2 y", "B: 3 y", "A: 4 x", "A: 5 x", "B: 6 y"]
+
+
+def test_the_logs_of_steps_come_one_after_the_other_where_nothing_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert followed(monkeypatch, Course(*BESIDE)) == ["A: 1 x", "A: 4 x", "B: 2 y", "B: 3 y"]
+    assert followed(monkeypatch, Course(BESIDE[-1]), tail=1) == ["A: 5 x", "B: 6 y"]
+
+
+def test_what_an_attempt_printed_last_is_not_lost_when_the_step_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    course = Course(
+        ({"A": ("a-1", "Executing")}, {"a-1": ["1 x"]}),
+        ({"A": ("a-2", "Executing")}, {"a-1": ["1 x", "2 no memory"], "a-2": ["3 x"]}),
+        ({"A": ("a-2", "Succeeded")}, {"a-1": ["1 x", "2 no memory"], "a-2": ["3 x", "4 done"]}),
+    )
+    assert followed(monkeypatch, course, follow=True) == ["A: 1 x", "A: 2 no memory", "A: 3 x", "A: 4 done"]
 
 
 def test_a_step_of_a_round_is_named_by_its_number() -> None:
