@@ -19,7 +19,7 @@ QUICK ?=
 IS_QUICK := $(filter-out 0 no false,$(QUICK))
 ARGS ?=
 
-.PHONY: help api demo test test-faults soak fuzz test-clients test-text lint format check bench bench-models lock clean
+.PHONY: help api demo test test-faults soak fuzz test-clients test-text lint format check bench bench-peers bench-models lock clean
 
 help: ## list the targets
 	@printf 'Towpath\n\n'
@@ -53,7 +53,7 @@ fuzz: $(BASE) ## throw requests at every operation for hours (TOWPATH_FUZZ_EXAMP
 	@TOWPATH_FUZZ_EXAMPLES=$${TOWPATH_FUZZ_EXAMPLES:-1000} $(BIN)/pytest -m faults tests/fuzz $(ARGS)
 
 test-clients: $(BASE) ## real AWS clients, each in an environment of its own: boto3, both SageMaker SDKs, the AWS CLI; another S3 server (1.5 GB)
-	@scripts/lanes
+	@scripts/environments lanes
 	@$(BIN)/pytest -m clients $(ARGS)
 
 test-text: $(TEXT) ## the tests with torch and transformers, the full demo among them
@@ -78,6 +78,10 @@ api: $(BASE) ## write docs/api.md anew: the operations, and the tests that show 
 bench: $(BASE) ## measure the platform against its floors
 	@$(BIN)/python scripts/bench $(ARGS)
 
+bench-peers: $(BASE) ## the same steps by Dagster, KFP local, Metaflow and Prefect, each in an environment of its own (500 MB, ten minutes)
+	@scripts/environments peers
+	@$(BIN)/python scripts/bench --only peers $(ARGS)
+
 bench-models: $(TEXT) ## accuracy of both demo models over three seeds (about ten minutes)
 	@$(BIN)/python examples/reviews/compare.py --seeds 1 2 3 $(ARGS)
 
@@ -85,5 +89,5 @@ lock: $(BASE) ## write constraints/ anew (ARGS=--upgrade for the newest versions
 	@scripts/lock $(ARGS)
 
 clean: ## remove .venv, caches, figures and downloaded data; your platform's home stays
-	@rm -rf .venv .venv-lanes .data examples/reviews/.data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .bench dist
+	@rm -rf .venv .venv-lanes .venv-peers .data examples/reviews/.data .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .bench dist
 	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""SeaweedFS, an S3 server that is none of ours, on free ports of loopback: what `scripts/lanes seaweedfs` installs."""
+"""SeaweedFS, an S3 server that is none of ours, on free ports of loopback: what `scripts/environments lanes seaweedfs` installs."""
 
 import json
 import signal
@@ -44,7 +44,7 @@ class SeaweedFS:
 def seaweedfs(folder: Path) -> Iterator[SeaweedFS]:
     """Serve S3 with its data in `folder` until the block is left."""
     if not WEED.exists():
-        pytest.skip(f"{WEED} is not there; scripts/lanes seaweedfs makes it")
+        pytest.skip(f"{WEED} is not there; scripts/environments lanes seaweedfs makes it")
     keys = {"credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}], "name": "admin", "actions": ["Admin"]}
     config = folder / "s3.json"
     config.write_text(json.dumps({"identities": [keys]}))

@@ -36,7 +36,10 @@ BARE = [sys.executable, "-c", BARE_SERVER, "{fd}"]
 def client(repeat: int) -> Iterator[Row]:
     """Measure what a user's script pays for importing the client."""
     floor, bare, imported = alternate(
-        repeat, python("pass"), python("import towpath"), python("from towpath import Client, Pipeline, Training")
+        repeat,
+        python("pass"),
+        python("import towpath", sys.executable),
+        python("from towpath import Client, Pipeline, Training", sys.executable),
     )
     yield Row(what="import towpath", measured=bare, floor=floor, unit="ms", floor_is=PASS, target="under 150 ms")
     yield Row(

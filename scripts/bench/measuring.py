@@ -5,6 +5,7 @@ least that could do the work. On a shared machine single runs mean nothing.
 """
 
 import contextlib
+import functools
 import os
 import signal
 import statistics
@@ -12,12 +13,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import venv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-PASS = "`python -c pass`"
+PASS = "`python -c pass`"  #: in an environment that nothing is installed in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +53,24 @@ def alternate(repeat: int, *actions: Callable[[], float]) -> list[float]:
     return [statistics.median(column) for column in zip(*rounds, strict=True)]
 
 
-def python(code: str) -> Callable[[], float]:
-    """Return an action that measures a fresh interpreter running some code."""
-    return lambda: wall_ms(lambda: subprocess.run([sys.executable, "-c", code], check=True))
+_scratch = tempfile.TemporaryDirectory(prefix="towpath-bench-")
+
+
+@functools.cache
+def bare_python() -> str:
+    """Return the interpreter of an environment that nothing is installed in: `.pth` files cost each start a millisecond
+    and more, and belong to what is measured, not to the floor."""
+    venv.create(_scratch.name, symlinks=True)
+    return str(Path(_scratch.name, "bin", "python"))
+
+
+def python(code: str, interpreter: str | None = None) -> Callable[[], float]:
+    """Return an action that measures a fresh interpreter running some code.
+
+    Args:
+        interpreter: None: that of an environment that nothing is installed in.
+    """
+    return lambda: wall_ms(lambda: subprocess.run([interpreter or bare_python(), "-c", code], check=True))
 
 
 def two_at_a_time(count: int) -> float:
@@ -64,7 +81,7 @@ def two_at_a_time(count: int) -> float:
         for _ in range(count):
             if len(running) == 2:
                 running.pop(0).wait()
-            running.append(subprocess.Popen([sys.executable, "-c", "pass"]))
+            running.append(subprocess.Popen([bare_python(), "-c", "pass"]))
         for process in running:
             process.wait()
 

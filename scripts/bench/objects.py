@@ -67,7 +67,7 @@ def lists(_: int) -> Iterator[Row]:
 
 
 def peer(stack: ExitStack, scratch: Path) -> dict[str, tuple[Any, int]]:
-    """Return SeaweedFS with its process id where `scripts/lanes seaweedfs` has installed it."""
+    """Return SeaweedFS with its process id where `scripts/environments lanes seaweedfs` has installed it."""
     sys.path.insert(0, str(ROOT))
     from tests import seaweedfs
 

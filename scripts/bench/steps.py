@@ -81,7 +81,7 @@ def importing_step(repeat: int) -> Iterator[Row]:
         client = Client(home=home)
         pipeline = Pipeline("bench-imports", steps=[Processing("Only", script="fit.py")], root=Path(project))
         run(client, pipeline)  # the first one makes code and bucket ready, and fills the page cache
-        floor, measured = alternate(min(repeat, 5), python(FIT), partial(run, client, pipeline))
+        floor, measured = alternate(min(repeat, 5), python(FIT, sys.executable), partial(run, client, pipeline))
         yield Row(
             what="step that imports polars, sklearn",
             measured=measured,

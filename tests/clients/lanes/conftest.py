@@ -1,4 +1,4 @@
-"""Real clients of AWS, each in its own environment, against a real server: see `scripts/lanes`."""
+"""Real clients of AWS, each in its own environment, against a real server: see `scripts/environments lanes`."""
 
 import subprocess
 import sys
