@@ -1,4 +1,4 @@
-"""SeaweedFS, an S3 server that is none of ours, on free ports of loopback: what `scripts/environments lanes seaweedfs` installs."""
+"""SeaweedFS, an S3 server that is none of ours, on free ports of loopback; see `scripts/environments`."""
 
 import json
 import signal

@@ -216,6 +216,25 @@ def _arguments(step: str, port: int) -> list[Any]:
 
 def _processing(name: str, port: int, inputs: dict[str, Any]) -> dict[str, Any]:
     sources = {"code": f"s3://{BUCKET}/code/", **inputs}
+    command = ["python3", f"{_BASE}/input/code/step.py"]
+    step = processing(name, command, _arguments(name, port), sources)
+    step["Arguments"]["ProcessingOutputConfig"] = {
+        "Outputs": [
+            {
+                "OutputName": "out",
+                "S3Output": {
+                    "S3Uri": _below_execution(name),
+                    "LocalPath": f"{_BASE}/output/out",
+                    "S3UploadMode": "EndOfJob",
+                },
+            }
+        ]
+    }
+    return step
+
+
+def processing(name: str, command: list[str], arguments: list[Any], sources: dict[str, Any]) -> dict[str, Any]:
+    """Return a Processing step without outputs; `sources` are S3 URIs by the names of inputs."""
     return {
         "Name": name,
         "Type": "Processing",
@@ -224,8 +243,8 @@ def _processing(name: str, port: int, inputs: dict[str, Any]) -> dict[str, Any]:
             "ProcessingResources": {"ClusterConfig": _RESOURCES},
             "AppSpecification": {
                 "ImageUri": _IMAGE,
-                "ContainerEntrypoint": ["python3", f"{_BASE}/input/code/step.py"],
-                "ContainerArguments": _arguments(name, port),
+                "ContainerEntrypoint": command,
+                **({"ContainerArguments": arguments} if arguments else {}),
             },
             "ProcessingInputs": [
                 {
@@ -239,18 +258,6 @@ def _processing(name: str, port: int, inputs: dict[str, Any]) -> dict[str, Any]:
                 }
                 for key, uri in sources.items()
             ],
-            "ProcessingOutputConfig": {
-                "Outputs": [
-                    {
-                        "OutputName": "out",
-                        "S3Output": {
-                            "S3Uri": _below_execution(name),
-                            "LocalPath": f"{_BASE}/output/out",
-                            "S3UploadMode": "EndOfJob",
-                        },
-                    }
-                ]
-            },
         },
     }
 

@@ -80,9 +80,12 @@ class Story:
         if self.server.url != before.url:
             self.aws = clients(self.machine)
 
-    def start(self, token: str) -> str:
+    def start(self, token: str, pipeline: str = PIPELINE, **parameters: str) -> str:
         """Start an execution; return its ARN. The same token means the same execution."""
-        answer = self.aws["sagemaker"].start_pipeline_execution(PipelineName=PIPELINE, ClientRequestToken=token)
+        given = [{"Name": name, "Value": value} for name, value in parameters.items()]
+        answer = self.aws["sagemaker"].start_pipeline_execution(
+            PipelineName=pipeline, ClientRequestToken=token, PipelineParameters=given
+        )
         return str(answer["PipelineExecutionArn"])
 
     def until_ended(self, arn: str) -> dict[str, Any]:
