@@ -6,7 +6,6 @@ to begin every attempt that a fact tells of, decide conditions as they were deci
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import cast
 
 from towpath.kernel.errors import Invalid
@@ -24,6 +23,7 @@ from towpath.pipelines.ports import Documents, Shapes, Transaction
 from towpath.pipelines.standing import Standings
 
 _PAGE = 100
+_STOP, _RETRY = "StopPipelineExecution", "RetryPipelineExecution"
 
 
 class _CannotBeReplayed(Exception):
@@ -38,10 +38,6 @@ class _Recorded:
     rows: dict[str, StepRow]
     facts: list[Fact]
     events: list[Event]
-
-    def at(self, operation: str) -> list[datetime]:
-        """Return when an operation was called on the execution."""
-        return [event.at for event in self.events if event.type == operation]
 
 
 def replay_all(store: Store, documents: Documents, shapes: Shapes) -> tuple[int, list[str]]:
@@ -105,10 +101,11 @@ class _Replay:
         for event in self.recorded.events:
             if event.type == "UpdatePipelineExecution" and "ParallelismConfiguration" in event.detail["changed"]:
                 raise _CannotBeReplayed
-        stops = self.recorded.at("StopPipelineExecution")
+        # A retry that finds steps to begin anew is told by those; one that only undoes a stop, by its event.
+        asked = [event for event in self.recorded.events if event.type == _STOP or _is_bare_retry(event)]
         facts = [fact for fact in self.recorded.facts if fact.row.taken_from is None]
-        if stops and not self.recorded.rows:
-            self._stop(stops.pop(0))  # it came before the first decision
+        if asked and not self.recorded.rows:
+            self._ask(asked.pop(0))  # a stop that came before the first decision
         else:
             self._decide()
         again: list[StepRow] = []  #: steps of one retry, which begin together
@@ -116,8 +113,8 @@ class _Replay:
             if again and not self._is_retry(fact.row):
                 self._retry(again)
                 again = []
-            while stops and stops[0] <= fact.at:
-                self._stop(stops.pop(0))
+            while asked and asked[0].at <= fact.at:
+                self._ask(asked.pop(0))
             self.now = fact.at
             if self._is_retry(fact.row):
                 again.append(fact.row)
@@ -125,8 +122,8 @@ class _Replay:
                 self._apply(fact.row)
         if again:
             self._retry(again)
-        for stop in stops:
-            self._stop(stop)
+        for event in asked:
+            self._ask(event)
         self._compare()
         return self.complaints
 
@@ -151,8 +148,11 @@ class _Replay:
             if isinstance(decision, FinishExecution):
                 self.result = decision.status
 
-    def _stop(self, at: datetime) -> None:
-        self.now = at
+    def _ask(self, event: Event) -> None:
+        self.now = event.at
+        if event.type == _RETRY:
+            self._retry([])
+            return
         self.situation = replace(self.situation, stopping=True)
         self._decide()
 
@@ -200,6 +200,10 @@ class _Replay:
         status = ExecutionStatus(self.recorded.execution.status or "")
         if status.is_terminal and self.result is not status:
             self.complaints.append(f"it is {status}, and would be {self.result} today")
+
+
+def _is_bare_retry(event: Event) -> bool:
+    return event.type == _RETRY and event.detail["steps"] == []
 
 
 def _outline(row: StepRow) -> tuple[StepStatus, int, bool | None, int | None]:

@@ -815,6 +815,25 @@ def test_a_retry_leaves_alone_what_was_followed_up(platform: Platform, golden: G
     assert platform.execution(arn)["PipelineExecutionStatus"] == "CompletedWithFailures"
 
 
+def test_a_retry_goes_on_with_what_a_stop_has_kept_from_beginning(
+    tmp_path: Path, shapes: Shapes, golden: Golden
+) -> None:
+    platform = Platform(tmp_path, shapes)
+    step = golden("v3_bert")["Steps"][0]
+    platform.create({**golden("v3_bert"), "Steps": [step, {**step, "Name": "After", "DependsOn": [step["Name"]]}]})
+    arn = platform.start()
+    platform.call("StopPipelineExecution", PipelineExecutionArn=arn)
+    platform.end(arn, step["Name"])
+    assert platform.execution(arn)["PipelineExecutionStatus"] == "Stopped"
+    platform.call("RetryPipelineExecution", PipelineExecutionArn=arn)
+    platform.engine.run_until_idle()
+    assert platform.statuses(arn) == {step["Name"]: "Succeeded", "After": "Executing"}
+    platform.end(arn, "After")
+    assert platform.execution(arn)["PipelineExecutionStatus"] == "Succeeded"
+    assert replay_all(platform.store, platform.reports, shapes) == (1, [])
+    platform.store.close()
+
+
 def test_a_history_that_is_decided_otherwise_today_is_noticed(tmp_path: Path, shapes: Shapes, golden: Golden) -> None:
     platform = Platform(tmp_path, shapes)
     arn = run_to_the_condition(platform, golden, 0.9)
