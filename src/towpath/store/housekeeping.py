@@ -20,6 +20,7 @@ from towpath.store.tables import (
     history,
     lineage_edge,
     lineage_node,
+    long_spec,
     metric_point,
     object_access,
     object_version,
@@ -135,7 +136,8 @@ class HousekeepingTable:
             yield from ((Uid(execution), outputs) for execution, outputs in rows)
 
     def _documents(self, uids: Iterable[Uid] | None) -> Iterator[tuple[Uid, bytes, bytes]]:
-        every = select(resource.c.uid, resource.c.spec, resource.c.state)
+        spec = func.coalesce(long_spec.c.spec, resource.c.spec)
+        every = select(resource.c.uid, spec, resource.c.state).outerjoin(long_spec, long_spec.c.uid == resource.c.uid)
         if uids is None:
             yield from ((Uid(uid), spec, state) for uid, spec, state in self._connection.execute(every))
             return
@@ -194,7 +196,7 @@ class HousekeepingTable:
                     select(resource.c.uid).where(resource.c.uid.in_(some), resource.c.deleted_at.is_not(None))
                 ).scalars()
             )
-            for table in (resource_index, tag, work):
+            for table in (resource_index, tag, work, long_spec):
                 self._connection.execute(delete(table).where(table.c.uid.in_(deleted)))
             self._connection.execute(delete(changed_child).where(changed_child.c.parent.in_(deleted)))
             self._connection.execute(delete(metric_point).where(metric_point.c.subject.in_(deleted)))

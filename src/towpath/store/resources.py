@@ -16,8 +16,10 @@ from towpath.kernel.resource import Resource, Uid
 from towpath.store.codec import from_epoch, from_json, optional_time, to_epoch, to_json
 from towpath.store.prepared import Found, Prepared
 from towpath.store.queries import page
-from towpath.store.tables import counter, resource, resource_index, tag
+from towpath.store.tables import counter, long_spec, resource, resource_index, tag
 
+#: Longer specs lie in a table of their own. SQLite keeps what is behind a long column behind it on the disk, too.
+LONG_BYTES = 16_384
 _DOCUMENTS = {"spec", "state", "sort"}
 _TIMES = {"created_at", "modified_at", "deleted_at"}
 _MEMBERS = tuple(column.name for column in resource.c if column.name != "seq")
@@ -62,8 +64,7 @@ _REPLACE = Prepared(
     .where(resource.c.uid == bindparam("of"), resource.c.revision == bindparam("before"))
     .values({name: bindparam(name) for name in _MUTABLE})
 )
-#: Most changes leave the spec, which may be large: an execution's holds its definition. Not so where the row is still
-#: of an older format: both documents are raised together.
+#: Most changes leave the spec. Not so where the row is still of an older format: both documents are raised together.
 _BUT_SPEC = tuple(name for name in _MUTABLE if name != "spec")
 _REPLACE_BUT_SPEC = Prepared(
     update(resource)
@@ -74,6 +75,9 @@ _REPLACE_BUT_SPEC = Prepared(
     )
     .values({name: bindparam(name) for name in _BUT_SPEC if name != "format"})
 )
+_LONG = Prepared(select(long_spec.c.spec).where(long_spec.c.uid == bindparam("of")))
+_KEEP_LONG = Prepared(insert(long_spec).values(uid=bindparam("of"), spec=bindparam("long")))
+_DROP_LONG = Prepared(delete(long_spec).where(long_spec.c.uid == bindparam("of")))
 _CHILDREN = Prepared(
     select(resource)
     .where(resource.c.parent == bindparam("of"), resource.c.deleted_at.is_(None))
@@ -99,7 +103,7 @@ class ResourceTable:
 
     def find(self, kind: str, name: str) -> Resource | None:
         home = self._home
-        return _one(_FIND(self._connection, account=home.account, region=home.region, kind=kind, name=name))
+        return self._one(_FIND(self._connection, account=home.account, region=home.region, kind=kind, name=name))
 
     def get(self, uid: Uid, known: Resource | None = None) -> Resource | None:
         """Return a resource as it stands.
@@ -110,10 +114,10 @@ class ResourceTable:
         """
         if known is not None and _REVISION(self._connection, uid=uid).scalar() == known.revision:
             return known
-        return _one(_GET(self._connection, uid=uid))
+        return self._one(_GET(self._connection, uid=uid))
 
     def by_arn(self, arn: str) -> Resource | None:
-        return _one(_BY_ARN(self._connection, arn=arn))
+        return self._one(_BY_ARN(self._connection, arn=arn))
 
     def heading(self, uid: Uid) -> Heading | None:
         row = _HEADING(self._connection, of=uid).one_or_none()
@@ -123,20 +127,23 @@ class ResourceTable:
         return [_headed(row) for row in _HEADINGS(self._connection, of=parent).all()]
 
     def by_member(self, kind: str, member: str) -> list[Resource]:
-        return [_resource(row) for row in _BY_MEMBER(self._connection, of=kind, having=member).all()]
+        return [self._resource(row) for row in _BY_MEMBER(self._connection, of=kind, having=member).all()]
 
     def children(self, parent: Uid) -> list[Resource]:
-        return [_resource(row) for row in _CHILDREN(self._connection, of=parent).all()]
+        return [self._resource(row) for row in _CHILDREN(self._connection, of=parent).all()]
 
     def query(self, query: Query) -> Page:
         rows, token = page(self._connection, query)
-        return Page([_resource(row) for row in rows], token)
+        return Page([self._resource(row) for row in rows], token)
 
     def insert(self, new: Resource) -> None:
+        values, long = _parted(_values(msgspec.structs.asdict(new)))
         try:
-            _INSERT(self._connection, **_values(msgspec.structs.asdict(new)))
+            _INSERT(self._connection, **values)
         except IntegrityError as error:
             raise Conflict(f"{new.kind} {new.name!r} already exists") from error
+        if long is not None:
+            _KEEP_LONG(self._connection, of=new.uid, long=long)
         self.changed_kinds.add(new.kind)
         if new.sort:
             self._index(new)
@@ -148,9 +155,8 @@ class ResourceTable:
         after = msgspec.structs.replace(
             before, **{"modified_at": self._now, **changes, "revision": before.revision + 1}
         )
-        written = "spec" not in changes and self._write(_REPLACE_BUT_SPEC, _BUT_SPEC, before, after)
-        if not written and not self._write(_REPLACE, _MUTABLE, before, after):
-            raise StaleRevision(f"{before.kind} {before.name!r} was changed by another writer")
+        if "spec" in changes or not self._write_but_spec(before, after):
+            self._write(before, after)
         if after.sort != before.sort:
             _UNINDEX(self._connection, of=after.uid)
             self._index(after)
@@ -160,10 +166,18 @@ class ResourceTable:
         self.changed_kinds.add(after.kind)
         return after
 
-    def _write(self, statement: Prepared, members: Iterable[str], before: Resource, after: Resource) -> bool:
-        """Write members of a resource; False when the row is not as the statement wants it to be."""
-        values = _values({name: getattr(after, name) for name in members})
-        return statement(self._connection, of=before.uid, before=before.revision, **values).rowcount == 1
+    def _write_but_spec(self, before: Resource, after: Resource) -> bool:
+        """Write all members but the spec; False when the row is another one or of another format than before."""
+        values = _members(after, _BUT_SPEC)
+        return _REPLACE_BUT_SPEC(self._connection, of=before.uid, before=before.revision, **values).rowcount == 1
+
+    def _write(self, before: Resource, after: Resource) -> None:
+        values, long = _parted(_members(after, _MUTABLE))
+        if _REPLACE(self._connection, of=before.uid, before=before.revision, **values).rowcount != 1:
+            raise StaleRevision(f"{before.kind} {before.name!r} was changed by another writer")
+        _DROP_LONG(self._connection, of=before.uid)
+        if long is not None:
+            _KEEP_LONG(self._connection, of=before.uid, long=long)
 
     def tags(self, uid: Uid) -> dict[str, str]:
         return {row.key: row.value for row in _TAGS(self._connection, of=uid).all()}
@@ -184,6 +198,17 @@ class ResourceTable:
             self._connection.execute(insert(counter).values(name=name, value=1))
             return 1
         return int(raised)
+
+    def _one(self, found: Found) -> Resource | None:
+        row = found.one_or_none()
+        return None if row is None else self._resource(row)
+
+    def _resource(self, row: Row[Any]) -> Resource:
+        if row.spec:
+            return _resource(row, row.spec)
+        long = _LONG(self._connection, of=row.uid).scalar()
+        assert long is not None, "a spec that is not in the row is written and removed with it"
+        return _resource(row, long)
 
     def _index(self, item: Resource) -> None:
         rows = [
@@ -206,9 +231,15 @@ def _headed(row: Any) -> Heading:
     return Heading(Uid(row.uid), row.kind, row.arn, row.status, is_live=row.deleted_at is None)
 
 
-def _one(found: Found) -> Resource | None:
-    row = found.one_or_none()
-    return None if row is None else _resource(row)
+def _members(item: Resource, names: Iterable[str]) -> dict[str, Any]:
+    return _values({name: getattr(item, name) for name in names})
+
+
+def _parted(values: dict[str, Any]) -> tuple[dict[str, Any], bytes | None]:
+    """Return what stands in the row of a resource, and its spec where that is long."""
+    if len(values["spec"]) <= LONG_BYTES:
+        return values, None
+    return {**values, "spec": b""}, values["spec"]
 
 
 def _values(members: dict[str, Any]) -> dict[str, Any]:
@@ -221,7 +252,7 @@ def _values(members: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _resource(row: Row[Any]) -> Resource:
+def _resource(row: Row[Any], spec: bytes) -> Resource:
     stored = Resource(
         uid=Uid(row.uid),
         account=row.account,
@@ -229,7 +260,7 @@ def _resource(row: Row[Any]) -> Resource:
         kind=row.kind,
         name=row.name,
         arn=row.arn,
-        spec=from_json(row.spec),
+        spec=from_json(spec),
         state=from_json(row.state),
         status=row.status,
         parent=None if row.parent is None else Uid(row.parent),

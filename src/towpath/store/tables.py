@@ -29,7 +29,7 @@ resource = Table(
     Column("name", String(512), nullable=False),
     Column("arn", String(2048), nullable=False),
     Column("parent", String(32)),
-    Column("spec", LargeBinary, nullable=False),
+    Column("spec", LargeBinary, nullable=False),  # nothing where it is long: it lies in `long_spec` then
     Column("state", LargeBinary, nullable=False),
     Column("status", String(64)),
     Column("generation", Integer, nullable=False),
@@ -56,6 +56,15 @@ resource = Table(
     Index("resource_kind_status", "kind", "status", "created_at", "seq"),
     Index("resource_parent", "parent", "seq"),
     sqlite_autoincrement=True,
+)
+
+#: Specs that are long, as those of executions with their definitions are. In the row, each read and write of another
+#: column would have to walk over them.
+long_spec = Table(
+    "long_spec",
+    metadata,
+    Column("uid", String(32), ForeignKey("resource.uid"), primary_key=True),
+    Column("spec", LargeBinary, nullable=False),
 )
 
 #: The members that a kind is filtered and sorted by beyond the common ones.

@@ -1,0 +1,146 @@
+"""A long spec lies beside its row, and nobody who asks for the resource can tell."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from towpath.kernel.clock import VirtualClock
+from towpath.kernel.errors import StaleRevision
+from towpath.kernel.ports import Query
+from towpath.kernel.resource import Document, Resource, Uid
+from towpath.store import SqliteStore
+from towpath.store.migrations import SCRIPTS, upgrade
+from towpath.store.resources import LONG_BYTES
+from towpath.store.sqlite import _engine
+
+LONG: Document = {"Definition": "x" * LONG_BYTES}
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: VirtualClock) -> Iterator[SqliteStore]:
+    opened = SqliteStore(tmp_path / "store.db", clock=clock)
+    yield opened
+    opened.close()
+
+
+def make(store: SqliteStore, name: str, spec: Document, parent: Uid | None = None) -> Resource:
+    new = Resource(
+        uid=Uid(name.ljust(32, "0")),
+        account=store.home.account,
+        region=store.home.region,
+        kind="Barge",
+        name=name,
+        arn=f"arn:barge/{name}",
+        spec=spec,
+        parent=parent,
+        created_at=store.clock.now(),
+        created_by="somebody",
+        modified_at=store.clock.now(),
+    )
+    store.write(lambda transaction: transaction.resources.insert(new))
+    return new
+
+
+def kept(path: Path) -> list[tuple[str, int, int | None]]:
+    """Return of each resource its name, how long the spec in its row is, and how long the one beside it."""
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(
+            "SELECT name, length(resource.spec), length(long_spec.spec) FROM resource"
+            " LEFT JOIN long_spec USING (uid) ORDER BY seq"
+        ).fetchall()
+
+
+def test_every_way_to_ask_finds_a_long_spec(store: SqliteStore, tmp_path: Path) -> None:
+    parent = make(store, "parent", {"Short": 1})
+    made = make(store, "child", LONG, parent=parent.uid)
+
+    def found(ways: list[Resource | None]) -> None:
+        assert [way and way.spec for way in ways] == [LONG] * len(ways)
+
+    store.read(
+        lambda transaction: found(
+            [
+                transaction.resources.get(made.uid),
+                transaction.resources.find("Barge", "child"),
+                transaction.resources.by_arn(made.arn),
+                *transaction.resources.children(parent.uid),
+                *transaction.resources.query(Query(kind="Barge")).items[:1],
+            ]
+        )
+    )
+    (_, short, beside), (_, long, long_beside) = kept(tmp_path / "store.db")
+    assert short > 0
+    assert beside is None
+    assert long == 0
+    assert long_beside is not None
+    assert long_beside > LONG_BYTES
+
+
+def test_a_change_of_anything_else_leaves_it_and_a_change_of_the_spec_replaces_it(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    made = make(store, "a", LONG)
+    path = tmp_path / "store.db"
+    changed = store.write(lambda transaction: transaction.resources.replace(made, state={"Turn": 1}))
+    assert store.read(lambda transaction: transaction.resources.get(made.uid)) == changed
+    longer = store.write(lambda transaction: transaction.resources.replace(changed, spec={**LONG, "More": 1}))
+    assert store.read(lambda transaction: transaction.resources.get(made.uid)) == longer
+    assert [row[1] for row in kept(path)] == [0]
+    short = store.write(lambda transaction: transaction.resources.replace(longer, spec={"Short": 1}))
+    assert store.read(lambda transaction: transaction.resources.get(made.uid)) == short
+    assert [row[2] for row in kept(path)] == [None]
+    again = store.write(lambda transaction: transaction.resources.replace(short, spec=LONG))
+    assert store.read(lambda transaction: transaction.resources.get(made.uid)) == again
+    with pytest.raises(StaleRevision):
+        store.write(lambda transaction: transaction.resources.replace(short, spec={"Lost": 1}))
+    assert store.read(lambda transaction: transaction.resources.get(made.uid)) == again
+
+
+def test_it_goes_with_the_tombstone_of_its_resource(store: SqliteStore, clock: VirtualClock, tmp_path: Path) -> None:
+    made = make(store, "a", LONG)
+    clock.advance(timedelta(days=1).total_seconds())
+    store.write(lambda transaction: transaction.resources.replace(made, deleted_at=transaction.now))
+    assert store.write(lambda transaction: transaction.housekeeping.drop_tombstones([made.uid])) == 1
+    with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM long_spec").fetchone() == (0,)
+
+
+def test_a_store_of_the_schema_before_is_raised_with_all_that_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    engine = _engine(path)
+    upgrade(engine, path, head="0008")
+    rows = [("short", b'{"Short": 1}'), ("long", b'{"Definition": "' + b"x" * LONG_BYTES + b'"}')]
+    with closing(sqlite3.connect(path)) as connection:
+        for name, spec in rows:
+            connection.execute(
+                "INSERT INTO resource (uid, account, region, kind, name, arn, spec, state, generation,"
+                " observed_generation, revision, format, created_at, created_by, modified_at, sort)"
+                " VALUES (?, '000000000000', 'us-east-1', 'Barge', ?, ?, ?, '{}', 1, 1, 1, 1, 0, 'x', 0, '{}')",
+                (name, name, f"arn:barge/{name}", spec),
+            )
+        connection.commit()
+    upgrade(engine, path, scripts=SCRIPTS)
+    engine.dispose()
+    assert [(name, row > 0, beside is not None) for name, row, beside in kept(path)] == [
+        ("short", True, False),
+        ("long", False, True),
+    ]
+    raised = SqliteStore(path)
+    try:
+        specs = raised.read(
+            lambda transaction: [
+                found.spec if (found := transaction.resources.get(Uid(name))) else None for name, _ in rows
+            ]
+        )
+        assert specs == [{"Short": 1}, LONG]
+    finally:
+        raised.close()
