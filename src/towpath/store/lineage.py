@@ -40,6 +40,7 @@ _RECORD = Prepared(
     _recorded.on_conflict_do_update(index_elements=["source", "destination", "association"], set_={"created_by": None})
 )
 _NODE = Prepared(select(lineage_node).where(lineage_node.c.id == bindparam("of")))
+_PROPERTIES = Prepared(select(lineage_node.c.properties).where(lineage_node.c.id == bindparam("of")))
 _added = insert(lineage_node).values({column.name: bindparam(column.name) for column in lineage_node.c})
 _ADD_NODE = Prepared(_added)
 _ADD_NEW_NODE = Prepared(_added.on_conflict_do_nothing(index_elements=["id"]))
@@ -73,16 +74,10 @@ class LineageTable:
             # The outputs of one job may be a hundred thousand, all new: to look for each takes as long as to add it.
             if _ADD_NEW_NODE.many(self._connection, rows) == len(rows):
                 continue
-            stand = self._properties([row["id"] for row in rows])
+            # One by one: mostly there are two, and SQLAlchemy needs for a list of ids what SQLite needs for thirty.
             for (node_id, type_, properties), row in zip(some, rows, strict=True):
-                if stand.get(node_id) != row["properties"]:
+                if _PROPERTIES(self._connection, of=node_id).scalar() != row["properties"]:
                     self.put_node(node_id, type_, properties, at)
-                    stand.pop(node_id, None)  # how it stands now is not known here, should it come once more
-
-    def _properties(self, ids: Sequence[str]) -> dict[str, bytes]:
-        """Return the properties, as they are stored, of those of the ids that there are nodes of."""
-        columns = select(lineage_node.c.id, lineage_node.c.properties).where(lineage_node.c.id.in_(ids))
-        return {row.id: row.properties for row in self._connection.execute(columns)}
 
     def put_edges(self, edges: Sequence[tuple[str, str, str]], at: datetime) -> None:
         moment = to_epoch(at)
