@@ -12,14 +12,13 @@ from towpath.kernel.arns import Home
 from towpath.kernel.errors import Conflict, StaleRevision
 from towpath.kernel.formats import raised
 from towpath.kernel.ports import Heading, Page, Query
-from towpath.kernel.resource import Resource, Uid
+from towpath.kernel.resource import Document, Resource, Uid
 from towpath.store.codec import from_epoch, from_json, optional_time, to_epoch, to_json
+from towpath.store.long_specs import LONG_BYTES, DecodedSpecs, LongSpecTable
 from towpath.store.prepared import Found, Prepared
 from towpath.store.queries import page
-from towpath.store.tables import counter, long_spec, resource, resource_index, tag
+from towpath.store.tables import counter, resource, resource_index, tag
 
-#: Longer specs lie in a table of their own. SQLite keeps what is behind a long column behind it on the disk, too.
-LONG_BYTES = 16_384
 _DOCUMENTS = {"spec", "state", "sort"}
 _TIMES = {"created_at", "modified_at", "deleted_at"}
 _MEMBERS = tuple(column.name for column in resource.c if column.name != "seq")
@@ -75,9 +74,6 @@ _REPLACE_BUT_SPEC = Prepared(
     )
     .values({name: bindparam(name) for name in _BUT_SPEC if name != "format"})
 )
-_LONG = Prepared(select(long_spec.c.spec).where(long_spec.c.uid == bindparam("of")))
-_KEEP_LONG = Prepared(insert(long_spec).values(uid=bindparam("of"), spec=bindparam("long")))
-_DROP_LONG = Prepared(delete(long_spec).where(long_spec.c.uid == bindparam("of")))
 _CHILDREN = Prepared(
     select(resource)
     .where(resource.c.parent == bindparam("of"), resource.c.deleted_at.is_(None))
@@ -93,8 +89,16 @@ _UNINDEX = Prepared(delete(resource_index).where(resource_index.c.uid == bindpar
 class ResourceTable:
     """Implements `kernel.ports.Resources` in one transaction."""
 
-    def __init__(self, connection: Connection, home: Home, now: datetime, wake: Callable[[Uid, Uid], None]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        home: Home,
+        now: datetime,
+        wake: Callable[[Uid, Uid], None],
+        decoded: DecodedSpecs,
+    ) -> None:
         self._connection = connection
+        self._long = LongSpecTable(connection, decoded)
         self._home = home
         self._now = now
         self.replaced: dict[Uid, int] = {}  #: what this transaction has changed, with its newest revision
@@ -143,7 +147,7 @@ class ResourceTable:
         except IntegrityError as error:
             raise Conflict(f"{new.kind} {new.name!r} already exists") from error
         if long is not None:
-            _KEEP_LONG(self._connection, of=new.uid, long=long)
+            self._long.put(new.uid, long)
         self.changed_kinds.add(new.kind)
         if new.sort:
             self._index(new)
@@ -175,9 +179,9 @@ class ResourceTable:
         values, long = _parted(_members(after, _MUTABLE))
         if _REPLACE(self._connection, of=before.uid, before=before.revision, **values).rowcount != 1:
             raise StaleRevision(f"{before.kind} {before.name!r} was changed by another writer")
-        _DROP_LONG(self._connection, of=before.uid)
+        self._long.drop(before.uid)
         if long is not None:
-            _KEEP_LONG(self._connection, of=before.uid, long=long)
+            self._long.put(before.uid, long)
 
     def tags(self, uid: Uid) -> dict[str, str]:
         return {row.key: row.value for row in _TAGS(self._connection, of=uid).all()}
@@ -204,11 +208,7 @@ class ResourceTable:
         return None if row is None else self._resource(row)
 
     def _resource(self, row: Row[Any]) -> Resource:
-        if row.spec:
-            return _resource(row, row.spec)
-        long = _LONG(self._connection, of=row.uid).scalar()
-        assert long is not None, "a spec that is not in the row is written and removed with it"
-        return _resource(row, long)
+        return _resource(row, from_json(row.spec) if row.spec else self._long.get(row.uid))
 
     def _index(self, item: Resource) -> None:
         rows = [
@@ -252,7 +252,7 @@ def _values(members: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _resource(row: Row[Any], spec: bytes) -> Resource:
+def _resource(row: Row[Any], spec: Document) -> Resource:
     stored = Resource(
         uid=Uid(row.uid),
         account=row.account,
@@ -260,7 +260,7 @@ def _resource(row: Row[Any], spec: bytes) -> Resource:
         kind=row.kind,
         name=row.name,
         arn=row.arn,
-        spec=from_json(spec),
+        spec=spec,
         state=from_json(row.state),
         status=row.status,
         parent=None if row.parent is None else Uid(row.parent),

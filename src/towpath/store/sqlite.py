@@ -24,6 +24,7 @@ from towpath.kernel.clock import Clock, SystemClock
 from towpath.kernel.errors import DiskFull, Unavailable
 from towpath.kernel.resource import Uid
 from towpath.store import migrations
+from towpath.store.long_specs import DecodedSpecs
 from towpath.store.tables import meta
 from towpath.store.unit_of_work import SqlTransaction, Subscriber, Subscribers
 
@@ -71,6 +72,7 @@ class SqliteStore:
         self._key_listeners: list[Callable[[], None]] = []
         self._kind_listeners: dict[str, list[Callable[[], None]]] = {}
         self._subscriber: Subscriber = Subscribers()
+        self._decoded = DecodedSpecs()
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         # Made by us and not by SQLite, which would let everybody read the keys; its other files take this one's mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -108,7 +110,7 @@ class SqliteStore:
     def read(self, work: Callable[[SqlTransaction], R]) -> R:
         """Run `work` on a consistent snapshot; it must not write."""
         with self._engine.connect() as connection, connection.begin():
-            return work(SqlTransaction(connection, self.home, self.clock.now()))
+            return work(SqlTransaction(connection, self.home, self.clock.now(), self._decoded))
 
     def write(self, work: Callable[[SqlTransaction], R]) -> R:
         """Run `work` in a transaction on the writer thread; return when it is durable."""
@@ -210,7 +212,7 @@ class SqliteStore:
 
     def _commit_alone(self, connection: Connection, work: Callable[[SqlTransaction], R], future: "Future[R]") -> None:
         """Run one function in a transaction of its own, which needs no savepoint."""
-        transaction = SqlTransaction(connection, self.home, self.clock.now(), self._subscriber)
+        transaction = SqlTransaction(connection, self.home, self.clock.now(), self._decoded, self._subscriber)
         try:
             with connection.begin():
                 result = work(transaction)
@@ -238,7 +240,7 @@ class SqliteStore:
         self, connection: Connection, work: Callable[[SqlTransaction], R], future: "Future[R]", scheduled: set[Uid]
     ) -> Callable[[], None]:
         """Run one function in a savepoint; return how to tell its caller."""
-        transaction = SqlTransaction(connection, self.home, self.clock.now(), self._subscriber)
+        transaction = SqlTransaction(connection, self.home, self.clock.now(), self._decoded, self._subscriber)
         try:
             with transaction.nested():
                 result = work(transaction)

@@ -64,6 +64,7 @@ long_spec = Table(
     "long_spec",
     metadata,
     Column("uid", String(32), ForeignKey("resource.uid"), primary_key=True),
+    Column("version", String(32), nullable=False),  # never used twice
     Column("spec", LargeBinary, nullable=False),
 )
 

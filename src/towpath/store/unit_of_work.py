@@ -18,6 +18,7 @@ from towpath.store.events import EventTable
 from towpath.store.housekeeping import HousekeepingTable
 from towpath.store.keys import KeyTable
 from towpath.store.lineage import LineageTable
+from towpath.store.long_specs import DecodedSpecs
 from towpath.store.metrics import MetricTable
 from towpath.store.objects import ObjectTable
 from towpath.store.prepared import RELEASE, ROLL_BACK, SAVEPOINT, is_undone
@@ -65,12 +66,19 @@ class Subscribers:
 class SqlTransaction:
     """Implements `kernel.ports.Transaction`, and what features add to it in their own ports."""
 
-    def __init__(self, connection: Connection, home: Home, now: datetime, subscriber: Subscriber | None = None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        home: Home,
+        now: datetime,
+        decoded: DecodedSpecs,
+        subscriber: Subscriber | None = None,
+    ) -> None:
         self.connection = connection
         self.home = home
         self.now = now
         self.work = WorkTable(connection)
-        self.resources = ResourceTable(connection, home, now, self._wake)
+        self.resources = ResourceTable(connection, home, now, self._wake, decoded)
         subscriber = subscriber or Subscribers()
         self.events = EventTable(connection, lambda event: subscriber.happened(self, event))
         self.objects = ObjectTable(connection, lambda versions: subscriber.created(self, versions))

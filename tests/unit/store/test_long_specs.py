@@ -12,9 +12,9 @@ from towpath.kernel.clock import VirtualClock
 from towpath.kernel.errors import StaleRevision
 from towpath.kernel.ports import Query
 from towpath.kernel.resource import Document, Resource, Uid
-from towpath.store import SqliteStore
+from towpath.store import SqliteStore, SqlTransaction
+from towpath.store.long_specs import KEPT_BYTES, LONG_BYTES, DecodedSpecs
 from towpath.store.migrations import SCRIPTS, upgrade
-from towpath.store.resources import LONG_BYTES
 from towpath.store.sqlite import _engine
 
 LONG: Document = {"Definition": "x" * LONG_BYTES}
@@ -103,6 +103,44 @@ def test_a_change_of_anything_else_leaves_it_and_a_change_of_the_spec_replaces_i
     with pytest.raises(StaleRevision):
         store.write(lambda transaction: transaction.resources.replace(short, spec={"Lost": 1}))
     assert store.read(lambda transaction: transaction.resources.get(made.uid)) == again
+
+
+def test_it_is_read_and_decoded_once_for_everybody_who_asks(store: SqliteStore) -> None:
+    made = make(store, "a", LONG)
+    first, second = (store.read(lambda transaction: transaction.resources.get(made.uid)) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    assert first.spec is second.spec
+
+
+def test_what_a_transaction_wrote_and_read_is_forgotten_when_it_is_undone(store: SqliteStore) -> None:
+    made = make(store, "a", LONG)
+
+    def fail(transaction: SqlTransaction) -> None:
+        transaction.resources.replace(made, spec={**LONG, "Undone": 1})
+        read = transaction.resources.get(made.uid)
+        assert read is not None
+        assert "Undone" in read.spec
+        raise RuntimeError("undone")
+
+    with pytest.raises(RuntimeError, match="undone"):
+        store.write(fail)
+    assert store.read(lambda transaction: transaction.resources.get(made.uid)) == made
+    # Its revision is the one that the write which was undone had.
+    changed = store.write(lambda transaction: transaction.resources.replace(made, spec={**LONG, "Done": 1}))
+    assert store.read(lambda transaction: transaction.resources.get(made.uid)) == changed
+
+
+def test_no_more_is_kept_decoded_than_so_many_bytes_but_for_the_last() -> None:
+    decoded = DecodedSpecs()
+    half = KEPT_BYTES // 2
+    for name in ("a", "b", "a", "c"):
+        decoded.keep(Uid(name), name, half, {"Name": name})
+    found = {name: decoded.find(Uid(name), name) for name in ("a", "b", "c")}
+    assert found == {"a": {"Name": "a"}, "b": None, "c": {"Name": "c"}}
+    decoded.keep(Uid("d"), "d", 2 * KEPT_BYTES, {})
+    assert decoded.find(Uid("d"), "d") == {}
+    assert decoded.find(Uid("c"), "c") is None
 
 
 def test_it_goes_with_the_tombstone_of_its_resource(store: SqliteStore, clock: VirtualClock, tmp_path: Path) -> None:
