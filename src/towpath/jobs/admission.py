@@ -7,7 +7,8 @@ import threading
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from heapq import merge
+from contextlib import contextmanager
+from heapq import heappop, heappush
 from typing import Any, TypeAlias, overload
 
 import msgspec
@@ -31,29 +32,39 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0  #: the higher one's turn comes first, whoever came earlier
 
 
+_Came: TypeAlias = tuple[int, float, str]  #: priority, the highest first; since; key: the order within a group
+_Turn: TypeAlias = tuple[int, int, float, str]  #: the same, with the turn of the group behind the priority
+
+
 class Queue:
     """Those who wait, in the order of their turns: a higher priority comes first, and among equals groups take turns.
 
     It is whose group holds least now, and then who has waited longest. A group's own demands keep the order in which
     they came, so each is kept in order by itself and the turns are a merge of them: neither a new demand nor the first
-    turns of many cost what sorting all of them would.
+    turns of many cost what sorting all of them would. The groups are in order, too, as if they held nothing: a merge
+    looks only at those whose turn comes, at the few that hold something, and at no other of a thousand.
     """
 
     def __init__(self, waiting: Iterable[Demand] = ()) -> None:
         self._groups: dict[str, list[tuple[_Came, Demand]]] = {}
+        self._firsts: list[tuple[_Turn, str]] = []  #: the first turn of each group that holds nothing, and the group
+        self._several: set[str] = set()  #: groups of which more than one waits
         self._wants: Counter[Capacity] = Counter()
         for demand in waiting:
             self.put(demand)
 
     def put(self, demand: Demand) -> None:
         """Add somebody who does not wait yet."""
-        insort(self._groups.setdefault(demand.group, []), (_came(demand), demand), key=_first)
+        group = self._groups.setdefault(demand.group, [])
+        with self._reordered(demand.group, group):
+            insort(group, (_came(demand), demand), key=_first)
         self._wants[demand.wants] += 1
 
     def remove(self, demand: Demand) -> None:
         """Take out somebody who waits."""
         group = self._groups[demand.group]
-        del group[bisect_left(group, _came(demand), key=_first)]
+        with self._reordered(demand.group, group):
+            del group[bisect_left(group, _came(demand), key=_first)]
         if not group:
             del self._groups[demand.group]
         self._wants[demand.wants] -= 1
@@ -66,18 +77,45 @@ class Queue:
         Args:
             held: group -> how many of its demands hold something now.
         """
-        turns = (_turns(group, held.get(name, 0)) for name, group in self._groups.items())
-        return (demand for _, demand in merge(*turns, key=_first))
+        return (demand for _, demand in self._merged(held))
+
+    def _merged(self, held: Mapping[str, int]) -> Iterator[tuple[_Turn, Demand]]:
+        busy = [name for name in held if name in self._groups]
+        firsts = ((first, name) for first, name in self._firsts if name not in held)
+        begun: list[tuple[_Turn, str, int]] = []  #: the next turn of each group that is looked at, and which it is
+        for name in busy:
+            heappush(begun, (_Turns(self._groups[name], held[name])[0], name, 0))
+        following = next(firsts, None)
+        while begun or following is not None:
+            if following is not None and (not begun or following < begun[0]):
+                heappush(begun, (*following, 0))
+                following = next(firsts, None)
+            turn, name, at = heappop(begun)
+            group = self._groups[name]
+            yield turn, group[at][1]
+            if at + 1 < len(group):
+                heappush(begun, (_Turns(group, held.get(name, 0))[at + 1], name, at + 1))
 
     def ahead_of(self, demand: Demand, held: Mapping[str, int]) -> int:
         """Return how many have their turn before somebody who waits."""
         at = bisect_left(self._groups[demand.group], _came(demand), key=_first)
         mine = _turn(_came(demand), held.get(demand.group, 0) + at)
-        ahead = 0
-        for name, group in self._groups.items():
-            turns = _Turns(group, held.get(name, 0))
-            ahead += bisect_left(turns, mine)
+        ahead = bisect_left(self._firsts, mine, key=_first)
+        for name in self._several.union(name for name in held if name in self._groups):
+            group = self._groups[name]
+            counted = _turn(group[0][0], 0) < mine
+            ahead += bisect_left(_Turns(group, held.get(name, 0)), mine) - counted
         return ahead
+
+    @contextmanager
+    def _reordered(self, name: str, group: list[tuple[_Came, Demand]]) -> Iterator[None]:
+        """Keep the order of the groups while one of them is changed."""
+        if group:
+            del self._firsts[bisect_left(self._firsts, _turn(group[0][0], 0), key=_first)]
+        yield
+        if group:
+            insort(self._firsts, (_turn(group[0][0], 0), name))
+        (self._several.add if len(group) > 1 else self._several.discard)(name)
 
     def least(self) -> Capacity | None:
         """Return what nobody who waits wants less than, None where nobody waits."""
@@ -90,10 +128,6 @@ class Queue:
         )
 
 
-_Came: TypeAlias = tuple[int, float, str]  #: priority, the highest first; since; key: the order within a group
-_Turn: TypeAlias = tuple[int, int, float, str]  #: the same, with the turn of the group behind the priority
-
-
 def _came(demand: Demand) -> _Came:
     return -demand.priority, demand.since, demand.key
 
@@ -103,12 +137,8 @@ def _turn(came: _Came, number: int) -> _Turn:
     return priority, number, since, key
 
 
-def _first(pair: tuple[Any, Demand]) -> Any:
+def _first(pair: tuple[Any, ...]) -> Any:
     return pair[0]
-
-
-def _turns(group: list[tuple[_Came, Demand]], held: int) -> Iterator[tuple[_Turn, Demand]]:
-    return ((_turn(came, number), demand) for number, (came, demand) in enumerate(group, start=held))
 
 
 class _Turns(Sequence[_Turn]):

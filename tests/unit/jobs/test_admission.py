@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -209,8 +210,9 @@ def test_a_queue_is_read_no_further_than_somebody_may_be_admitted(
     assert admit(HOST, holders, demands, least=least) == admit(HOST, holders, demands)
 
 
-def test_what_a_place_in_a_long_queue_costs_does_not_grow_with_it() -> None:
-    """Ten thousand steps ask one after the other; each looked at all of those before it."""
+@pytest.mark.parametrize("executions", [1, 1000])
+def test_what_a_place_in_a_long_queue_costs_does_not_grow_with_it(executions: int) -> None:
+    """Ten thousand steps of one execution, or one of each of a thousand; each looked at all that came before it."""
     reads = 0
 
     class Counting(str):
@@ -223,5 +225,10 @@ def test_what_a_place_in_a_long_queue_costs_does_not_grow_with_it() -> None:
 
     ledger = Ledger(HOST, lambda _: None)
     for number in range(1000):
-        ledger.ask(demand(Counting(f"job-{number:04}"), cores=4))
-    assert reads <= 1000 * 2 * 10 * 2, "two searches in halves for each, at most"
+        ledger.ask(of_group(Counting(f"job-{number:04}"), str(number % executions), since=0))
+    assert reads <= 1000 * 4 * 10 * 2, "four searches in halves for each, at most"
+    while ledger.waiting():
+        reads = 0
+        for held in ledger.held():
+            ledger.release(held.key)
+        assert reads <= 4 * 4 * 10 * 2, "the same for each of the four whose turn has come"
