@@ -3,13 +3,41 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from towpath.kernel.ports import Datum, SeriesKey
 from towpath.store.codec import from_epoch, from_json, to_epoch, to_json
+from towpath.store.prepared import Prepared
 from towpath.store.tables import metric_datum, metric_series
 
 _ROWS_AT_A_TIME = 500
+
+# What each execution and each value of a job runs in the transaction that tells of it.
+_datum, _series = metric_datum.c, metric_series.c
+_VALUES = ("series", "at", "unit", "count", "total", "least", "greatest")
+_FIND = Prepared(
+    select(_series.id).where(
+        _series.namespace == bindparam("space"),
+        _series.name == bindparam("named"),
+        _series.dimensions == bindparam("of"),
+    )
+)
+_MAKE = Prepared(
+    insert(metric_series)
+    .values({name: bindparam(name) for name in ("namespace", "name", "dimensions", "received_at")})
+    .returning(_series.id)
+)
+_RECEIVED = Prepared(
+    update(metric_series).where(_series.id == bindparam("number")).values(received_at=bindparam("received"))
+)
+_ADD = Prepared(insert(metric_datum).values({name: bindparam(name) for name in _VALUES}))
+_DROP = Prepared(
+    delete(metric_datum).where(
+        _datum.seq.in_(
+            select(_datum.seq).where(_datum.at < bindparam("before")).order_by(_datum.at).limit(bindparam("most"))
+        )
+    )
+)
 
 
 class SeriesTable:
@@ -24,11 +52,9 @@ class SeriesTable:
         number, received_at = self._find(key), to_epoch(now)
         if number is None:
             row = {"namespace": key.namespace, "name": key.name, "dimensions": _dimensions(key)}
-            made = insert(metric_series).values(**row, received_at=received_at).returning(metric_series.c.id)
-            number = self._connection.execute(made).scalar_one()
+            number = _MAKE(self._connection, **row, received_at=received_at).scalar()
         else:
-            of_series = update(metric_series).where(metric_series.c.id == number)
-            self._connection.execute(of_series.values(received_at=received_at))
+            _RECEIVED(self._connection, number=number, received=received_at)
         rows = [
             {
                 "series": number,
@@ -41,7 +67,7 @@ class SeriesTable:
             }
             for each in data
         ]
-        self._connection.execute(insert(metric_datum), rows)
+        _ADD.many(self._connection, rows)
 
     def data(self, key: SeriesKey, start: datetime, end: datetime, unit: str | None = None) -> Iterator[Datum]:
         number = self._find(key)
@@ -89,8 +115,7 @@ class SeriesTable:
 
     def drop(self, before: datetime, most: int) -> int:
         datum, series = metric_datum.c, metric_series.c
-        old = select(datum.seq).where(datum.at < to_epoch(before)).order_by(datum.at).limit(most)
-        count = self._connection.execute(delete(metric_datum).where(datum.seq.in_(old))).rowcount
+        count = _DROP(self._connection, before=to_epoch(before), most=most).rowcount
         if count:
             left = select(datum.seq).where(datum.series == series.id).exists()
             empty = delete(metric_series).where(series.received_at < to_epoch(before), ~left)
@@ -98,11 +123,8 @@ class SeriesTable:
         return count
 
     def _find(self, key: SeriesKey) -> int | None:
-        series = metric_series.c
-        wanted = select(series.id).where(
-            series.namespace == key.namespace, series.name == key.name, series.dimensions == _dimensions(key)
-        )
-        return self._connection.execute(wanted).scalar_one_or_none()
+        found: int | None = _FIND(self._connection, space=key.namespace, named=key.name, of=_dimensions(key)).scalar()
+        return found
 
 
 def _dimensions(key: SeriesKey) -> str:
