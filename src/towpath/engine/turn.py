@@ -186,7 +186,11 @@ class Turns:
         noted = _Noted()
 
         def commit(transaction: SqlTransaction) -> tuple[Resource, Turn | None]:
-            transaction.work.confirm(lease)
+            # Before anything is written: a lease that somebody else took must not lead to a decision.
+            if goes_on:
+                transaction.work.confirm(lease)
+            else:
+                transaction.work.end(lease, decision.due_at)
             written = self._decided(transaction, controller, resource, decision)
             if goes_on:
                 return written, None
@@ -216,7 +220,6 @@ class Turns:
     def _settle(
         transaction: SqlTransaction, lease: Lease, written: Resource, due_at: datetime | None, noted: _Noted
     ) -> None:
-        transaction.work.give_back(lease, due_at)
         transaction.work.told(lease)
         noted.due.append(due_at)
         noted.settled.append(written)
@@ -245,6 +248,7 @@ class Turns:
             # What made it due stands nevertheless. A turn of its own meets the fault again and tells of it.
             logger.debug("what %s %r needs could not be decided at once", resource.kind, resource.name, exc_info=True)
             return turn
+        transaction.work.end(turn.lease, decision.due_at)
         self._settle(transaction, turn.lease, written, decision.due_at, noted)
         return None
 

@@ -228,11 +228,11 @@ class JobController:
         observation = Observation(
             backend=seen,
             inputs=() if run is None else run.inputs,
-            tags=transaction.resources.tags(resource.uid),
             execution=_execution_of(transaction, resource),
         )
         if not may_begin(run, seen):
             return observation, {}
+        observation = replace(observation, tags=transaction.resources.tags(resource.uid))
         try:
             inputs = self._pinned(transaction, resource, run, seen, read_text)
             versions = sources(inputs, transaction.objects)

@@ -268,7 +268,7 @@ class ExecutionController:
         return ended if reason is None else Ended(status=StepStatus.FAILED, failure_reason=reason)
 
     def _ending(
-        self, transaction: KernelTransaction, standings: Standings, row: StepRow, child: Heading | None
+        self, transaction: KernelTransaction, standings: Standings, row: StepRow, child: Heading | Resource | None
     ) -> Ended | None:
         """Return how a running step has ended, None when what it started goes on."""
         step_type = standings.node(row.name).type
@@ -279,7 +279,7 @@ class ExecutionController:
         status = StepStatus.SUCCEEDED if not step_type.ends else step_type.ends.get(child.status or "")
         if status is None:
             return None
-        whole = transaction.resources.get(child.uid)
+        whole = child if isinstance(child, Resource) else transaction.resources.get(child.uid)
         assert whole is not None, "its heading was read in this transaction"
         document = self._document(transaction, step_type, whole)
         if status is StepStatus.SUCCEEDED:
@@ -515,11 +515,14 @@ _READS_IN_ONE = 6
 
 def _children(
     transaction: KernelTransaction, resource: Resource, running: list[StepRow], begun: int
-) -> dict[Uid | None, Heading]:
-    """Return what running steps have started: one by one when they are few among many, else all in one query."""
+) -> dict[Uid | None, Heading | Resource]:
+    """Return what running steps have started: whole and one by one when they are few among many, else all in one query.
+
+    The few are mostly those whose status has changed: they have ended, and the whole of them is wanted.
+    """
     if len(running) * _READS_IN_ONE > begun:
         return {child.uid: child for child in transaction.resources.headings(resource.uid)}
-    found = (transaction.resources.heading(row.resource) for row in running if row.resource is not None)
+    found = (transaction.resources.get(row.resource) for row in running if row.resource is not None)
     return {child.uid: child for child in found if child is not None}
 
 

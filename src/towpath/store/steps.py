@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import msgspec
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, Float, LargeBinary, String, bindparam, func, select
 from sqlalchemy.dialects.sqlite import insert
 
 from towpath.kernel.resource import Uid
@@ -37,8 +37,18 @@ _PAGE = {
 _FIND = Prepared(
     select(step.c.data).where(step.c.execution == bindparam("of_execution"), step.c.name == bindparam("of_name"))
 )
-_LAST = Prepared(select(func.max(history.c.seq)).where(history.c.execution == bindparam("of")))
-_APPEND = Prepared(insert(history).values({column.name: bindparam(column.name) for column in history.c}))
+#: Behind the last fact of the execution.
+_APPEND = Prepared(
+    insert(history).from_select(
+        ["execution", "seq", "at", "fact"],
+        select(
+            bindparam("of", type_=String),
+            func.coalesce(func.max(history.c.seq), 0) + 1,
+            bindparam("settled_at", type_=Float),
+            bindparam("settled", type_=LargeBinary),
+        ).where(history.c.execution == bindparam("of")),
+    )
+)
 
 
 class StepTable:
@@ -73,9 +83,8 @@ class StepTable:
             )
 
     def append(self, execution: Uid, facts: Iterable[Fact]) -> None:
-        last = _LAST(self._connection, of=execution).scalar() or 0
-        for seq, fact in enumerate(facts, start=last + 1):
-            _APPEND(self._connection, execution=execution, seq=seq, at=to_epoch(fact.at), fact=to_json(fact))
+        for fact in facts:
+            _APPEND(self._connection, of=execution, settled_at=to_epoch(fact.at), settled=to_json(fact))
 
     def history(self, execution: Uid) -> list[Fact]:
         rows = self._connection.execute(

@@ -1,7 +1,6 @@
 """The repository of work items and their leases."""
 
 from datetime import datetime, timedelta
-from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, bindparam, delete, func, select, update
@@ -24,19 +23,19 @@ _SCHEDULE = Prepared(
     .on_conflict_do_update(index_elements=[work.c.uid], set_={"due_at": func.min(work.c.due_at, bindparam("due_at"))})
 )
 _DUE = Prepared(
-    select(work)
+    select(work.c.uid)
     .where(work.c.due_at <= bindparam("now"), work.c.lease_until.is_(None))
     .order_by(work.c.due_at)
     .limit(bindparam("most"))
 )
-_ONE_DUE = Prepared(
-    select(work).where(work.c.uid == bindparam("of"), work.c.due_at <= bindparam("now"), work.c.lease_until.is_(None))
-)
+#: Number of the last change of a child that the resource has been told of.
+_last_told = select(func.max(changed_child.c.seq)).where(changed_child.c.parent == work.c.uid).scalar_subquery()
 #: What is scheduled from the lease on is seen as new when the lease is given back: the due time is hidden meanwhile.
 _TAKE = Prepared(
     update(work)
-    .where(work.c.uid == bindparam("of"))
-    .values(owner=bindparam("by"), token=bindparam("number"), lease_until=bindparam("until"), due_at=bindparam("never"))
+    .where(work.c.uid == bindparam("of"), work.c.due_at <= bindparam("now"), work.c.lease_until.is_(None))
+    .values(owner=bindparam("by"), token=work.c.token + 1, lease_until=bindparam("until"), due_at=bindparam("never"))
+    .returning(work.c.token, work.c.failures, _last_told.label("told"))
 )
 _TOKEN = Prepared(select(work.c.token).where(work.c.uid == bindparam("of")))
 _GIVE_BACK = Prepared(
@@ -56,7 +55,6 @@ _TELL = Prepared(plain_insert(changed_child).values(parent=bindparam("of"), chil
 _TOLD = Prepared(
     select(changed_child.c.child).where(changed_child.c.parent == bindparam("of")).order_by(changed_child.c.seq)
 )
-_LAST_TOLD = Prepared(select(func.max(changed_child.c.seq)).where(changed_child.c.parent == bindparam("of")))
 _DROP_TOLD = Prepared(
     delete(changed_child).where(changed_child.c.parent == bindparam("of"), changed_child.c.seq <= bindparam("last"))
 )
@@ -67,7 +65,6 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
 
     uid: Uid
     token: int
-    due_at: datetime  #: when the work was due when the lease was taken
     failures: int  #: tries in a row that ended in an exception
     told: int = 0  #: number of the last change of a child that was told before the lease was taken
 
@@ -95,21 +92,15 @@ class WorkTable:
 
     def lease(self, owner: str, now: datetime, seconds: float, limit: int) -> list[Lease]:
         """Take up to `limit` items that are due and that nobody holds, longest due first."""
-        until = to_epoch(now + timedelta(seconds=seconds))
-        due = _DUE(self._connection, now=to_epoch(now), most=limit).all()
-        return [self._take(row, owner, until) for row in due]
+        due = [Uid(uid) for (uid,) in _DUE(self._connection, now=to_epoch(now), most=limit).all()]
+        taken = (self.lease_one(uid, owner, now, seconds) for uid in due)
+        return [lease for lease in taken if lease is not None]
 
     def lease_one(self, uid: Uid, owner: str, now: datetime, seconds: float) -> Lease | None:
         """Take one item if it is due and nobody holds it."""
-        row = _ONE_DUE(self._connection, of=uid, now=to_epoch(now)).one_or_none()
-        return None if row is None else self._take(row, owner, to_epoch(now + timedelta(seconds=seconds)))
-
-    def _take(self, row: Any, owner: str, until: float) -> Lease:
-        _TAKE(self._connection, of=row.uid, by=owner, number=row.token + 1, until=until, never=_NEVER)
-        told = _LAST_TOLD(self._connection, of=row.uid).scalar() or 0
-        return Lease(
-            uid=Uid(row.uid), token=row.token + 1, due_at=from_epoch(row.due_at), failures=row.failures, told=told
-        )
+        until = to_epoch(now + timedelta(seconds=seconds))
+        row = _TAKE(self._connection, of=uid, now=to_epoch(now), by=owner, until=until, never=_NEVER).one_or_none()
+        return None if row is None else Lease(uid=uid, token=row.token, failures=row.failures, told=row.told or 0)
 
     def confirm(self, lease: Lease) -> None:
         """Make sure that the lease is still ours. Raises StaleRevision when somebody else took over."""
@@ -117,10 +108,16 @@ class WorkTable:
         if token != lease.token:
             raise StaleRevision(f"the lease {lease.token} on {lease.uid} was taken over")
 
-    def give_back(self, lease: Lease, due_at: datetime | None, failures: int = 0) -> None:
-        """End a lease; look again at `due_at`, or earlier when something was scheduled meanwhile."""
+    def end(self, lease: Lease, due_at: datetime | None) -> None:
+        """Give a lease back that must still be ours. Raises StaleRevision when somebody else took over."""
+        if not self.give_back(lease, due_at):
+            raise StaleRevision(f"the lease {lease.token} on {lease.uid} was taken over")
+
+    def give_back(self, lease: Lease, due_at: datetime | None, failures: int = 0) -> bool:
+        """End a lease if it is ours still; look again at `due_at`, or when something else was scheduled for."""
         at = _NEVER if due_at is None else to_epoch(due_at)
-        _GIVE_BACK(self._connection, of=lease.uid, number=lease.token, at=at, failed=failures)
+        given = _GIVE_BACK(self._connection, of=lease.uid, number=lease.token, at=at, failed=failures)
+        return given.rowcount == 1
 
     def release_all(self, *, then: datetime | None = None) -> int:
         """Make every item due that a lease was held on, for a home whose former process is gone for certain.
