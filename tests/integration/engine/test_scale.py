@@ -1,0 +1,148 @@
+"""What the engine asks of the store for a step does not grow with the steps, and is built by SQLAlchemy for none."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from towpath.app import Platform
+from towpath.compute.process import ProcessBackend
+from towpath.home import HomeFolder
+from towpath.jobs.model import JobObservation, JobSpec, Manifest, Phase
+from towpath.kernel.operations import Request
+from towpath.kernel.principals import PLATFORM
+from towpath.kernel.resource import Document
+from towpath.settings import Settings
+from towpath.store import SqliteStore
+
+pytestmark = pytest.mark.slow
+
+ROLE = "arn:aws:iam::000000000000:role/anything"
+FEW, MANY = 60, 360  #: links of a chain
+MOST_STATEMENTS = 60  #: for a link, reads and commits included
+MOST_TRANSACTIONS = 1.5  #: for a link
+MOST_BUILT = 0.1  #: for a link: what begins and ends an execution may
+
+
+class Instant(ProcessBackend):
+    """Runs nothing: every job has ended well as soon as it is submitted."""
+
+    def __init__(self, home: HomeFolder) -> None:
+        super().__init__(home.jobs, home=home.path, sandbox="paths")
+        self._ended: dict[str, JobObservation] = {}
+
+    def submit(self, job: JobSpec) -> None:
+        now = datetime.now(UTC)
+        manifest = Manifest(key=job.key, exit_code=0, reason=None, started_at=now, ended_at=now)
+        self._ended[job.key] = JobObservation(phase=Phase.FINISHED, started_at=now, manifest=manifest)
+
+    def observe(self, key: str) -> JobObservation:
+        return self._ended.get(key, JobObservation(phase=Phase.ABSENT))
+
+    def watch(self, wake: Callable[[str], None]) -> None:
+        """There is nothing to watch."""
+
+
+@dataclass(kw_only=True)
+class Counted:
+    """What a store was asked."""
+
+    statements: float = 0
+    transactions: float = 0  #: that write
+    built: float = 0  #: statements that SQLAlchemy put together
+
+    def since(self, before: "Counted", *, of: int) -> "Counted":
+        """Return what was asked since then, for each of so many steps."""
+        return Counted(
+            statements=(self.statements - before.statements) / of,
+            transactions=(self.transactions - before.transactions) / of,
+            built=(self.built - before.built) / of,
+        )
+
+
+def counting(store: SqliteStore) -> Counted:
+    """Return what counts all that a store is asked from now on."""
+    counted = Counted()
+
+    def asked(statement: str) -> None:
+        counted.statements += 1
+        counted.transactions += statement == "BEGIN IMMEDIATE"
+
+    def built(*_: Any) -> None:
+        counted.built += 1
+
+    def trace(connection: Any, *_: Any) -> None:
+        connection.set_trace_callback(asked)
+
+    event.listen(store._engine, "before_cursor_execute", built)
+    event.listen(store._engine, "checkout", trace)
+    # The writer has had its connection from the beginning.
+    store.write(lambda transaction: trace(transaction.connection.connection.dbapi_connection))
+    return counted
+
+
+@contextmanager
+def platform(folder: Path) -> Iterator[Platform]:
+    """Return a platform at work whose jobs take no time."""
+    home = HomeFolder(folder / "home")
+    home.path.mkdir()
+    opened = Platform.open(home, Settings(), url="http://127.0.0.1:0", backend=Instant(home))
+    opened.start()
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def call(platform: Platform, name: str, **members: Any) -> Document:
+    operation = platform.operations[name]
+    request = Request(operation=name, input=members, caller=PLATFORM)
+    return platform.store.write(lambda transaction: operation.function(transaction, request))
+
+
+def run(platform: Platform, name: str, count: int) -> None:
+    """Run a chain of jobs to its end, without asking the store for how it stands."""
+    cluster = {"InstanceType": "ml.t3.medium", "InstanceCount": 1, "VolumeSizeInGB": 1}
+    arguments = {
+        "RoleArn": ROLE,
+        "ProcessingResources": {"ClusterConfig": cluster},
+        "AppSpecification": {"ImageUri": "towpath", "ContainerEntrypoint": ["python", "-c", "pass"]},
+    }
+    steps = [
+        {"Name": f"s{at}", "Type": "Processing", "Arguments": arguments, "DependsOn": [f"s{at - 1}"] if at else []}
+        for at in range(count)
+    ]
+    definition = json.dumps({"Version": "2020-12-01", "Steps": steps})
+    call(platform, "CreatePipeline", PipelineName=name, PipelineDefinition=definition, RoleArn=ROLE)
+    arn = call(platform, "StartPipelineExecution", PipelineName=name, ClientRequestToken="x" * 32)
+    pause = threading.Event()
+    while True:
+        pause.wait(0.1)  # seldom enough that what it asks is not seen in what a step asks
+        found = platform.store.read(lambda transaction: transaction.resources.by_arn(arn["PipelineExecutionArn"]))
+        assert found is not None
+        if found.status != "Executing":
+            assert found.status == "Succeeded", found.state
+            return
+
+
+def test_a_step_among_many_asks_the_store_for_no_more_than_one_among_few(tmp_path: Path) -> None:
+    with platform(tmp_path) as engine:
+        run(engine, "first", 5)  # statements are built when they are run for the first time
+        counted = counting(engine.store)
+        asked: dict[int, Counted] = {}
+        for count in (FEW, MANY):
+            before = replace(counted)
+            run(engine, f"of-{count}", count)
+            asked[count] = counted.since(before, of=count)
+        few, many = asked[FEW], asked[MANY]
+        assert many.statements <= few.statements
+        assert many.statements <= MOST_STATEMENTS
+        assert many.transactions <= MOST_TRANSACTIONS
+        assert many.built <= MOST_BUILT
