@@ -1,6 +1,6 @@
 """Measures the platform against floors of the same machine and the same minute, and prints both.
 
-    python scripts/bench [--only client server steps engine registry invocations …] [--repeat 15]
+    python scripts/bench [--only client server steps engine registry invocations …] [--repeat 15] [--jobs 1000]
 
 The result is kept in `.bench/last.json`, and the next run shows how each ratio has changed since.
 """
@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from client_and_server import client, server
@@ -21,6 +22,7 @@ from objects import lists, objects
 from outputs import outputs
 from peers import peers
 from registry import registry
+from scale import JOBS, scale
 from steps import importing_step, steps
 from transform import transform
 
@@ -37,9 +39,10 @@ PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
     "lists": lists,
     "outputs": outputs,
     "peers": peers,
+    "scale": scale,
 }
 #: Parts that take long, or environments of their own, run where they are asked for by name.
-BY_NAME = {"peers"}
+BY_NAME = {"peers", "scale"}
 LAST = Path(".bench/last.json")
 
 
@@ -52,12 +55,14 @@ def main() -> None:
         "--only", nargs="+", choices=list(PARTS), default=[name for name in PARTS if name not in BY_NAME]
     )
     parser.add_argument("--repeat", type=int, default=15, help="how often short things are measured (default 15)")
+    parser.add_argument("--jobs", type=int, default=JOBS, help=f"jobs in one execution of `scale` (default {JOBS:,})")
     settings = parser.parse_args()
+    parts = {**PARTS, "scale": partial(scale, jobs=settings.jobs)}
     before = json.loads(LAST.read_text()) if LAST.exists() else {}
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {sys.version.split()[0]}\n")
     print("| what | measured | floor | ratio | since last | target | the floor is |\n|---|---|---|---|---|---|---|")
     for name in settings.only:
-        for row in PARTS[name](settings.repeat):
+        for row in parts[name](settings.repeat):
             print(shown(row, before.get(row.what)), flush=True)
             before[row.what] = row.ratio
             LAST.parent.mkdir(exist_ok=True)
