@@ -298,6 +298,27 @@ def test_what_waits_for_a_time_still_comes_when_the_clock_is_put_back(store: Sql
     assert engine.next_due() == clock.now() + timedelta(seconds=10)
 
 
+def test_what_the_world_tells_of_is_looked_at_before_what_has_waited_longer(
+    store: SqliteStore, clock: VirtualClock
+) -> None:
+    """Thousands of jobs that have just been created would else keep those that end from being followed by the next."""
+    looked_at: list[Uid] = []
+
+    class Noting(LampController):
+        def observe(self, resource: Resource) -> bool:
+            looked_at.append(resource.uid)
+            return super().observe(resource)
+
+    engine = Engine(store, {"Lamp": Noting(World())}, clock=clock, kinds={"Lamp": LAMP})
+    waiting = []
+    for name in ("a", "b", "c"):
+        waiting.append(make(store, name))
+        clock.advance(1)
+    engine.wake(waiting[-1])
+    engine.run_until_idle()
+    assert list(dict.fromkeys(looked_at)) == [waiting[2], waiting[0], waiting[1]]
+
+
 class WatchedClock(VirtualClock):
     """Tells when it has been read a number of times since it was last set."""
 
