@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from towpath.housekeeping.model import VersionKey
 from towpath.kernel.clock import VirtualClock
 from towpath.kernel.errors import StaleRevision
 from towpath.kernel.ports import Query
@@ -141,6 +142,17 @@ def test_no_more_is_kept_decoded_than_so_many_bytes_but_for_the_last() -> None:
     decoded.keep(Uid("d"), "d", 2 * KEPT_BYTES, {})
     assert decoded.find(Uid("d"), "d") == {}
     assert decoded.find(Uid("c"), "c") is None
+
+
+def test_house_keeping_finds_what_it_names(store: SqliteStore) -> None:
+    version = VersionKey("lake", "a.txt", "v1")
+    made = make(store, "a", {**LONG, "Read": {"Uri": "s3://lake/a.txt", "VersionId": "v1"}})
+    make(store, "b", LONG)
+    for uids in (None, [made.uid]):
+        found = store.read(
+            lambda transaction, uids=uids: transaction.housekeeping.references(frozenset([version]), uids)  # type: ignore[misc]
+        )
+        assert found == {made.uid: frozenset([version])}
 
 
 def test_it_goes_with_the_tombstone_of_its_resource(store: SqliteStore, clock: VirtualClock, tmp_path: Path) -> None:
