@@ -186,7 +186,9 @@ class Platform:
             ),
             TuningController(store=store, operations=operations, search=OptunaSearch()),
             *timing_controllers(settings.missed_schedules),
-            DeliveryController(operations, sender, wake=lambda uid: engine.wake(uid)),
+            DeliveryController(
+                operations, sender, wake=lambda uid: engine.wake(uid), keep_lines_days=settings.keep_logs_days
+            ),
             CallbackController(store, timeout_days=settings.callback_timeout_days),
             RetentionController(store),
             AlarmController(store),

@@ -221,6 +221,20 @@ metric_datum = Table(
     sqlite_autoincrement=True,
 )
 
+#: What rules and schedules have written to log groups.
+log_line = Table(
+    "log_line",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("log_group", String(32), nullable=False),  # uid of the group
+    Column("at", Float, nullable=False),  # as the line says of itself
+    Column("received_at", Float, nullable=False),
+    Column("text", Text, nullable=False),
+    Index("log_line_group", "log_group", "seq"),
+    Index("log_line_received", "received_at"),
+    sqlite_autoincrement=True,
+)
+
 lineage_edge = Table(
     "lineage_edge",
     metadata,

@@ -166,6 +166,7 @@ def test_members_of_an_older_schema_are_told_when_their_resources_were_created(t
     engine = _engine(path)
     with engine.connect() as connection:
         for statement in (
+            "DROP TABLE log_line",
             "DROP TABLE changed_child",
             "DROP INDEX step_position",
             "DROP INDEX resource_index_text",
