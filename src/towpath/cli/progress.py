@@ -56,6 +56,12 @@ class Look:
         return str(self.described.get("PipelineExecutionStatus", ""))
 
     @property
+    def held_up(self) -> str:
+        """Why the execution does not go on, empty while it does or once it has ended."""
+        reason = self.described.get("FailureReason")
+        return str(reason) if reason and self.status not in ENDED else ""
+
+    @property
     def _execution(self) -> str:
         """PIPELINE/EXECUTION, as commands take it."""
         return "/".join(str(self.described.get("PipelineExecutionArn", "")).split("/")[1::2])
@@ -224,8 +230,13 @@ class Lines:
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
         self._before: dict[str, tuple[str, str]] = {}
+        self._held_up = ""
 
     def __call__(self, look: Look) -> None:
+        held_up = look.held_up.partition(": ")[0]  # what follows is another one with each try
+        if held_up != self._held_up:
+            self._held_up = held_up
+            self._write(look.held_up or "It goes on.")
         ends = {step.name: step.ended_at for step in look.steps if step.ended_at is not None}
         never = datetime.max.replace(tzinfo=UTC)
         rows = _loops_behind_rounds(look.rows(datetime.now(UTC)), {s.name for s in look.steps if s.type == "ForEach"})
@@ -272,6 +283,8 @@ class LiveTable:
         yield self._table(rows, options.max_width)
         if left_out:
             yield Text(f"and {counted(left_out)}", style="dim")
+        if self._look.held_up:
+            yield Text(self._look.held_up, style="red")
 
     def _table(self, rows: Sequence[Row], width: int) -> Table:
         table = Table(title=self._title, title_justify="left", title_style="bold", box=None, pad_edge=False)

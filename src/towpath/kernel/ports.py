@@ -10,6 +10,7 @@ import msgspec
 from towpath.kernel.accesses import AccessRows
 from towpath.kernel.arns import Home
 from towpath.kernel.events import Event
+from towpath.kernel.faults import Fault
 from towpath.kernel.objects import ObjectRows
 from towpath.kernel.resource import Document, Resource, Uid
 
@@ -127,6 +128,12 @@ class Work(Protocol):
 
         A child may be among them that has changed earlier, and may be named twice; none is missing.
         """
+
+    def fault(self, uid: Uid) -> Fault | None:
+        """Return why nothing could be decided about a resource the last time, None where something could."""
+
+    def faults(self, least: int, most: int) -> list[tuple[Uid, Fault]]:
+        """Return up to `most` resources about which `least` tries in a row have failed, the longest first."""
 
 
 class LineageNode(msgspec.Struct, frozen=True, kw_only=True):

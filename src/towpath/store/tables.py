@@ -111,6 +111,8 @@ work = Table(
     Column("owner", String(64)),
     Column("token", Integer, nullable=False, server_default="0"),  # grows with each lease; commits carry it
     Column("failures", Integer, nullable=False, server_default="0"),  # in a row, for the delay before the next try
+    Column("failing_since", Float),  # the first of these failures
+    Column("fault", String(512)),  # the last of them; both mean something only where there are failures
     Index("work_due", "due_at"),
 )
 

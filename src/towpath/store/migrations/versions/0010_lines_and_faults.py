@@ -1,4 +1,4 @@
-"""Lines that events have written to log groups."""
+"""Lines that events have written to log groups, and why work is held up."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0008"
 
 
 def upgrade() -> None:
-    """Add the table; nothing was written to a group before."""
+    """Add the table, and the columns. What fails now tells of itself with its next failure."""
     op.create_table(
         "log_line",
         sa.Column("seq", sa.Integer(), autoincrement=True, nullable=False),
@@ -21,3 +21,5 @@ def upgrade() -> None:
     )
     op.create_index("log_line_group", "log_line", ["log_group", "seq"])
     op.create_index("log_line_received", "log_line", ["received_at"])
+    op.add_column("work", sa.Column("failing_since", sa.Float(), nullable=True))
+    op.add_column("work", sa.Column("fault", sa.String(length=512), nullable=True))
