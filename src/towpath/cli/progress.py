@@ -21,6 +21,7 @@ from towpath.sdk.executions import ENDED, POLL_S, Execution, StepRun
 from towpath.sdk.expressions import Document
 
 WAITING = "waiting"  #: a step that has not begun
+STARTING = "Starting"  #: the API's word for a step that waits for its turn
 NOT_RUN = "not run"  #: a step that never will, because the execution has ended
 _WIDEST_COLUMN = 32
 _GAP = 2  #: between two columns
@@ -241,9 +242,11 @@ class Lines:
         never = datetime.max.replace(tzinfo=UTC)
         rows = _loops_behind_rounds(look.rows(datetime.now(UTC)), {s.name for s in look.steps if s.type == "ForEach"})
         for row in sorted(rows, key=lambda row: ends.get(row.step, never)):
-            if row.state in {WAITING, NOT_RUN} or self._before.get(row.step) == (row.state, row.note):
+            # Whom a waiting step waits for changes with each step that ends: said once, it is no news.
+            seen = (row.state, "" if row.state == STARTING else row.note)
+            if row.state in {WAITING, NOT_RUN} or self._before.get(row.step) == seen:
                 continue
-            self._before[row.step] = (row.state, row.note)
+            self._before[row.step] = seen
             words = [row.step, row.state, duration(row.seconds), row.note]
             self._write("  ".join(word for word in words if word))
 
