@@ -94,7 +94,7 @@ def test_the_job_runs_the_model_of_its_creation_under_the_request(world: World) 
 
 def test_several_hosts_are_refused_with_what_is_missing(world: World) -> None:
     world.put("s3://data/rows/a.csv", b"1,2\n")
-    with pytest.raises(Unsupported, match="InstanceCount 2 .* divides their objects among several hosts is missing"):
+    with pytest.raises(Unsupported, match=r"InstanceCount 2 .* divides their objects among several hosts is missing"):
         world.call(
             "CreateTransformJob", {**ASKED, "TransformResources": {**ASKED["TransformResources"], "InstanceCount": 2}}
         )
