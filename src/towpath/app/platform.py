@@ -46,7 +46,7 @@ from towpath.kernel.objects import ObjectStore
 from towpath.kernel.operations import Operation, Operations
 from towpath.kernel.principals import AccessKey
 from towpath.kernel.resource import Uid
-from towpath.metrics import AlarmController, OwnMetrics
+from towpath.metrics import ALARM, AlarmController, OwnMetrics
 from towpath.metrics import operations as metric_operations
 from towpath.objects import create_default_bucket
 from towpath.objects.check_outs import check_out_inputs
@@ -194,7 +194,9 @@ class Platform:
             AlarmController(store),
         ]
         rules = Rules()
-        store.subscribe(rules, OwnMetrics(settings.keep_metrics_days))
+        own_metrics = OwnMetrics(settings.keep_metrics_days)
+        store.subscribe(rules, own_metrics)
+        store.on_kind(ALARM.noun, own_metrics.forget)
         store.on_kind(RULE.noun, rules.forget)
         engine = Engine(
             store,

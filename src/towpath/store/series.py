@@ -2,14 +2,34 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import lru_cache
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from towpath.kernel.ports import Datum, SeriesKey
 from towpath.store.codec import from_epoch, from_json, to_epoch, to_json
+from towpath.store.prepared import Prepared
 from towpath.store.tables import metric_datum, metric_series
 
 _ROWS_AT_A_TIME = 500
+
+# Each step of a pipeline brings values: these run with every turn of the engine.
+_OF_SERIES = (
+    metric_series.c.namespace == bindparam("of_namespace"),
+    metric_series.c.name == bindparam("of_name"),
+    metric_series.c.dimensions == bindparam("of_dimensions"),
+)
+_RECEIVED = Prepared(update(metric_series).where(*_OF_SERIES).values(received_at=bindparam("now")))
+_VALUES = {"at": "when", "unit": "what", "count": "many", "total": "sum", "least": "low", "greatest": "high"}
+_ADD = Prepared(
+    insert(metric_datum).from_select(
+        ["series", *_VALUES],
+        select(
+            metric_series.c.id,
+            *(bindparam(given, type_=metric_datum.c[name].type) for name, given in _VALUES.items()),
+        ).where(*_OF_SERIES),
+    )
+)
 
 
 class SeriesTable:
@@ -21,27 +41,22 @@ class SeriesTable:
     def put(self, key: SeriesKey, data: Sequence[Datum], now: datetime) -> None:
         if not data:
             return
-        number, received_at = self._find(key), to_epoch(now)
-        if number is None:
-            row = {"namespace": key.namespace, "name": key.name, "dimensions": _dimensions(key)}
-            made = insert(metric_series).values(**row, received_at=received_at).returning(metric_series.c.id)
-            number = self._connection.execute(made).scalar_one()
-        else:
-            of_series = update(metric_series).where(metric_series.c.id == number)
-            self._connection.execute(of_series.values(received_at=received_at))
-        rows = [
-            {
-                "series": number,
-                "at": to_epoch(each.at),
-                "unit": each.unit,
-                "count": each.count,
-                "total": each.total,
-                "least": each.least,
-                "greatest": each.greatest,
-            }
-            for each in data
-        ]
-        self._connection.execute(insert(metric_datum), rows)
+        of_series = {"of_namespace": key.namespace, "of_name": key.name, "of_dimensions": _dimensions(key)}
+        received_at = to_epoch(now)
+        if not _RECEIVED(self._connection, **of_series, now=received_at).rowcount:
+            row = {"namespace": key.namespace, "name": key.name, "dimensions": of_series["of_dimensions"]}
+            self._connection.execute(insert(metric_series).values(**row, received_at=received_at))
+        for each in data:
+            _ADD(
+                self._connection,
+                **of_series,
+                when=to_epoch(each.at),
+                what=each.unit,
+                many=each.count,
+                sum=each.total,
+                low=each.least,
+                high=each.greatest,
+            )
 
     def data(self, key: SeriesKey, start: datetime, end: datetime, unit: str | None = None) -> Iterator[Datum]:
         number = self._find(key)
@@ -105,6 +120,7 @@ class SeriesTable:
         return self._connection.execute(wanted).scalar_one_or_none()
 
 
+@lru_cache(maxsize=4096)
 def _dimensions(key: SeriesKey) -> str:
     return to_json([list(pair) for pair in key.dimensions]).decode()
 
