@@ -118,3 +118,22 @@ def test_triggers_from_the_command_line(machine: Machine) -> None:
     machine.towpath("triggers", "enable", "data")
     machine.towpath("triggers", "rm", "data")
     machine.towpath("triggers", "rm", "gate")
+
+
+def test_a_trigger_writes_a_log_that_the_command_line_shows(machine: Machine) -> None:
+    machine.up()
+    aws = clients(machine)
+    told = machine.towpath("triggers", "create", "watch", "--pattern", '{"source": ["cellar"]}', "--log", "wine")
+    assert told == 'watch waits for {"source": ["cellar"]} and then writes to the log wine\n'
+    assert machine.towpath("triggers", "lines", "wine") == "Nothing has been written to the log wine.\n"
+    entry = {"Source": "cellar", "DetailType": "Bottled", "Detail": '{"litres": 75}'}
+    aws["events"].put_events(Entries=[entry])
+    while not (lines := machine.json("triggers", "lines", "wine")):
+        pass
+    (line,) = lines
+    assert json.loads(line["text"])["detail"] == {"litres": 75}
+    assert '"detail": {"litres": 75}' in machine.towpath("triggers", "lines", "wine")
+    assert "a line in /aws/events/wine" in machine.towpath("triggers", "log", "watch")
+    assert "give one of pipeline, webhook, function and log" in machine.towpath(
+        "triggers", "create", "two", "--schedule", "rate(1 day)", "--log", "wine", "--function", "f", code=2
+    )

@@ -293,6 +293,7 @@ def ask(aws: Mapping[str, Any]) -> None:
         "Steps": [{**step, "OutputParameters": outputs}],
     }
     sagemaker.create_pipeline(PipelineName="taste", PipelineDefinition=json.dumps(asked), RoleArn=ROLE)
+    aws["logs"].create_log_group(logGroupName="/aws/events/cellar")
     # Nobody listens at that port: the message is on its way for as long as this home lives.
     away = {**asked, "Steps": [{**step, "SqsQueueUrl": "http://127.0.0.1:9/tasters"}]}
     sagemaker.create_pipeline(PipelineName="taste-away", PipelineDefinition=json.dumps(away), RoleArn=ROLE)

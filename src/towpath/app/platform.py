@@ -46,7 +46,7 @@ from towpath.kernel.objects import ObjectStore
 from towpath.kernel.operations import Operation, Operations
 from towpath.kernel.principals import AccessKey
 from towpath.kernel.resource import Uid
-from towpath.metrics import AlarmController, OwnMetrics
+from towpath.metrics import ALARM, AlarmController, InvocationMetrics, OwnMetrics
 from towpath.metrics import operations as metric_operations
 from towpath.objects import create_default_bucket
 from towpath.objects.check_outs import check_out_inputs
@@ -86,6 +86,7 @@ class Platform:
     operations: Operations
     gateway: Gateway
     reads: Reads
+    invoked: InvocationMetrics
     application: ASGIApp
     unfinished: tuple[Uid, ...] = ()  #: the jobs that had begun and the endpoints, when the home was opened
 
@@ -133,6 +134,7 @@ class Platform:
         )
         collector = collector_of(home, settings, freeing, objects, backend, clock)
         reads = Reads(store, clock=clock)
+        invoked = InvocationMetrics(store, settings.keep_metrics_days)
         operations = operations_of(
             store, objects, images, models, collector, SecretFile(home.secrets), ingredients, reads.flush
         )
@@ -186,13 +188,17 @@ class Platform:
             ),
             TuningController(store=store, operations=operations, search=OptunaSearch()),
             *timing_controllers(settings.missed_schedules),
-            DeliveryController(operations, sender, wake=lambda uid: engine.wake(uid)),
+            DeliveryController(
+                operations, sender, wake=lambda uid: engine.wake(uid), keep_lines_days=settings.keep_logs_days
+            ),
             CallbackController(store, timeout_days=settings.callback_timeout_days),
             RetentionController(store),
             AlarmController(store),
         ]
         rules = Rules()
-        store.subscribe(rules, OwnMetrics(settings.keep_metrics_days))
+        own_metrics = OwnMetrics(settings.keep_metrics_days)
+        store.subscribe(rules, own_metrics)
+        store.on_kind(ALARM.noun, own_metrics.forget)
         store.on_kind(RULE.noun, rules.forget)
         engine = Engine(
             store,
@@ -209,7 +215,7 @@ class Platform:
         calls.restore(called, waiting_calls)
         unfinished += [Uid(demand.key) for demand in (*begun, *called, *waiting_calls)]
         gateway = cls._front_door(
-            home, settings, url, store, freeing, objects, backend, operations, models, routes, clock, reads
+            home, settings, url, store, freeing, objects, backend, operations, models, routes, clock, reads, invoked
         )
         return cls(
             store=store,
@@ -219,6 +225,7 @@ class Platform:
             operations=operations,
             gateway=gateway,
             reads=reads,
+            invoked=invoked,
             application=application(gateway),
             unfinished=tuple(unfinished),
         )
@@ -237,9 +244,10 @@ class Platform:
         routes: Routes,
         clock: Clock,
         reads: Reads,
+        invoked: InvocationMetrics,
     ) -> Gateway:
         """Return what answers the requests of clients, with the administrator made on first start."""
-        invocations = Invocations(routes, store.home)
+        invocations = Invocations(routes, store.home, note=invoked.note)
         own = _administrator(store, home)
         keys = KeyRing(lambda: store.read(with_roles))
         store.on_keys(keys.reload)
@@ -257,7 +265,7 @@ class Platform:
             clock=clock,
             models=models,
             services={
-                "cloudwatch": metric_operations(settings.keep_metrics_days),
+                "cloudwatch": metric_operations(settings.keep_metrics_days, invoked.flush),
                 "cloudtrail": lookup_operations(reads.flush),
                 "ecr": ecr.OPERATIONS,
                 "events": event_operations(),
@@ -301,6 +309,7 @@ class Platform:
         self.engine.stop()
         self.sender.stop()
         self.reads.close()
+        self.invoked.close()
         self.store.close()
 
 

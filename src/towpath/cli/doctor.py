@@ -60,6 +60,7 @@ def checks(home: HomeFolder) -> Iterator[Check]:
     if home.path.is_dir():
         yield from _reserve(home)
         yield _server(home)
+        yield from _held_up(home)
     # The server's packages are imported here: no other command needs them.
     from towpath import settings
     from towpath.kernel.errors import Invalid
@@ -122,6 +123,25 @@ def _server(home: HomeFolder) -> Check:
     if holder is not None:
         return Check(name="server", state=WARNING, detail=f"process {holder} holds the home and does not answer yet")
     return Check(name="server", state=OK, detail="none runs; start one with: towpath up")
+
+
+def _held_up(home: HomeFolder) -> Iterator[Check]:
+    """Say about what the server that runs can decide nothing."""
+    from towpath.sdk import Client
+    from towpath.sdk.errors import ClientError
+
+    if home.running_server() is None:
+        return
+    try:
+        with Client(home=home.path) as client:
+            found = client.call("Towpath.DescribeHeldUpWork", {})["HeldUp"]
+    except ClientError as error:
+        yield Check(name="work", state=WARNING, detail=f"the server does not tell what is held up: {error}")
+        return
+    if not found:
+        yield Check(name="work", state=OK, detail="nothing is held up")
+    for each in found:
+        yield Check(name="work", state=WRONG, detail=f"{each['ResourceArn']}: {each['Reason']}")
 
 
 def _capacity(loaded: Settings) -> Check:

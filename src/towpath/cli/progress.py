@@ -21,6 +21,7 @@ from towpath.sdk.executions import ENDED, POLL_S, Execution, StepRun
 from towpath.sdk.expressions import Document
 
 WAITING = "waiting"  #: a step that has not begun
+STARTING = "Starting"  #: the API's word for a step that waits for its turn
 NOT_RUN = "not run"  #: a step that never will, because the execution has ended
 _WIDEST_COLUMN = 32
 _GAP = 2  #: between two columns
@@ -54,6 +55,12 @@ class Look:
     def status(self) -> str:
         """The execution's status."""
         return str(self.described.get("PipelineExecutionStatus", ""))
+
+    @property
+    def held_up(self) -> str:
+        """Why the execution does not go on, empty while it does or once it has ended."""
+        reason = self.described.get("FailureReason")
+        return str(reason) if reason and self.status not in ENDED else ""
 
     @property
     def _execution(self) -> str:
@@ -224,15 +231,22 @@ class Lines:
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
         self._before: dict[str, tuple[str, str]] = {}
+        self._held_up = ""
 
     def __call__(self, look: Look) -> None:
+        held_up = look.held_up.partition(": ")[0]  # what follows is another one with each try
+        if held_up != self._held_up:
+            self._held_up = held_up
+            self._write(look.held_up or "It goes on.")
         ends = {step.name: step.ended_at for step in look.steps if step.ended_at is not None}
         never = datetime.max.replace(tzinfo=UTC)
         rows = _loops_behind_rounds(look.rows(datetime.now(UTC)), {s.name for s in look.steps if s.type == "ForEach"})
         for row in sorted(rows, key=lambda row: ends.get(row.step, never)):
-            if row.state in {WAITING, NOT_RUN} or self._before.get(row.step) == (row.state, row.note):
+            # Whom a waiting step waits for changes with each step that ends: said once, it is no news.
+            seen = (row.state, "" if row.state == STARTING else row.note)
+            if row.state in {WAITING, NOT_RUN} or self._before.get(row.step) == seen:
                 continue
-            self._before[row.step] = (row.state, row.note)
+            self._before[row.step] = seen
             words = [row.step, row.state, duration(row.seconds), row.note]
             self._write("  ".join(word for word in words if word))
 
@@ -272,6 +286,8 @@ class LiveTable:
         yield self._table(rows, options.max_width)
         if left_out:
             yield Text(f"and {counted(left_out)}", style="dim")
+        if self._look.held_up:
+            yield Text(self._look.held_up, style="red")
 
     def _table(self, rows: Sequence[Row], width: int) -> Table:
         table = Table(title=self._title, title_justify="left", title_style="bold", box=None, pad_edge=False)

@@ -19,6 +19,7 @@ from towpath.sdk.client import Client
 from towpath.sdk.executions import Execution, StepRun, failure_text
 from towpath.sdk.expressions import Document
 from towpath.sdk.pipeline import Pipeline
+from towpath.sdk.steps.step import TAKEN_OVER
 
 LOG_LINES = 12  #: of a failed step's log
 
@@ -35,6 +36,7 @@ def create(file: FileArgument, as_json: JsonOption = False, home: HomeOption = N
     Example: towpath create deploy.py
     """
     pipeline = load_pipeline(file)
+    say_what_is_not_cached(pipeline)
     arn = client_with_server(folder(home)).upsert(pipeline)
     if as_json:
         show_json({"PipelineArn": arn})
@@ -62,6 +64,7 @@ def run(
     """
     values = parse_parameters(parameters or [])
     pipeline = load_pipeline(file)
+    say_what_is_not_cached(pipeline)
     where = folder(home)
     client = client_with_server(where)
     execution = client.run(pipeline, values, name=name)
@@ -81,6 +84,13 @@ def run(
         report(look, execution, client, where)
     if look.status != "Succeeded":
         raise typer.Exit(1)
+
+
+def say_what_is_not_cached(pipeline: Pipeline) -> None:
+    """Say of which steps the cache is asked for and not used."""
+    for step in pipeline.all_steps():
+        if step.cache and step.type not in TAKEN_OVER:
+            note(f"The cache of step {step.name} is not used: steps of the type {step.type} run every time.")
 
 
 def parse_parameters(given: list[str]) -> dict[str, str]:

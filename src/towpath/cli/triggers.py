@@ -31,6 +31,9 @@ def create(
     pipeline: Annotated[str | None, typer.Option(help="Start this pipeline.")] = None,
     webhook: Annotated[str | None, typer.Option(help="Send the event to this address, as JSON.")] = None,
     function: Annotated[str | None, typer.Option(help="Call this function with the event.")] = None,
+    to_log: Annotated[
+        str | None, typer.Option("--log", metavar="LOG", help="Write the event to this log; `triggers lines` shows it.")
+    ] = None,
     new_data: Annotated[
         str | None, typer.Option(metavar="S3URI", help="When an object is created under s3://BUCKET/PREFIX.")
     ] = None,
@@ -83,6 +86,7 @@ def create(
       towpath triggers create arrivals --new-data s3://lake/raw/ --pipeline reviews
       towpath triggers create retrain --alarm 'validation:accuracy < 0.8' --of reviews/Train --pipeline reviews
       towpath triggers create approvals --approved reviews --function notify
+      towpath triggers create watch --pattern '{"source": ["aws.sagemaker"]}' --log everything
       towpath triggers create roll-out --approved reviews --pipeline deploy -p 'Version=$.detail.ModelPackageArn'
     """
     given = {"--new-data": new_data, "--approved": approved, "--pattern": pattern, "--schedule": schedule}
@@ -94,6 +98,7 @@ def create(
         pipeline=pipeline,
         webhook=webhook,
         function=function,
+        log=to_log,
         pattern=_pattern(new_data, approved, pattern),
         schedule=schedule,
         alarm=_threshold(alarm, of, namespace, dimension or [], statistic, period, periods),
@@ -144,6 +149,30 @@ def log(name: Name, as_json: JsonOption = False, home: HomeOption = None) -> Non
             for each in found
         ]
         show_table(("time", "event", "of", "target", "result"), rows)
+
+
+@app.command()
+def lines(
+    name: Annotated[str, typer.Argument(metavar="LOG", help="The log's name, as --log of `triggers create` has it.")],
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Show what triggers have written to a log, the earliest first.
+
+    AWS clients read it as the log group /aws/events/LOG.
+
+    Example: towpath triggers lines everything
+    """
+    found = connect(home).triggers.lines(name)
+    if as_json:
+        show_json([{"at": line.at.isoformat(), "text": line.text} for line in found])
+        return
+    shown = False
+    for line in found:
+        shown = True
+        say(f"{when(line.at.timestamp())}  {line.text}")
+    if not shown:
+        say(f"Nothing has been written to the log {name}.")
 
 
 @app.command()
@@ -238,9 +267,13 @@ def _waits_for(trigger: Trigger) -> str:
 
 
 def _does(trigger: Trigger) -> str:
-    return ", ".join(
-        f"{'starts' if ':pipeline/' in target else 'calls'} {_short(target)}" for target in trigger.targets
-    )
+    return ", ".join(f"{_verb(target)} {_short(target)}" for target in trigger.targets)
+
+
+def _verb(target: str) -> str:
+    if ":pipeline/" in target:
+        return "starts"
+    return "writes to" if ":log-group:" in target or target.startswith("arn:aws:sqs:") else "calls"
 
 
 def _state(delivery: TriggerDelivery) -> str:
@@ -250,10 +283,13 @@ def _state(delivery: TriggerDelivery) -> str:
 
 
 def _short(arn: str) -> str:
-    """Return the name in the ARN of a pipeline, an execution, a function or a call; anything else as it is."""
+    """Return the name in the ARN of a pipeline, an execution, a function, a call or a log; anything else as it is."""
     for before in (":function:", ":function-invocation/"):
         _, is_one, name = arn.partition(before)
         if is_one:
             return f"{'the function' if before == ':function:' else 'call'} {name}"
+    _, is_log, name = arn.partition(":log-group:/aws/events/")
+    if is_log:
+        return f"the log {name}"
     _, is_pipeline, name = arn.partition(":pipeline/")
     return name.replace("/execution/", "/") if is_pipeline else arn

@@ -15,6 +15,7 @@ from towpath.engine.full_disk import FullDiskNotice
 from towpath.kernel.clock import Clock
 from towpath.kernel.decisions import Controller, Decision, PromptController
 from towpath.kernel.errors import DiskFull, StaleRevision
+from towpath.kernel.faults import said_by
 from towpath.kernel.generic import with_sort
 from towpath.kernel.kinds import Kind
 from towpath.kernel.resource import Resource, Uid
@@ -145,11 +146,11 @@ class Turns:
             self._full_disk.tell(error, self._clock.now())
             due_at = self._clock.now() + timedelta(seconds=FULL_DISK_RETRY_S)
             self._give_back(lease, due_at, failures=lease.failures)
-        except Exception:
+        except Exception as error:
             failures = lease.failures + 1
             delay = RETRY_S[min(failures, len(RETRY_S)) - 1]
             logger.exception("reconciling %s failed %d times in a row; next try in %g s", lease.uid, failures, delay)
-            self._give_back(lease, self._clock.now() + timedelta(seconds=delay), failures=failures)
+            self._fail(lease, self._clock.now() + timedelta(seconds=delay), said_by(error))
         return None
 
     def _follow(self, turn: Turn) -> Ended:
@@ -287,6 +288,10 @@ class Turns:
         if kind is not None and kind.indexed is not None:
             changes["sort"] = with_sort(kind, replace(current, **changes)).sort
         return transaction.resources.replace(current, **changes)
+
+    def _fail(self, lease: Lease, due_at: datetime, fault: str) -> None:
+        self._store.note(lambda transaction: transaction.work.fail(lease, transaction.now, due_at, fault))
+        self._timed(due_at)
 
     def _give_back(self, lease: Lease, due_at: datetime, *, failures: int) -> None:
         self._store.note(lambda transaction: transaction.work.give_back(lease, due_at, failures))

@@ -5,6 +5,7 @@ import random
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 from towpath.gateway.model_client import HungUp, ModelClient, ModelResponse, Overloaded, Unreachable
@@ -15,6 +16,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
+#: (endpoint, variant, status of the model's answer or what stands for none, seconds that the model took)
+Note = Callable[[str, str, int, float | None], None]
 
 PATH = re.compile(r"/endpoints/([^/]+)/invocations")
 BODY_LIMIT = 6 * 1024 * 1024  #: bytes, as on SageMaker
@@ -61,8 +64,14 @@ class Invocations:
         body_limit: int = BODY_LIMIT,
         timeout_s: float = TIMEOUT_S,
         position: Callable[[], float] = random.random,
+        note: Note | None = None,
     ) -> None:
-        """`position` tells where a request falls among the variants, 0 to 1."""
+        """
+        Args:
+            position: tells where a request falls among the variants, 0 to 1.
+            note: is told of each request that was sent to an instance.
+        """
+        self._note = note or (lambda endpoint, variant, status, model_s: None)
         self._routes = routes
         self._home = home
         self._body_limit = body_limit
@@ -103,6 +112,7 @@ class Invocations:
                     raise self._no_target(endpoint, wanted, tried)
                 if self._routes.in_flight(target.key) > IN_FLIGHT_LIMIT:
                     raise _busy(endpoint)
+                begun = perf_counter()
                 try:
                     response = await self._client.exchange(target.address, head, body, timeout_s=self._timeout_s)
                 except Unreachable:
@@ -110,13 +120,17 @@ class Invocations:
                     tried |= {target.key}
                     continue
                 except Overloaded:
+                    self._note(endpoint, target.variant, 503, None)
                     raise _busy(endpoint) from None
                 except HungUp:
+                    self._note(endpoint, target.variant, 500, None)
                     raise self._model_error(endpoint, 500, "The model server ended while it answered") from None
                 except TimeoutError:
+                    self._note(endpoint, target.variant, 504, self._timeout_s)
                     text = f"The model did not answer within {self._timeout_s:g} s"
                     raise self._model_error(endpoint, 504, text) from None
                 self._routes.answered(target.key)
+                self._note(endpoint, target.variant, response.status, perf_counter() - begun)
             return self._answer(endpoint, target, response)
 
     def close(self) -> None:

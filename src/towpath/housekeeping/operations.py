@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from towpath.housekeeping.held_up import held_up_operations
 from towpath.housekeeping.ports import Transaction
 from towpath.housekeeping.service import Collector, Outcome
 from towpath.housekeeping.undelete import Undeletion
@@ -27,6 +28,7 @@ def operations(kinds: Mapping[str, Kind], collector: Collector) -> list[Operatio
         Operation(name="CollectGarbage", function=collect_garbage, writes=False),
         Operation(name="Undelete", function=undeletion.undelete),
         Operation(name="ListDeletedResources", function=undeletion.list_deleted, writes=False),
+        *held_up_operations(),
     ]
 
 

@@ -91,7 +91,9 @@ def refuse_several_hosts(count: int) -> None:
     """Raise Unsupported when a job of a kind that runs on one host asks for more."""
     if count > 1:
         raise Unsupported(
-            f"InstanceCount {count} is not supported yet: a transform job runs on one host. Set InstanceCount to 1."
+            f"InstanceCount {count} is not supported for transform jobs: what divides their objects among several "
+            "hosts is missing here. Set InstanceCount to 1; MaxConcurrentTransforms says how many requests are under "
+            "way at one time."
         )
 
 

@@ -88,6 +88,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     #: Each runs the command, with an /opt/ml of its own; they begin together and resolve each other's names. What they
     #: write into outputs is put together. When one fails, the others are ended. Empty for a job on one host.
     hosts: tuple[HostPart, ...] = ()
+    host: str = ""  #: of a job on one host: by which name it finds itself; empty: by that of the machine
     tags: dict[str, str] = msgspec.field(default_factory=dict)  #: for people: execution, step
     notes: tuple[str, ...] = ()  #: sentences that begin the log: what is not as it was asked for
 

@@ -133,7 +133,12 @@ def job(resource: Resource, attempt: Attempt) -> JobSpec:
         network=not request.network_config.enable_network_isolation,
         hosts=machines.parts(lambda _: variables, files),
     )
-    return replace(common, requirements=requirements_beside(wanted), failure_file="output/message")
+    return replace(
+        common,
+        host=FIRST if machines.count == 1 else "",
+        requirements=requirements_beside(wanted),
+        failure_file="output/message",
+    )
 
 
 def job_config(resource: Resource) -> Document:

@@ -409,6 +409,7 @@ def job(resource: Resource, attempt: Attempt) -> JobSpec:
         common,
         notes=(*common.notes, *not_launched(request)),
         cwd=folder,
+        host=FIRST if machines.count == 1 else "",
         metrics=definitions(request.algorithm_specification.metric_definitions),
         requirements=requirements(request, folder),
         failure_file="output/failure",

@@ -10,6 +10,7 @@ import msgspec
 from towpath.kernel.accesses import AccessRows
 from towpath.kernel.arns import Home
 from towpath.kernel.events import Event
+from towpath.kernel.faults import Fault
 from towpath.kernel.objects import ObjectRows
 from towpath.kernel.resource import Document, Resource, Uid
 
@@ -127,6 +128,12 @@ class Work(Protocol):
 
         A child may be among them that has changed earlier, and may be named twice; none is missing.
         """
+
+    def fault(self, uid: Uid) -> Fault | None:
+        """Return why nothing could be decided about a resource the last time, None where something could."""
+
+    def faults(self, least: int, most: int) -> list[tuple[Uid, Fault]]:
+        """Return up to `most` resources about which `least` tries in a row have failed, the longest first."""
 
 
 class LineageNode(msgspec.Struct, frozen=True, kw_only=True):
@@ -294,6 +301,33 @@ class SeriesRows(Protocol):
         """Remove values of times before `before`, some of them where they are more than `most`; return how many."""
 
 
+class StoredLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line that an event has written to a log group."""
+
+    number: int  #: grows with each line of any group
+    at: datetime
+    text: str  #: may hold line breaks
+
+
+class LineRows(Protocol):
+    """The lines of log groups that events are written to."""
+
+    def append(self, group: Uid, at: datetime, text: str, now: datetime) -> None:
+        """Add a line to a group; `at` is the time that it says of itself, `now` when it came."""
+
+    def after(self, group: Uid, number: int, limit: int) -> Sequence[StoredLine]:
+        """Return lines of a group behind a number, the earliest first."""
+
+    def newest(self, group: Uid, count: int) -> int:
+        """Return the number behind which the last `count` lines of a group begin, 0 where it has no more than these."""
+
+    def drop(self, before: datetime, most: int) -> int:
+        """Remove lines that came before `before`, some of them where they are more than `most`; return how many."""
+
+    def forget(self, group: Uid) -> None:
+        """Remove all lines of a group."""
+
+
 class Transaction(Protocol):
     """One transaction: everything in it becomes durable and visible together, or not at all."""
 
@@ -326,6 +360,9 @@ class Transaction(Protocol):
 
     @property
     def series(self) -> SeriesRows: ...
+
+    @property
+    def lines(self) -> LineRows: ...
 
     def nested(self) -> AbstractContextManager[None]:
         """Open a savepoint: an exception that leaves the block undoes what was written in it, and only that."""

@@ -1,5 +1,9 @@
 """The operations of CloudWatch by name."""
 
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
 from towpath.kernel.operations import Operation, refusing
 from towpath.metrics import alarms, data
 
@@ -9,11 +13,12 @@ _COMPOSITE = (
 )
 
 
-def operations(keep_days: float) -> dict[str, Operation]:
+def operations(keep_days: float, flush: Callable[[], None]) -> dict[str, Operation]:
     """Return the operations of CloudWatch by name.
 
     Args:
         keep_days: values of metrics that are older go.
+        flush: has kept what is gathered in memory, before somebody asks for values.
     """
     metric_data = data.MetricData(keep_days)
     rows = (
@@ -34,4 +39,6 @@ def operations(keep_days: float) -> dict[str, Operation]:
         ("ListTagsForResource", alarms.list_tags_for_resource, False),
     )
     found = {name: Operation(name=name, function=function, writes=writes) for name, function, writes in rows}
+    for name in ("GetMetricData", "GetMetricStatistics", "ListMetrics"):
+        found[name] = replace(found[name], prepare=lambda _: flush())
     return {**found, "PutCompositeAlarm": refusing("PutCompositeAlarm", _COMPOSITE)}

@@ -500,6 +500,9 @@ class ExecutionController:
         if settled:
             transaction.steps.append(resource.uid, [Fact(at=transaction.now, row=row)])
         detail: Document = {"stepName": row.name, "currentStepStatus": row.status.value, "attempt": row.attempt}
+        for name, at in (("stepStartTime", row.started_at), ("stepEndTime", row.ended_at)):
+            if at is not None:
+                detail[name] = at.isoformat()
         if row.failure_reason is not None:
             detail["failureReason"] = row.failure_reason
         if row.resource_arn is not None:

@@ -57,7 +57,7 @@ class Explaining:
             "Differences": [],
         }
         if node is None or node.type is None or node.type.cache is None:
-            return {**answer, "Outcome": "NotCacheable", "Reason": "the results of such steps are never taken over"}
+            return {**answer, "Outcome": "NotCacheable", "Reason": _why_never(node)}
         answer |= _outcome(node, row)
         try:
             made = self._made(transaction, node, row)
@@ -97,6 +97,16 @@ class Explaining:
                 "Differences": [_shown(each, before.ingredients, made.ingredients) for each in found],
             }
         return {}
+
+
+def _why_never(node: Node | None) -> str:
+    """Return why the results of a step are never taken over, and that its CacheConfig does nothing if it has one."""
+    said = "the results of such steps are never taken over"
+    if node is None or node.type is None:
+        return said
+    said += f": {node.type.uncached}" if node.type.uncached else ""
+    config = node.step.cache
+    return f"{said}; its CacheConfig is not used" if config is not None and config.enabled else said
 
 
 def _outcome(node: Node, row: StepRow) -> Document:

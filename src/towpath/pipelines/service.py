@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from towpath.experiments.record import begin_execution
 from towpath.kernel import generic, paging
 from towpath.kernel.errors import Conflict, Invalid, Unsupported
+from towpath.kernel.faults import SEEN_AFTER, sentence
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Filter
 from towpath.kernel.priorities import PRIORITY, priority_of
@@ -344,10 +345,14 @@ def list_pipeline_executions(transaction: Transaction, request: Request) -> Docu
 
 
 def describe_pipeline_execution(transaction: Transaction, request: Request) -> Document:
-    """Carry out DescribePipelineExecution."""
+    """Carry out DescribePipelineExecution. One that a fault holds up says so; its status is what it was."""
     execution = found_execution(transaction, request)
     pipeline = transaction.resources.get(execution.spec["PipelineUid"])
-    return versions.shown_of_execution(pipeline, generic.document(PIPELINE_EXECUTION, execution))
+    shown = generic.document(PIPELINE_EXECUTION, execution)
+    fault = transaction.work.fault(execution.uid)
+    if fault is not None and fault.tries >= SEEN_AFTER:
+        shown = {**shown, "FailureReason": sentence(fault)}
+    return versions.shown_of_execution(pipeline, shown)
 
 
 def list_pipeline_parameters(transaction: Transaction, request: Request) -> Document:

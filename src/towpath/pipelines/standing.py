@@ -190,6 +190,15 @@ class Standings:
         """Whether no step of the rounds of a ForEach runs or waits for its next attempt."""
         return not self._rounds[each].active
 
+    def waiting_rounds(self, each: str) -> range:
+        """Return the rounds of a ForEach that may not begin before others have ended."""
+        rounds = self._rounds[each]
+        return range(rounds.admitted, rounds.count)
+
+    def open_rounds(self, each: str) -> list[int]:
+        """Return the rounds of a ForEach in which something is left to do, of those that may begin."""
+        return [number for number, left in self._rounds[each].left.items() if left]
+
     def in_rounds(self, each: str) -> Iterator[StepRow]:
         """Yield the steps that have begun in the rounds of a ForEach, round by round."""
         for number in range(self._rounds[each].admitted):

@@ -1,9 +1,8 @@
-"""The list of an execution's steps: those that have begun, and those that wait for a slot to begin in."""
+"""The list of an execution's steps: those that have begun, and those that wait for a slot or a round to begin in."""
 
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from typing import NamedTuple
-
-from msgspec.structs import replace
 
 from towpath.jobs.kinds import WAITING
 from towpath.kernel import generic, paging
@@ -11,15 +10,16 @@ from towpath.kernel.errors import Invalid
 from towpath.kernel.operations import Request
 from towpath.kernel.resource import Document, Resource
 from towpath.pipelines.definition import Step
+from towpath.pipelines.graph import Node
 from towpath.pipelines.kinds import PIPELINE_EXECUTION
 from towpath.pipelines.model import ExecutionStatus, StepRow, StepStatus
 from towpath.pipelines.plans import plan_for
 from towpath.pipelines.ports import Transaction
-from towpath.pipelines.rounds import item_text
+from towpath.pipelines.rounds import item_text, round_node
 from towpath.pipelines.standing import Standings
 
 _LONGEST_REASON = 1024  #: of a step's FailureReason in the API
-_SHOWN_WAITING = 100  #: of the steps that wait for a slot, those whose turn comes first are listed
+_SHOWN_WAITING = 100  #: of the steps that wait for others to end, those whose turn comes first are listed
 _NAMED = 3  #: steps that a sentence names at most
 
 
@@ -32,7 +32,7 @@ def found_execution(transaction: Transaction, request: Request) -> Resource:
 
 
 class _Entry(NamedTuple):
-    """A step as it is listed; one that waits for a slot has the position at which it would begin next."""
+    """A step as it is listed; one that waits for others has the position at which it would begin next."""
 
     position: int
     shown: Document
@@ -41,7 +41,8 @@ class _Entry(NamedTuple):
 def list_pipeline_execution_steps(transaction: Transaction, request: Request) -> Document:
     """Carry out ListPipelineExecutionSteps: the steps that have begun, the latest first unless asked otherwise.
 
-    Behind the latest stand those that could begin but for MaxParallelExecutionSteps, with what they wait for.
+    Behind the latest stand those that could begin but for MaxParallelExecutionSteps or MaxConcurrency, with what they
+    wait for.
     """
     execution = found_execution(transaction, request)
     descending = request.input.get("SortOrder", "Descending") == "Descending"
@@ -51,10 +52,10 @@ def list_pipeline_execution_steps(transaction: Transaction, request: Request) ->
     if descending:
         # Behind the page before there is something else than rows only where no row follows on it.
         behind_all = after is None or not rows or rows[0].position < after - 1
-        waiting = _waiting_for_a_slot(transaction, execution) if behind_all else []
+        waiting = _waiting(transaction, execution) if behind_all else []
         entries = [entry for entry in reversed(waiting) if after is None or entry.position < after] + begun
     else:
-        waiting = _waiting_for_a_slot(transaction, execution) if len(rows) <= count else []
+        waiting = _waiting(transaction, execution) if len(rows) <= count else []
         entries = begun + [entry for entry in waiting if after is None or entry.position > after]
     more, entries = entries[count:], entries[:count]
     answer: Document = {"PipelineExecutionSteps": [entry.shown for entry in entries]}
@@ -69,28 +70,67 @@ def _begun(transaction: Transaction, execution: Resource, rows: list[StepRow]) -
     ]
 
 
-def _waiting_for_a_slot(transaction: Transaction, execution: Resource) -> list[_Entry]:
-    """Return the steps that could begin now if more were allowed to run, in the order in which they will."""
+def _waiting(transaction: Transaction, execution: Resource) -> list[_Entry]:
+    """Return the steps that could begin now if more were allowed to run, in the order in which they will.
+
+    First those that wait for a slot of the execution, then the first ones of rounds that wait for other rounds.
+    """
+    plan = plan_for(execution)
     most = (execution.spec.get("ParallelismConfiguration") or {}).get("MaxParallelExecutionSteps")
-    if most is None or execution.status != ExecutionStatus.EXECUTING:
+    if (most is None and not plan.bodies) or execution.status != ExecutionStatus.EXECUTING:
         return []
-    standings = Standings(plan_for(execution), transaction.steps.of(execution.uid))
-    if standings.running_count < most or standings.fatal():
+    standings = Standings(plan, transaction.steps.of(execution.uid))
+    if standings.fatal():
         return []
-    running = [row.name for row in standings.running()]
-    users = ", ".join(running[:_NAMED]) + (f" and {len(running) - _NAMED:,} more" if len(running) > _NAMED else "")
+    found = islice(chain(_for_a_slot(standings, most), _for_rounds(standings)), _SHOWN_WAITING)
+    return [
+        _Entry(len(standings.rows) + number, _step_document(_to_come(standings, node), node.step, said))
+        for number, (node, said) in enumerate(found)
+    ]
+
+
+def _for_a_slot(standings: Standings, most: int | None) -> Iterator[tuple[Node, str]]:
+    """Yield the steps that wait for MaxParallelExecutionSteps, each with what it waits for."""
+    if most is None or standings.running_count < most:
+        return
+    users = _named([row.name for row in standings.running()])
     slots = "the only slot" if most == 1 else f"one of {most:,} slots"
     said = f"Waiting for {slots} (MaxParallelExecutionSteps), in use by {users}"
     ready = (node for node in standings.startable() if node.type is not None and node.type.create is not None)
-    entries = []
-    for ahead, node in enumerate(islice(ready, _SHOWN_WAITING)):
-        before = f"; {ahead:,} {'is' if ahead == 1 else 'are'} before it" if ahead else ""
-        row = StepRow(name=node.name, status=StepStatus.STARTING, attempt=0, each=node.each, round=node.round)
-        if node.each is not None and node.round is not None:
-            items = standings.rows[node.each].items or ()
-            row = replace(row, item=item_text(items[node.round]))
-        entries.append(_Entry(len(standings.rows) + ahead, _step_document(row, node.step, said + before)))
-    return entries
+    for ahead, node in enumerate(ready):
+        yield node, said + _before_it(ahead)
+
+
+def _for_rounds(standings: Standings) -> Iterator[tuple[Node, str]]:
+    """Yield the steps with which the rounds begin that wait for MaxConcurrency, each with what it waits for."""
+    for row in standings.looping():
+        if standings.fatal(row.name):
+            continue  # no further round begins
+        going_on = standings.open_rounds(row.name)
+        turns = f"{'round' if len(going_on) == 1 else 'one of the rounds'} {_named(map(str, going_on))}"
+        said = f"Waiting for {turns} to end (MaxConcurrency {row.max_concurrency} of {row.name})"
+        first = [node for node in standings.plan.bodies[row.name].nodes.values() if not node.needs]
+        for ahead, number in enumerate(standings.waiting_rounds(row.name)):
+            for node in first:
+                yield round_node(node, number), said + _before_it(ahead)
+
+
+def _to_come(standings: Standings, node: Node) -> StepRow:
+    """Return the row of a step that has none yet, as it is listed."""
+    if node.each is None or node.round is None:
+        return StepRow(name=node.name, status=StepStatus.STARTING, attempt=0)
+    items = standings.rows[node.each].items or ()
+    item = item_text(items[node.round])
+    return StepRow(name=node.name, status=StepStatus.STARTING, attempt=0, each=node.each, round=node.round, item=item)
+
+
+def _named(names: Iterable[str]) -> str:
+    found = list(names)
+    return ", ".join(found[:_NAMED]) + (f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else "")
+
+
+def _before_it(ahead: int) -> str:
+    return f"; {ahead:,} {'is' if ahead == 1 else 'are'} before it" if ahead else ""
 
 
 def _waiting_for(transaction: Transaction, row: StepRow) -> str | None:

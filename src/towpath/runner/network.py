@@ -1,4 +1,4 @@
-"""Lets the hosts of one job find each other by name: addresses on the loopback, and a network that they share.
+"""Lets the hosts of a job find each other, or one itself, by name: addresses on the loopback, and a shared network.
 
 Each host of a job has an address of its own in 127.0.0.0/8, and `/etc/hosts` inside the sandbox names them all. A job
 that may use the network does so on the host's own loopback; one that may not gets a network of its own, which a process
@@ -33,15 +33,16 @@ class Place(NamedTuple):
 
 @contextlib.contextmanager
 def places(job: dict[str, Any], attempt: Path, settings: Settings) -> Iterator[list[Place | None]]:
-    """Give each host of a job its place, to be taken inside; None for a job on one host, and where there is nothing to
-    arrange.
+    """Give each host of a job its place, to be taken inside; None where there is nothing to arrange.
+
+    A job on one host that has a name finds itself by it. Where that cannot be arranged it does without.
 
     Raises:
         NoNetwork: there is no way here for the hosts to find each other.
     """
     hosts = [part["name"] for part in job.get("hosts") or ()]
     if not hosts:
-        yield [None]
+        yield [_alone(job, attempt, settings)]
         return
     known = Path(sandbox.ETC_HOSTS).read_text(encoding="utf-8", errors="replace")
     if settings.sandbox == "paths":
@@ -54,8 +55,7 @@ def places(job: dict[str, Any], attempt: Path, settings: Settings) -> Iterator[l
             )
         yield [None for _ in hosts]
         return
-    names = attempt / NAMES
-    names.write_text(with_names(known, addresses(job["key"], hosts)), encoding="utf-8")
+    names = _write_names(attempt, known, job["key"], hosts)
     shared = None
     if not job.get("limits", {}).get("network", True):
         try:
@@ -63,10 +63,27 @@ def places(job: dict[str, Any], attempt: Path, settings: Settings) -> Iterator[l
         except OSError as error:
             raise NoNetwork(str(error)) from error
     try:
-        yield [Place(host, str(names), None if shared is None else shared.pid) for host in hosts]
+        yield [Place(host, names, None if shared is None else shared.pid) for host in hosts]
     finally:
         if shared is not None:
             shared.close()
+
+
+def _alone(job: dict[str, Any], attempt: Path, settings: Settings) -> Place | None:
+    """Return the place of the one host of a job."""
+    name = job.get("host")
+    known = Path(sandbox.ETC_HOSTS)
+    if not name or settings.sandbox == "paths" or not known.is_file():
+        return None
+    text = known.read_text(encoding="utf-8", errors="replace")
+    return Place(name, _write_names(attempt, text, job["key"], [name]), None)
+
+
+def _write_names(attempt: Path, known: str, key: str, hosts: Sequence[str]) -> str:
+    """Write what becomes the /etc/hosts of a job's hosts; return where."""
+    names = attempt / NAMES
+    names.write_text(with_names(known, addresses(key, hosts)), encoding="utf-8")
+    return str(names)
 
 
 def addresses(key: str, hosts: Sequence[str]) -> dict[str, str]:

@@ -110,7 +110,15 @@ _DENIED = frozenset(
 _NOT_FOUND = frozenset(
     {"ResourceNotFound", "ResourceNotFoundException", "NoSuchKey", "NoSuchBucket", "NoSuchVersion", "NotFound"}
 )
-_CONFLICT = frozenset({"ConflictException", "ResourceInUse", "ResourceInUseException", "PreconditionFailed"})
+_CONFLICT = frozenset(
+    {
+        "ConflictException",
+        "ResourceAlreadyExistsException",
+        "ResourceInUse",
+        "ResourceInUseException",
+        "PreconditionFailed",
+    }
+)
 #: The SageMaker API answers both "exists already" and "does not exist" with ValidationException; only the text differs.
 _EXISTS = re.compile(r"already exist", re.IGNORECASE)
 _MISSING = re.compile(r"could not find|does not exist", re.IGNORECASE)

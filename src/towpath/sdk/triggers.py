@@ -1,21 +1,24 @@
-"""Triggers: rules and schedules that start pipelines, call functions and webhooks, by the operations of EventBridge."""
+"""Triggers: rules and schedules that start pipelines, call functions and webhooks or write logs, as EventBridge's."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from towpath.sdk.alarms import PIPELINES, TRAINING, Alarm, Alarms, Threshold, gone_off
-from towpath.sdk.errors import DefinitionError, RequestFailed
+from towpath.sdk.errors import Conflict, DefinitionError, RequestFailed
 from towpath.sdk.expressions import Document
+from towpath.sdk.logs import LogLine, group_lines
 
 if TYPE_CHECKING:
     from towpath.sdk.client import Client
 
 _TARGET = "target"  #: id of the one target of a trigger that is made here
+_LOGS = "/aws/events/"  #: what the names of the log groups begin with that events are written to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +27,7 @@ class Trigger:
 
     name: str
     waits_for: str  #: an event pattern (JSON), or a schedule expression
-    targets: tuple[str, ...]  #: ARNs of pipelines and functions, and addresses of webhooks
+    targets: tuple[str, ...]  #: ARNs of pipelines, functions, queues and log groups, and addresses of webhooks
     enabled: bool
     is_rule: bool  #: of EventBridge; else a schedule of EventBridge Scheduler
     alarm: Alarm | None = None  #: that it waits for
@@ -39,7 +42,7 @@ class TriggerDelivery:
     about: tuple[str, ...]  #: ARNs or URIs of what it happened to
     target: str
     status: str  #: Pending, Delivered or Failed
-    result: str  #: ARN of the execution that it started, the answer of the webhook, or why the last try failed
+    result: str  #: ARN of the execution or call that it started, the answer of the webhook, or why the last try failed
 
 
 def new_objects(uri: str) -> Document:
@@ -103,6 +106,7 @@ class Triggers:
         pipeline: str | None = None,
         webhook: str | None = None,
         function: str | None = None,
+        log: str | None = None,
         pattern: Mapping[str, object] | None = None,
         schedule: str | None = None,
         alarm: Threshold | None = None,
@@ -111,9 +115,10 @@ class Triggers:
         """Make a rule with one target, or change the one of that name.
 
         Args:
-            pipeline: name of the pipeline to start; else a webhook or a function.
+            pipeline: name of the pipeline to start; else a webhook, a function or a log.
             webhook: address that gets each event as JSON.
             function: name of a function that is called with each event; see `Client.functions`.
+            log: name of a log to which each event is written as a line; it is made where there is none. See `lines`.
             pattern: the events to wait for, in EventBridge's form; see `new_objects` and `approved_versions`.
             schedule: when to start instead, in UTC: `rate(1 day)` or `cron(0 3 * * ? *)`.
             alarm: wait instead until a metric comes to values that it must not; see `sdk.alarms.threshold`. The alarm
@@ -124,12 +129,12 @@ class Triggers:
                 be started with these parameters.
             RequestFailed: the server refuses one of them.
         """
-        if [pipeline, webhook, function].count(None) != 2:
-            raise DefinitionError("a trigger has one target: give one of pipeline, webhook and function")
+        if [pipeline, webhook, function, log].count(None) != 3:
+            raise DefinitionError("a trigger has one target: give one of pipeline, webhook, function and log")
         if sum(each is not None for each in (pattern, schedule, alarm)) != 1:
             raise DefinitionError("a trigger waits for one thing: give either pattern, schedule or alarm")
         if parameters and pipeline is None:
-            raise DefinitionError("parameters are those of a pipeline; webhooks and functions get the whole event")
+            raise DefinitionError("parameters are those of a pipeline; all others get the whole event")
         target: Document = {"Id": _TARGET, "Arn": webhook}
         if function is not None:
             target["Arn"] = self._client.functions.find(function).arn
@@ -139,6 +144,8 @@ class Triggers:
             arn = described["PipelineArn"]
             given = [{"Name": key, "Value": value} for key, value in (parameters or {}).items()]
             target = {"Id": _TARGET, "Arn": arn, "SageMakerPipelineParameters": {"PipelineParameterList": given}}
+        if log is not None:
+            target["Arn"] = self._log_group(log)
         before = self._alarm_of(name)
         if alarm is not None:
             self._refuse_nowhere(alarm)
@@ -221,6 +228,19 @@ class Triggers:
                 status=told["Status"],
                 result=told["Result"],
             )
+
+    def lines(self, log: str) -> Iterator[LogLine]:
+        """Yield what triggers have written to a log, the earliest first; nothing where there is none of that name."""
+        return group_lines(self._client, f"{_LOGS}{log}", newest=1)
+
+    def _log_group(self, log: str) -> str:
+        """Return the ARN of the log group of a name, made now where there is none."""
+        name = f"{_LOGS}{log}"
+        with suppress(Conflict):  # others write to it, too
+            self._client.call("Logs_20140328.CreateLogGroup", {"logGroupName": name})
+        asked = {"logGroupNamePrefix": name}
+        groups = self._client.pages("Logs_20140328.DescribeLogGroups", "logGroups", asked)
+        return next(str(group["logGroupArn"]) for group in groups if group["logGroupName"] == name)
 
     def _refuse_nowhere(self, alarm: Threshold) -> None:
         """Say now that a pipeline or a step is not there, whose metric would never come."""

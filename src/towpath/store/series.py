@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import lru_cache
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
@@ -12,30 +13,21 @@ from towpath.store.tables import metric_datum, metric_series
 
 _ROWS_AT_A_TIME = 500
 
-# What each execution and each value of a job runs in the transaction that tells of it.
-_datum, _series = metric_datum.c, metric_series.c
-_VALUES = ("series", "at", "unit", "count", "total", "least", "greatest")
-_FIND = Prepared(
-    select(_series.id).where(
-        _series.namespace == bindparam("space"),
-        _series.name == bindparam("named"),
-        _series.dimensions == bindparam("of"),
-    )
+# Each step of a pipeline brings values: these run with every turn of the engine.
+_OF_SERIES = (
+    metric_series.c.namespace == bindparam("of_namespace"),
+    metric_series.c.name == bindparam("of_name"),
+    metric_series.c.dimensions == bindparam("of_dimensions"),
 )
-_MAKE = Prepared(
-    insert(metric_series)
-    .values({name: bindparam(name) for name in ("namespace", "name", "dimensions", "received_at")})
-    .returning(_series.id)
-)
-_RECEIVED = Prepared(
-    update(metric_series).where(_series.id == bindparam("number")).values(received_at=bindparam("received"))
-)
-_ADD = Prepared(insert(metric_datum).values({name: bindparam(name) for name in _VALUES}))
-_DROP = Prepared(
-    delete(metric_datum).where(
-        _datum.seq.in_(
-            select(_datum.seq).where(_datum.at < bindparam("before")).order_by(_datum.at).limit(bindparam("most"))
-        )
+_RECEIVED = Prepared(update(metric_series).where(*_OF_SERIES).values(received_at=bindparam("now")))
+_VALUES = {"at": "when", "unit": "what", "count": "many", "total": "sum", "least": "low", "greatest": "high"}
+_ADD = Prepared(
+    insert(metric_datum).from_select(
+        ["series", *_VALUES],
+        select(
+            metric_series.c.id,
+            *(bindparam(given, type_=metric_datum.c[name].type) for name, given in _VALUES.items()),
+        ).where(*_OF_SERIES),
     )
 )
 
@@ -49,25 +41,22 @@ class SeriesTable:
     def put(self, key: SeriesKey, data: Sequence[Datum], now: datetime) -> None:
         if not data:
             return
-        number, received_at = self._find(key), to_epoch(now)
-        if number is None:
-            row = {"namespace": key.namespace, "name": key.name, "dimensions": _dimensions(key)}
-            number = _MAKE(self._connection, **row, received_at=received_at).scalar()
-        else:
-            _RECEIVED(self._connection, number=number, received=received_at)
-        rows = [
-            {
-                "series": number,
-                "at": to_epoch(each.at),
-                "unit": each.unit,
-                "count": each.count,
-                "total": each.total,
-                "least": each.least,
-                "greatest": each.greatest,
-            }
-            for each in data
-        ]
-        _ADD.many(self._connection, rows)
+        of_series = {"of_namespace": key.namespace, "of_name": key.name, "of_dimensions": _dimensions(key)}
+        received_at = to_epoch(now)
+        if not _RECEIVED(self._connection, **of_series, now=received_at).rowcount:
+            row = {"namespace": key.namespace, "name": key.name, "dimensions": of_series["of_dimensions"]}
+            self._connection.execute(insert(metric_series).values(**row, received_at=received_at))
+        for each in data:
+            _ADD(
+                self._connection,
+                **of_series,
+                when=to_epoch(each.at),
+                what=each.unit,
+                many=each.count,
+                sum=each.total,
+                low=each.least,
+                high=each.greatest,
+            )
 
     def data(self, key: SeriesKey, start: datetime, end: datetime, unit: str | None = None) -> Iterator[Datum]:
         number = self._find(key)
@@ -115,7 +104,8 @@ class SeriesTable:
 
     def drop(self, before: datetime, most: int) -> int:
         datum, series = metric_datum.c, metric_series.c
-        count = _DROP(self._connection, before=to_epoch(before), most=most).rowcount
+        old = select(datum.seq).where(datum.at < to_epoch(before)).order_by(datum.at).limit(most)
+        count = self._connection.execute(delete(metric_datum).where(datum.seq.in_(old))).rowcount
         if count:
             left = select(datum.seq).where(datum.series == series.id).exists()
             empty = delete(metric_series).where(series.received_at < to_epoch(before), ~left)
@@ -123,10 +113,14 @@ class SeriesTable:
         return count
 
     def _find(self, key: SeriesKey) -> int | None:
-        found: int | None = _FIND(self._connection, space=key.namespace, named=key.name, of=_dimensions(key)).scalar()
-        return found
+        series = metric_series.c
+        wanted = select(series.id).where(
+            series.namespace == key.namespace, series.name == key.name, series.dimensions == _dimensions(key)
+        )
+        return self._connection.execute(wanted).scalar_one_or_none()
 
 
+@lru_cache(maxsize=4096)
 def _dimensions(key: SeriesKey) -> str:
     return to_json([list(pair) for pair in key.dimensions]).decode()
 

@@ -121,6 +121,8 @@ work = Table(
     Column("owner", String(64)),
     Column("token", Integer, nullable=False, server_default="0"),  # grows with each lease; commits carry it
     Column("failures", Integer, nullable=False, server_default="0"),  # in a row, for the delay before the next try
+    Column("failing_since", Float),  # the first of these failures
+    Column("fault", String(512)),  # the last of them; both mean something only where there are failures
     Index("work_due", "due_at"),
 )
 
@@ -228,6 +230,20 @@ metric_datum = Table(
     Column("greatest", Float, nullable=False),
     Index("metric_datum_series", "series", "at"),
     Index("metric_datum_at", "at"),
+    sqlite_autoincrement=True,
+)
+
+#: What rules and schedules have written to log groups.
+log_line = Table(
+    "log_line",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=True),
+    Column("log_group", String(32), nullable=False),  # uid of the group
+    Column("at", Float, nullable=False),  # as the line says of itself
+    Column("received_at", Float, nullable=False),
+    Column("text", Text, nullable=False),
+    Index("log_line_group", "log_group", "seq"),
+    Index("log_line_received", "received_at"),
     sqlite_autoincrement=True,
 )
 

@@ -18,6 +18,7 @@ from towpath.store.events import EventTable
 from towpath.store.housekeeping import HousekeepingTable
 from towpath.store.keys import KeyTable
 from towpath.store.lineage import LineageTable
+from towpath.store.lines import LineTable
 from towpath.store.long_specs import DecodedSpecs
 from towpath.store.metrics import MetricTable
 from towpath.store.objects import ObjectTable
@@ -86,6 +87,7 @@ class SqlTransaction:
         self.lineage = LineageTable(connection)
         self.metrics = MetricTable(connection, lambda subject, values: subscriber.measured(self, subject, values))
         self.series = SeriesTable(connection)
+        self.lines = LineTable(connection)
         self.steps = StepTable(connection)
         self.cache = CacheTable(connection)
         self.keys = KeyTable(connection)

@@ -1,13 +1,15 @@
 """The repository of work items and their leases."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy import Connection, bindparam, case, delete, func, select, update
 from sqlalchemy import insert as plain_insert
 from sqlalchemy.dialects.sqlite import insert
 
 from towpath.kernel.errors import StaleRevision
+from towpath.kernel.faults import Fault
 from towpath.kernel.resource import Uid
 from towpath.store.codec import from_epoch, to_epoch
 from towpath.store.prepared import Prepared
@@ -42,6 +44,18 @@ _GIVE_BACK = Prepared(
     update(work)
     .where(work.c.uid == bindparam("of"), work.c.token == bindparam("number"))
     .values(due_at=func.min(work.c.due_at, bindparam("at")), lease_until=None, owner=None, failures=bindparam("failed"))
+)
+_FAIL = Prepared(
+    update(work)
+    .where(work.c.uid == bindparam("of"), work.c.token == bindparam("number"))
+    .values(
+        failing_since=case((work.c.failures == 0, bindparam("now")), else_=work.c.failing_since),
+        fault=bindparam("said"),
+    )
+)
+_FAULT = Prepared(select(work).where(work.c.uid == bindparam("of"), work.c.failures > 0))
+_FAULTS = Prepared(
+    select(work).where(work.c.failures >= bindparam("least")).order_by(work.c.failing_since).limit(bindparam("most"))
 )
 _REMOVE = Prepared(delete(work).where(work.c.uid == bindparam("of")))
 _FIRST_DUE = Prepared(select(func.min(work.c.due_at)).where(work.c.lease_until.is_(None)))
@@ -119,6 +133,18 @@ class WorkTable:
         given = _GIVE_BACK(self._connection, of=lease.uid, number=lease.token, at=at, failed=failures)
         return given.rowcount == 1
 
+    def fail(self, lease: Lease, now: datetime, due_at: datetime, fault: str) -> None:
+        """End a lease whose turn has failed once more; keep what it said for those who ask."""
+        _FAIL(self._connection, of=lease.uid, number=lease.token, now=to_epoch(now), said=fault)
+        self.give_back(lease, due_at, lease.failures + 1)
+
+    def fault(self, uid: Uid) -> Fault | None:
+        row = _FAULT(self._connection, of=uid).one_or_none()
+        return None if row is None else _fault(row)
+
+    def faults(self, least: int, most: int) -> list[tuple[Uid, Fault]]:
+        return [(Uid(row.uid), _fault(row)) for row in _FAULTS(self._connection, least=least, most=most).all()]
+
     def release_all(self, *, then: datetime | None = None) -> int:
         """Make every item due that a lease was held on, for a home whose former process is gone for certain.
 
@@ -158,3 +184,12 @@ class WorkTable:
         firsts = (_FIRST_DUE(self._connection).scalar(), _FIRST_LEASE_OVER(self._connection).scalar())
         times = [at for at in firsts if at is not None and at < _NEVER]
         return from_epoch(min(times)) if times else None
+
+
+def _fault(row: Any) -> Fault:
+    """Return the fault of a row. During a try the next one is due at its end: the lease's, at the latest."""
+    due_at = row.due_at if row.lease_until is None else row.lease_until
+    since = row.failing_since or 0.0  # an older release counted failures and kept no times
+    return Fault(
+        tries=row.failures, since=from_epoch(since), said=row.fault or "", next_try_at=from_epoch(min(due_at, _NEVER))
+    )

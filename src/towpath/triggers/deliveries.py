@@ -13,7 +13,7 @@ from uuid import uuid4
 import msgspec
 from msgspec.structs import replace
 
-from towpath.kernel import formats
+from towpath.kernel import formats, generic
 from towpath.kernel.decisions import Decision
 from towpath.kernel.errors import Invalid, StaleRevision, TowpathError
 from towpath.kernel.events import Event
@@ -24,7 +24,8 @@ from towpath.kernel.resource import Document, Resource, Uid, view
 from towpath.pipelines.rights import starter_roles, stored
 from towpath.queues import find_queue, send
 from towpath.triggers.inputs import body_for, text_at
-from towpath.triggers.kinds import DELIVERY
+from towpath.triggers.kinds import DELIVERY, LOG_GROUP
+from towpath.triggers.log_groups import group_named, write
 from towpath.triggers.model import DeliverySpec, DeliveryState, DeliveryStatus, Target
 from towpath.triggers.ports import Answer, Message, Send
 from towpath.triggers.targets import TargetKind, kind_of, pipeline_name, queue_name
@@ -37,7 +38,7 @@ _WORTH_ANOTHER_TRY = frozenset({401, 407, 408, 409, 425, 429})
 
 
 class Start(msgspec.Struct, frozen=True):
-    """Start the pipeline, call the function, or put a message into the queue, that is the target."""
+    """Start the pipeline, call the function, or write to the queue or log group, that is the target."""
 
 
 class UnderWay(msgspec.Struct, frozen=True):
@@ -109,8 +110,16 @@ class DeliveryController:
 
     kind = DELIVERY.noun
 
-    def __init__(self, operations: Operations, send: Send, *, wake: Callable[[Uid], None]) -> None:
-        """`wake` is called with a delivery when there is an answer to its message."""
+    def __init__(
+        self, operations: Operations, send: Send, *, wake: Callable[[Uid], None], keep_lines_days: float = 90.0
+    ) -> None:
+        """Deliver through `operations` and `send`.
+
+        Args:
+            wake: called with a delivery when there is an answer to its message.
+            keep_lines_days: how long lines of log groups are kept.
+        """
+        self._keep_lines_days = keep_lines_days
         self._operations = operations
         self._send = send
         self._wake = wake
@@ -145,7 +154,7 @@ class DeliveryController:
         return _after_failure(resource, spec, state, observation, now)
 
     def apply(self, transaction: Transaction, resource: Resource, decision: Decision) -> None:
-        """Start the pipeline, call the function or send to the queue, and tell what came of the delivery."""
+        """Start the pipeline, call the function, write to the queue or the log, and tell what came of the delivery."""
         for fact in decision.facts:
             if isinstance(fact, Start):
                 settled = self._carried_out(transaction, resource)
@@ -186,6 +195,8 @@ class DeliveryController:
             with transaction.nested():
                 if kind is TargetKind.QUEUE:
                     return _queued(transaction, delivery, spec)
+                if kind is TargetKind.LOG:
+                    return self._written(transaction, spec)
                 if kind is TargetKind.FUNCTION:
                     return self._called(transaction, delivery, spec)
                 return self._started(transaction, delivery, spec)
@@ -219,6 +230,12 @@ class DeliveryController:
         )
         answer = self._operations["CreateFunctionInvocation"].function(transaction, request)
         return Settle(DeliveryStatus.DELIVERED, str(answer["InvocationArn"]))
+
+    def _written(self, transaction: Transaction, spec: DeliverySpec) -> Settle:
+        group = generic.find(transaction, LOG_GROUP, group_named(spec.target.arn, transaction.home))
+        templated = spec.target.input_transformer is not None
+        write(transaction, group, _body(spec), templated=templated, keep_days=self._keep_lines_days)
+        return Settle(DeliveryStatus.DELIVERED, f"a line in {group.name}")
 
 
 def _queued(transaction: Transaction, delivery: Resource, spec: DeliverySpec) -> Settle:

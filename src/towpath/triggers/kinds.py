@@ -1,4 +1,4 @@
-"""The kinds of triggers: rules, schedules and deliveries."""
+"""The kinds of triggers: rules, schedules, deliveries, and the log groups that events are written to."""
 
 from towpath.kernel.errors import Conflict, NotFound
 from towpath.kernel.kinds import Kind
@@ -16,6 +16,16 @@ def _missing_rule(_: str, name: str) -> NotFound:
 
 def _missing_schedule(_: str, name: str) -> NotFound:
     return NotFound(f"Schedule {name.partition('/')[2] or name} does not exist.", code="ResourceNotFoundException")
+
+
+def _missing_group(_: str, name: str) -> NotFound:
+    return NotFound(
+        f"The specified log group does not exist: {name!r}; CreateLogGroup makes it.", code="ResourceNotFoundException"
+    )
+
+
+def _refuse_group(_: Transaction, group: Resource) -> None:
+    raise Conflict(f"The lines of the log group {group.name} went with it; CreateLogGroup makes an empty one")
 
 
 def _index_rule(rule: Resource) -> dict[str, str | float | None]:
@@ -63,7 +73,18 @@ DELIVERY = Kind(
     controlled=True,
 )
 
-KINDS = (RULE, SCHEDULE, DELIVERY)
+#: A log group's name is the whole: /aws/events/NAME.
+LOG_GROUP = Kind(
+    noun="LogGroup",
+    arn_type="log-group",  # its ARN is arn:aws:logs:REGION:ACCOUNT:log-group:NAME
+    name_member="logGroupName",
+    arn_member="logGroupArn",
+    missing=_missing_group,
+    refuse_undelete=_refuse_group,
+    comes_back=False,
+)
+
+KINDS = (RULE, SCHEDULE, DELIVERY, LOG_GROUP)
 
 
 def schedule_name(name: str, group: str = GROUP) -> str:

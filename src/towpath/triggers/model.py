@@ -7,6 +7,9 @@ import msgspec
 from towpath.kernel.resource import Document, Uid
 
 BUS = "default"  #: the one event bus
+EVENT_GROUPS = (
+    "/aws/events/"  #: what the names of log groups begin with that are targets. Source: EventBridge, "Targets"
+)
 GROUP = "default"  #: the one group of schedules
 LONGEST_AGE_S = 86_400  #: how old an event may become before it is given up. Source: EventBridge, RetryPolicy
 MOST_RETRIES = 185

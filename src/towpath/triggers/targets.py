@@ -9,11 +9,13 @@ from towpath.kernel.errors import Invalid, NotFound
 from towpath.kernel.texts import read_json
 from towpath.queues import ARN_SERVICE
 from towpath.triggers.inputs import check_path
+from towpath.triggers.log_groups import group_named
 from towpath.triggers.model import LONGEST_AGE_S, MOST_RETRIES, Target
 
 _EXPECTED = (
     "arn:aws:sagemaker:REGION:ACCOUNT:pipeline/NAME, arn:aws:lambda:REGION:ACCOUNT:function:NAME, "
-    "arn:aws:sqs:REGION:ACCOUNT:QUEUE, or the address of a webhook (https://…)"
+    "arn:aws:sqs:REGION:ACCOUNT:QUEUE, arn:aws:logs:REGION:ACCOUNT:log-group:/aws/events/NAME, "
+    "or the address of a webhook (https://…)"
 )
 
 
@@ -24,6 +26,7 @@ class TargetKind(StrEnum):
     QUEUE = "queue"
     FUNCTION = "function"
     WEBHOOK = "webhook"
+    LOG = "log"
 
 
 def kind_of(arn: str, home: Home) -> TargetKind:
@@ -59,6 +62,9 @@ def kind_of(arn: str, home: Home) -> TargetKind:
         except NotFound as error:
             raise Invalid(error.message) from error
         return TargetKind.FUNCTION
+    if len(parts_of_arn) == 6 and parts_of_arn[2] == "logs" and parts_of_arn[5].startswith("log-group:"):
+        group_named(arn, home)
+        return TargetKind.LOG
     raise Invalid(f"{arn!r} is nothing that an event can be delivered to; expected {_EXPECTED}")
 
 

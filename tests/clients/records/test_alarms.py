@@ -383,6 +383,20 @@ def test_a_metric_below_a_threshold_starts_a_pipeline_once(
     assert sum(each["Sum"] for each in counted["ExecutionSucceeded"]) == 1
     assert counted["ExecutionFailed"] == []
     assert counted["ExecutionDuration"][0]["Unit"] == "Milliseconds"
+    # A condition is over as soon as it begins; a training job takes its time.
+    for of, step_name, least_ms in ((pipeline.rpartition("/")[2], "Look", 0.0), (watched, step["StepName"], 1.0)):
+        place = {"Namespace": metric["Namespace"], "Period": 86_400, **window}
+        place["Dimensions"] = [{"Name": "PipelineName", "Value": of}, {"Name": "StepName", "Value": step_name}]
+        sums = {
+            each: sum(
+                point["Sum"]
+                for point in alarms.get_metric_statistics(**place, MetricName=each, Statistics=["Sum"])["Datapoints"]
+            )
+            for each in ("StepStarted", "StepSucceeded", "StepFailed", "StepStopped", "StepDuration")
+        }
+        lasted = sums.pop("StepDuration")
+        assert sums == {"StepStarted": 1, "StepSucceeded": 1, "StepFailed": 0, "StepStopped": 0}
+        assert lasted >= least_ms
 
 
 def test_a_users_code_measures_and_sees_without_more_than_it_needs(aws: Aws) -> None:

@@ -1,6 +1,7 @@
 """Lambda steps by boto3 and by our own SDK: what a function returns goes on in the pipeline."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,9 @@ def test_a_function_that_is_not_there_fails_the_step_by_its_name(aws: Aws, funct
 
 def test_stopping_an_execution_ends_the_call(aws: Aws, function: str) -> None:
     arn = started(aws, step(function, sleep_s=50))
+    end = time.monotonic() + 60
+    while not aws.sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=arn)["PipelineExecutionSteps"]:
+        assert time.monotonic() < end, "the step does not begin"  # stopped before, there would be no call to end
     aws.sagemaker.stop_pipeline_execution(PipelineExecutionArn=arn, ClientRequestToken="x" * 32)
     status, called = ended(aws, arn)
     assert (status, called["StepStatus"]) == ("Stopped", "Stopped")

@@ -299,7 +299,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_job_with_its_last_words(aws: Aws
     [
         ({"TransformInput__SplitType": "RecordIO"}, "SplitType 'RecordIO' is not supported; use Line"),
         ({"TransformInput__SplitType": "TFRecord"}, "SplitType 'TFRecord' is not supported; use Line"),
-        ({"TransformResources__InstanceCount": 2}, "InstanceCount 2 is not supported yet"),
+        ({"TransformResources__InstanceCount": 2}, "InstanceCount 2 is not supported for transform jobs"),
         ({"MaxPayloadInMB": 101}, "MaxPayloadInMB is 101; expected at most 100"),
         ({"MaxPayloadInMB": 60, "MaxConcurrentTransforms": 2}, "is 120 MB; expected at most 100 MB"),
         ({"DataProcessing": {"InputFilter": "$..a"}}, "DataProcessing: '$..a' cannot be read from '..a' on"),

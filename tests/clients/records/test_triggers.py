@@ -16,6 +16,7 @@ from tests.clients.records.conftest import ROLE, Aws
 from tests.clients.records.test_functions import zipped
 
 from towpath import Client
+from towpath.sdk.triggers import TriggerDelivery
 
 WAIT_S = 120  #: for something that is on its way
 
@@ -430,3 +431,103 @@ def test_a_function_that_is_gone_is_told_of_in_the_log_of_the_rule(aws: Aws, kee
         assert time.monotonic() < give_up_at, "nothing came of it"
     assert found[0].status == "Failed"
     assert found[0].result.startswith("Function not found: arn:aws:lambda:us-east-1:000000000000:function:nobody")
+
+
+@pytest.mark.shows("logs", "CreateLogGroup", "DeleteLogGroup", how="stores")
+def test_a_rule_writes_events_to_a_log_that_is_read_like_any_other(aws: Aws) -> None:
+    logs, group = aws.client("logs"), "/aws/events/sales"
+    logs.create_log_group(logGroupName=group)
+    with pytest.raises(ClientError, match="already exists") as twice:
+        logs.create_log_group(logGroupName=group)
+    assert twice.value.response["Error"]["Code"] == "ResourceAlreadyExistsException"
+    (listed,) = logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+    template = {
+        "InputPathsMap": {"at": "$.time", "item": "$.detail.item"},
+        "InputTemplate": '{"timestamp": <at>, "message": "sold: <item>"}',
+    }
+    events = put(aws, "ledger", {"source": ["shop.till"]}, {"Arn": listed["logGroupArn"]})
+    entry = {"Source": "shop.till", "DetailType": "Sold", "Time": datetime(2026, 1, 31, 12, tzinfo=UTC)}
+    sold = [{**entry, "Detail": json.dumps({"item": item, "number": number})} for number, item in enumerate("abcde")]
+    assert events.put_events(Entries=sold)["FailedEntryCount"] == 0
+    read = events_in(logs, group, 5)
+    assert {json.loads(each["message"])["detail"]["item"] for each in read} == set("abcde")
+    whole = json.loads(read[0]["message"])
+    assert (whole["source"], whole["detail-type"], whole["time"]) == ("shop.till", "Sold", "2026-01-31T12:00:00Z")
+    assert len({each["eventId"] for each in read}) == 5
+
+    # Forwards and backwards, a page at a time, each line comes once, and a token at the end stays what it is.
+    (stream,) = logs.describe_log_streams(logGroupName=group)["logStreams"]
+    of_stream = {"logGroupName": group, "logStreamName": stream["logStreamName"]}
+    assert paged(logs, "nextForwardToken", startFromHead=True, **of_stream) == [each["message"] for each in read]
+    backward = paged(logs, "nextBackwardToken", startFromHead=False, **of_stream)
+    assert backward == [read[place]["message"] for place in (3, 4, 1, 2, 0)], "pages of two, the last one first"
+    assert stream["lastEventTimestamp"] == read[-1]["timestamp"]
+    (third,) = logs.filter_log_events(logGroupName=group, filterPattern="2}}", limit=1)["events"]
+    assert json.loads(third["message"])["detail"]["item"] == "c"
+
+    # An input template says time and text of a line.
+    target = {"Id": "0", "Arn": f"{listed['arn']}", "InputTransformer": template}
+    assert events.put_targets(Rule="ledger", Targets=[target])["FailedEntries"] == []
+    events.put_events(Entries=sold[:1])
+    assert events_in(logs, group, 6)[-1]["message"] == "sold: a"
+    noon = int(datetime(2026, 1, 31, 12, tzinfo=UTC).timestamp() * 1000)
+    (dated,) = logs.filter_log_events(logGroupName=group, startTime=noon, endTime=noon + 1)["events"]
+    assert (dated["timestamp"], dated["message"]) == (noon, "sold: a")
+
+    logs.delete_log_group(logGroupName=group)
+    with pytest.raises(ClientError, match="does not exist"):
+        logs.filter_log_events(logGroupName=group)
+    events.put_events(Entries=sold[:1])
+    outcome = failed_delivery(aws, "ledger")
+    assert outcome.result == "The specified log group does not exist: '/aws/events/sales'; CreateLogGroup makes it."
+    logs.create_log_group(logGroupName=group)
+    assert logs.filter_log_events(logGroupName=group)["events"] == [], "what was written before went with the group"
+    events.disable_rule(Name="ledger")
+
+
+def test_only_groups_of_events_are_made_and_are_targets(aws: Aws) -> None:
+    logs = aws.client("logs")
+    for name in ("/aws/sagemaker/TrainingJobs", "/mine", "/aws/events/"):
+        with pytest.raises(ClientError, match="expected /aws/events/NAME"):
+            logs.create_log_group(logGroupName=name)
+    events = aws.client("events")
+    events.put_rule(Name="astray", EventPattern='{"source": ["shop.none"]}')
+    for arn, told in (
+        ("arn:aws:logs:us-east-1:000000000000:log-group:/aws/lambda/f", "expected its name to be /aws/events/NAME"),
+        ("arn:aws:logs:eu-west-1:000000000000:log-group:/aws/events/f", "a log group elsewhere"),
+    ):
+        (refused,) = events.put_targets(Rule="astray", Targets=[{"Id": "0", "Arn": arn}])["FailedEntries"]
+        assert told in refused["ErrorMessage"]
+
+
+def events_in(logs: Any, group: str, count: int) -> list[dict[str, Any]]:
+    """Return the events of a group once there are so many."""
+    end = time.monotonic() + WAIT_S
+    while time.monotonic() < end:
+        found: list[dict[str, Any]] = logs.filter_log_events(logGroupName=group)["events"]
+        if len(found) >= count:
+            return found
+    raise AssertionError(f"{group} has {len(found)} events")
+
+
+def paged(logs: Any, token: str, **asked: Any) -> list[str]:
+    """Return the messages of a stream, read two at a time until the token stays the same."""
+    found: list[str] = []
+    given: dict[str, str] = {}
+    while True:
+        page = logs.get_log_events(limit=2, **asked, **given)
+        found += [event["message"] for event in page["events"]]
+        if page[token] == given.get("nextToken"):
+            return found
+        given = {"nextToken": page[token]}
+
+
+def failed_delivery(aws: Aws, rule: str) -> TriggerDelivery:
+    """Return the first delivery of a rule that has failed, once there is one."""
+    client = Client(aws.url, home=aws.home.path)
+    end = time.monotonic() + WAIT_S
+    while time.monotonic() < end:
+        failed = [each for each in client.triggers.deliveries(rule) if each.status == "Failed"]
+        if failed:
+            return failed[-1]
+    raise AssertionError(f"nothing of {rule} has failed")

@@ -5,6 +5,7 @@ import json
 import tarfile
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ class Aws:
         self.runtime = session.client("sagemaker-runtime", endpoint_url=url, config=once)
         self.s3 = session.client("s3", endpoint_url=url, config=once)
         self.logs = session.client("logs", endpoint_url=url, config=once)
+        self.metrics = session.client("cloudwatch", endpoint_url=url, config=once)
 
 
 @pytest.fixture
@@ -128,6 +130,18 @@ def test_from_an_archive_in_the_lake_to_an_answer(aws: Aws) -> None:
         aws.runtime.invoke_endpoint(EndpointName="e", Body=b"7", ContentType="application/json")
     assert failed.value.response["OriginalStatusCode"] == 500
     assert failed.value.response["OriginalMessage"] == "TypeError: send a list"
+
+    of_variant = [{"Name": "EndpointName", "Value": "e"}, {"Name": "VariantName", "Value": "v"}]
+    today = {"StartTime": datetime.now(UTC) - timedelta(hours=1), "EndTime": datetime.now(UTC) + timedelta(hours=1)}
+    sums = {}
+    for name in ("Invocations", "Invocation4XXErrors", "Invocation5XXErrors", "ModelLatency"):
+        points = aws.metrics.get_metric_statistics(
+            Namespace="AWS/SageMaker", MetricName=name, Dimensions=of_variant, Statistics=["Sum"], Period=60, **today
+        )["Datapoints"]
+        sums[name] = sum(point["Sum"] for point in points)
+    latency_us = sums.pop("ModelLatency")
+    assert sums == {"Invocations": 2, "Invocation4XXErrors": 0, "Invocation5XXErrors": 1}
+    assert 0 < latency_us < 60e6
 
     (stream,) = aws.logs.describe_log_streams(logGroupName="/aws/sagemaker/Endpoints/e")["logStreams"]
     events = aws.logs.get_log_events(

@@ -55,6 +55,26 @@ def test_the_rounds_of_a_step_stand_in_its_place() -> None:
     assert [row.step for row in Look(names=["Each", "Train"]).rows(NOW)] == ["Each", "Train"], "none has begun"
 
 
+def test_why_an_execution_is_held_up_is_said_once_and_so_is_its_end() -> None:
+    lines: list[str] = []
+    show = Lines(lines.append)
+    tries = [
+        Look(described={"PipelineExecutionStatus": "Executing", "FailureReason": f"Held up: {number} times"})
+        for number in (3, 4)
+    ]
+    goes_on = Look(described={"PipelineExecutionStatus": "Executing"})
+    ended = Look(described={"PipelineExecutionStatus": "Failed", "FailureReason": "a step has failed"})
+    for look in (goes_on, *tries, goes_on, ended):
+        show(look)
+    assert lines == ["Held up: 3 times", "It goes on."]
+    table = LiveTable("reviews/1")
+    drawn = Console(width=80, file=None, record=True)
+    table.show(tries[0])
+    with drawn.capture() as captured:
+        drawn.print(table)
+    assert "Held up: 3 times" in captured.get()
+
+
 def test_what_never_began_is_not_run_once_the_execution_has_ended() -> None:
     look = Look(names=["Register"], described={"PipelineExecutionStatus": "Failed"})
     assert [row.state for row in look.rows(NOW)] == ["not run"]

@@ -13,7 +13,10 @@ from towpath.cli import run
 from towpath.cli.progress import Look
 from towpath.cli.run import report, unmatched_metrics
 from towpath.home import HomeFolder
+from towpath.pipelines.steps import STEP_TYPES
+from towpath.sdk import Pipeline, Processing, Register
 from towpath.sdk.executions import Execution, StepRun
+from towpath.sdk.steps.step import TAKEN_OVER
 
 ARN = "arn:aws:sagemaker:us-east-1:000000000000"
 TRAINED = {
@@ -133,3 +136,16 @@ def test_create_stores_the_pipeline_and_starts_nothing(
     assert capsys.readouterr().out == "p can be started; each start has to give Why\n"
     run.create(tmp_path, as_json=True, home=tmp_path)
     assert json.loads(capsys.readouterr().out) == {"PipelineArn": f"{ARN}:pipeline/p"}
+
+
+def test_a_cache_that_is_asked_for_and_not_used_is_told_of(capsys: pytest.CaptureFixture[str]) -> None:
+    asks = Register("Register", model="s3://lake/model.tar.gz", group="reviews", cache="P30D")
+    run.say_what_is_not_cached(
+        Pipeline("reviews", steps=[Processing("Prepare", script="test_run.py", cache="P30D"), asks])
+    )
+    told = "The cache of step Register is not used: steps of the type RegisterModel run every time.\n"
+    assert capsys.readouterr().err == told
+
+
+def test_the_cache_is_used_of_the_types_that_are_said_to_use_it() -> None:
+    assert {name for name, kind in STEP_TYPES.items() if kind.executed and kind.cache is not None} == TAKEN_OVER

@@ -15,6 +15,7 @@ from towpath.kernel.clock import VirtualClock
 from towpath.kernel.decisions import Decision
 from towpath.kernel.errors import DiskFull
 from towpath.kernel.events import Event
+from towpath.kernel.faults import Fault
 from towpath.kernel.kinds import Kind
 from towpath.kernel.operations import Request
 from towpath.kernel.ports import Transaction
@@ -178,6 +179,44 @@ def test_a_controller_that_fails_is_tried_again_later(
     run_to_the_end(engine, clock)
     assert status(store, uid) == "Burnt"
     assert "the back end does not answer" in caplog.text
+
+
+class ObstinateController(LampController):
+    """Cannot see the world as often as it is told."""
+
+    def __init__(self, world: World, failures: int) -> None:
+        super().__init__(world)
+        self.failures = failures
+
+    def observe(self, resource: Resource) -> bool:
+        if self.failures:
+            self.failures -= 1
+            raise OSError(f"the back end\ndoes not answer; {self.failures} to go")
+        return super().observe(resource)
+
+
+def test_what_holds_a_resource_up_is_known_until_it_is_gone(store: SqliteStore, clock: VirtualClock) -> None:
+    engine = Engine(store, {"Lamp": ObstinateController(World(), 4)}, clock=clock, kinds={"Lamp": LAMP})
+    uid = make(store, "a")
+    began = clock.now()
+    assert fault_of(store, uid) is None
+    for tries, wait_s in enumerate((0.1, 1.0, 5.0, 30.0), start=1):
+        engine.run_until_idle()
+        fault = fault_of(store, uid)
+        assert fault is not None
+        assert (fault.tries, fault.since) == (tries, began)
+        assert fault.said == f"OSError: the back end does not answer; {4 - tries} to go"
+        assert fault.next_try_at == clock.now() + timedelta(seconds=wait_s)
+        assert store.read(lambda tx: tx.work.faults(3, 10)) == ([(uid, fault)] if tries >= 3 else [])
+        clock.advance(wait_s)
+    engine.run_until_idle()
+    assert status(store, uid) == "Burning"
+    assert fault_of(store, uid) is None
+    assert store.read(lambda tx: tx.work.faults(1, 10)) == []
+
+
+def fault_of(store: SqliteStore, uid: Uid) -> Fault | None:
+    return store.read(lambda transaction: transaction.work.fault(uid))
 
 
 class Dimmer(LampController):

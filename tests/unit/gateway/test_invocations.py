@@ -344,3 +344,26 @@ def test_other_paths_are_not_known(run: Run, tmp_path: Path) -> None:
             return (await told.call(path="/endpoints/e/other"))[0]
 
     assert run(story()) == 404
+
+
+def test_each_request_that_was_sent_to_an_instance_is_noted(run: Run, tmp_path: Path) -> None:
+    noted: list[tuple[str, str, int, bool]] = []
+
+    def note(endpoint: str, variant: str, status: int, model_s: float | None) -> None:
+        noted.append((endpoint, variant, status, model_s is not None and 0 < model_s < 60))
+
+    async def hang_up(request: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async def story() -> None:
+        async with Story(tmp_path, note=note) as told:
+            told.route(await told.server("good-1", answering(200, b"[1]")))
+            await told.call()
+            told.route(await told.server("bad-1", answering(400, b"no")))
+            await told.call()
+            told.route(await told.server("gone-1", hang_up))
+            await told.call()
+            await told.call(path="/endpoints/nowhere/invocations")
+
+    run(story())
+    assert noted == [("e", "good", 200, True), ("e", "bad", 400, True), ("e", "gone", 500, False)]

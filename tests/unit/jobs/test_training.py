@@ -95,7 +95,9 @@ def test_script_mode_runs_the_program_of_the_source_archive(world: World, script
 def test_script_mode_tells_the_script_of_its_surroundings(world: World, script_mode: Document) -> None:
     world.put(f"s3://{BUCKET}/processed/part-0.csv", b"data")
     world.put(SOURCE, b"tar")
-    environment = started(world, script_mode).environment
+    job = started(world, script_mode)
+    environment = job.environment
+    assert (job.host, job.hosts) == ("algo-1", ()), "it finds itself by the name that SM_CURRENT_HOST and others tell"
     expected = {
         "TRAINING_JOB_NAME": "train-1",
         "AWS_REGION": "us-east-1",
@@ -140,6 +142,7 @@ def test_each_of_several_hosts_is_told_which_one_it_is(world: World, script_mode
     job = started(world, script_mode)
     names = ["algo-1", "algo-2", "algo-3"]
     assert [part.name for part in job.hosts] == names
+    assert job.host == ""
     for part in job.hosts:
         environment, files = {**job.environment, **part.environment}, {**job.files, **part.files}
         resources = json.loads(files["input/config/resourceconfig.json"])

@@ -10,6 +10,7 @@ from towpath.jobs import transform
 from towpath.jobs.channels import PinnedInput, PinnedObject
 from towpath.jobs.requests import TransformJobRequest
 from towpath.jobs.served import ServedModel
+from towpath.kernel.errors import Unsupported
 from towpath.kernel.objects import ObjectRef
 from towpath.kernel.resource import Document, Uid, view
 
@@ -89,6 +90,14 @@ def test_the_job_runs_the_model_of_its_creation_under_the_request(world: World) 
     assert (output.bucket, output.key, output.on_failure) == ("data", "scored", True)
     assert job.requirements == ("model/scripts/requirements.txt",)
     assert not job.limits.network
+
+
+def test_several_hosts_are_refused_with_what_is_missing(world: World) -> None:
+    world.put("s3://data/rows/a.csv", b"1,2\n")
+    with pytest.raises(Unsupported, match=r"InstanceCount 2 .* divides their objects among several hosts is missing"):
+        world.call(
+            "CreateTransformJob", {**ASKED, "TransformResources": {**ASKED["TransformResources"], "InstanceCount": 2}}
+        )
 
 
 def test_outputs_of_files_that_went_well_are_kept_of_a_job_that_failed(world: World) -> None:

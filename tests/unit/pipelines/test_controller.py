@@ -404,6 +404,88 @@ def test_steps_that_wait_for_a_slot_are_listed_with_what_they_wait_for(platform:
     assert list(platform.steps(arn)) == ["a", "b"], "what waits when an execution is stopped never begins"
 
 
+def test_rounds_that_wait_for_others_are_listed_with_what_they_wait_for(platform: Platform, golden: Golden) -> None:
+    document = golden("v2_function")
+    pre = document["Steps"][2]
+    body = [{**pre, "Name": "Fit"}, {**pre, "Name": "Score", "DependsOn": ["Fit"]}, {**pre, "Name": "Draw"}]
+    loop = {"IterableItems": list("uvwxyz"), "MaxConcurrency": 2, "ForEachBody": body}
+    document["Steps"] = [{"Name": "Each", "Type": "ForEach", "Arguments": loop}, {**pre, "Name": "Beside"}]
+    platform.create(document)
+    arn = platform.start()
+    begun = ["Each", "Beside", *(f"{name}[{number}]" for number in (0, 1) for name in ("Fit", "Draw"))]
+    waiting = [f"{name}[{number}]" for number in (2, 3, 4, 5) for name in ("Fit", "Draw")]
+    shown = of_rounds(platform, arn)
+    assert sorted(shown) == sorted(begun + waiting), "steps that wait for others of their round are no news"
+    assert shown["Fit[4]"]["StepStatus"] == "Starting"
+    assert "StartTime" not in shown["Fit[4]"]
+    assert shown["Fit[4]"]["AttemptCount"] == 0
+    assert shown["Fit[4]"]["IterationContext"] == {"ParentStepName": "Each", "Index": 4, "Item": "y"}
+    told = shown["Fit[4]"]["StepDescription"].partition("\n")[0]
+    assert told == "Waiting for one of the rounds 0, 1 to end (MaxConcurrency 2 of Each); 2 are before it"
+    for size in (1, 3, 5):
+        names = [name.partition("[")[0] for name in waiting]
+        assert pages(platform, arn, "Ascending", size)[-len(waiting) :] == names
+        assert pages(platform, arn, "Descending", size)[: len(waiting)] == names[::-1]
+    for name in ("Fit[0]", "Draw[0]", "Score[0]"):
+        end_in_round(platform, arn, name)
+    shown = of_rounds(platform, arn)
+    assert shown["Fit[2]"]["StepStatus"] == "Executing"
+    told = shown["Draw[3]"]["StepDescription"].partition("\n")[0]
+    assert told == "Waiting for one of the rounds 1, 2 to end (MaxConcurrency 2 of Each)"
+    end_in_round(platform, arn, "Fit[1]", status="Failed", FailureReason="no")
+    assert not [name for name, step in of_rounds(platform, arn).items() if step["StepStatus"] == "Starting"], (
+        "after a failure no round begins"
+    )
+
+
+def test_slots_and_rounds_are_waited_for_one_behind_the_other(platform: Platform, golden: Golden) -> None:
+    document = golden("v2_function")
+    pre = document["Steps"][2]
+    loop = {"IterableItems": list("uvw"), "MaxConcurrency": 1, "ForEachBody": [{**pre, "Name": "Fit"}]}
+    document["Steps"] = [
+        {**pre, "Name": "First"},
+        {"Name": "Each", "Type": "ForEach", "Arguments": loop},
+        {**pre, "Name": "Last"},
+    ]
+    platform.create(document)
+    arn = platform.start(ParallelismConfiguration={"MaxParallelExecutionSteps": 1})
+    told = {
+        name: step["StepDescription"].partition("\n")[0]
+        for name, step in of_rounds(platform, arn).items()
+        if step["StepStatus"] == "Starting"
+    }
+    slot = "Waiting for the only slot (MaxParallelExecutionSteps), in use by First"
+    turn = "Waiting for round 0 to end (MaxConcurrency 1 of Each)"
+    assert told == {
+        "Fit[0]": slot,
+        "Last": f"{slot}; 1 is before it",
+        "Fit[1]": turn,
+        "Fit[2]": f"{turn}; 1 is before it",
+    }
+
+
+def of_rounds(platform: Platform, arn: str) -> dict[str, Document]:
+    """Return the steps by name, those of rounds with the number of the round."""
+    listed = platform.call("ListPipelineExecutionSteps", PipelineExecutionArn=arn, SortOrder="Ascending")
+    return {
+        f"{step['StepName']}[{step['IterationContext']['Index']}]"
+        if "IterationContext" in step
+        else step["StepName"]: step
+        for step in listed["PipelineExecutionSteps"]
+    }
+
+
+def end_in_round(platform: Platform, arn: str, step: str, status: str = "Completed", **state: Any) -> None:
+    """End the job of a step of a round, and let the execution go on."""
+    (metadata,) = of_rounds(platform, arn)[step]["Metadata"].values()
+    job = platform.store.read(lambda transaction: transaction.resources.by_arn(metadata["Arn"]))
+    assert job is not None
+    platform.store.write(
+        lambda transaction: transaction.resources.replace(job, status=status, state={**job.state, **state})
+    )
+    platform.engine.run_until_idle()
+
+
 def pages(platform: Platform, arn: str, order: str, size: int) -> list[str]:
     """Return the names of the steps in pages of this size."""
     names, token = [], None

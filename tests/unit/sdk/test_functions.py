@@ -12,7 +12,19 @@ import joblib
 import pytest
 
 from towpath.cli.loading import load_pipeline
-from towpath.sdk import DefinitionError, Pipeline, Value, dataset, execution, files, parameter, step
+from towpath.pipelines.checks import accept
+from towpath.sdk import (
+    DefinitionError,
+    Pipeline,
+    SageMakerJobStepRetryPolicy,
+    StepRetryPolicy,
+    Value,
+    dataset,
+    execution,
+    files,
+    parameter,
+    step,
+)
 from towpath.sdk.expressions import Document
 
 Load = Callable[[str], Pipeline]
@@ -310,3 +322,79 @@ def test_values_know_their_members_by_what_the_function_says_that_it_returns() -
         _ = value[-1]
     with pytest.raises(DefinitionError, match="known only while the pipeline runs"):
         bool(value)
+
+
+def test_a_call_is_made_again_by_the_retry_policies_that_the_sagemaker_sdk_has_names_for(load: Load) -> None:
+    pipeline = load(
+        """
+        from towpath import (
+            SageMakerJobExceptionTypeEnum as Job, SageMakerJobStepRetryPolicy, StepExceptionTypeEnum, StepRetryPolicy
+        )
+
+        @step(retry_policies=[
+            StepRetryPolicy([StepExceptionTypeEnum.SERVICE_FAULT, "Step.THROTTLING"], expire_after_mins=10),
+            SageMakerJobStepRetryPolicy(
+                exception_types=[Job.RESOURCE_LIMIT],
+                failure_reason_types=[Job.INTERNAL_ERROR, Job.RESOURCE_LIMIT],
+                backoff_rate=1, interval_seconds=5, max_attempts=2,
+            ),
+        ])
+        def fetch(): ...
+
+        table = fetch()
+        pipeline = Pipeline("p", steps=[table, fetch.options(name="Plain", retry_policies=())(), Processing(
+            "Prepare", script="flow.py", retry_policies=[StepRetryPolicy([StepExceptionTypeEnum.THROTTLING])]
+        )])
+        """
+    )
+    found = steps(pipeline)
+    expected = [
+        {
+            "ExceptionType": ["Step.SERVICE_FAULT", "Step.THROTTLING"],
+            "IntervalSeconds": 1,
+            "BackoffRate": 2.0,
+            "ExpireAfterMin": 10,
+        },
+        {
+            "ExceptionType": ["SageMaker.RESOURCE_LIMIT", "SageMaker.JOB_INTERNAL_ERROR"],
+            "IntervalSeconds": 5,
+            "BackoffRate": 1.0,
+            "MaxAttempts": 2,
+        },
+    ]
+    assert found["fetch"]["RetryPolicies"] == expected
+    assert "RetryPolicies" not in found["Plain"]
+    assert found["Prepare"]["RetryPolicies"][0]["ExceptionType"] == ["Step.THROTTLING"]
+    accept(json.dumps(pipeline.definition()))
+
+
+THROTTLED = ["Step.THROTTLING"]
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: StepRetryPolicy([]), "expected a list of StepExceptionTypeEnum"),
+        (lambda: StepRetryPolicy("Step.THROTTLING"), "exception types are a list"),
+        (lambda: StepRetryPolicy(["SageMaker.CAPACITY_ERROR"]), r"expected StepExceptionTypeEnum\.SERVICE_FAULT"),
+        (lambda: SageMakerJobStepRetryPolicy(), "expected a list of SageMakerJobExceptionTypeEnum"),
+        (
+            lambda: StepRetryPolicy(THROTTLED, max_attempts=21),
+            "max_attempts of a retry policy is 21; expected 1",
+        ),
+        (lambda: StepRetryPolicy(THROTTLED, interval_seconds=-1), "expected at least 0"),
+        (lambda: StepRetryPolicy(THROTTLED, max_attempts=1, expire_after_mins=1), "give one of them"),
+        (
+            lambda: step(retry_policies=StepRetryPolicy(THROTTLED))(plain).later(),  # type: ignore[call-overload]
+            "put brackets around the one",
+        ),
+        (lambda: step(retry_policies=[3])(plain).later(), "step plain: 3 is no retry"),  # type: ignore[list-item]
+        (
+            lambda: step(retry_policies=[StepRetryPolicy(THROTTLED)] * 2)(plain).later(),
+            "two retry policies are for Step.THROTTLING",
+        ),
+    ],
+)
+def test_a_retry_policy_that_could_not_work_is_refused_where_it_stands(make: Callable[[], Any], said: str) -> None:
+    with pytest.raises(DefinitionError, match=said):
+        make()

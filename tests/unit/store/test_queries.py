@@ -167,6 +167,9 @@ def test_members_of_an_older_schema_are_told_when_their_resources_were_created(t
     with engine.connect() as connection:
         for statement in (
             "DROP TABLE long_spec",
+            "DROP TABLE log_line",
+            "ALTER TABLE work DROP COLUMN failing_since",
+            "ALTER TABLE work DROP COLUMN fault",
             "DROP TABLE changed_child",
             "DROP INDEX step_position",
             "DROP INDEX resource_index_text",

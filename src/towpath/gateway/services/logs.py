@@ -1,4 +1,4 @@
-"""CloudWatch Logs: the real output of jobs and endpoints, as groups, streams and events.
+"""CloudWatch Logs: the real output of jobs and endpoints, and what rules write, as groups, streams and events.
 
 A stream is one host of one attempt. Its name is what the SageMaker SDKs look for: `<job>/algo-1-<epoch seconds>`.
 A token is the byte offset at which reading goes on, so a client that has seen everything gets back the one it sent.
@@ -13,6 +13,7 @@ from towpath.functions import attempt_keys as keys_of_call
 from towpath.functions.kinds import OF_FUNCTION
 from towpath.functions.model import InvocationState
 from towpath.functions.running import stream_name
+from towpath.gateway.services.event_groups import STREAM, Reader, StoredLines
 from towpath.hosting.endpoint import attempts_of
 from towpath.hosting.model import EndpointState
 from towpath.jobs import attempt_keys
@@ -20,10 +21,12 @@ from towpath.jobs.cluster import FIRST, hosts_of
 from towpath.jobs.model import LogLine, LogPage
 from towpath.jobs.ports import ComputeBackend
 from towpath.jobs.state import uid_of
+from towpath.kernel import generic
 from towpath.kernel.errors import Invalid, NotFound, Unsupported
 from towpath.kernel.operations import Operation, Operations, Request
 from towpath.kernel.ports import Filter, Query, Transaction
 from towpath.kernel.resource import Document, Resource, view
+from towpath.triggers import EVENT_GROUPS, LOG_GROUP, arn_of_log_group, group_operations
 
 #: Log groups that hold all jobs of a kind.
 GROUPS: Mapping[str, str] = {
@@ -32,7 +35,8 @@ GROUPS: Mapping[str, str] = {
     "/aws/sagemaker/TransformJobs": "TransformJob",
 }
 ENDPOINTS = "/aws/sagemaker/Endpoints/"
-_EACH = (ENDPOINTS, LOG_GROUPS)  #: beginnings of the names of groups of single endpoints and functions
+#: Beginnings of the names of groups of single endpoints and functions, and of those that events are written to.
+_EACH = (ENDPOINTS, LOG_GROUPS, EVENT_GROUPS)
 _MOST_EVENTS = 10_000
 _MOST_STREAMS = 50
 #: How far ahead of an offset to look for lines before it, in bytes; None is the beginning.
@@ -95,6 +99,7 @@ def log_operations(backend: ComputeBackend) -> Operations:
         return Operation(name=name, function=lambda tx, request: function(backend, tx, request), writes=False)
 
     return {
+        **{operation.name: operation for operation in group_operations()},
         "DescribeLogGroups": read(describe_log_groups, "DescribeLogGroups"),
         "DescribeLogStreams": read(describe_log_streams, "DescribeLogStreams"),
         "FilterLogEvents": read(filter_log_events, "FilterLogEvents"),
@@ -107,13 +112,14 @@ def describe_log_groups(_: ComputeBackend, transaction: Transaction, request: Re
     given = request.input.get("nextToken")
     names = sorted(GROUPS) if given is None else []
     kind_asked, slash, token = (given or "/").partition("/")
-    kinds = [("Endpoint", ENDPOINTS), (FUNCTION.noun, LOG_GROUPS)]
-    if not slash or kind_asked not in {"", *(noun for noun, _ in kinds)}:
+    beginnings = {"Endpoint": ENDPOINTS, FUNCTION.noun: LOG_GROUPS, LOG_GROUP.noun: ""}
+    kinds = list(beginnings)
+    if not slash or kind_asked not in {"", *kinds}:
         raise Invalid("The specified nextToken is invalid.", code="InvalidParameterException")
     following = None
-    for noun, beginning in kinds[1:] if kind_asked == FUNCTION.noun else kinds:
+    for noun in kinds[kinds.index(kind_asked) :] if kind_asked else kinds:
         page = transaction.resources.query(Query(kind=noun, limit=_MOST_STREAMS, token=token or None))
-        names += [beginning + each.name for each in page.items]
+        names += [beginnings[noun] + each.name for each in page.items]
         if page.token is not None:
             following = f"{noun}/{page.token}"
             break
@@ -130,15 +136,18 @@ def describe_log_groups(_: ComputeBackend, transaction: Transaction, request: Re
 def describe_log_streams(backend: ComputeBackend, transaction: Transaction, request: Request) -> Document:
     """Carry out DescribeLogStreams."""
     group = _group(request)
+    reader = _reader(backend, transaction, group)
     limit = min(request.input.get("limit") or _MOST_STREAMS, _MOST_STREAMS)
     prefix = request.input.get("logStreamNamePrefix", "")
     streams, token = _streams(transaction, group, prefix, limit, request.input.get("nextToken"))
-    return {"logStreams": [_described(backend, transaction, group, stream) for stream in streams], "nextToken": token}
+    return {"logStreams": [_described(reader, transaction, group, stream) for stream in streams], "nextToken": token}
 
 
 def get_log_events(backend: ComputeBackend, transaction: Transaction, request: Request) -> Document:
     """Carry out GetLogEvents: from the head or a forward token on, or back from the tail or a backward token."""
-    stream = _stream(transaction, _group(request), request.input["logStreamName"])
+    group = _group(request)
+    reader = _reader(backend, transaction, group)
+    stream = _stream(transaction, group, request.input["logStreamName"])
     window = _window(request)
     token = request.input.get("nextToken")
     if token is None:
@@ -148,9 +157,9 @@ def get_log_events(backend: ComputeBackend, transaction: Transaction, request: R
         forward = direction == "f"
     if forward:
         begin = offset or 0
-        lines, end = _forward(backend, stream, begin, window)
+        lines, end = _forward(reader, stream, begin, window)
     else:
-        lines, begin, end = _backward(backend, stream, offset, window)
+        lines, begin, end = _backward(reader, stream, offset, window)
     return {
         "events": [_event(line) for line in lines],
         "nextForwardToken": f"f/{end}",
@@ -161,6 +170,7 @@ def get_log_events(backend: ComputeBackend, transaction: Transaction, request: R
 def filter_log_events(backend: ComputeBackend, transaction: Transaction, request: Request) -> Document:
     """Carry out FilterLogEvents: events of all wanted streams, one stream after the other."""
     group = _group(request)
+    reader = _reader(backend, transaction, group)
     window = _window(request)
     wanted = request.input.get("logStreamNames")
     if wanted:
@@ -175,19 +185,21 @@ def filter_log_events(backend: ComputeBackend, transaction: Transaction, request
         if room <= 0:
             return {"events": events, "nextToken": f"{position}/{offset}"}
         narrowed = Window(limit=room, start_ms=window.start_ms, end_ms=window.end_ms, pattern=window.pattern)
-        lines, end = _forward(backend, stream, offset, narrowed)
+        lines, end = _forward(reader, stream, offset, narrowed)
         events += [
             {**_event(line), "logStreamName": stream.name, "eventId": f"{stream.key}/{stream.host}{end}/{number}"}
             for number, line in enumerate(lines)
         ]
-        if len(lines) == room and backend.log(stream.key, host=stream.host, start=end, limit=1).lines:
+        if len(lines) == room and reader.log(stream.key, host=stream.host, start=end, limit=1).lines:
             return {"events": events, "nextToken": f"{position}/{end}"}
         offset = 0
     return {"events": events}
 
 
 def streams_of(resource: Resource) -> list[Stream]:
-    """Return the streams of a job, an endpoint or a call of a function, oldest first."""
+    """Return the streams of a job, an endpoint, a call of a function or a group of events, oldest first."""
+    if resource.kind == LOG_GROUP.noun:
+        return [Stream(name=STREAM, key=resource.uid, created_ms=int(resource.created_at.timestamp() * 1000))]
     if resource.kind == FUNCTION_INVOCATION.noun:
         keys = keys_of_call(resource.uid, view(InvocationState, resource.state))
         created_ms = int(resource.created_at.timestamp() * 1000)
@@ -221,6 +233,9 @@ def _streams(
         if not page.items and token is None and transaction.resources.find(FUNCTION.noun, of_function.value) is None:
             raise NotFound(f"The specified log group does not exist: {group!r}.", code="ResourceNotFoundException")
         return [s for call in page.items for s in streams_of(call) if s.name.startswith(prefix)], page.token
+    if group.startswith(EVENT_GROUPS):
+        of_events = streams_of(generic.find(transaction, LOG_GROUP, group))
+        return [stream for stream in of_events if stream.name.startswith(prefix)], None
     name, slash, _ = prefix.partition("/")
     if group.startswith(ENDPOINTS) or slash:
         owner = _owner(transaction, group, name)
@@ -241,6 +256,8 @@ def _stream(transaction: Transaction, group: str, name: str) -> Stream:
 
 
 def _owner(transaction: Transaction, group: str, name: str) -> Resource | None:
+    if group.startswith(EVENT_GROUPS):
+        return generic.find(transaction, LOG_GROUP, group)
     if group.startswith(ENDPOINTS):
         return transaction.resources.find("Endpoint", group.removeprefix(ENDPOINTS))
     if group.startswith(LOG_GROUPS):
@@ -265,14 +282,14 @@ def _group(request: Request) -> str:
     if name not in GROUPS and not any(name.startswith(each) and len(name) > len(each) for each in _EACH):
         raise NotFound(
             f"The specified log group does not exist: {name!r}; there are {', '.join(sorted(GROUPS))}, "
-            f"{ENDPOINTS}<endpoint> and {LOG_GROUPS}<function>.",
+            f"{ENDPOINTS}<endpoint>, {LOG_GROUPS}<function> and what was made under {EVENT_GROUPS}.",
             code="ResourceNotFoundException",
         )
     return name
 
 
-def _described(backend: ComputeBackend, transaction: Transaction, group: str, stream: Stream) -> Document:
-    head = backend.log(stream.key, host=stream.host, limit=1)
+def _described(reader: Reader, transaction: Transaction, group: str, stream: Stream) -> Document:
+    head = reader.log(stream.key, host=stream.host, limit=1)
     shown: Document = {
         "logStreamName": stream.name,
         "creationTime": stream.created_ms,
@@ -280,22 +297,22 @@ def _described(backend: ComputeBackend, transaction: Transaction, group: str, st
     }
     if head.lines:
         shown["firstEventTimestamp"] = _ms(head.lines[0])
-        last, _, _ = _backward(backend, stream, None, Window(limit=1))
+        last, _, _ = _backward(reader, stream, None, Window(limit=1))
         shown["lastEventTimestamp"] = shown["lastIngestionTime"] = _ms((last or head.lines)[-1])
     return shown
 
 
-def _forward(backend: ComputeBackend, stream: Stream, begin: int, window: Window) -> tuple[list[LogLine], int]:
+def _forward(reader: Reader, stream: Stream, begin: int, window: Window) -> tuple[list[LogLine], int]:
     """Return wanted lines from an offset on, and where to go on."""
     plain = window.start_ms is None and window.end_ms is None and window.pattern == Pattern()
     if plain:
-        page = backend.log(stream.key, host=stream.host, start=begin, limit=window.limit)
+        page = reader.log(stream.key, host=stream.host, start=begin, limit=window.limit)
         return page.lines, max(page.end, begin)
     wanted: list[LogLine] = []
     end = begin
     while len(wanted) < window.limit:
         # Never more lines at a time than are still missing, so that none behind the returned offset was left out.
-        page = backend.log(stream.key, host=stream.host, start=end, limit=min(_PAGE, window.limit - len(wanted)))
+        page = reader.log(stream.key, host=stream.host, start=end, limit=min(_PAGE, window.limit - len(wanted)))
         if page.end <= end:
             break
         wanted += [line for line in page.lines if window.shows(line)]
@@ -303,9 +320,7 @@ def _forward(backend: ComputeBackend, stream: Stream, begin: int, window: Window
     return wanted, end
 
 
-def _backward(
-    backend: ComputeBackend, stream: Stream, until: int | None, window: Window
-) -> tuple[list[LogLine], int, int]:
+def _backward(reader: Reader, stream: Stream, until: int | None, window: Window) -> tuple[list[LogLine], int, int]:
     """Return the last wanted lines before an offset (None: the end), where they begin, and where they end.
 
     A log is read forwards, so this begins further and further ahead of the offset until enough is found.
@@ -314,8 +329,8 @@ def _backward(
         first = 0
         if reach is not None:
             near = -reach if until is None else max(0, until - reach)
-            first = backend.log(stream.key, host=stream.host, start=near, limit=1).start if near else 0
-        pages = list(_pages(backend, stream, first, until))
+            first = reader.log(stream.key, host=stream.host, start=near, limit=1).start if near else 0
+        pages = list(_pages(reader, stream, first, until))
         wanted = [
             (page, number, line) for page in pages for number, line in enumerate(page.lines) if window.shows(line)
         ]
@@ -326,15 +341,15 @@ def _backward(
     if not wanted:
         return [], first, end
     page, number, _ = wanted[0]
-    begin = page.start if number == 0 else backend.log(stream.key, host=stream.host, start=page.start, limit=number).end
+    begin = page.start if number == 0 else reader.log(stream.key, host=stream.host, start=page.start, limit=number).end
     return [line for _, _, line in wanted], begin, end
 
 
-def _pages(backend: ComputeBackend, stream: Stream, first: int, until: int | None) -> Iterator[LogPage]:
+def _pages(reader: Reader, stream: Stream, first: int, until: int | None) -> Iterator[LogPage]:
     """Yield what lies between two offsets at which lines begin."""
     offset, size = first, _PAGE
     while until is None or offset < until:
-        page = backend.log(stream.key, host=stream.host, start=offset, limit=size)
+        page = reader.log(stream.key, host=stream.host, start=offset, limit=size)
         if page.end <= offset:
             return
         if until is not None and page.end > until:
@@ -398,4 +413,9 @@ def _ms(line: LogLine) -> int:
 
 
 def _arn(transaction: Transaction, group: str) -> str:
-    return f"arn:aws:logs:{transaction.home.region}:{transaction.home.account}:log-group:{group}"
+    return arn_of_log_group(group, transaction.home)
+
+
+def _reader(backend: ComputeBackend, transaction: Transaction, group: str) -> Reader:
+    """Return what has the lines of a group: the store those of events, the back end all others."""
+    return StoredLines(transaction) if group.startswith(EVENT_GROUPS) else backend

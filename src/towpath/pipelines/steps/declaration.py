@@ -68,6 +68,7 @@ class StepType:
     longest_name: int = LONGEST_NAME  #: that the API lets the resource have
     required_members: frozenset[str] = frozenset()  #: members beside Arguments that must be there
     cache: CacheRules | None = None  #: None: such a step is never taken over from an earlier execution
+    uncached: str = ""  #: why not, for types whose CacheConfig AWS would use
 
     def resource_name(self, execution_id: str, step: str, attempt: int, prefix: str | None = None) -> str:
         """Return the name of what a step creates: the same for the same attempt, another for each other attempt.

@@ -81,7 +81,7 @@ TUNING = StepType(
     stop="StopHyperParameterTuningJob",
     ends=JOB_ENDS,
     metadata="TuningJob",
-    cache=CacheRules(),
+    uncached="each of its training jobs looks up what it reads when it begins, so that no key is known before",
     extra_yields=frozenset({"TrainingJobSummaries"}),
     longest_name=32,  # its training jobs' names begin with its own
 )

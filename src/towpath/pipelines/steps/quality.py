@@ -6,6 +6,8 @@ from towpath.pipelines.steps.jobs import PROCESSING_NAMES
 _CONSTRAINTS = frozenset({"CalculatedBaselineConstraints", "BaselineUsedForDriftCheckConstraints"})
 _STATISTICS = frozenset({"CalculatedBaselineStatistics", "BaselineUsedForDriftCheckStatistics"})
 
+_UNCACHED = "a check judges against the baseline as it is when it begins, and registers what it found"
+
 QUALITY_CHECK = StepType(
     name="QualityCheck",
     executed=True,
@@ -20,6 +22,7 @@ QUALITY_CHECK = StepType(
     metadata="QualityCheck",
     yields=_CONSTRAINTS | _STATISTICS,
     required_members=frozenset({"CheckType"}),
+    uncached=_UNCACHED,
 )
 CLARIFY_CHECK = StepType(
     name="ClarifyCheck",
@@ -35,4 +38,5 @@ CLARIFY_CHECK = StepType(
     metadata="ClarifyCheck",
     yields=_CONSTRAINTS,
     required_members=frozenset({"CheckType"}),
+    uncached=_UNCACHED,
 )

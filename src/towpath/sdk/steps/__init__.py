@@ -10,6 +10,12 @@ from towpath.sdk.steps.function import Files, StepFunction, Value, files, step
 from towpath.sdk.steps.lambda_step import Lambda
 from towpath.sdk.steps.model import CreateModel, Register
 from towpath.sdk.steps.processing import Processing
+from towpath.sdk.steps.retry import (
+    SageMakerJobExceptionTypeEnum,
+    SageMakerJobStepRetryPolicy,
+    StepExceptionTypeEnum,
+    StepRetryPolicy,
+)
 from towpath.sdk.steps.rounds import ForEach
 from towpath.sdk.steps.serving import Endpoint, EndpointConfig
 from towpath.sdk.steps.sources import Source
@@ -31,9 +37,13 @@ __all__ = [
     "Lambda",
     "Processing",
     "Register",
+    "SageMakerJobExceptionTypeEnum",
+    "SageMakerJobStepRetryPolicy",
     "Source",
     "Step",
+    "StepExceptionTypeEnum",
     "StepFunction",
+    "StepRetryPolicy",
     "Training",
     "Transform",
     "Tuning",

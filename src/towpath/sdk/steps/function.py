@@ -21,6 +21,7 @@ from towpath.sdk.build import Build, Code
 from towpath.sdk.datasets import Dataset
 from towpath.sdk.errors import DefinitionError
 from towpath.sdk.expressions import Document, Expression, Get, Join, JsonGet, Predicate, as_text, expressions_in, wire
+from towpath.sdk.steps.retry import RetryPolicy
 from towpath.sdk.steps.sources import Source, s3_input, source_uri
 from towpath.sdk.steps.step import After, Step, StepResult
 
@@ -283,6 +284,7 @@ def step(
     cache: str | None = None,
     depends_on: Sequence[Step | StepResult | str | After] = (),
     description: str | None = None,
+    retry_policies: Sequence[RetryPolicy] = (),
     requirements: Sequence[str] | str | None = None,
     environment: Mapping[str, Any] | None = None,
     image: str | Expression | None = None,
@@ -308,6 +310,7 @@ def step(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         requirements: lines of a requirements.txt, or the path of such a file beside the function's; where none is
             given, the requirements.txt in its folder.
         environment: variables; `secret("NAME")` for what is secret.
+        retry_policies: when the call is made again; for what the platform does wrong, not for what the function raises.
         cache, depends_on, description, image, instance_type, instance_count, volume_gb, timeout_s: as of other steps.
     """
     _check(options)

@@ -11,7 +11,10 @@ from typing import ClassVar
 from towpath.sdk.build import Build, Code
 from towpath.sdk.errors import DefinitionError
 from towpath.sdk.expressions import Document, Expression, Get
+from towpath.sdk.steps.retry import RetryPolicy, policies_of
 
+#: The types of steps whose results may be taken over from an earlier execution; those of others run every time.
+TAKEN_OVER = frozenset({"Processing", "Training", "Transform", "Lambda"})
 _NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,63}")
 
 
@@ -52,6 +55,7 @@ class Step(ABC):
     depends_on: Sequence[Step | StepResult | str | After] = ()  #: steps to wait for although nothing of theirs is read
     cache: str | None = None  #: ISO 8601 duration ("P30D") for which an equal earlier run is taken over
     description: str | None = None
+    retry_policies: Sequence[RetryPolicy] = ()  #: when it is tried again after a failure that is not its script's
 
     type: ClassVar[str]  #: the definition's word
 
@@ -60,6 +64,7 @@ class Step(ABC):
             raise DefinitionError(
                 f"{self.name!r} is not a step name; expected up to 64 letters, digits and inner hyphens"
             )
+        policies_of(self.retry_policies, f"step {self.name}")  # a fault is told where the step is written
 
     @abstractmethod
     def request(self, build: Build) -> Document:
@@ -102,6 +107,8 @@ class Step(ABC):
                 {"Step": other.name, "Trigger": other.trigger} if isinstance(other, After) else name
                 for other, name in zip(self.depends_on, self.waits_for, strict=True)
             ]
+        if self.retry_policies:
+            step["RetryPolicies"] = policies_of(self.retry_policies, f"step {self.name}")
         if self.cache:
             step["CacheConfig"] = {"Enabled": True, "ExpireAfter": self.cache}
         return step

@@ -33,6 +33,18 @@ with dial() as client:
 print("addresses", len({socket.gethostbyname(name) for name in (mine, other)}))
 print("called", socket.gethostname())
 """
+#: One host talks to itself by its name; everything else that it knew it still knows.
+ALONE = """
+import ipaddress, socket
+with socket.create_server(("algo-1", 0)) as listener:
+    client = socket.create_connection(("algo-1", listener.getsockname()[1]))
+    client.sendall(b"algo-1")
+    client.close()
+    with listener.accept()[0] as server:
+        print("heard", server.makefile().read())
+print("called", socket.gethostname())
+print("localhost", ipaddress.ip_address(socket.gethostbyname("localhost")).is_loopback)
+"""
 
 
 def on_hosts(code: str, *, hosts: tuple[str, ...] = HOSTS, **members: Any) -> JobSpec:
@@ -75,6 +87,17 @@ class Several(Trials):
         assert second[:2] == ["heard from algo-1", "addresses 2"]
         if backend.capabilities.isolation != "paths":
             assert (first[2], second[2]) == ("called algo-1", "called algo-2")
+
+    @pytest.mark.parametrize("network", [True, False])
+    def test_the_one_host_of_a_job_finds_itself_by_its_name(
+        self, backend: ComputeBackend, news: News, network: bool
+    ) -> None:
+        if backend.capabilities.isolation == "paths":
+            assert self.run(backend, news, script("print('runs')", host="algo-1")).exit_code == 0
+            pytest.skip("without a sandbox a job sees the names that this machine knows")
+        manifest = self.run(backend, news, script(ALONE, host="algo-1", limits=Limits(network=network)))
+        assert (manifest.reason, manifest.exit_code) == (None, 0), self.lines(backend, HOSTS[0])
+        assert self.lines(backend, HOSTS[0]) == ["heard algo-1", "called algo-1", "localhost True"]
 
     def test_two_jobs_at_once_use_the_same_port_of_the_same_name(self, backend: ComputeBackend, news: News) -> None:
         self.run_named(backend, news, on_hosts("print('probe')", key="probe"))
