@@ -1,0 +1,218 @@
+"""A process that has imported libraries and forks runners, so that a job need not import them: the zygote.
+
+It imports and never computes, so that nothing of a job's is decided here. It is a child of the runner host, which asks
+for a runner by one message on descriptor 3 that carries the pipe of the runner's orders. It ends when the host does.
+"""
+
+import array
+import gc
+import importlib.util
+import json
+import os
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from towpath.runner import attempt, syscalls, tree, warm
+from towpath.runner.folder import NOT_INSTALLED
+
+CONTROL = 3  #: descriptor of the socket to the host
+LOG = 4  #: descriptor of the host's log
+#: Run by an interpreter as jobs get it. The first line keeps what a fresh `__main__` holds.
+PROGRAM = """
+_fresh = dict(globals())
+import sys
+_held = frozenset(sys.modules)
+sys.path.pop(0)
+_package = type(sys)("towpath")
+_package.__path__ = [sys.argv[1]]
+sys.modules["towpath"] = _package
+from towpath.runner import zygote
+zygote.main(_fresh, _held)()
+"""
+_MOST_FORKS = 1000  #: then another one takes its place
+_MOST_GROWTH_BYTES = 64 << 20
+_MESSAGE_BYTES = 4096
+_THREADS_END_S = 0.2
+
+
+class Wish(NamedTuple):
+    """What a zygote is to import, as its last argument says in JSON."""
+
+    imports: tuple[str, ...]
+    left_out: dict[str, str]  #: why others are not
+
+
+def main(fresh: Mapping[str, Any], held: frozenset[str]) -> Callable[[], None]:
+    """Import, then fork runners for as long as the host asks; return in the process of a job, with what runs it.
+
+    Args:
+        fresh: the names in `__main__` when the interpreter began.
+        held: names of the modules that were there.
+    """
+    os.set_inheritable(CONTROL, False)
+    os.set_inheritable(LOG, False)
+    told = json.loads(sys.argv[2])
+    wish = Wish(tuple(told["imports"]), told["left_out"])
+    imported = []
+    before, environment = _descriptors(), dict(os.environ)
+    for name in wish.imports:
+        if importlib.util.find_spec(name.partition(".")[0]) is None:
+            wish.left_out[name] = NOT_INSTALLED
+            continue
+        problem = _bring_in(name, before)
+        if problem:
+            _begin_anew(wish, name, problem, environment)
+        imported.append(name)
+    gc.collect()
+    gc.freeze()  # forks share what no collection touches
+    gc.disable()
+    zygote = _Zygote(warm.origin(fresh, held, environment))
+    zygote.tell({"ready": {"imports": imported, "left_out": dict(wish.left_out)}})
+    script = zygote.serve()
+    return lambda: warm.run(script)
+
+
+def _bring_in(name: str, descriptors: set[str]) -> str:
+    """Import a module; return why no fork of this process could stand for a fresh one any more, empty if it can."""
+    try:
+        importlib.import_module(name)
+    except BaseException as error:  # noqa: BLE001 - a module may do anything; the job that imports it will see it too
+        return f"its import fails: {type(error).__name__}: {error}"
+    if left := _threads_that_stay():
+        return f"it leaves threads that a fork would lose: {', '.join(left)}"
+    if opened := sorted(_descriptors() - descriptors):
+        return f"it leaves files open: descriptors {', '.join(opened)}"
+    if generators := warm.shared_generators():
+        return f"it leaves generators of random numbers that all jobs would share: {', '.join(generators)}"
+    return ""
+
+
+def _begin_anew(wish: Wish, name: str, problem: str, environment: Mapping[str, str]) -> None:
+    """Become a new zygote that leaves a module out: nothing of its import must stay."""
+    print(f"zygote {os.getpid()}: {name} is left out: {problem}", file=sys.stderr, flush=True)
+    left = {"imports": [each for each in wish.imports if each != name], "left_out": {**wish.left_out, name: problem}}
+    os.set_inheritable(CONTROL, True)
+    os.set_inheritable(LOG, True)
+    words = list(sys.orig_argv)
+    words[-1] = json.dumps(left)
+    os.execve(sys.executable, words, environment)
+
+
+def _threads_that_stay() -> list[str]:
+    """Return the names of threads beside this one that are there after a fork.
+
+    Pools for linear algebra end before a fork and are begun anew behind it, in parent and child.
+    """
+    if len(_threads()) == 1:
+        return []
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    until = time.monotonic() + _THREADS_END_S
+    while left := sorted(name for number, name in _threads().items() if number != os.getpid()):
+        if time.monotonic() > until:
+            return left
+        time.sleep(0.001)  # a thread that was waited for is listed for a moment longer
+    return []
+
+
+def _threads() -> dict[int, str]:
+    found = {}
+    for number in os.listdir("/proc/self/task"):  # noqa: PTH208 - names alone are wanted
+        with open(f"/proc/self/task/{number}/comm") as file:  # noqa: PTH123
+            found[int(number)] = file.read().strip()
+    return found
+
+
+def _descriptors() -> set[str]:
+    listed = os.listdir("/proc/self/fd")  # noqa: PTH208 - names alone are wanted
+    return {name for name in listed if os.path.lexists(f"/proc/self/fd/{name}")}  # without that of the list itself
+
+
+class _Zygote:
+    """The socket to the host, and what forks are judged by."""
+
+    def __init__(self, origin: warm.Origin) -> None:
+        self._origin = origin
+        self._control = socket.socket(fileno=CONTROL)
+        self._forks = 0
+
+    def tell(self, message: Mapping[str, Any]) -> None:
+        """Say something to the host; if it has gone, so does this process."""
+        try:
+            self._control.send(json.dumps(message).encode())
+        except OSError:
+            os._exit(0)
+
+    def serve(self) -> warm.Script:
+        """Fork a runner each time the host asks. Returns in the process of a job, with its script."""
+        while True:
+            room = socket.CMSG_SPACE(array.array("i").itemsize)
+            data, carried, _, _ = self._control.recvmsg(_MESSAGE_BYTES, room, socket.MSG_CMSG_CLOEXEC)
+            if not data:
+                os._exit(0)
+            (orders,) = array.array("i", carried[0][2])
+            if reason := self._unfit():
+                self.tell({"unfit": reason})
+                os._exit(0)
+            script = self._fork_runner(orders)
+            if script is not None:
+                return script
+            os.close(orders)
+
+    def _unfit(self) -> str:
+        """Return why no more forks may be made; empty if they may."""
+        if self._forks >= _MOST_FORKS:
+            return f"it has forked {self._forks} runners"
+        if changed := self._origin.changed():
+            return f"{changed} has changed"
+        if left := _threads_that_stay():
+            return f"it has threads that a fork would lose: {', '.join(left)}"
+        grown = tree.resident_bytes([os.getpid()]) - self._origin.resident_bytes
+        return f"it has grown by {grown >> 20} MiB" if grown > _MOST_GROWTH_BYTES else ""
+
+    def _fork_runner(self, orders: int) -> warm.Script | None:
+        """Fork a process that forks a runner and ends, so that the host adopts the runner; tell the host its number.
+
+        Returns a script in the process of a job, None here.
+        """
+        answer, answer_end = os.pipe2(os.O_CLOEXEC)
+        between = os.fork()
+        if between == 0:
+            pid = os.fork()
+            if pid == 0:
+                return self._become_runner(orders)
+            os.write(answer_end, str(pid).encode())
+            os._exit(0)
+        os.close(answer_end)
+        _, status = os.waitpid(between, 0)
+        pid_told = os.read(answer, 32)
+        os.close(answer)
+        self._forks += 1
+        if not pid_told:
+            self.tell({"unfit": f"its fork ended with {os.waitstatus_to_exitcode(status)}"})
+            os._exit(1)
+        self.tell({"pid": int(pid_told)})
+        return None
+
+    def _become_runner(self, orders: int) -> warm.Script:
+        code = 1
+        try:
+            os.setsid()
+            self._control.detach()
+            os.dup2(LOG, 1)
+            os.dup2(LOG, 2)
+            os.dup2(orders, 3, inheritable=False)
+            syscalls.close_from(4)
+            attempt.wait_and_run(3, self._origin)
+            code = 0
+        except warm.Begin as begin:
+            return begin.script
+        except BaseException:  # noqa: BLE001 - this fork must end here; the host's log keeps the cause
+            sys.stderr.write(f"runner {os.getpid()}:\n{traceback.format_exc()}")
+        os._exit(code)
