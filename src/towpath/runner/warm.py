@@ -22,7 +22,16 @@ from towpath.runner import syscalls, tree
 #: Laid out by the platform where it starts the script of script mode. Source: `towpath.jobs.contract.TOOLKIT_PATH`.
 TOOLKIT = "/opt/ml/input/config/towpath_toolkit.py"
 #: Variables that may have any value: no library that is imported before jobs reads them while it is imported.
-_HARMLESS = frozenset({"CURRENT_HOST", "TRAINING_JOB_ARN", "TRAINING_JOB_NAME", "MLFLOW_DISABLE_TELEMETRY"})
+_HARMLESS = frozenset(
+    {
+        "CURRENT_HOST",
+        "MLFLOW_DISABLE_TELEMETRY",
+        "PROCESSING_JOB_ARN",
+        "PROCESSING_JOB_NAME",
+        "TRAINING_JOB_ARN",
+        "TRAINING_JOB_NAME",
+    }
+)
 _HARMLESS_PREFIXES = ("AWS_", "SAGEMAKER_", "SM_", "TOWPATH_")
 _MOST_BESIDE = 5000  #: files beside a script that are looked at
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD)
