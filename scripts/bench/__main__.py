@@ -21,7 +21,7 @@ from objects import lists, objects
 from outputs import outputs
 from peers import peers
 from registry import registry
-from steps import importing_step, steps
+from steps import importing_step, steps, warm_steps
 from transform import transform
 
 PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
@@ -29,6 +29,7 @@ PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
     "server": server,
     "steps": steps,
     "imports": importing_step,
+    "warm": warm_steps,
     "engine": engine,
     "registry": registry,
     "invocations": invocations,
