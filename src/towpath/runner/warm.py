@@ -8,16 +8,15 @@ import ctypes
 import gc
 import importlib
 import os
-import random
 import signal
 import sys
 import time
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from towpath.runner import syscalls, tree
+from towpath.runner import chance, syscalls, tree
 
 #: Laid out by the platform where it starts the script of script mode. Source: `towpath.jobs.contract.TOOLKIT_PATH`.
 TOOLKIT = "/opt/ml/input/config/towpath_toolkit.py"
@@ -69,6 +68,8 @@ class Origin(NamedTuple):
     added: Mapping[str, str]  #: variables that imports have set, as they do in a fresh interpreter
     files: Mapping[str, _Stamp]  #: what was imported, and where it was looked for
     handlers: Mapping[int, Any]  #: of signals
+    generators: Sequence[chance.Generator]  #: of random numbers
+    fixed: frozenset[str]  #: digests of the states of those that are not seeded by chance
     resident_bytes: int
 
     def changed(self) -> str:
@@ -76,13 +77,16 @@ class Origin(NamedTuple):
         return next((path for path, stamp in self.files.items() if _stamp(path) != stamp), "")
 
 
-def origin(main: Mapping[str, Any], held: frozenset[str], environment: Mapping[str, str]) -> Origin:
+def origin(
+    main: Mapping[str, Any], held: frozenset[str], environment: Mapping[str, str], fixed: frozenset[str]
+) -> Origin:
     """Return what is known of this process, whose imports are done.
 
     Args:
         main: the names in `__main__` when this interpreter began.
         held: names of the modules that were there when it began.
         environment: its variables when it began.
+        fixed: digests of the states of generators in another process that has imported the same.
     """
     modules = [module for module in list(sys.modules.values()) if isinstance(module, types.ModuleType)]
     files = {path for module in modules if isinstance(path := getattr(module, "__file__", None), str)}
@@ -97,6 +101,8 @@ def origin(main: Mapping[str, Any], held: frozenset[str], environment: Mapping[s
         added={name: value for name, value in os.environ.items() if environment.get(name) != value},
         files={path: _stamp(path) for path in sorted(places)},
         handlers={number: signal.getsignal(number) for number in _SIGNALS},
+        generators=chance.generators(),
+        fixed=fixed,
         resident_bytes=tree.resident_bytes([os.getpid()]),
     )
 
@@ -159,6 +165,8 @@ def take_over(origin: Origin, script: Script) -> None:
     names = vars(sys.modules["__main__"])
     names.clear()
     names.update({name: {} if name == "__annotations__" else value for name, value in origin.main.items()})
+    for generator in origin.generators:
+        chance.renew(generator, origin.fixed)
     for renew in _RENEWALS:
         renew()
     importlib.invalidate_caches()
@@ -185,30 +193,7 @@ def run(script: Script) -> None:
         raise SystemExit(1)
 
 
-def shared_generators() -> list[str]:
-    """Return the generators of random numbers in modules that all forks would share, without those that are renewed."""
-    found = []
-    numpy_random = sys.modules.get("numpy.random")
-    kinds = [random.Random]
-    if numpy_random is not None:
-        kinds += [numpy_random.Generator, numpy_random.RandomState, numpy_random.BitGenerator]
-    renewed = {id(getattr(random, "_inst", None)), id(getattr(sys.modules.get("numpy.random.mtrand"), "_rand", None))}
-    for name, module in sorted(sys.modules.items()):
-        for member, value in list(getattr(module, "__dict__", {}).items()):
-            is_generator = isinstance(value, tuple(kinds)) and not isinstance(value, random.SystemRandom)
-            if is_generator and id(value) not in renewed:
-                found.append(f"{name}.{member}")
-    return found
-
-
 # -- what libraries have settled when they were imported, and a fresh interpreter would settle now
-
-
-def _renew_numpy() -> None:
-    """NumPy's global generator: all forks would draw the same numbers. That of `random` renews itself."""
-    generators = sys.modules.get("numpy.random")
-    if generators is not None:
-        generators.seed()
 
 
 def _renew_multiprocessing() -> None:
@@ -233,7 +218,7 @@ def _renew_tempfile() -> None:
         tempfile.tempdir = None
 
 
-_RENEWALS: tuple[Callable[[], None], ...] = (_renew_numpy, _renew_multiprocessing, _renew_logging, _renew_tempfile)
+_RENEWALS: tuple[Callable[[], None], ...] = (_renew_multiprocessing, _renew_logging, _renew_tempfile)
 
 
 # -- details

@@ -5,19 +5,21 @@ for a runner by one message on descriptor 3 that carries the pipe of the runner'
 """
 
 import array
+import contextlib
 import gc
 import importlib.util
 import json
 import os
+import signal
 import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from towpath.runner import attempt, syscalls, tree, warm
-from towpath.runner.folder import NOT_INSTALLED
+from towpath.runner import attempt, chance, syscalls, tree, warm
+from towpath.runner.folder import NOT_INSTALLED, write_all
 
 CONTROL = 3  #: descriptor of the socket to the host
 LOG = 4  #: descriptor of the host's log
@@ -58,22 +60,58 @@ def main(fresh: Mapping[str, Any], held: frozenset[str]) -> Callable[[], None]:
     told = json.loads(sys.argv[2])
     wish = Wish(tuple(told["imports"]), told["left_out"])
     imported = []
-    before, environment = _descriptors(), dict(os.environ)
+    environment = dict(os.environ)
+    twin = _Twin([name for name in wish.imports if _is_installed(name)])
+    before = _descriptors()
     for name in wish.imports:
-        if importlib.util.find_spec(name.partition(".")[0]) is None:
+        if not _is_installed(name):
             wish.left_out[name] = NOT_INSTALLED
             continue
         problem = _bring_in(name, before)
         if problem:
+            twin.end()
             _begin_anew(wish, name, problem, environment)
         imported.append(name)
+    zygote = _Zygote(warm.origin(fresh, held, environment, twin.states()))
     gc.collect()
     gc.freeze()  # forks share what no collection touches
     gc.disable()
-    zygote = _Zygote(warm.origin(fresh, held, environment))
     zygote.tell({"ready": {"imports": imported, "left_out": dict(wish.left_out)}})
     script = zygote.serve()
     return lambda: warm.run(script)
+
+
+class _Twin:
+    """A process that imports the same and tells the states of its generators, to see which are not left to chance."""
+
+    def __init__(self, imports: Sequence[str]) -> None:
+        self._told, told_end = os.pipe2(os.O_CLOEXEC)
+        self._pid = os.fork()
+        if self._pid == 0:
+            with contextlib.suppress(BaseException):  # whatever is wrong is found out by the zygote itself
+                for name in imports:
+                    importlib.import_module(name)
+                write_all(told_end, "\n".join(each.digest for each in chance.generators()).encode())
+            os._exit(0)
+        os.close(told_end)
+
+    def states(self) -> frozenset[str]:
+        """Wait for it, and return the digests of the states."""
+        told = b""
+        while chunk := os.read(self._told, 1 << 16):
+            told += chunk
+        self.end()
+        return frozenset(told.decode().split())
+
+    def end(self) -> None:
+        """End it, wherever it is."""
+        os.close(self._told)
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+
+
+def _is_installed(name: str) -> bool:
+    return importlib.util.find_spec(name.partition(".")[0]) is not None
 
 
 def _bring_in(name: str, descriptors: set[str]) -> str:
@@ -86,8 +124,6 @@ def _bring_in(name: str, descriptors: set[str]) -> str:
         return f"it leaves threads that a fork would lose: {', '.join(left)}"
     if opened := sorted(_descriptors() - descriptors):
         return f"it leaves files open: descriptors {', '.join(opened)}"
-    if generators := warm.shared_generators():
-        return f"it leaves generators of random numbers that all jobs would share: {', '.join(generators)}"
     return ""
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import random
 import re
 import select
 import signal
@@ -485,7 +486,6 @@ def test_a_zygote_that_dies_of_its_imports_costs_no_job(home: Path, environment:
         ("raise RuntimeError('not today')", "its import fails: RuntimeError: not today"),
         ("import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()", "it leaves threads"),
         ("import os; kept = os.open('/dev/null', os.O_RDONLY)", "it leaves files open"),
-        ("import random; generator = random.Random(1)", "it leaves generators of random numbers"),
     ],
 )
 def test_a_module_whose_import_no_fork_could_stand_for_is_left_out(
@@ -503,6 +503,26 @@ def test_a_module_whose_import_no_fork_could_stand_for_is_left_out(
         manifest, told = run(backend, news, environment.script(tell))
         assert manifest.warm
         assert told == ["False True None"], "nothing of its import has stayed"
+
+
+def test_a_library_s_own_generators_draw_what_a_fresh_import_would(home: Path, environment: Environment) -> None:
+    seeded = "import random\nfixed = random.Random(7)\nby_chance = random.Random()\n"
+    (environment.packages / "drawing.py").write_text(seeded)
+    (environment.packages / "seeding.py").write_text("import random\nrandom.seed(3)\n")
+    code = """
+import drawing, seeding, random
+print(drawing.fixed.random(), drawing.by_chance.random(), random.random())
+"""
+    with backend_with(home, environment, "drawing", "seeding") as (backend, news):
+        drawn = []
+        for number in range(3):
+            manifest, told = run(backend, news, environment.script(code, key=f"job-{number}"))
+            assert manifest.warm
+            drawn.append(told[0].split())
+    fixed, by_chance, common = (set(column) for column in zip(*drawn, strict=True))
+    assert fixed == {str(random.Random(7).random())}
+    assert common == {str(random.Random(3).random())}
+    assert len(by_chance) == 3
 
 
 def test_a_changed_module_is_imported_anew(home: Path, environment: Environment) -> None:

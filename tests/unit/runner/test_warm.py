@@ -1,9 +1,7 @@
 """What makes a job begin in a fresh interpreter although there is a process with its imports."""
 
 import os
-import random
 import sys
-import types
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,7 +15,7 @@ ENVIRONMENT = {"HOME": "/tmp", "PATH": "/bin"}
 def origin(
     names: frozenset[str] = frozenset(), files: Mapping[str, tuple[int, int] | None] | None = None
 ) -> warm.Origin:
-    return warm.Origin({}, names, ENVIRONMENT, {}, files or {}, {}, 0)
+    return warm.Origin({}, names, ENVIRONMENT, {}, files or {}, {}, (), frozenset(), 0)
 
 
 def script(folder: Path, *words: str, environment: dict[str, str] | None = None) -> warm.Script:
@@ -97,11 +95,3 @@ def test_a_file_that_has_changed_is_named(tmp_path: Path) -> None:
     path.unlink()
     assert known.changed() == str(path)
     assert origin(files={str(tmp_path / "later.py"): None}).changed() == ""
-
-
-def test_generators_that_all_forks_would_share_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = warm.shared_generators()
-    module = types.ModuleType("peculiar")
-    vars(module).update(one=random.Random(1), two=random.SystemRandom(), three=random._inst)
-    monkeypatch.setitem(sys.modules, "peculiar", module)
-    assert sorted({*warm.shared_generators()} - {*before}) == ["peculiar.one"]
