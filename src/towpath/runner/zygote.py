@@ -81,6 +81,24 @@ def main(fresh: Mapping[str, Any], held: frozenset[str]) -> Callable[[], None]:
     return lambda: warm.run(script)
 
 
+def why_unfit(*, forks: int, changed: str, threads: Sequence[str], grown_bytes: int) -> str:
+    """Return why another zygote has to take the place of one; empty if it may go on.
+
+    Args:
+        forks: how many runners it has forked.
+        changed: a file that a fresh interpreter would find otherwise now.
+        threads: names of those that a fork would lose.
+        grown_bytes: of its memory since its imports.
+    """
+    if forks >= _MOST_FORKS:
+        return f"it has forked {forks} runners"
+    if changed:
+        return f"{changed} has changed"
+    if threads:
+        return f"it has threads that a fork would lose: {', '.join(threads)}"
+    return f"it has grown by {grown_bytes >> 20} MiB" if grown_bytes > _MOST_GROWTH_BYTES else ""
+
+
 class _Twin:
     """A process that imports the same and tells the states of its generators, to see which are not left to chance."""
 
@@ -203,14 +221,12 @@ class _Zygote:
 
     def _unfit(self) -> str:
         """Return why no more forks may be made; empty if they may."""
-        if self._forks >= _MOST_FORKS:
-            return f"it has forked {self._forks} runners"
-        if changed := self._origin.changed():
-            return f"{changed} has changed"
-        if left := _threads_that_stay():
-            return f"it has threads that a fork would lose: {', '.join(left)}"
-        grown = tree.resident_bytes([os.getpid()]) - self._origin.resident_bytes
-        return f"it has grown by {grown >> 20} MiB" if grown > _MOST_GROWTH_BYTES else ""
+        return why_unfit(
+            forks=self._forks,
+            changed=self._origin.changed(),
+            threads=_threads_that_stay(),
+            grown_bytes=tree.resident_bytes([os.getpid()]) - self._origin.resident_bytes,
+        )
 
     def _fork_runner(self, orders: int) -> warm.Script | None:
         """Fork a process that forks a runner and ends, so that the host adopts the runner; tell the host its number.
