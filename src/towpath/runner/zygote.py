@@ -142,6 +142,8 @@ def _bring_in(name: str, descriptors: set[str]) -> str:
         return f"it leaves threads that a fork would lose: {', '.join(left)}"
     if opened := sorted(_descriptors() - descriptors):
         return f"it leaves files open: descriptors {', '.join(opened)}"
+    if shared := _shared_memory():
+        return f"it leaves memory that forks could write for each other: {', '.join(shared)}"
     return ""
 
 
@@ -186,6 +188,17 @@ def _threads() -> dict[int, str]:
 def _descriptors() -> set[str]:
     listed = os.listdir("/proc/self/fd")  # noqa: PTH208 - names alone are wanted
     return {name for name in listed if os.path.lexists(f"/proc/self/fd/{name}")}  # without that of the list itself
+
+
+def _shared_memory() -> list[str]:
+    """Return the writable mappings that forks have in common: through them a job would reach out of its sandbox."""
+    found = []
+    with open("/proc/self/maps") as file:  # noqa: PTH123
+        for line in file:
+            where, rights, *_ = line.split()
+            if "w" in rights and "s" in rights:
+                found.append(where)
+    return found
 
 
 class _Zygote:

@@ -327,8 +327,12 @@ print(bytes(multiprocessing.current_process().authkey).hex()); print(check_rando
         ("logging.py has the name of a module", {"files": {"code/logging.py": "def getLogger(name): pass"}}),
         ("sub/numpy has the name of a module", {"files": {"code/sub/numpy/__init__.py": ""}}),
         (
-            "a variable that libraries read while they are imported holds a secret",
+            "a variable that libraries read while they are imported has an odd value",
             {"environment": {"LANG": "{{secrets.X}}"}},
+        ),
+        (
+            "libraries may read its variables while they are imported: HOME, PATH",
+            {"environment": {"PATH": "/x", "HOME": "/x"}},
         ),
     ],
 )
@@ -486,6 +490,7 @@ def test_a_zygote_that_dies_of_its_imports_costs_no_job(home: Path, environment:
         ("raise RuntimeError('not today')", "its import fails: RuntimeError: not today"),
         ("import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()", "it leaves threads"),
         ("import os; kept = os.open('/dev/null', os.O_RDONLY)", "it leaves files open"),
+        ("import mmap; kept = mmap.mmap(-1, 4096)", "it leaves memory that forks could write for each other"),
     ],
 )
 def test_a_module_whose_import_no_fork_could_stand_for_is_left_out(

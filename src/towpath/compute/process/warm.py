@@ -10,12 +10,20 @@ import msgspec
 from towpath.jobs.model import JobSpec
 from towpath.runner.command import environment_of
 
-#: Variables that libraries read while they are imported: jobs with other values begin from another zygote.
-_OWN = frozenset({
-    "HOME", "LANG", "PATH", "PYTHONUNBUFFERED", "TMPDIR",
-    "MKL_NUM_THREADS", "NUMEXPR_MAX_THREADS", "NUMEXPR_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
-    "TOKENIZERS_PARALLELISM",
-})  # fmt: skip
+#: Variables that libraries read while they are imported: jobs with other values begin from another zygote. Imports run
+#: outside of any sandbox, so none of them may name a place (`PATH`, `HOME`) that a job has written to.
+_OWN = frozenset(
+    {
+        "LANG",
+        "MKL_NUM_THREADS",
+        "NUMEXPR_MAX_THREADS",
+        "NUMEXPR_NUM_THREADS",
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "TOKENIZERS_PARALLELISM",
+    }
+)
+_INERT = re.compile(r"[A-Za-z0-9_.,@-]{0,40}")
 _PYTHON = re.compile(r"\{python\}|python[0-9.]*")
 
 
@@ -63,8 +71,9 @@ def wish_of(
     if len(job.argv) < 2 or not _is_python(job.argv[0], python) or not job.argv[1].endswith(".py"):
         return None, "its command is no Python script"
     asked = {name: value for name, value in job.environment.items() if name in _OWN}
-    if any("{{" in value for value in asked.values()):
-        return None, "a variable that libraries read while they are imported holds a secret"
+    odd = sorted(name for name, value in asked.items() if not _INERT.fullmatch(value))
+    if odd:
+        return None, f"a variable that libraries read while they are imported has an odd value: {', '.join(odd)}"
     # Without this option an interpreter that is in no virtual environment would import what lies in the host's /tmp,
     # which is what HOME names. In a job that folder is empty.
     options = ["-s"] if site.ENABLE_USER_SITE else []
