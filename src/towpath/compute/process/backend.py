@@ -418,6 +418,8 @@ def zygotes_of(home: Path) -> list[ZygoteStanding]:
     Raises:
         Unavailable: the host does not answer.
     """
+    if not (home / "run").is_dir():
+        return []
     link = HostLink(home / "run")
     try:
         return _zygotes(link, 0.0)
