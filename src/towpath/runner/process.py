@@ -138,7 +138,7 @@ def start(
     if "trouble" in told:
         os.waitpid(process.pid, 0)
         raise NotStarted(told["trouble"])
-    return warm.Began("warm" in told, "" if "warm" in told else told.get("cold", "its process was killed"))
+    return warm.Began("warm" in told, "" if "warm" in told else told.get("cold", cold or "its process was killed"))
 
 
 def _dismiss(process: Process) -> None:
