@@ -154,7 +154,7 @@ def warm_steps(repeat: int) -> Iterator[Row]:
 
 def _with_zygote(home: Path) -> None:
     home.mkdir()
-    (home / "towpath.toml").write_text(f'warm_start = "on"\nwarm_imports = "{HELD}"\n')
+    (home / "towpath.toml").write_text(f'warm_start = "always"\nwarm_imports = "{HELD}"\n')
 
 
 @contextmanager

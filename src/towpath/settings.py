@@ -40,7 +40,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     job_limits: Literal["auto", "on", "off"] = (
         "auto"  #: who is held to the memory and cores of their instance type: those that chose one, all, none
     )
-    warm_start: Literal["off", "on"] = "off"  #: on: scripts begin in forks of a process that has imported libraries
+    warm_start: Literal["off", "on", "always"] = (
+        "off"  #: on: scripts that name what is imported begin in forks of a process that holds it; always: all that can
+    )
     warm_imports: str = (  #: modules that such a process imports, with commas between; those that are installed
         "numpy, pandas, joblib, sklearn.compose, sklearn.ensemble, sklearn.feature_extraction.text, "
         "sklearn.linear_model, sklearn.metrics, sklearn.model_selection, sklearn.pipeline, sklearn.preprocessing"

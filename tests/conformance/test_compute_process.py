@@ -34,7 +34,9 @@ class TestProcessBackend(ComputeSuite):
 
         def open_one() -> ProcessBackend:
             imports = IMPORTS if warm else None
-            opened.append(ProcessBackend(home / "jobs", home=home, sandbox=mode, secrets=known, imports=imports))
+            opened.append(
+                ProcessBackend(home / "jobs", home=home, sandbox=mode, secrets=known, imports=imports, warm_always=True)
+            )
             return opened[-1]
 
         if warm:

@@ -182,7 +182,8 @@ def process_backend(
         log_bytes=int(settings.log_limit_mb * 2**20),
         secrets=SecretFile(home.secrets).values,
         session=session,
-        imports=modules_in(settings.warm_imports) if settings.warm_start == "on" else None,
+        imports=None if settings.warm_start == "off" else modules_in(settings.warm_imports),
+        warm_always=settings.warm_start == "always",
     )
 
 

@@ -46,6 +46,7 @@ class Wish(NamedTuple):
 
     imports: tuple[str, ...]
     left_out: dict[str, str]  #: why others are not
+    always: bool  #: also for scripts that name nothing of it
 
 
 def main(fresh: Mapping[str, Any], held: frozenset[str]) -> Callable[[], None]:
@@ -58,7 +59,7 @@ def main(fresh: Mapping[str, Any], held: frozenset[str]) -> Callable[[], None]:
     os.set_inheritable(CONTROL, False)
     os.set_inheritable(LOG, False)
     told = json.loads(sys.argv[2])
-    wish = Wish(tuple(told["imports"]), told["left_out"])
+    wish = Wish(tuple(told["imports"]), told["left_out"], told["always"])
     imported = []
     environment = dict(os.environ)
     twin = _Twin([name for name in wish.imports if _is_installed(name)])
@@ -72,7 +73,7 @@ def main(fresh: Mapping[str, Any], held: frozenset[str]) -> Callable[[], None]:
             twin.end()
             _begin_anew(wish, name, problem, environment)
         imported.append(name)
-    zygote = _Zygote(warm.origin(fresh, held, environment, twin.states()))
+    zygote = _Zygote(warm.origin(fresh, held, environment, twin.states(), () if wish.always else imported))
     gc.collect()
     gc.freeze()  # forks share what no collection touches
     gc.disable()
@@ -150,11 +151,13 @@ def _bring_in(name: str, descriptors: set[str]) -> str:
 def _begin_anew(wish: Wish, name: str, problem: str, environment: Mapping[str, str]) -> None:
     """Become a new zygote that leaves a module out: nothing of its import must stay."""
     print(f"zygote {os.getpid()}: {name} is left out: {problem}", file=sys.stderr, flush=True)
-    left = {"imports": [each for each in wish.imports if each != name], "left_out": {**wish.left_out, name: problem}}
+    left = wish._replace(
+        imports=tuple(each for each in wish.imports if each != name), left_out={**wish.left_out, name: problem}
+    )
     os.set_inheritable(CONTROL, True)
     os.set_inheritable(LOG, True)
     words = list(sys.orig_argv)
-    words[-1] = json.dumps(left)
+    words[-1] = json.dumps(left._asdict())
     os.execve(sys.executable, words, environment)
 
 

@@ -39,7 +39,9 @@ print("done")
 
 def opened(tmp_path: Path, *, by_groups: bool, warm: bool = False) -> Iterator[ProcessBackend]:
     home = tmp_path / "home"
-    backend = ProcessBackend(home / "jobs", home=home, groups=by_groups, imports=IMPORTS if warm else None)
+    backend = ProcessBackend(
+        home / "jobs", home=home, groups=by_groups, imports=IMPORTS if warm else None, warm_always=True
+    )
     if warm:
         if backend.sandbox().chosen != "namespace":
             pytest.skip("only jobs in namespaces begin warm")

@@ -84,7 +84,9 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ProcessB
         self_test(home, mode)
     except Unavailable as reason:
         _skip(mode, str(reason))
-    backend = ProcessBackend(home / "jobs", home=home, sandbox=mode, imports=IMPORTS if warm else None)
+    backend = ProcessBackend(
+        home / "jobs", home=home, sandbox=mode, imports=IMPORTS if warm else None, warm_always=True
+    )
     if warm:
         prime(backend)
     yield backend

@@ -244,7 +244,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
         self_test(homes[0], "namespace")
     except Unavailable as reason:
         pytest.skip(str(reason))
-    warm = ProcessBackend(homes[0] / "jobs", home=homes[0], sandbox="namespace", imports=IMPORTS)
+    warm = ProcessBackend(homes[0] / "jobs", home=homes[0], sandbox="namespace", imports=IMPORTS, warm_always=True)
     cold = ProcessBackend(homes[1] / "jobs", home=homes[1], sandbox="namespace")
     news = News(), News()
     warm.watch(news[0])
@@ -414,7 +414,7 @@ def backend_with(home: Path, environment: Environment, *imports: str) -> Iterato
     """Open a back end whose zygote is ready, or has failed."""
     home.mkdir()
     backend = ProcessBackend(
-        home / "jobs", home=home, sandbox="namespace", imports=imports, warm_python=environment.python
+        home / "jobs", home=home, sandbox="namespace", imports=imports, warm_python=environment.python, warm_always=True
     )
     news = News()
     backend.watch(news)

@@ -12,7 +12,9 @@ from towpath.runner import chance
 
 
 @pytest.mark.parametrize(
-    "make", [random.Random, numpy.random.default_rng, numpy.random.RandomState, numpy.random.PCG64], ids=str
+    "make",
+    [random.Random, numpy.random.default_rng, numpy.random.RandomState, numpy.random.PCG64],
+    ids=["Random", "Generator", "RandomState", "PCG64"],
 )
 def test_a_generator_is_seeded_anew_unless_its_library_has_fixed_its_seed(
     make: type[random.Random], monkeypatch: pytest.MonkeyPatch

@@ -79,6 +79,7 @@ class ProcessBackend:
         session: Callable[[JobSpec], Mapping[str, str]] = lambda job: {},
         imports: Iterable[str] | None = None,
         warm_python: str = sys.executable,
+        warm_always: bool = False,
     ) -> None:
         """
         Args:
@@ -93,6 +94,7 @@ class ProcessBackend:
             session: makes keys of its own for a job that names them; gives them by the names of secrets.
             imports: modules that are imported before jobs that can begin warm; None: every job begins cold.
             warm_python: the interpreter whose jobs can.
+            warm_always: also jobs whose scripts name nothing of what is imported.
         """
         self.capabilities = Capabilities(serving=True, isolation=sandbox, layers=True, secrets=True, hosts=True)
         self._jobs = jobs.absolute()
@@ -105,6 +107,7 @@ class ProcessBackend:
         self._session = session
         self._imports = None if imports is None else tuple(imports)
         self._warm_python = warm_python
+        self._warm_always = warm_always
         self._needed = tuple((sys.prefix, sys.base_prefix, _PACKAGE) if needed is None else needed)
         # Private: a job's environment may hold what is not for other users of the host.
         self._jobs.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -389,6 +392,7 @@ class ProcessBackend:
             sandbox=settings.sandbox,
             python_folder=settings.python_folder,
             python=self._warm_python,
+            always=self._warm_always,
         )
 
     def _values(self, job: JobSpec) -> Mapping[str, str]:

@@ -33,6 +33,7 @@ class Wish(TypedDict):
     python: str
     options: list[str]
     imports: list[str]
+    always: bool  #: for all scripts that can begin warm; else for those that name something of what it holds
     environment: dict[str, str]
 
 
@@ -49,7 +50,7 @@ class ZygoteStanding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def wish_of(
-    job: JobSpec, imports: Iterable[str], *, sandbox: str, python_folder: str, python: str
+    job: JobSpec, imports: Iterable[str], *, sandbox: str, python_folder: str, python: str, always: bool = False
 ) -> tuple[Wish | None, str]:
     """Return the zygote that a job had best begin from, or None and why it begins cold.
 
@@ -59,6 +60,7 @@ def wish_of(
         sandbox: kind of isolation that it gets.
         python_folder: where `python` is its interpreter; empty if there is no such folder.
         python: the interpreter whose jobs can begin warm.
+        always: also scripts that name nothing of what is imported.
     """
     if sandbox != "namespace":
         return None, f"its sandbox is {sandbox}"
@@ -78,7 +80,7 @@ def wish_of(
     # which is what HOME names. In a job that folder is empty.
     options = ["-s"] if site.ENABLE_USER_SITE else []
     environment = environment_of(asked, python_folder)
-    return Wish(python=python, options=options, imports=list(imports), environment=environment), ""
+    return Wish(python=python, options=options, imports=list(imports), always=always, environment=environment), ""
 
 
 def _is_python(word: str, python: str) -> bool:
