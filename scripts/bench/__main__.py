@@ -23,7 +23,7 @@ from outputs import outputs
 from peers import peers
 from registry import registry
 from scale import JOBS, scale
-from steps import importing_step, steps
+from steps import importing_step, steps, warm_steps
 from transform import transform
 
 PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
@@ -31,6 +31,7 @@ PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
     "server": server,
     "steps": steps,
     "imports": importing_step,
+    "warm": warm_steps,
     "engine": engine,
     "registry": registry,
     "invocations": invocations,

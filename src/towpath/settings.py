@@ -5,6 +5,7 @@ Settings come from `HOME/towpath.toml`; an environment variable `TOWPATH_<NAME>`
 """
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from towpath.kernel.errors import Invalid
 from towpath.objects.location import location_of
 
 LONGEST_LEASE_S = 3600
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 LONGEST_KEPT = 36_500  #: days, and GB: beyond that nobody means a number
 
 
@@ -37,6 +39,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     memory_gb: float = 0.0  #: of this host that jobs and model servers may reserve together; 0: all
     job_limits: Literal["auto", "on", "off"] = (
         "auto"  #: who is held to the memory and cores of their instance type: those that chose one, all, none
+    )
+    warm_start: Literal["off", "on", "always"] = (
+        "off"  #: on: scripts that name what is imported begin in forks of a process that holds it; always: all that can
+    )
+    warm_imports: str = (  #: modules that such a process imports, with commas between; those that are installed
+        "numpy, pandas, joblib, sklearn.compose, sklearn.ensemble, sklearn.feature_extraction.text, "
+        "sklearn.linear_model, sklearn.metrics, sklearn.model_selection, sklearn.pipeline, sklearn.preprocessing"
     )
     functions_at_a_time: int = 0  #: calls that run side by side, others wait; 0: two for each core, at least four
     oversized_jobs: Literal["scale", "refuse"] = "scale"  #: an instance type larger than this host
@@ -91,6 +100,11 @@ def load(file: Path, environment: dict[str, str] | None = None) -> Settings:
     return settings
 
 
+def modules_in(text: str) -> tuple[str, ...]:
+    """Return the words of a list with commas between, each once, in its order."""
+    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+
+
 def _check(settings: Settings, file: Path) -> None:
     if not (len(settings.account) == 12 and settings.account.isdigit()):
         raise Invalid(f"{file}: account is {settings.account!r}; expected 12 digits")
@@ -100,6 +114,8 @@ def _check(settings: Settings, file: Path) -> None:
         raise Invalid(
             f"{file}: functions_at_a_time is {settings.functions_at_a_time}; expected 0 (by the cores) or more"
         )
+    if unlikely := [word for word in modules_in(settings.warm_imports) if not _MODULE.fullmatch(word)]:
+        raise Invalid(f"{file}: warm_imports names {unlikely[0]!r}; expected names of modules with commas between")
     if not 1 <= settings.engine_lease_s <= LONGEST_LEASE_S:
         given = f"engine_lease_s is {settings.engine_lease_s:g}"
         raise Invalid(f"{file}: {given}; expected 1 to {LONGEST_LEASE_S} seconds")

@@ -1,9 +1,10 @@
-"""Processes of this host, in each sandbox that works here, are a compute back end."""
+"""Processes of this host, in each sandbox that works here and by each way to begin, are a compute back end."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.warm import IMPORTS, assert_warm, prime
 
 from towpath.compute.process import ProcessBackend, SandboxMode, self_test
 from towpath.jobs.ports import ComputeBackend
@@ -15,9 +16,10 @@ MODES: tuple[SandboxMode, ...] = ("namespace", "bwrap", "paths")
 
 @pytest.mark.slow
 class TestProcessBackend(ComputeSuite):
-    @pytest.fixture(params=MODES)
+    @pytest.fixture(params=[*MODES, "namespace, warm"])
     def open_backend(self, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], ComputeBackend]]:
-        mode: SandboxMode = request.param
+        mode: SandboxMode = request.param.partition(",")[0]
+        warm = request.param.endswith("warm")
         home = tmp_path / "home"
         home.mkdir()
         try:
@@ -31,11 +33,18 @@ class TestProcessBackend(ComputeSuite):
         opened: list[ProcessBackend] = []
 
         def open_one() -> ProcessBackend:
-            opened.append(ProcessBackend(home / "jobs", home=home, sandbox=mode, secrets=known))
+            imports = IMPORTS if warm else None
+            opened.append(
+                ProcessBackend(home / "jobs", home=home, sandbox=mode, secrets=known, imports=imports, warm_always=True)
+            )
             return opened[-1]
 
+        if warm:
+            prime(open_one())
         yield open_one
         for backend in opened:
             backend.close()
         assert opened[-1].stop_host() == []
         opened[-1].close()
+        if warm:
+            assert_warm(home / "jobs")

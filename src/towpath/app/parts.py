@@ -26,7 +26,7 @@ from towpath.kernel.errors import Invalid
 from towpath.kernel.objects import ObjectStore
 from towpath.objects.folder import FolderObjects
 from towpath.objects.location import FOLDER, S3Location, location_of
-from towpath.settings import Settings
+from towpath.settings import Settings, modules_in
 from towpath.store import OBJECTS_LIE, FreeingStore, SqliteStore
 
 if TYPE_CHECKING:
@@ -182,6 +182,8 @@ def process_backend(
         log_bytes=int(settings.log_limit_mb * 2**20),
         secrets=SecretFile(home.secrets).values,
         session=session,
+        imports=None if settings.warm_start == "off" else modules_in(settings.warm_imports),
+        warm_always=settings.warm_start == "always",
     )
 
 

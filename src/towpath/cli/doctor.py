@@ -76,6 +76,7 @@ def checks(home: HomeFolder) -> Iterator[Check]:
     yield _capacity(loaded)
     yield from _sandbox(home, loaded)
     yield _limits()
+    yield from _warm_start(home, loaded)
 
 
 def _home(home: HomeFolder) -> Check:
@@ -182,6 +183,42 @@ def _limits() -> Check:
     told = [(works if name in trial.controllers else missing)[name] for name in ("memory", "cpu")]
     state = OK if len(trial.controllers) == len(works) else WARNING
     return Check(name="limits", state=state, detail=f"{', '.join(told)}: {trial.detail}")
+
+
+def _warm_start(home: HomeFolder, loaded: Settings) -> Iterator[Check]:
+    """Say whether jobs can begin in forks of a process that has imported libraries, and what such processes hold."""
+    from towpath.compute.process import zygotes_of
+    from towpath.kernel.errors import Unavailable
+    from towpath.runner.folder import NOT_INSTALLED
+
+    name = "warm start"
+    if loaded.warm_start == "off":
+        yield Check(name=name, state=OK, detail="off, so each job begins in a fresh interpreter (setting warm_start)")
+        return
+    try:
+        standing = zygotes_of(home.path)
+    except Unavailable as error:
+        yield Check(name=name, state=WARNING, detail=error.message)
+        return
+    if not standing:
+        yield Check(name=name, state=OK, detail="on; the first job that could begin warm has libraries imported")
+    for each in standing:
+        if each.state == "failed":
+            yield Check(
+                name=name, state=WARNING, detail=f"jobs begin cold: the process with imports failed, {each.problem}"
+            )
+            continue
+        told = f"process {each.pid} holds {', '.join(each.imports) or 'no imports yet'} for jobs"
+        threads = each.environment.get("OMP_NUM_THREADS")
+        told += f" with OMP_NUM_THREADS={threads}" if threads else ""
+        unfit = [f"{module} is left out: {why}" for module, why in each.left_out.items() if why != NOT_INSTALLED]
+        missing = [module for module, why in each.left_out.items() if why == NOT_INSTALLED]
+        parts = [
+            f"{told}, {each.forks} runners forked",
+            *unfit,
+            *(["not installed: " + ", ".join(missing)] if missing else []),
+        ]
+        yield Check(name=name, state=WARNING if unfit else OK, detail="; ".join(parts))
 
 
 def _existing(place: Path) -> Path:

@@ -157,6 +157,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     peak_memory_bytes: int | None = None
     outputs: tuple[StagedFile, ...] = ()
     sandbox: str = "paths"  #: which isolation was used
+    warm: bool = False  #: the script began in a process that had libraries imported already
+    cold_because: str = ""  #: why it did not, where warm starts are on; empty where they are off
     layer: Layer | None = None  #: None where no requirements were asked for
     memory_limit: str | None = None  #: how memory was limited: "cgroup" or "watch"; None without a limit
 

@@ -179,6 +179,7 @@ def lineage_of(
         started_at=epoch(manifest.started_at),
         ended_at=manifest.ended_at.timestamp(),
         added_packages={} if manifest.layer is None else manifest.layer.packages,
+        began=_beginning(manifest),
     )
     known = Graph() if layered is None else environment_graph(layered)
     return known + job_graph(
@@ -251,6 +252,12 @@ def _produced(strategy: Strategy, versions: Sequence[tuple[ObjectVersion, Staged
         artifact(version, role=strategy.roles.get(staged.output, "data"), name=staged.output)
         for version, staged in versions
     ]
+
+
+def _beginning(manifest: Manifest) -> str:
+    if manifest.warm:
+        return "warm"
+    return f"cold: {manifest.cold_because}" if manifest.cold_because else ""
 
 
 def _layered(run: Run, manifest: Manifest) -> EnvironmentFacts | None:

@@ -148,6 +148,7 @@ class JobFacts(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: float | None = None
     packs_only: bool = False  #: only packed code into a model that another job trained
     added_packages: Mapping[str, str] = msgspec.field(default_factory=dict)  #: by its requirements to its environment
+    began: str = ""  #: "warm", or "cold" and why; empty where warm starts are off
     execution: Uid | None = None
     execution_arn: str = ""
 
@@ -243,6 +244,7 @@ def job_graph(
             "ended_at": job.ended_at,
             "packs_only": job.packs_only or None,
             "added_packages": dict(sorted(job.added_packages.items())),
+            "began": job.began or None,
             "datasets": _datasets(read),
             # What an artifact was to this job is a property of the use, and one artifact has many uses.
             "inputs": {item.id: {"name": item.name, "role": item.role} for item in read},

@@ -136,6 +136,7 @@ def _job(found: Found) -> Document:
         "Metrics": properties.get("metrics", {}),
         "StartTime": properties.get("started_at"),
         "EndTime": properties.get("ended_at"),
+        "Began": properties.get("began"),
     }
 
 

@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from towpath.runner import claim, failure, hosts, layers, layout, network, outputs, process, syscalls, tree, wake
+from towpath.runner import claim, failure, hosts, layers, layout, network, outputs, process, syscalls, tree, wake, warm
 from towpath.runner.command import Command, SecretMissing, command_of, with_secrets
 from towpath.runner.continuous import ContinuousOutputs
 from towpath.runner.folder import (
@@ -23,6 +23,7 @@ from towpath.runner.folder import (
     MANIFEST,
     METRICS,
     ML,
+    NOT_ASKED,
     STAGING,
     STATUS,
     STOP,
@@ -56,10 +57,16 @@ class _Stopped(Exception):
     """Somebody asked to stop before the job's process ran."""
 
 
-def wait_and_run(orders: int) -> None:
-    """Prepare all that can be, wait for an attempt to be named in a pipe, and run it; return if the pipe just ends."""
+def wait_and_run(orders: int, origin: warm.Origin | None = None) -> None:
+    """Prepare all that can be, wait for an attempt to be named in a pipe, and run it; return if the pipe just ends.
+
+    Args:
+        origin: what this process has imported, where it was forked by a zygote.
+    Raises:
+        warm.Begin: in the job's process, when it is to run a script itself.
+    """
     syscalls.become_subreaper()
-    waiting = process.prepare(orders)
+    waiting = process.prepare(orders, origin=origin)
     received = b""
     while not received.endswith(b"\n"):
         chunk = os.read(orders, 1 << 16)
@@ -70,7 +77,16 @@ def wait_and_run(orders: int) -> None:
     # A host outlives the server that started it: a newer one may know of settings that this one does not.
     told = {name: value for name, value in request["settings"].items() if name in Settings._fields}
     settings = Settings(**{**told, "needed": tuple(told["needed"])})
+    if not settings.cold:
+        settings = settings._replace(cold=_why_cold(origin))
     run(Path(request["attempt"]), settings, waiting)
+
+
+def _why_cold(origin: warm.Origin | None) -> str:
+    if origin is None:
+        return "no process with imports was ready"
+    changed = origin.changed()
+    return f"{changed} has changed since the imports" if changed else ""
 
 
 def run(attempt: Path, settings: Settings, waiting: process.Process) -> None:
@@ -100,6 +116,7 @@ class _Attempt:
         self.failed: list[hosts.Host] = []  #: those that failed by themselves, in the order in which they ended
         self.started_at: str | None = None
         self.download_s = 0.0
+        self.began = warm.Began(False, settings.cold)
         self.limits = Limits(self.job, by_kernel=settings.groups)
         self.layer: layers.Layer | None = None  #: packages that were added to the environment
         self.peers_ended = False  #: the other hosts were asked to end, because one had failed
@@ -147,7 +164,9 @@ class _Attempt:
         for host in self.hosts:
             if host.process is None or process.has_ended(host.process):
                 others = [other.process for other in self.hosts if other.process is not None]
-                # One that was killed while it waited is no fault of the job.
+                # One that was killed while it waited is no fault of the job. What is forked now holds the job's
+                # secrets and more, so it has to begin cold.
+                self.settings = self.settings._replace(cold=self.settings.cold or "its first process was killed")
                 host.process = process.prepare(*(held for other in others for held in process.held(other)))
         commands = [command_of(host.job, host.folder, self.settings) for host in self.hosts]
         try:
@@ -165,7 +184,9 @@ class _Attempt:
             self.continuous.note_laid_out()
             with network.places(self.job, self.folder, self.settings) as places:
                 for host, command, place in zip(self.hosts, commands, places, strict=True):
-                    process.start(host.running, host.job, command, host.folder, self.settings, place)
+                    self.began = process.start(
+                        host.running, host.job, command, host.folder, self.settings, place, cold=self.settings.cold
+                    )
         except _Stopped:
             return "Stopped on request before the job's process was started"
         except (layout.LayoutFailed, Refused, SecretMissing, network.NoNetwork, process.NotStarted) as error:
@@ -403,6 +424,8 @@ class _Attempt:
             "peak_memory_bytes": self.limits.peak_bytes or None,
             "outputs": staged,
             "sandbox": self.settings.sandbox,
+            "warm": self.began.warm,
+            "cold_because": "" if self.began.because == NOT_ASKED else self.began.because,
             "memory_limit": self.limits.mechanism,
             "layer": None if self.layer is None else self.layer._asdict(),
         }

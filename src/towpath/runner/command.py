@@ -38,13 +38,24 @@ def command_of(job: dict[str, Any], attempt: Path, settings: Settings) -> Comman
 
     python = job["python"]
     own_tmp = "/tmp" if private else tmp
-    environment = {"HOME": own_tmp, "TMPDIR": own_tmp, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
-    environment.update({name: rewrite(value) for name, value in job.get("environment", {}).items()})
     first = settings.python_folder or f"{own_tmp}/{_stand_in(python, attempt)}:{Path(python).parent}"
-    environment["PATH"] = f"{first}:{environment.get('PATH', _STANDARD_PATH)}"
+    asked = {name: rewrite(value) for name, value in job.get("environment", {}).items()}
+    environment = environment_of(asked, first, own_tmp)
     argv = [rewrite(word.replace("{python}", python)) for word in job["argv"]]
     cwd = job.get("cwd") or OPT_ML
     return Command(argv, environment, rewrite(cwd), sandbox.rewritten(cwd, ml), rewrite)
+
+
+def environment_of(asked: Mapping[str, str], python_folder: str, tmp: str = "/tmp") -> dict[str, str]:
+    """Return all variables of a job.
+
+    Args:
+        asked: those that the job names.
+        python_folder: comes first on its PATH.
+        tmp: where it may keep files.
+    """
+    environment = {"HOME": tmp, "TMPDIR": tmp, "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", **asked}
+    return {**environment, "PATH": f"{python_folder}:{environment.get('PATH', _STANDARD_PATH)}"}
 
 
 def with_secrets(command: Command, secrets: Mapping[str, str]) -> Command:

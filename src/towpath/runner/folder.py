@@ -30,6 +30,9 @@ STOP_AT_ONCE = "at once"
 
 OPT_ML = "/opt/ml"
 
+NOT_ASKED = "no warm start was asked for"
+NOT_INSTALLED = "it is not installed"  #: why a zygote does not hold a module
+
 _FULL_DISK_RETRY_S = 0.2
 _FULL_DISK_PATIENCE_S = 60.0
 
@@ -50,6 +53,7 @@ class Settings(NamedTuple):
     uv: tuple[str, ...] = ()  #: the command that makes them
     uv_environment: tuple[tuple[str, str], ...] = ()  #: its variables: where packages come from
     secrets: tuple[tuple[str, str], ...] = ()  #: those that the job names; in memory only, never in a file
+    cold: str = NOT_ASKED  #: why the job has to begin in a fresh interpreter; empty: it may begin in a fork of a zygote
 
 
 class StagingFailed(Exception):
@@ -84,6 +88,8 @@ class ManifestDocument(TypedDict):
     peak_memory_bytes: int | None
     outputs: list[StagedDocument]
     sandbox: str
+    warm: bool
+    cold_because: str
     memory_limit: str | None
     layer: dict[str, Any] | None
 

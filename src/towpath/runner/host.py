@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from towpath.runner import attempt, groups, probe, syscalls, tree, wake
 from towpath.runner.folder import MANIFEST, write_all
+from towpath.runner.zygotes import Spare, Zygotes
 
 LOCK = "host.lock"
 SOCKET = "host"
@@ -74,13 +75,6 @@ class _Runner(NamedTuple):
     attempt: Path
 
 
-class _Spare(NamedTuple):
-    """A runner without an attempt."""
-
-    pid: int
-    orders: int  #: the attempt is named here; closing it ends the runner
-
-
 class _Host:
     """The listening socket, its clients and the living runners."""
 
@@ -89,7 +83,9 @@ class _Host:
         self._selector = selectors.DefaultSelector()
         self._buffers: dict[socket.socket, bytes] = {}
         self._ending = False
-        self._spare: _Spare | None = None
+        self._spare: Spare | None = None
+        self._zygotes = Zygotes(self._selector)
+        self._curious: list[socket.socket] = []  #: clients that wait until all zygotes are ready
         directory = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         (folder / SOCKET).unlink(missing_ok=True)  # of a dead host: this one holds the lock
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -112,6 +108,7 @@ class _Host:
     def serve(self) -> None:
         """Answer until asked to end."""
         while not self._ending:
+            self._follow_zygotes()
             for key, _ in self._selector.select(_LOOK_HOME_S):
                 if key.fileobj is self._listener:
                     client, _ = self._listener.accept()
@@ -121,6 +118,9 @@ class _Host:
                     self._reap()
                 elif isinstance(key.fileobj, socket.socket):
                     self._read(key.fileobj)
+                elif isinstance(key.fileobj, int):
+                    self._zygotes.read(key.fileobj)
+            self._zygotes.look()
             if not self.runners and not self._socket.exists():
                 self._end_spare()
                 return  # the home was removed, so nobody can ask for anything any more
@@ -135,9 +135,12 @@ class _Host:
             return
         *requests, self._buffers[client] = (self._buffers[client] + data).split(b"\n")
         for request in requests:
-            answer = self._answer(json.loads(request))
+            asked = json.loads(request)
+            if asked["do"] == "zygotes" and asked["wait"]:
+                self._curious.append(client)
+                continue
             try:
-                client.sendall(json.dumps(answer).encode() + b"\n")
+                _send(client, self._answer(asked))
             except ConnectionError:
                 self._drop(client)
                 return
@@ -147,7 +150,19 @@ class _Host:
     def _drop(self, client: socket.socket) -> None:
         self._selector.unregister(client)
         self._buffers.pop(client, None)
+        self._curious = [other for other in self._curious if other is not client]
         client.close()
+
+    def _follow_zygotes(self) -> None:
+        """Have zygotes prepare runners, listen to those that there are, and answer who waits for them."""
+        if not self._ending:
+            self._zygotes.replenish()
+        for client in list(self._curious) if self._zygotes.is_settled else []:
+            self._curious.remove(client)
+            try:
+                _send(client, {"zygotes": self._zygotes.report()})
+            except ConnectionError:
+                self._drop(client)
 
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         do = request["do"]
@@ -171,6 +186,8 @@ class _Host:
                 self._socket.unlink(missing_ok=True)
                 self._end_spare()
             return {"runners": sorted(self.runners)}
+        if do == "zygotes":
+            return {"zygotes": self._zygotes.report()}
         if do == "probe":
             return {"results": probe.try_modes(request["modes"], request["folder"], request.get("bwrap", ""))}
         return {"error": f"The runner host does not know {do!r}"}
@@ -180,7 +197,9 @@ class _Host:
         if key in self.runners:
             return self.runners[key].pid
         self._reap()  # the spare runner may have been killed
-        spare, self._spare = self._spare or self._fork_spare(), None
+        spare = self._zygotes.take(request["zygote"]) if request.get("zygote") else None
+        if spare is None:
+            spare, self._spare = self._spare or self._fork_spare(), None
         self.runners[key] = _Runner(spare.pid, Path(request["attempt"]))
         try:
             write_all(spare.orders, json.dumps(request).encode() + b"\n")
@@ -188,14 +207,14 @@ class _Host:
             os.close(spare.orders)
         return spare.pid
 
-    def _fork_spare(self) -> _Spare:
+    def _fork_spare(self) -> Spare:
         """Fork a runner that waits for its attempt, so that a job does not wait for the fork."""
         orders, orders_end = os.pipe2(os.O_CLOEXEC)
         pid = os.fork()
         if pid == 0:
             self._become_runner(orders)
         os.close(orders)
-        return _Spare(pid, orders_end)
+        return Spare(pid, orders_end)
 
     def _become_runner(self, orders: int) -> NoReturn:
         code = 1
@@ -230,13 +249,15 @@ class _Host:
         if self._spare is not None and self._spare.pid == pid:
             os.close(self._spare.orders)
             self._spare = None
+        self._zygotes.note_end(pid)
         if status != 0:  # killed, so it could not end its descendants
             self._end_orphans()
             for key in gone:
                 groups.remove(key)
 
     def _end_spare(self) -> None:
-        """End the spare runner and whatever else is left, so that nothing remains when the host has gone."""
+        """End the spare runners and whatever else is left, so that nothing remains when the host has gone."""
+        self._zygotes.end()
         if self._spare is not None:
             os.close(self._spare.orders)
             self._spare = None
@@ -247,10 +268,11 @@ class _Host:
     def _known(self) -> set[int]:
         """Return the children that are runners."""
         spare = {self._spare.pid} if self._spare else set()
-        return {runner.pid for runner in self.runners.values()} | spare
+        return {runner.pid for runner in self.runners.values()} | spare | self._zygotes.pids()
 
     def _end_orphans(self) -> None:
         """Kill children that are no runners: the descendants of a runner that died before it could end them."""
+        self._zygotes.settle()
         with contextlib.suppress(ChildProcessError):
             while orphans := set(tree.children(os.getpid())) - self._known():
                 for pid in {*orphans, *(below for orphan in orphans for below in tree.descendants(orphan))}:
@@ -258,6 +280,10 @@ class _Host:
                         os.kill(pid, signal.SIGKILL)
                 for pid in orphans:
                     os.waitpid(pid, 0)
+
+
+def _send(client: socket.socket, answer: dict[str, Any]) -> None:
+    client.sendall(json.dumps(answer).encode() + b"\n")
 
 
 def _print_trace(heading: str = "") -> None:

@@ -14,7 +14,7 @@ import signal
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from towpath.runner import network, sandbox, syscalls
+from towpath.runner import network, sandbox, syscalls, warm
 from towpath.runner.command import Command
 from towpath.runner.folder import ML, TMP, Settings, write_all
 
@@ -44,11 +44,15 @@ class Ended(NamedTuple):
     peak_bytes: int  #: the largest resident size of it or of a child it waited for
 
 
-def prepare(*private: int) -> Process:
+def prepare(*private: int, origin: warm.Origin | None = None) -> Process:
     """Fork the process of a job that is not known yet.
 
     Args:
         private: descriptors of this process that the fork must not hold open.
+        origin: what this process has imported, where a job's script may run in the fork itself. Only for a fork that
+            holds nothing of any job: what it holds stays in the script's memory.
+    Raises:
+        warm.Begin: in the fork, when it is to run a script.
     """
     orders, orders_end = os.pipe2(os.O_CLOEXEC)
     output, output_end = os.pipe2(os.O_CLOEXEC)
@@ -58,7 +62,7 @@ def prepare(*private: int) -> Process:
     if pid == 0:
         for descriptor in (*private, orders_end, output, trouble, ready):
             os.close(descriptor)  # each would keep the runner from seeing that its other end is closed
-        _become(orders, output_end, trouble_end, ready_end)
+        _become(orders, output_end, trouble_end, ready_end, origin)
     for descriptor in (orders, output_end, trouble_end, ready_end):
         os.close(descriptor)
     os.set_blocking(output, False)
@@ -78,12 +82,15 @@ def start(
     folder: Path,
     settings: Settings,
     place: network.Place | None = None,
-) -> None:
-    """Let the process become the job's program in its sandbox.
+    *,
+    cold: str = "",
+) -> warm.Began:
+    """Let the process become the job's program in its sandbox; return how it has begun.
 
     Args:
         folder: of the attempt, or of one host of it.
         place: of a host among those of its job; None: it is the only one.
+        cold: why it has to begin in a fresh interpreter; empty if it need not.
     Raises:
         NotStarted: the sandbox or the program refused; nothing runs. A process that somebody has killed meanwhile has
             started and ended, as one that is killed later.
@@ -116,17 +123,22 @@ def start(
         "view": view._asdict(),
         "serves": job.get("serves", False),
         "keeper": None if place is None else place.keeper,
+        "cold": cold,
     }
-    message = b""
     with contextlib.suppress(BrokenPipeError):  # it was killed: `wait` tells by which signal
         write_all(process.orders, json.dumps(orders).encode())
     os.close(process.orders)
+    message = b""
     while chunk := os.read(process.trouble, 4096):
         message += chunk
     os.close(process.trouble)
-    if message:
+    told: dict[str, str] = {}
+    for line in message.splitlines():
+        told.update(json.loads(line))
+    if "trouble" in told:
         os.waitpid(process.pid, 0)
-        raise NotStarted(message.decode())
+        raise NotStarted(told["trouble"])
+    return warm.Began("warm" in told, "" if "warm" in told else told.get("cold", cold or "its process was killed"))
 
 
 def _dismiss(process: Process) -> None:
@@ -149,11 +161,16 @@ def wait(process: Process) -> Ended:
     return Ended(os.waitstatus_to_exitcode(status), usage.ru_maxrss * 1024)
 
 
-def _become(orders_pipe: int, output: int, trouble: int, ready: int) -> NoReturn:
-    """In the fork: wait for orders, enter the sandbox and turn into the job's program. Never returns."""
-    message = "The job's process could not be started"
+def _become(orders_pipe: int, output: int, trouble: int, ready: int, origin: warm.Origin | None) -> NoReturn:
+    """In the fork: wait for orders, enter the sandbox and turn into the job's program. Never returns.
+
+    Raises:
+        warm.Begin: the program is a script that this process is to run itself.
+    """
     runner = os.getppid()
     trouble = fcntl.fcntl(trouble, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)  # `_READY_FD` may be its number until now
+    step = ["The job's process could not be started"]  #: what is being done, for the message if it fails
+    script = None
     try:
         syscalls.die_with_parent(signal.SIGKILL)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
@@ -167,33 +184,51 @@ def _become(orders_pipe: int, output: int, trouble: int, ready: int) -> NoReturn
             received += chunk
         if not received or os.getppid() != runner:
             os._exit(127)  # the runner has gone without a job
-        orders = json.loads(received)
-        argv: list[str] = orders["argv"]
-        environment: dict[str, str] = orders["environment"]
-        if orders["serves"]:
-            environment["TOWPATH_READY_FD"] = str(_READY_FD)
-        if orders["keeper"] is not None:
-            message = "The network of the job's hosts could not be entered"
-            network.join(orders["keeper"])
-        message = "The sandbox could not be entered"
-        view = sandbox.View(**{**orders["view"], "needed": tuple(orders["view"]["needed"])})
-        if orders["sandbox"] == "namespace":
-            sandbox.enter(view)
-        if orders["sandbox"] == "bwrap":
-            message = f"The program {argv[0]!r} could not be started"
-            _find_program(sandbox.rewritten(argv[0], view.ml), environment["PATH"])
-            argv = sandbox.bwrap_argv(view, orders["bwrap"], argv, orders["cwd"])
-        else:
-            message = f"The working directory {orders['cwd']} cannot be entered"
-            os.chdir(orders["cwd"])
-        message = f"The program {argv[0]!r} could not be started"
-        program = _find_program(argv[0], environment["PATH"])
-        if orders["serves"]:
-            os.dup2(ready, _READY_FD)
-        os.execve(program, argv, environment)
+        script = _follow(json.loads(received), trouble, ready, origin, step)
     except BaseException as error:  # noqa: BLE001 - this fork must end here, and the runner must hear why
-        write_all(trouble, f"{message}: {error}".encode())
-    os._exit(127)
+        write_all(trouble, json.dumps({"trouble": f"{step[-1]}: {error}"}).encode() + b"\n")
+    if script is None:
+        os._exit(127)
+    syscalls.close_from(3)  # the runner sees by it that the program runs
+    raise warm.Begin(script)
+
+
+def _follow(
+    orders: dict[str, Any], trouble: int, ready: int, origin: warm.Origin | None, step: list[str]
+) -> warm.Script | None:
+    """Enter the sandbox and execute the program, or return the script that this process is to run itself."""
+    argv: list[str] = orders["argv"]
+    environment: dict[str, str] = orders["environment"]
+    if orders["serves"]:
+        environment["TOWPATH_READY_FD"] = str(_READY_FD)
+    if orders["keeper"] is not None:
+        step.append("The network of the job's hosts could not be entered")
+        network.join(orders["keeper"])
+    step.append("The sandbox could not be entered")
+    view = sandbox.View(**{**orders["view"], "needed": tuple(orders["view"]["needed"])})
+    if orders["sandbox"] == "namespace":
+        sandbox.enter(view)
+    if orders["sandbox"] == "bwrap":
+        step.append(f"The program {argv[0]!r} could not be started")
+        _find_program(sandbox.rewritten(argv[0], view.ml), environment["PATH"])
+        argv = sandbox.bwrap_argv(view, orders["bwrap"], argv, orders["cwd"])
+    else:
+        step.append(f"The working directory {orders['cwd']} cannot be entered")
+        os.chdir(orders["cwd"])
+    step.append(f"The program {argv[0]!r} could not be started")
+    program = _find_program(argv[0], environment["PATH"])
+    cold: str = orders["cold"]
+    if origin is not None and not cold:
+        script, unpacked = warm.as_script(argv, program, environment)
+        cold = warm.why_cold(origin, script, unpacked=unpacked)
+        if not cold:
+            warm.take_over(origin, script)
+            write_all(trouble, b'{"warm": ""}\n')
+            return script
+    write_all(trouble, json.dumps({"cold": cold}).encode() + b"\n")
+    if orders["serves"]:
+        os.dup2(ready, _READY_FD)
+    return os.execve(program, argv, environment)
 
 
 def _find_program(name: str, path: str) -> str:

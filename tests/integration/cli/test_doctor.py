@@ -66,8 +66,9 @@ def test_a_broken_setting_is_wrong_and_ends_with_1(tmp_path: Path) -> None:
     assert found(home)["settings"][0] == "wrong"
 
 
-def test_a_file_in_the_place_of_the_home_is_wrong(tmp_path: Path) -> None:
+@pytest.mark.parametrize("warm_start", ["off", "on"])
+def test_a_file_in_the_place_of_the_home_is_wrong(tmp_path: Path, warm_start: str) -> None:
     (tmp_path / "home").write_text("")
-    code, told = doctor(tmp_path / "home")
+    code, told = doctor(tmp_path / "home", TOWPATH_WARM_START=warm_start)
     assert code == 1
     assert "is not a folder" in told

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.warm import IMPORTS, assert_warm, prime
 
 from towpath.compute.process import ProcessBackend
 from towpath.jobs.model import JobSpec, Limits, Manifest, Phase
@@ -36,9 +37,15 @@ print("done")
 """
 
 
-def opened(tmp_path: Path, *, by_groups: bool) -> Iterator[ProcessBackend]:
+def opened(tmp_path: Path, *, by_groups: bool, warm: bool = False) -> Iterator[ProcessBackend]:
     home = tmp_path / "home"
-    backend = ProcessBackend(home / "jobs", home=home, groups=by_groups)
+    backend = ProcessBackend(
+        home / "jobs", home=home, groups=by_groups, imports=IMPORTS if warm else None, warm_always=True
+    )
+    if warm:
+        if backend.sandbox().chosen != "namespace":
+            pytest.skip("only jobs in namespaces begin warm")
+        prime(backend)
     yield backend
     backend.close()
     backend.stop_host()
@@ -50,12 +57,15 @@ def backend(tmp_path: Path) -> Iterator[ProcessBackend]:
     yield from opened(tmp_path, by_groups=True)
 
 
-@pytest.fixture(params=["cgroup", "watch"])
+@pytest.fixture(params=["cgroup", "watch", "cgroup, warm", "watch, warm"])
 def limited(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[ProcessBackend, str]]:
-    if request.param == "cgroup":
+    how, _, warm = request.param.partition(", ")
+    if how == "cgroup":
         skip_without_groups()
-    for backend in opened(tmp_path, by_groups=request.param == "cgroup"):
-        yield backend, request.param
+    for backend in opened(tmp_path, by_groups=how == "cgroup", warm=bool(warm)):
+        yield backend, how
+    if warm:
+        assert_warm(tmp_path / "home" / "jobs")
 
 
 def skip_without_groups() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.warm import IMPORTS, assert_warm, prime
 
 from towpath.compute.process import ProcessBackend, SandboxMode, self_test
 from towpath.jobs.model import Limits, Phase
@@ -41,17 +42,17 @@ attempt("remount", lambda: mounted(None, b"/", None, 0x20 | 0x1000, None))
 attempt("bind", lambda: mounted(b"/tmp", b"/etc", None, 0x1000, None))
 attempt("unmount", lambda: [1 / 0 for _ in [libc.umount2(b"/opt/ml", 2)] if _ != 0])
 attempt("sysctl", lambda: open("/proc/sys/kernel/core_pattern", "r+").close())
-attempt("home", lambda: sorted(os.listdir(os.environ["MASKED"])))
+attempt("home", lambda: sorted(os.listdir(os.environ["SM_MASKED"])))
 attempt("tmp", lambda: sorted(name for name in os.listdir("/tmp") if not name.startswith("pytest-of")))
-attempt("other", lambda: os.listdir(f"/proc/{os.environ['OTHER']}/root/opt/ml"))
-attempt("neighbour's secrets", lambda: open(f"/proc/{os.environ['OTHER']}/environ").read())
-attempt("neighbour's memory", lambda: open(f"/proc/{os.environ['OTHER']}/mem", "rb").close())
-attempt("platform's secrets", lambda: open(f"/proc/{os.environ['PLATFORM']}/environ").read())
-attempt("job file", lambda: open(os.environ["MASKED"] + "/jobs/job-1/job.json").read())
+attempt("other", lambda: os.listdir(f"/proc/{os.environ['SM_OTHER']}/root/opt/ml"))
+attempt("neighbour's secrets", lambda: open(f"/proc/{os.environ['SM_OTHER']}/environ").read())
+attempt("neighbour's memory", lambda: open(f"/proc/{os.environ['SM_OTHER']}/mem", "rb").close())
+attempt("platform's secrets", lambda: open(f"/proc/{os.environ['SM_PLATFORM']}/environ").read())
+attempt("job file", lambda: open(os.environ["SM_MASKED"] + "/jobs/job-1/job.json").read())
 groups = [f"/sys/fs/cgroup/{name}cgroup.procs" for name in ("", "memory/")]
 attempt("limits", lambda: open(next(filter(os.path.exists, groups)), "r+").close())
 attempt("devices", lambda: os.mknod("/tmp/disk", 0o60600, os.makedev(8, 0)))
-attempt("host's server", lambda: __import__("socket").create_connection(("127.0.0.1", int(os.environ["PORT"])), 5))
+attempt("host's server", lambda: __import__("socket").create_connection(("127.0.0.1", int(os.environ["SM_PORT"])), 5))
 attempt("network", lambda: sorted(name for _, name in __import__("socket").if_nameindex()))
 attempt("loopback", lambda: __import__("socket").create_server(("127.0.0.1", 0)).getsockname()[0])
 attempt("capabilities", lambda: [l.split()[1] for l in open("/proc/self/status") if l.startswith(("CapEff", "CapBnd"))])
@@ -60,8 +61,8 @@ print(json.dumps(found))
 """
 
 
-def modes() -> list[SandboxMode]:
-    return ["namespace", "bwrap"]
+def modes() -> list[str]:
+    return ["namespace", "bwrap", "namespace, warm"]
 
 
 def _skip(mode: str, reason: str) -> None:
@@ -74,7 +75,8 @@ def _skip(mode: str, reason: str) -> None:
 
 @pytest.fixture(params=modes())
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ProcessBackend]:
-    mode: SandboxMode = request.param
+    mode: SandboxMode = request.param.partition(",")[0]
+    warm = request.param.endswith("warm")
     home = tmp_path / "home"
     home.mkdir()
     (home / "credentials").write_text("secret")
@@ -82,11 +84,17 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ProcessB
         self_test(home, mode)
     except Unavailable as reason:
         _skip(mode, str(reason))
-    backend = ProcessBackend(home / "jobs", home=home, sandbox=mode)
+    backend = ProcessBackend(
+        home / "jobs", home=home, sandbox=mode, imports=IMPORTS if warm else None, warm_always=True
+    )
+    if warm:
+        prime(backend)
     yield backend
     backend.close()
     backend.stop_host()
     backend.close()
+    if warm:
+        assert_warm(home / "jobs")
 
 
 def test_a_job_changes_and_sees_nothing_but_its_own(
@@ -97,7 +105,7 @@ def test_a_job_changes_and_sees_nothing_but_its_own(
     neighbour = script(
         "import os, signal; print(f'started={os.getpid()}', flush=True); signal.pause()",
         metrics=(STARTED,),
-        environment={"PASSWORD": "of the neighbour"},
+        environment={"SM_PASSWORD": "of the neighbour"},
     )
     backend.submit(neighbour)
     news.until(lambda: bool(backend.observe("job-1").metrics), "the neighbour runs")
@@ -121,10 +129,10 @@ def test_a_job_changes_and_sees_nothing_but_its_own(
         key="job-2",
         arguments=tuple(places),
         environment={
-            "MASKED": str(home),
-            "OTHER": str(other),
-            "PLATFORM": str(os.getpid()),
-            "PORT": str(listener.getsockname()[1]),
+            "SM_MASKED": str(home),
+            "SM_OTHER": str(other),
+            "SM_PLATFORM": str(os.getpid()),
+            "SM_PORT": str(listener.getsockname()[1]),
         },
         limits=Limits(network=False),
     )

@@ -1,6 +1,7 @@
 """Jobs as processes of this host."""
 
-from towpath.compute.process.backend import ProcessBackend
+from towpath.compute.process.backend import ProcessBackend, zygotes_of
 from towpath.compute.process.selftest import SandboxMode, SelfTest, Trial, self_test
+from towpath.compute.process.warm import ZygoteStanding
 
-__all__ = ["ProcessBackend", "SandboxMode", "SelfTest", "Trial", "self_test"]
+__all__ = ["ProcessBackend", "SandboxMode", "SelfTest", "Trial", "ZygoteStanding", "self_test", "zygotes_of"]

@@ -16,10 +16,12 @@ from towpath.compute.process.address import address_of, forget_address
 from towpath.compute.process.host_link import HostLink
 from towpath.compute.process.reading import MetricsReader, drop_increments, read_increments, read_log, read_status
 from towpath.compute.process.selftest import SandboxMode, SelfTest, self_test
+from towpath.compute.process.warm import Wish, ZygoteStanding, wish_of
 from towpath.compute.process.watcher import Watcher
 from towpath.jobs.model import Capabilities, JobObservation, JobSpec, LogPage, Manifest, MetricPoint, Phase
 from towpath.jobs.secrets import SESSION, named_in
 from towpath.kernel.errors import InUse, Invalid, Unavailable, noticing_full_disk
+from towpath.kernel.resource import view
 from towpath.runner import claim
 from towpath.runner.command import folder_of_python
 from towpath.runner.folder import (
@@ -27,6 +29,7 @@ from towpath.runner.folder import (
     JOB,
     MANIFEST,
     ML,
+    NOT_ASKED,
     STAGING,
     STOP,
     STOP_AT_ONCE,
@@ -74,6 +77,9 @@ class ProcessBackend:
         log_bytes: int = 256 << 20,
         secrets: Callable[[Iterable[str]], Mapping[str, str]] = lambda names: {},
         session: Callable[[JobSpec], Mapping[str, str]] = lambda job: {},
+        imports: Iterable[str] | None = None,
+        warm_python: str = sys.executable,
+        warm_always: bool = False,
     ) -> None:
         """
         Args:
@@ -86,6 +92,9 @@ class ProcessBackend:
             log_bytes: what the log of one attempt may take; of a larger one the middle is dropped.
             secrets: gives the values of those secrets, by name, that are set.
             session: makes keys of its own for a job that names them; gives them by the names of secrets.
+            imports: modules that are imported before jobs that can begin warm; None: every job begins cold.
+            warm_python: the interpreter whose jobs can.
+            warm_always: also jobs whose scripts name nothing of what is imported.
         """
         self.capabilities = Capabilities(serving=True, isolation=sandbox, layers=True, secrets=True, hosts=True)
         self._jobs = jobs.absolute()
@@ -96,6 +105,9 @@ class ProcessBackend:
         self._log_bytes = log_bytes
         self._secrets = secrets
         self._session = session
+        self._imports = None if imports is None else tuple(imports)
+        self._warm_python = warm_python
+        self._warm_always = warm_always
         self._needed = tuple((sys.prefix, sys.base_prefix, _PACKAGE) if needed is None else needed)
         # Private: a job's environment may hold what is not for other users of the host.
         self._jobs.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -138,7 +150,9 @@ class ProcessBackend:
             with noticing_full_disk():
                 folder.mkdir(exist_ok=True)
                 self._record(folder, job)
-        runner = self._host.start_runner(folder, job.key, self._settings(job))
+        settings = self._settings(job)
+        zygote, cold = self._zygote(job, settings)
+        runner = self._host.start_runner(folder, job.key, settings._replace(cold=cold), zygote)
         if self._watcher is not None:
             self._watcher.follow(job.key, runner)
 
@@ -298,6 +312,16 @@ class ProcessBackend:
         except Unavailable:
             return False
 
+    def zygotes(self, *, wait_s: float = 0.0) -> list[ZygoteStanding]:
+        """Return the processes that hold imports for jobs, nothing where the runner host does not run.
+
+        Args:
+            wait_s: how long to wait until each is ready or has failed.
+        Raises:
+            Unavailable: the host does not answer, or not all are ready by then.
+        """
+        return _zygotes(self._host, wait_s)
+
     def close(self) -> None:
         """Stop watching; jobs and their host go on."""
         if self._watcher is not None:
@@ -359,6 +383,18 @@ class ProcessBackend:
             uv_environment=tuple(item for item in os.environ.items() if _CONCERNS_UV.fullmatch(item[0])),
         )
 
+    def _zygote(self, job: JobSpec, settings: Settings) -> tuple[Wish | None, str]:
+        if self._imports is None:
+            return None, NOT_ASKED
+        return wish_of(
+            job,
+            self._imports,
+            sandbox=settings.sandbox,
+            python_folder=settings.python_folder,
+            python=self._warm_python,
+            always=self._warm_always,
+        )
+
     def _values(self, job: JobSpec) -> Mapping[str, str]:
         named = named_in(job.environment.values())
         own = self._session(job) if any(name.startswith(SESSION) for name in named) else {}
@@ -378,6 +414,25 @@ class ProcessBackend:
             metrics=self._reader(key, folder).latest(),
             increments=read_increments(folder),
         )
+
+
+def zygotes_of(home: Path) -> list[ZygoteStanding]:
+    """Return the processes that hold imports for the jobs of a home, nothing where no runner host runs.
+
+    Raises:
+        Unavailable: the host does not answer.
+    """
+    if not (home / "run").is_dir():
+        return []
+    link = HostLink(home / "run")
+    try:
+        return _zygotes(link, 0.0)
+    finally:
+        link.close()
+
+
+def _zygotes(host: HostLink, wait_s: float) -> list[ZygoteStanding]:
+    return [view(ZygoteStanding, each) for each in host.zygotes(wait_s=wait_s)]
 
 
 def _version(python: Path) -> float:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -67,15 +67,31 @@ class HostLink:
         self._host = 0  #: process id of the host that was last connected to
         self._silent_until = 0.0  #: monotonic seconds; until then nobody asks
 
-    def start_runner(self, attempt: Path, key: str, settings: Settings) -> int:
-        """Have a runner forked for an attempt and return its process id; the host is started if there is none."""
-        request = {"do": "start", "key": key, "attempt": str(attempt), "settings": settings._asdict()}
+    def start_runner(self, attempt: Path, key: str, settings: Settings, zygote: Mapping[str, Any] | None = None) -> int:
+        """Have a runner forked for an attempt and return its process id; the host is started if there is none.
+
+        Args:
+            zygote: what it had best be forked from, as `towpath.runner.zygotes` reads it; None: from the host.
+        """
+        request = {"do": "start", "key": key, "attempt": str(attempt), "settings": settings._asdict(), "zygote": zygote}
         return int(self._ask(request, may_start=True)["pid"])
 
     def runner_of(self, key: str) -> int | None:
         """Return the process id of the runner that the host has for a key, if it has one."""
         answer = self._ask_if_there({"do": "runner", "key": key})
         return None if answer is None else answer["pid"]
+
+    def zygotes(self, *, wait_s: float = 0.0) -> list[dict[str, Any]]:
+        """Return what the host tells of its zygotes, nothing where there is no host.
+
+        Args:
+            wait_s: how long to wait until each has a runner ready or has failed.
+        Raises:
+            Unavailable: the host does not answer, or not all are ready by then.
+        """
+        request = {"do": "zygotes", "wait": wait_s > 0}
+        answer = self._ask_if_there(request, timeout_s=max(self._timeout_s, wait_s))
+        return [] if answer is None else list(answer["zygotes"])
 
     def end(self) -> list[str]:
         """Have the host end; return the keys of the jobs that keep it, none if it ended or was not there.
