@@ -6,6 +6,7 @@ to begin every attempt that a fact tells of, decide conditions as they were deci
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import cast
 
 from towpath.kernel.errors import Invalid
@@ -14,6 +15,7 @@ from towpath.kernel.ports import Query, Store
 from towpath.kernel.ports import Transaction as KernelTransaction
 from towpath.kernel.resource import Resource
 from towpath.pipelines.caching import Lookup
+from towpath.pipelines.controller import STEP_EVENT
 from towpath.pipelines.decisions import FinishExecution, Situation, Unreadable
 from towpath.pipelines.execution import Course
 from towpath.pipelines.kinds import PIPELINE_EXECUTION
@@ -38,6 +40,11 @@ class _Recorded:
     rows: dict[str, StepRow]
     facts: list[Fact]
     events: list[Event]
+
+    def has_begun_at(self, moment: datetime) -> bool:
+        """Whether anything was decided before a moment."""
+        began = [row.started_at for row in self.rows.values()] + [fact.at for fact in self.facts]
+        return any(at is not None and at <= moment for at in began)
 
 
 def replay_all(store: Store, documents: Documents, shapes: Shapes) -> tuple[int, list[str]]:
@@ -101,11 +108,10 @@ class _Replay:
         for event in self.recorded.events:
             if event.type == "UpdatePipelineExecution" and "ParallelismConfiguration" in event.detail["changed"]:
                 raise _CannotBeReplayed
-        # A retry that finds steps to begin anew is told by those; one that only undoes a stop, by its event.
-        asked = [event for event in self.recorded.events if event.type == _STOP or _is_bare_retry(event)]
+        untold = [event for event in self.recorded.events if _leaves_no_fact(event)]
         facts = [fact for fact in self.recorded.facts if fact.row.taken_from is None]
-        if asked and not self.recorded.rows:
-            self._ask(asked.pop(0))  # a stop that came before the first decision
+        if untold and not self.recorded.has_begun_at(untold[0].at):
+            self._reach(untold.pop(0))  # a stop that came before the first decision
         else:
             self._decide()
         again: list[StepRow] = []  #: steps of one retry, which begin together
@@ -113,8 +119,8 @@ class _Replay:
             if again and not self._is_retry(fact.row):
                 self._retry(again)
                 again = []
-            while asked and asked[0].at <= fact.at:
-                self._ask(asked.pop(0))
+            while untold and untold[0].at <= fact.at:
+                self._reach(untold.pop(0))
             self.now = fact.at
             if self._is_retry(fact.row):
                 again.append(fact.row)
@@ -122,8 +128,8 @@ class _Replay:
                 self._apply(fact.row)
         if again:
             self._retry(again)
-        for event in asked:
-            self._ask(event)
+        for event in untold:
+            self._reach(event)
         self._compare()
         return self.complaints
 
@@ -148,12 +154,13 @@ class _Replay:
             if isinstance(decision, FinishExecution):
                 self.result = decision.status
 
-    def _ask(self, event: Event) -> None:
+    def _reach(self, event: Event) -> None:
         self.now = event.at
         if event.type == _RETRY:
             self._retry([])
             return
-        self.situation = replace(self.situation, stopping=True)
+        if event.type == _STOP:
+            self.situation = replace(self.situation, stopping=True)
         self._decide()
 
     def _is_retry(self, row: StepRow) -> bool:
@@ -202,8 +209,12 @@ class _Replay:
             self.complaints.append(f"it is {status}, and would be {self.result} today")
 
 
-def _is_bare_retry(event: Event) -> bool:
-    return event.type == _RETRY and event.detail["steps"] == []
+def _leaves_no_fact(event: Event) -> bool:
+    """Whether something was decided at an event that the history does not tell of."""
+    if event.type == STEP_EVENT:  # a step that had waited for its time is tried again
+        return event.detail.get("currentStepStatus") == StepStatus.EXECUTING and event.detail.get("attempt", 1) > 1
+    # A retry that finds steps to begin anew is told by those; one that only undoes a stop, by its event.
+    return event.type == _STOP or (event.type == _RETRY and event.detail["steps"] == [])
 
 
 def _outline(row: StepRow) -> tuple[StepStatus, int, bool | None, int | None]:

@@ -117,6 +117,7 @@ def end_of(folder: Path, case: Case, *, at: int | None = None, after: bool = Fal
         assert at is None, f"a life of {dying.commits} commits has none with the number {at}"
     except Crash:
         life.go_on(DyingStore(life.world.store, at=None))
+    assert life.world.decided_again() == (1, [])
     life.world.close()
     # A request to stop that is lost in a crash is repeated a while later, so the jobs end at other times.
     home = read_home(folder, in_order=not case.is_stopped)
@@ -165,6 +166,7 @@ def test_an_engine_that_slept_longer_than_its_lease_loses_what_it_had_decided(tm
         sleeper = SleepingStore(world.store, at=at, meanwhile=work_instead)
         world.live(world.engine(sleeper, objects))
         assert world.completed() == case.completed, f"slept before commit {at}"
+        assert world.decided_again() == (1, [])
         world.close()
         slept = read_home(tmp_path / "slept", in_order=False)
         for table, rows in quiet.home.items():

@@ -372,6 +372,51 @@ def test_a_failed_execution_can_be_retried_from_where_it_failed(platform: Platfo
     assert "FailureReason" not in platform.execution(arn)
 
 
+@pytest.mark.parametrize("begun", [False, True], ids=["before anything began", "when everything had succeeded"])
+def test_a_retry_that_begins_no_step_anew_goes_on_and_is_decided_alike(
+    platform: Platform, golden: Golden, *, begun: bool
+) -> None:
+    """Such a retry leaves no fact of a step; the history of events tells of it. The fixture replays the execution."""
+    document = golden("v2_function")
+    document["Steps"] = [{**document["Steps"][2], "Name": name} for name in ("a", "b")]
+    platform.create(document)
+    arn = str(platform.call("StartPipelineExecution", PipelineName="reviews")["PipelineExecutionArn"])
+    if begun:
+        platform.engine.run_until_idle()
+        platform.end(arn, "a")
+        job = platform.child(arn, "b")
+        platform.store.write(lambda transaction: transaction.resources.replace(job, status="Completed"))
+    platform.call("StopPipelineExecution", PipelineExecutionArn=arn)
+    platform.engine.run_until_idle()
+    assert platform.execution(arn)["PipelineExecutionStatus"] == "Stopped"
+    assert set(platform.statuses(arn).values()) <= {"Succeeded"}
+    platform.call("RetryPipelineExecution", PipelineExecutionArn=arn)
+    platform.engine.run_until_idle()
+    if not begun:
+        assert platform.statuses(arn) == {"a": "Executing", "b": "Executing"}
+        platform.end(arn, "a")
+        platform.end(arn, "b")
+    assert platform.execution(arn)["PipelineExecutionStatus"] == "Succeeded"
+
+
+def test_a_step_that_is_stopped_in_its_second_attempt_is_decided_alike(platform: Platform, golden: Golden) -> None:
+    """That the attempt began is no fact. The fixture replays the execution."""
+    document = golden("v2_function")
+    again = {"ExceptionType": ["SageMaker.JOB_INTERNAL_ERROR"], "IntervalSeconds": 5, "MaxAttempts": 3}
+    document["Steps"] = [{**document["Steps"][2], "Name": "a", "RetryPolicies": [again]}]
+    platform.create(document)
+    arn = platform.start()
+    platform.end(arn, "a", "Failed", FailureReason="InternalServerError: the runner vanished")
+    platform.clock.advance(5)
+    platform.engine.run_until_idle()
+    assert platform.steps(arn)["a"]["AttemptCount"] == 2
+    platform.clock.advance(1)
+    platform.call("StopPipelineExecution", PipelineExecutionArn=arn)
+    platform.engine.run_until_idle()
+    platform.end(arn, "a", "Stopped")
+    assert platform.execution(arn)["PipelineExecutionStatus"] == "Stopped"
+
+
 def test_only_as_many_steps_run_as_may(platform: Platform, golden: Golden) -> None:
     document = golden("v2_function")
     pre = document["Steps"][2]
