@@ -1,5 +1,7 @@
 """Users with roles, by boto3 and the command line on a real server: what each may do, from one moment to the next."""
 
+import io
+import zipfile
 from typing import Any
 
 import pytest
@@ -125,3 +127,48 @@ def test_roles_are_given_on_the_command_line(door: Door) -> None:
     assert roles == {"ada": ["ml-engineer"], "admin": ["administrator"]}
     assert "last administrator" in machine.towpath("keys", "roles", "admin", "viewer", code=1)
     assert "Invalid value" in machine.towpath("keys", "create", "bob", "--role=king", code=2)
+
+
+def test_whoever_builds_makes_functions_whoever_runs_calls_them_and_a_viewer_looks(door: Door) -> None:
+    """The rows of the table that concern functions, each operation by somebody who may and somebody who may not."""
+    roles = ("viewer", "approver", "operator", "data-scientist", "ml-engineer")
+    by = {role: door.client("lambda", made(door, role, role)) for role in roles}
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("work.py", "def handler(event, context):\n    return 'called'\n")
+    asked: dict[str, Any] = {
+        "Runtime": "python3.11",
+        "Role": "arn:aws:iam::000000000000:role/any",
+        "Handler": "work.handler",
+        "Code": {"ZipFile": code.getvalue()},
+    }
+    for role in ("viewer", "approver", "operator"):
+        assert refusal(by[role].create_function, FunctionName="f", **asked) == "AccessDeniedException"
+    for role in ("data-scientist", "ml-engineer"):
+        by[role].create_function(FunctionName=role, **asked)
+    assert refusal(by["operator"].update_function_configuration, FunctionName="ml-engineer", Timeout=9) == (
+        "AccessDeniedException"
+    )
+    assert refusal(by["operator"].update_function_code, FunctionName="ml-engineer", ZipFile=code.getvalue()) == (
+        "AccessDeniedException"
+    )
+    assert refusal(by["operator"].tag_resource, Resource=arn_of(by["viewer"]), Tags={"a": "b"}) == (
+        "AccessDeniedException"
+    )
+    for client in by.values():
+        assert {each["FunctionName"] for each in client.list_functions()["Functions"]} == {
+            "data-scientist",
+            "ml-engineer",
+        }
+        assert client.get_function(FunctionName="ml-engineer")["Configuration"]["Timeout"] == 3
+    for role in ("viewer", "approver"):
+        assert refusal(by[role].invoke, FunctionName="ml-engineer") == "AccessDeniedException"
+    for role in ("operator", "data-scientist", "ml-engineer"):
+        assert by[role].invoke(FunctionName="ml-engineer")["Payload"].read() == b'"called"'
+    assert refusal(by["operator"].delete_function, FunctionName="ml-engineer") == "AccessDeniedException"
+    by["data-scientist"].delete_function(FunctionName="ml-engineer")
+
+
+def arn_of(functions: Any) -> str:
+    """Return the ARN of the function of the ML engineer."""
+    return str(functions.get_function(FunctionName="ml-engineer")["Configuration"]["FunctionArn"])
