@@ -52,7 +52,10 @@ with socket.create_connection(("127.0.0.1", int(port))) as line, line.makefile("
 
 
 class Recorder:
-    """Appends what steps say to a file, and knows which of them run. It lives in the test, outside the platform."""
+    """Appends what steps say to a file, and knows which of them run. It lives in the test, outside the platform.
+
+    A step that was doomed is told to die instead of being told that it was heard.
+    """
 
     def __init__(self, file: Path, server: socketserver.TCPServer) -> None:
         self.file = file
@@ -60,9 +63,10 @@ class Recorder:
         self._changed = threading.Condition()
         self._running: Counter[str] = Counter()
         self._held: set[str] = set()
+        self._doomed: Counter[str] = Counter()
 
-    def hear(self, line: str) -> None:
-        """Write down a line, and return when the step may go on."""
+    def hear(self, line: str) -> str:
+        """Write down a line; return what the step is told, once it may go on."""
         word, _, who = line.partition(" ")
         with self._changed:
             with self.file.open("a", encoding="utf-8") as file:
@@ -70,6 +74,22 @@ class Recorder:
             self._running[who] += {"begin": 1, "end": -1}[word]
             self._changed.notify_all()
             self._changed.wait_for(lambda: who.split()[1] not in self._held, timeout=HELD_S)
+            step = who.split()[1]
+            if word == "begin" and self._doomed[step] > 0:
+                self._doomed[step] -= 1
+                return "die"
+            return "heard"
+
+    def leave(self, line: str) -> None:
+        """Take over that whoever said this says nothing more: it has ended, or was killed."""
+        with self._changed:
+            del self._running[line.partition(" ")[2]]
+            self._changed.notify_all()
+
+    def doom(self, step: str, times: int) -> None:
+        """Tell so many attempts of a step to die as soon as they have begun."""
+        with self._changed:
+            self._doomed[step] = times
 
     def hold(self, step: str) -> None:
         """Let no attempt of this step get further than its first word."""
@@ -109,9 +129,16 @@ def recording(file: Path) -> Iterator[Recorder]:
 
     class Line(socketserver.StreamRequestHandler):
         def handle(self) -> None:
-            for line in self.rfile:
-                recorder.hear(line.decode().strip())
-                self.wfile.write(b"heard\n")
+            said = ""
+            try:
+                for line in self.rfile:
+                    said = line.decode().strip()
+                    self.wfile.write(recorder.hear(said).encode() + b"\n")
+            except ConnectionError:
+                pass  # whoever spoke was killed before it was answered
+            finally:
+                if said:
+                    recorder.leave(said)
 
     file.touch()
     socketserver.ThreadingTCPServer.daemon_threads = True

@@ -109,7 +109,7 @@ class _Supervisor:
             elif exit_code > 0:
                 why = f"Runtime exited with error: exit status {exit_code}"
             else:
-                why = f"Runtime exited with error: signal: {signal.strsignal(-exit_code) or -exit_code}"
+                why = f"Runtime exited with error: signal: {(signal.strsignal(-exit_code) or str(-exit_code)).lower()}"
             self._tell("Runtime.ExitError", why)
         return UNHANDLED
 

@@ -168,7 +168,7 @@ def test_an_exception_is_answered_with_type_message_and_trace(functions: Any, wo
         ({"sleep_s": 60}, "Sandbox.Timedout", "Task timed out after 2.00 seconds"),
         ({"exit": 3}, "Runtime.ExitError", "Runtime exited with error: exit status 3"),
         ({"exit": 0}, "Runtime.ExitError", "Runtime exited without providing a reason"),
-        ({"kill": True}, "Runtime.ExitError", "Runtime exited with error: signal: Aborted"),
+        ({"kill": True}, "Runtime.ExitError", "Runtime exited with error: signal: aborted"),
         ({"set": True}, "Runtime.MarshalError", "Object of type set is not JSON serializable"),
         ({"large": 6_300_000}, "Function.ResponseSizeTooLarge", "exceeded maximum allowed payload size"),
     ],
