@@ -295,6 +295,16 @@ def test_outputs_that_were_deleted_or_overwritten_are_put_back(lake: Lake) -> No
     assert len(versions["Versions"]) == 4, "nothing that was written is lost"
 
 
+def test_an_output_that_the_cache_may_need_is_not_removed_for_good(lake: Lake) -> None:
+    """So a deleted output can be put back; only a store that is not ours can lose it, and then the step runs."""
+    bucket, _, key = lake.first.output().removeprefix("s3://").partition("/")
+    (version,) = lake.aws.s3.list_object_versions(Bucket=bucket, Prefix=key)["Versions"]
+    place = {"Bucket": bucket, "Key": key, "VersionId": version["VersionId"]}
+    with pytest.raises(ClientError, match="cannot be removed for good: the lineage refers to it"):
+        lake.aws.s3.delete_object(**place)
+    assert lake.run().ran == set()
+
+
 def test_a_failed_step_is_never_a_source(aws: Aws) -> None:
     lake = Lake(aws)
     lake.entrypoint = ["python3", f"{BASE}/input/code/absent.py"]
