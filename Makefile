@@ -47,7 +47,7 @@ test-faults: $(BASE) ## kill, stop, starve and mislead each part of the platform
 
 soak: $(BASE) ## kill the server, runners and jobs at random moments (ROUNDS=500, SEED=...); Ctrl-C sums up, and the next run goes on from there
 	@TOWPATH_TEST_ROUNDS=$${ROUNDS:-500} TOWPATH_SOAK_FILE=.bench/soak.json $${SEED:+env TOWPATH_TEST_SEED=$$SEED} \
-		$(BIN)/pytest -m faults tests/acceptance/test_crashes.py tests/acceptance/test_varied_crashes.py $(ARGS)
+		$(BIN)/pytest -m faults tests/acceptance/test_crashes.py tests/acceptance/test_crash_shapes.py $(ARGS)
 
 fuzz: $(BASE) ## throw requests at every operation for hours (TOWPATH_FUZZ_EXAMPLES=1000 each, TOWPATH_TEST_SEED=..., TOWPATH_FUZZ_PASSED=FILE to go on later, ARGS="-n 2")
 	@TOWPATH_FUZZ_EXAMPLES=$${TOWPATH_FUZZ_EXAMPLES:-1000} $(BIN)/pytest -m faults tests/fuzz $(ARGS)

@@ -182,13 +182,18 @@ def killed_at(story: Story, moment_s: float, running: list[list[str]]) -> thread
     return thread
 
 
-def other_killed_at(story: Story, what: str, moment_s: float, killed: list[str]) -> threading.Thread:
-    """Kill something of the jobs that begin from now on, this long from now, if there is such a thing then."""
+def other_killed_at(
+    story: Story, what: str, moment_s: float, killed: list[str], *, patience_s: float = 0.0
+) -> threading.Thread:
+    """Kill something of the jobs that begin from now on, this long from now, if there is such a thing then.
+
+    Args:
+        patience_s: where there is none, the first that comes within this time is killed.
+    """
     jobs = story.machine.home.jobs
     before = set(jobs.iterdir())
 
-    def kill() -> None:
-        threading.Event().wait(moment_s)  # as for the server: the moment was drawn
+    def kill_one() -> bool:
         for attempt in sorted(set(jobs.iterdir()) - before):
             runner = claim.look(attempt).holder
             victim = None if runner is None else relative(runner, what)
@@ -198,7 +203,14 @@ def other_killed_at(story: Story, what: str, moment_s: float, killed: list[str])
                 except ProcessLookupError:
                     continue  # it ended while it was looked for
                 killed.append(what)
-                return
+                return True
+        return False
+
+    def kill() -> None:
+        threading.Event().wait(moment_s)  # as for the server: the moment was drawn
+        deadline = time.monotonic() + patience_s
+        while not kill_one() and time.monotonic() < deadline:
+            threading.Event().wait(0.01)
 
     thread = threading.Thread(target=kill)
     thread.start()
