@@ -20,6 +20,12 @@ _OF_SERIES = (
     metric_series.c.dimensions == bindparam("of_dimensions"),
 )
 _RECEIVED = Prepared(update(metric_series).where(*_OF_SERIES).values(received_at=bindparam("now")))
+_MAKE = Prepared(
+    insert(metric_series).values(
+        {name: bindparam(f"of_{name}") for name in ("namespace", "name", "dimensions")}
+        | {"received_at": bindparam("now")}
+    )
+)
 _VALUES = {"at": "when", "unit": "what", "count": "many", "total": "sum", "least": "low", "greatest": "high"}
 _ADD = Prepared(
     insert(metric_datum).from_select(
@@ -44,8 +50,7 @@ class SeriesTable:
         of_series = {"of_namespace": key.namespace, "of_name": key.name, "of_dimensions": _dimensions(key)}
         received_at = to_epoch(now)
         if not _RECEIVED(self._connection, **of_series, now=received_at).rowcount:
-            row = {"namespace": key.namespace, "name": key.name, "dimensions": of_series["of_dimensions"]}
-            self._connection.execute(insert(metric_series).values(**row, received_at=received_at))
+            _MAKE(self._connection, **of_series, now=received_at)
         for each in data:
             _ADD(
                 self._connection,
