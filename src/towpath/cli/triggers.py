@@ -19,7 +19,7 @@ from towpath.sdk.triggers import Trigger, TriggerDelivery, approved_versions, ne
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Start pipelines when something happens, or at times.",
+    help="Start pipelines and more when something happens, or at times.",
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The trigger's name, as `towpath triggers ls` shows it.")]

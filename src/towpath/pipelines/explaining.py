@@ -72,7 +72,7 @@ class Explaining:
             answer["Reason"] += "; its key was made by the rules of another release than the parts that are shown"
         if answer["Outcome"] == "Hit":
             return answer
-        return answer | self._compared(transaction, execution, node, made)
+        return answer | self._compared(transaction, execution, node, row.name, made)
 
     def _made(self, transaction: Transaction, node: Node, row: StepRow) -> _Made:
         job = None if row.resource is None else transaction.resources.get(row.resource)
@@ -85,8 +85,8 @@ class Explaining:
         made_of = material(node.type, job.spec, ingredients, "" if execution is None else execution.name)
         return _Made(material=made_of, ingredients=ingredients)
 
-    def _compared(self, transaction: Transaction, execution: Resource, node: Node, made: _Made) -> Document:
-        for earlier, row in _before(transaction, execution, node.name):
+    def _compared(self, transaction: Transaction, execution: Resource, node: Node, step: str, made: _Made) -> Document:
+        for earlier, row in _before(transaction, execution, step):
             try:
                 before = self._made(transaction, node, row)
             except TowpathError:

@@ -82,6 +82,11 @@ def _refuse_parameters(pipeline: str, definition: Document, given: Mapping[str, 
             raise DefinitionError(f"pipeline {pipeline} has a parameter without a default: give -p {name}=VALUE")
 
 
+def _log_name(log: str) -> str:
+    """Return the name of the log group of a log, which may be named by it."""
+    return log if log.startswith(_LOGS) else f"{_LOGS}{log}"
+
+
 def _alarm_name(waits_for: str) -> str | None:
     """Return the alarm whose going off a pattern waits for, None for another pattern."""
     if not waits_for.startswith("{"):
@@ -231,11 +236,11 @@ class Triggers:
 
     def lines(self, log: str) -> Iterator[LogLine]:
         """Yield what triggers have written to a log, the earliest first; nothing where there is none of that name."""
-        return group_lines(self._client, f"{_LOGS}{log}", newest=1)
+        return group_lines(self._client, _log_name(log), newest=1)
 
     def _log_group(self, log: str) -> str:
         """Return the ARN of the log group of a name, made now where there is none."""
-        name = f"{_LOGS}{log}"
+        name = _log_name(log)
         with suppress(Conflict):  # others write to it, too
             self._client.call("Logs_20140328.CreateLogGroup", {"logGroupName": name})
         asked = {"logGroupNamePrefix": name}

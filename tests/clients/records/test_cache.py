@@ -15,6 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 from tests.acceptance.conftest import wait_for_execution
 from tests.clients.records.conftest import IMAGE, ROLE, Aws
+from tests.clients.records.test_flow import create, job, run
 
 from towpath.gateway.service_models import OURS
 
@@ -330,19 +331,40 @@ def test_the_lineage_of_an_execution_leads_to_the_job_that_ran(lake: Lake) -> No
 
 
 def explained(ran: Ran, step: str) -> Any:
+    """Return what `towpath explain` tells of a step."""
+    return explanation_of(ran.lake.aws, ran.arn, step)
+
+
+def explanation_of(aws: Aws, arn: str, step: str) -> Any:
     """Return what `towpath explain` tells of a step, by boto3 with our service model."""
     session = botocore.session.Session()
     session.set_config_variable("data_path", str(OURS))
-    keys = ran.lake.aws.home.credentials()
+    keys = aws.home.credentials()
     assert keys is not None
     client = session.create_client(
         "towpath",
         region_name="us-east-1",
-        endpoint_url=ran.lake.aws.url,
+        endpoint_url=aws.url,
         aws_access_key_id=keys.access_key,
         aws_secret_access_key=keys.secret_key,
     )
-    return client.explain_pipeline_execution_step(PipelineExecutionArn=ran.arn, StepName=step)
+    return client.explain_pipeline_execution_step(PipelineExecutionArn=arn, StepName=step)
+
+
+def test_a_step_of_a_round_is_compared_with_the_same_round_before(aws: Aws) -> None:
+    def body(argument: str) -> dict[str, Any]:
+        step = job("One", "pass", {"Get": "ForEach.CurrentItem"}, argument, CacheConfig={"Enabled": True})
+        return {"Name": "Each", "Type": "ForEach", "Arguments": {"IterableItems": ["a", "b"], "ForEachBody": [step]}}
+
+    create(aws, "explained-rounds", body("first"))
+    first, _ = run(aws, "explained-rounds")
+    definition = json.dumps({"Version": "2020-12-01", "Steps": [body("second")]})
+    aws.sagemaker.update_pipeline(PipelineName="explained-rounds", PipelineDefinition=definition)
+    second, _ = run(aws, "explained-rounds")
+    told = explanation_of(aws, second["PipelineExecutionArn"], "One[1]")
+    assert (told["Outcome"], told["ComparedWith"]) == ("Miss", first["PipelineExecutionArn"])
+    (difference,) = told["Differences"]
+    assert [difference["Before"], difference["After"]] == ["first", "second"]
 
 
 @pytest.mark.shows("towpath", "ExplainPipelineExecutionStep", how="executes")

@@ -194,6 +194,10 @@ def test_what_a_loop_selects_by_is_a_property_of_its_steps(tmp_path: Path) -> No
         ForEach("Outer", items=[1], steps=[ForEach("Inner", items=[1], steps=[train])])
     with pytest.raises(DefinitionError, match="has no steps to run"):
         ForEach("Empty", items=[1], steps=[])
+    with pytest.raises(DefinitionError, match="items is 3; expected a list"):
+        ForEach("Number", items=3, steps=[train])  # type: ignore[arg-type]
+    with pytest.raises(DefinitionError, match="1 is twice among the items"):
+        ForEach("Twice", items=[1, 2, "1"], steps=[train])
 
 
 def test_a_model_transforms_what_it_is_given(project: Path) -> None:

@@ -23,7 +23,7 @@ class ForEach(Step):
     """
 
     _: KW_ONLY
-    items: Sequence[Any] | Expression  #: a list, or a value that is one while the pipeline runs
+    items: Sequence[Any] | Expression  #: a list without repetitions, or a value that is one while the pipeline runs
     steps: Sequence[Step | StepResult]
     at_once: int | Expression | None = None  #: rounds that run at one time, None: all
     highest: Get | None = None  #: select the round in which this property of one of the steps is largest
@@ -34,6 +34,7 @@ class ForEach(Step):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._check_items()
         if not self.steps:
             raise DefinitionError(f"step {self.name} has no steps to run for each item")
         if any(isinstance(step, ForEach) for step in self.nested):
@@ -45,6 +46,23 @@ class ForEach(Step):
             raise DefinitionError(
                 f"step {self.name} selects by {judged.path}, which is no property of one of its steps; expected "
                 'something like train.property("…")'
+            )
+
+    def _check_items(self) -> None:
+        if isinstance(self.items, Expression):
+            return
+        if isinstance(self.items, str) or not isinstance(self.items, Sequence):
+            raise DefinitionError(
+                f"step {self.name}: items is {self.items!r}; expected a list, or a value that is one while the "
+                "pipeline runs"
+            )
+        # What a round writes lies below the text of its item.
+        texts = [str(item) for item in self.items if not isinstance(item, Expression)]
+        twice = next((text for text in texts if texts.count(text) > 1), None)
+        if twice is not None:
+            raise DefinitionError(
+                f"step {self.name}: {twice} is twice among the items, so that two rounds would write to one place; "
+                "give each round an item of its own"
             )
 
     @property
