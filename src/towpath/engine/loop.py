@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol, TypeVar
 from uuid import uuid4
@@ -27,9 +27,10 @@ R = TypeVar("R")
 logger = logging.getLogger(__name__)
 
 LEASE_S = 60.0
-#: When what the world has told of is due: before all that waits for its turn. Ten thousand jobs that were just created
-#: would else be looked at one after the other before anybody sees that one has ended and the next may begin.
-_FIRST = datetime.fromtimestamp(0, UTC)
+#: How much earlier than it is told of what the world tells of is due: before all but what has waited for as long. Ten
+#: thousand jobs that were just created would else be looked at one after the other before anybody sees that one has
+#: ended and the next may begin.
+_AHEAD = timedelta(seconds=60)
 LONGEST_WAIT_S = 60.0  #: then the clock is read again, which somebody may have set
 
 
@@ -189,7 +190,7 @@ class Engine:
                 logger.warning("the clock went back by %.0f s; what waits for a time waits on by the new one", back_s)
                 transaction.work.move_times(-back_s)
             for uid in woken:
-                transaction.work.schedule(uid, _FIRST)
+                transaction.work.schedule(uid, transaction.now - _AHEAD)
             for held in kept:
                 later = transaction.now + timedelta(seconds=FULL_DISK_RETRY_S)
                 transaction.work.give_back(held, later, held.failures)

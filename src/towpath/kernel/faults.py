@@ -20,7 +20,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
 def said_by(error: BaseException) -> str:
     """Return an exception in words: its type, and what it says."""
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).encode("utf-8", "backslashreplace").decode().split())  # names of files may be any bytes
     return f"{type(error).__name__}: {text}"[:LONGEST] if text else type(error).__name__
 
 

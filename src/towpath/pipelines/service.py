@@ -350,7 +350,8 @@ def describe_pipeline_execution(transaction: Transaction, request: Request) -> D
     pipeline = transaction.resources.get(execution.spec["PipelineUid"])
     shown = generic.document(PIPELINE_EXECUTION, execution)
     fault = transaction.work.fault(execution.uid)
-    if fault is not None and fault.tries >= SEEN_AFTER:
+    goes_on = execution.status in {ExecutionStatus.EXECUTING, ExecutionStatus.STOPPING}
+    if goes_on and fault is not None and fault.tries >= SEEN_AFTER:
         shown = {**shown, "FailureReason": sentence(fault)}
     return versions.shown_of_execution(pipeline, shown)
 

@@ -152,12 +152,13 @@ class Execution:
                 if step.job not in seen:
                     seen.add(step.job)
                     readers[step.job] = (step.name, LogReader(self._client, step.type, step.job, tail=tail))
-            logs = [_new_lines(name, reader) for name, reader in readers.values()]
-            yield from heapq.merge(*logs, key=lambda line: line.at) if follow else itertools.chain(*logs)
+            # What had not ended when the steps were listed may print more. Of those there are as many as run at a time.
+            going_on = {step.job for step in steps if follow and not step.has_ended}
+            logs = {job: _new_lines(name, reader) for job, (name, reader) in readers.items()}
+            yield from itertools.chain(*(log for job, log in logs.items() if job not in going_on))
+            yield from heapq.merge(*(log for job, log in logs.items() if job in going_on), key=lambda line: line.at)
             if ended or not follow:
                 return
-            # What had not ended when the steps were listed may have printed more since.
-            going_on = {step.job for step in steps if not step.has_ended}
             readers = {job: reader for job, reader in readers.items() if job in going_on}
             time.sleep(POLL_S)
 

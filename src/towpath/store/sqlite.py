@@ -282,6 +282,7 @@ def _engine(path: Path) -> Engine:
     engine = create_engine(
         f"sqlite:///{path}",
         poolclass=QueuePool,
+        hide_parameters=True,  # errors are shown to whoever may ask why something is held up
         pool_size=16,
         max_overflow=48,
         connect_args={"timeout": 30, "check_same_thread": False},

@@ -190,6 +190,5 @@ def _fault(row: Any) -> Fault:
     """Return the fault of a row. During a try the next one is due at its end: the lease's, at the latest."""
     due_at = row.due_at if row.lease_until is None else row.lease_until
     since = row.failing_since or 0.0  # an older release counted failures and kept no times
-    return Fault(
-        tries=row.failures, since=from_epoch(since), said=row.fault or "", next_try_at=from_epoch(min(due_at, _NEVER))
-    )
+    at = from_epoch(min(max(due_at, since), _NEVER))  # what is due at once has a time long gone
+    return Fault(tries=row.failures, since=from_epoch(since), said=row.fault or "", next_try_at=at)

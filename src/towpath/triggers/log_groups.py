@@ -13,6 +13,7 @@ from towpath.kernel.errors import Conflict, Invalid, Unsupported
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Transaction
 from towpath.kernel.resource import Document, Resource
+from towpath.kernel.texts import read_json
 from towpath.triggers.kinds import LOG_GROUP
 from towpath.triggers.model import EVENT_GROUPS
 
@@ -20,6 +21,7 @@ _NAME = re.compile(rf"{EVENT_GROUPS}[.\-_/#A-Za-z0-9]{{1,500}}")
 _IN_ARN = ":log-group:"
 #: Old lines that go with one that comes: more than come, so that a heap of them becomes smaller.
 _GO_AT_ONCE = 100
+_OLDEST, _AHEAD = timedelta(days=14), timedelta(hours=2)  #: times that a line may have, before and after now
 _OF_TEMPLATE = {"timestamp", "message"}  #: members of what an input template for a log group makes
 
 
@@ -94,16 +96,20 @@ def write(transaction: Transaction, group: Resource, body: str, *, templated: bo
 def _as_template_says(body: str, now: datetime) -> tuple[datetime, str]:
     """Return (time, text) of `{"timestamp": …, "message": …}`; of anything else now, and the whole.
 
-    A time is milliseconds since 1970, or written as events have theirs: 2027-01-31T12:00:00Z.
+    A time is milliseconds since 1970, or written as events have theirs: 2027-01-31T12:00:00Z. One that PutLogEvents
+    would not take is none. Source: Amazon CloudWatch Logs API Reference, "PutLogEvents".
     """
     try:
-        told = json.loads(body)
+        told = read_json(body)
     except ValueError:
         return now, body
     if not isinstance(told, dict) or set(told) != _OF_TEMPLATE:
         return now, body
     message = told["message"]
-    return _moment(told["timestamp"]) or now, message if isinstance(message, str) else json.dumps(message)
+    at = _moment(told["timestamp"])
+    if at is None or not now - _OLDEST <= at <= now + _AHEAD:
+        at = now
+    return at, message if isinstance(message, str) else json.dumps(message)
 
 
 def _moment(told: object) -> datetime | None:

@@ -103,7 +103,9 @@ def lane(server: Machine, tmp_path: Path) -> Callable[[str], Lane]:
 
 def made_lane(name: str, server: Machine, scratch: Path) -> Lane:
     """Return the lane of a name, whose environment is made where it does not stand yet."""
-    made = subprocess.run([ROOT / "scripts" / "lanes", name], capture_output=True, text=True, check=False)
+    made = subprocess.run(
+        [ROOT / "scripts" / "environments", "lanes", name], capture_output=True, text=True, check=False
+    )
     assert made.returncode == 0, made.stderr
     return Lane(name, server, scratch)
 
