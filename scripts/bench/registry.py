@@ -19,7 +19,7 @@ PAGE = 100
 
 
 def registry(repeat: int, *, count: int = 10_000) -> Iterator[Row]:
-    """Measure create, latest approved and a page of 100 among `count` versions of one group."""
+    """Measure create, describe, latest approved and a page of 100 among `count` versions of one group."""
     with (
         tempfile.TemporaryDirectory(prefix="towpath-bench-") as scratch,
         home_with_server() as (home, _),
@@ -49,6 +49,7 @@ def registry(repeat: int, *, count: int = 10_000) -> Iterator[Row]:
         what = {
             "create a version": (lambda: create(client), lambda: insert(database)),
             "latest approved version": (lambda: listed(1, ModelApprovalStatus="Approved"), lambda: latest(database)),
+            "describe a version": (lambda: described(client, approved), lambda: one(database, count // 2 + 1)),
             f"page of {PAGE}": (lambda: listed(PAGE), lambda: page(database)),
         }
         for name, (ours, theirs) in what.items():
@@ -94,6 +95,16 @@ def rows(folder: Path, count: int) -> sqlite3.Connection:
 def insert(database: sqlite3.Connection) -> None:
     """Add a version, durably."""
     database.execute("INSERT INTO version (status, document) VALUES ('Pending', ?)", ("x" * 500,))
+
+
+def described(client: Client, arn: str) -> None:
+    """Describe a version."""
+    client.call("SageMaker.DescribeModelPackage", {"ModelPackageName": arn})
+
+
+def one(database: sqlite3.Connection, number: int) -> None:
+    """Read a version."""
+    database.execute("SELECT * FROM version WHERE number = ?", (number,)).fetchall()
 
 
 def latest(database: sqlite3.Connection) -> None:
