@@ -446,13 +446,14 @@ def test_a_rule_writes_events_to_a_log_that_is_read_like_any_other(aws: Aws) -> 
         "InputTemplate": '{"timestamp": <at>, "message": "sold: <item>"}',
     }
     events = put(aws, "ledger", {"source": ["shop.till"]}, {"Arn": listed["logGroupArn"]})
-    entry = {"Source": "shop.till", "DetailType": "Sold", "Time": datetime(2026, 1, 31, 12, tzinfo=UTC)}
+    before = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+    entry = {"Source": "shop.till", "DetailType": "Sold", "Time": before}
     sold = [{**entry, "Detail": json.dumps({"item": item, "number": number})} for number, item in enumerate("abcde")]
     assert events.put_events(Entries=sold)["FailedEntryCount"] == 0
     read = events_in(logs, group, 5)
     assert {json.loads(each["message"])["detail"]["item"] for each in read} == set("abcde")
     whole = json.loads(read[0]["message"])
-    assert (whole["source"], whole["detail-type"], whole["time"]) == ("shop.till", "Sold", "2026-01-31T12:00:00Z")
+    assert (whole["source"], whole["detail-type"], whole["time"]) == ("shop.till", "Sold", f"{before:%FT%TZ}")
     assert len({each["eventId"] for each in read}) == 5
 
     # Forwards and backwards, a page at a time, each line comes once, and a token at the end stays what it is.
@@ -470,9 +471,9 @@ def test_a_rule_writes_events_to_a_log_that_is_read_like_any_other(aws: Aws) -> 
     assert events.put_targets(Rule="ledger", Targets=[target])["FailedEntries"] == []
     events.put_events(Entries=sold[:1])
     assert events_in(logs, group, 6)[-1]["message"] == "sold: a"
-    noon = int(datetime(2026, 1, 31, 12, tzinfo=UTC).timestamp() * 1000)
-    (dated,) = logs.filter_log_events(logGroupName=group, startTime=noon, endTime=noon + 1)["events"]
-    assert (dated["timestamp"], dated["message"]) == (noon, "sold: a")
+    told = int(before.timestamp() * 1000)
+    (dated,) = logs.filter_log_events(logGroupName=group, startTime=told, endTime=told + 1)["events"]
+    assert (dated["timestamp"], dated["message"]) == (told, "sold: a")
 
     logs.delete_log_group(logGroupName=group)
     with pytest.raises(ClientError, match="does not exist"):
