@@ -4,8 +4,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,39 +12,15 @@ from measuring import Row, resident_mb, wall_ms
 from sqlalchemy import create_engine, text
 
 from towpath.app import Platform
-from towpath.compute.process import ProcessBackend
 from towpath.home import HomeFolder
-from towpath.jobs.model import JobObservation, JobSpec, Manifest, Phase
 from towpath.kernel.operations import Request
 from towpath.kernel.ports import Heading
 from towpath.kernel.principals import PLATFORM
 from towpath.kernel.resource import Document, Uid
 from towpath.settings import Settings
+from towpath.testing.instant import InstantBackend
 
 ROLE = "arn:aws:iam::000000000000:role/bench"
-
-
-class InstantBackend(ProcessBackend):
-    """Runs nothing: every job has ended well as soon as it is submitted."""
-
-    def __init__(self, home: HomeFolder) -> None:
-        super().__init__(home.jobs, home=home.path, sandbox="paths")
-        self.ended: dict[str, JobObservation] = {}
-
-    def submit(self, job: JobSpec) -> None:
-        now = datetime.now(UTC)
-        manifest = Manifest(key=job.key, exit_code=0, reason=None, started_at=now, ended_at=now)
-        self.ended[job.key] = JobObservation(phase=Phase.FINISHED, started_at=now, manifest=manifest)
-
-    def observe(self, key: str) -> JobObservation:
-        return self.ended.get(key, JobObservation(phase=Phase.ABSENT))
-
-    def tidy(self, key: str) -> None:
-        super().tidy(key)
-        self.ended.pop(key, None)  # so that memory which grows with the steps is the platform's
-
-    def watch(self, wake: Callable[[str], None]) -> None:
-        """There is nothing to watch."""
 
 
 def definition(count: int, *, chained: bool = True) -> str:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from engine import ROLE, InstantBackend
+from engine import ROLE
 from measuring import Row, wall_ms
 
 from towpath.app import Platform
@@ -22,6 +22,7 @@ from towpath.kernel.principals import PLATFORM
 from towpath.kernel.resource import Document
 from towpath.settings import Settings
 from towpath.store import SqlTransaction
+from towpath.testing.instant import InstantBackend
 
 FILES = 100_000
 BUCKET = "bench"

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from client_and_server import BARE
-from engine import ROLE, InstantBackend, commit_ms, definition, run
+from engine import ROLE, commit_ms, definition, run
 from measuring import (
     PASS,
     Row,
@@ -41,6 +41,7 @@ from towpath.app import Platform
 from towpath.aws import session
 from towpath.home import HomeFolder
 from towpath.settings import Settings
+from towpath.testing.instant import InstantBackend
 
 SIZES = (500, 1_000, 2_000, 4_000)  #: steps of the engine's part, which shows whether one costs more among many
 MANY = 10_000  #: steps of one execution without jobs

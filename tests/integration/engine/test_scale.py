@@ -2,10 +2,9 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,13 @@ import pytest
 from sqlalchemy import event
 
 from towpath.app import Platform
-from towpath.compute.process import ProcessBackend
 from towpath.home import HomeFolder
-from towpath.jobs.model import JobObservation, JobSpec, Manifest, Phase
 from towpath.kernel.operations import Request
 from towpath.kernel.principals import PLATFORM
 from towpath.kernel.resource import Document
 from towpath.settings import Settings
 from towpath.store import SqliteStore
+from towpath.testing.instant import InstantBackend
 
 pytestmark = pytest.mark.slow
 
@@ -29,25 +27,6 @@ FEW, MANY = 60, 360  #: links of a chain
 MOST_STATEMENTS = 66  #: for a link, reads and commits included; nine for values of metrics that it is the first to have
 MOST_TRANSACTIONS = 1.5  #: for a link
 MOST_BUILT = 0.1  #: for a link: what begins and ends an execution may
-
-
-class Instant(ProcessBackend):
-    """Runs nothing: every job has ended well as soon as it is submitted."""
-
-    def __init__(self, home: HomeFolder) -> None:
-        super().__init__(home.jobs, home=home.path, sandbox="paths")
-        self._ended: dict[str, JobObservation] = {}
-
-    def submit(self, job: JobSpec) -> None:
-        now = datetime.now(UTC)
-        manifest = Manifest(key=job.key, exit_code=0, reason=None, started_at=now, ended_at=now)
-        self._ended[job.key] = JobObservation(phase=Phase.FINISHED, started_at=now, manifest=manifest)
-
-    def observe(self, key: str) -> JobObservation:
-        return self._ended.get(key, JobObservation(phase=Phase.ABSENT))
-
-    def watch(self, wake: Callable[[str], None]) -> None:
-        """There is nothing to watch."""
 
 
 @dataclass(kw_only=True)
@@ -93,7 +72,7 @@ def platform(folder: Path) -> Iterator[Platform]:
     """Return a platform at work whose jobs take no time."""
     home = HomeFolder(folder / "home")
     home.path.mkdir()
-    opened = Platform.open(home, Settings(), url="http://127.0.0.1:0", backend=Instant(home))
+    opened = Platform.open(home, Settings(), url="http://127.0.0.1:0", backend=InstantBackend(home))
     opened.start()
     try:
         yield opened
