@@ -3,13 +3,13 @@
 import json
 from pathlib import Path
 
-from towpath.compute.process import ProcessBackend
+from towpath.compute.process import Imports, ProcessBackend
 from towpath.jobs.model import Phase
 from towpath.runner.folder import MANIFEST
 from towpath.testing.compute import News, script
 
 #: What the zygotes of suites import: little, since each test has its own. Their scripts import more than that.
-IMPORTS = ("logging", "multiprocessing", "numpy")
+IMPORTS = Imports(("logging", "multiprocessing", "numpy"), always=True)
 #: What may keep a job of a suite from beginning warm. That a zygote was not ready, or broke, may not.
 _COLD = (
     "its command is",

@@ -34,9 +34,7 @@ class TestProcessBackend(ComputeSuite):
 
         def open_one() -> ProcessBackend:
             imports = IMPORTS if warm else None
-            opened.append(
-                ProcessBackend(home / "jobs", home=home, sandbox=mode, secrets=known, imports=imports, warm_always=True)
-            )
+            opened.append(ProcessBackend(home / "jobs", home=home, sandbox=mode, secrets=known, imports=imports))
             return opened[-1]
 
         if warm:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import towpath
-from towpath.compute.process import ProcessBackend
+from towpath.compute.process import Imports, ProcessBackend
 from towpath.compute.process.capacity import host_capacity
 from towpath.compute.process.leftovers import AttemptFolders, LayerFolders
 from towpath.compute.secrets import SecretFile
@@ -182,8 +182,9 @@ def process_backend(
         log_bytes=int(settings.log_limit_mb * 2**20),
         secrets=SecretFile(home.secrets).values,
         session=session,
-        imports=None if settings.warm_start == "off" else modules_in(settings.warm_imports),
-        warm_always=settings.warm_start == "always",
+        imports=None
+        if settings.warm_start == "off"
+        else Imports(modules_in(settings.warm_imports), always=settings.warm_start == "always"),
     )
 
 

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 CLONE_NEWNS = 0x00020000
@@ -140,3 +141,21 @@ def close_from(first: int) -> None:
         if int(name) >= first:
             with contextlib.suppress(OSError):  # the descriptor of the list itself is closed by now
                 os.close(int(name))
+
+
+def command_line_place() -> tuple[int, int]:
+    """Return where in this process's memory the words of its command line lie: first address, bytes."""
+    stat = Path("/proc/self/stat").read_text()
+    start, end = map(int, stat.rpartition(")")[2].split()[45:47])  # arg_start and arg_end, see proc(5)
+    return start, end - start
+
+
+def show_command_line(place: tuple[int, int], words: Sequence[str]) -> None:
+    """Have /proc show other words as this process's command line, cut to the room that the first ones took.
+
+    Args:
+        place: as `command_line_place` told, of this process or of one that it was forked from.
+    """
+    start, size = place
+    shown = b"".join(os.fsencode(word) + b"\0" for word in words)[: size - 1]  # the last byte tells that it ends there
+    ctypes.memmove(start, shown.ljust(size, b"\0"), size)

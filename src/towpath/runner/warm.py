@@ -4,12 +4,10 @@ Whatever a fresh interpreter would do otherwise, and that can be known before th
 its process then executes the interpreter after all. What differs all the same is in decision 39.
 """
 
-import contextlib
 import ctypes
 import gc
 import importlib
 import os
-import re
 import signal
 import sys
 import time
@@ -34,7 +32,6 @@ _HARMLESS = frozenset(
     }
 )
 _HARMLESS_PREFIXES = ("AWS_", "SAGEMAKER_", "SM_", "TOWPATH_")
-_MOST_READ_BYTES = 4 << 20  #: so much code is worth a warm start, whatever it names
 _MOST_BESIDE = 5000  #: files beside a script that are looked at
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD)
 _Stamp = tuple[int, int] | None
@@ -68,13 +65,13 @@ class Origin(NamedTuple):
     main: Mapping[str, Any]  #: the names that a fresh interpreter gives to `__main__`
     names: frozenset[str]  #: top-level modules that a fresh interpreter does not hold
     environment: Mapping[str, str]  #: before the imports
-    worth: frozenset[str]  #: modules of which a script has to name one for a warm start to pay; empty: it always does
     added: Mapping[str, str]  #: variables that imports have set, as they do in a fresh interpreter
     files: Mapping[str, _Stamp]  #: what was imported, and where it was looked for
     handlers: Mapping[int, Any]  #: of signals
     generators: Sequence[chance.Generator]  #: of random numbers
     fixed: frozenset[str]  #: digests of the states of those that are not seeded by chance
     resident_bytes: int
+    command_line: tuple[int, int]  #: where its words lie in memory
 
     def changed(self) -> str:
         """Return what a fresh interpreter would import otherwise now, empty if there is nothing."""
@@ -86,7 +83,6 @@ def origin(
     held: frozenset[str],
     environment: Mapping[str, str],
     fixed: frozenset[str],
-    imports: Sequence[str],
 ) -> Origin:
     """Return what is known of this process, whose imports are done.
 
@@ -95,9 +91,12 @@ def origin(
         held: names of the modules that were there when it began.
         environment: its variables when it began.
         fixed: digests of the states of generators in another process that has imported the same.
-        imports: modules that were imported for scripts that name them; empty: for all.
     """
-    modules = [module for module in list(sys.modules.values()) if isinstance(module, types.ModuleType)]
+    modules = [
+        module
+        for name, module in list(sys.modules.items())
+        if isinstance(module, types.ModuleType) and name.partition(".")[0] != "towpath"  # no job gets these
+    ]
     files = {path for module in modules if isinstance(path := getattr(module, "__file__", None), str)}
     # A folder's time changes when a module is added that would be found first; its parents tell of packages.
     folders = {str(Path(path).parent) for path in files}
@@ -107,15 +106,13 @@ def origin(
         main=dict(main),
         names=frozenset(tops - held - set(sys.builtin_module_names)),
         environment=environment,
-        worth=frozenset({name.partition(".")[0] for name in imports} | (tops - held - sys.stdlib_module_names))
-        if imports
-        else frozenset(),
         added={name: value for name, value in os.environ.items() if environment.get(name) != value},
         files={path: _stamp(path) for path in sorted(places)},
         handlers={number: signal.getsignal(number) for number in _SIGNALS},
         generators=chance.generators(),
         fixed=fixed,
         resident_bytes=tree.resident_bytes([os.getpid()]),
+        command_line=syscalls.command_line_place(),
     )
 
 
@@ -138,8 +135,6 @@ def why_cold(origin: Origin, script: Script, *, unpacked: bool) -> str:
         return f"libraries may read its variables while they are imported: {', '.join(variables)}"
     if clash := _clash(origin.names, os.path.dirname(os.path.realpath(words[0]))):  # noqa: PTH120 - as Python does
         return clash
-    if origin.worth and not _is_named(origin.worth, os.path.dirname(os.path.realpath(words[0]))):  # noqa: PTH120
-        return "nothing beside its script names a module that is held"
     return ""
 
 
@@ -169,6 +164,7 @@ def take_over(origin: Origin, script: Script) -> None:
     os.environ.clear()  # the same object: libraries hold it
     os.environ.update({**origin.added, **script.environment})
     syscalls.be_dumpable()
+    syscalls.show_command_line(origin.command_line, script.command)
     sys.argv[:] = script.command[1:]
     sys.orig_argv[:] = script.command
     sys.executable = script.program
@@ -258,22 +254,6 @@ def _clash(names: frozenset[str], folder: str) -> str:
             if name.partition(".")[0] in names and (name in folders or name.endswith((".py", ".pyc", ".so"))):
                 return f"{os.path.relpath(os.path.join(where, name), folder)} has the name of a module"  # noqa: PTH118
     return ""
-
-
-def _is_named(names: frozenset[str], folder: str) -> bool:
-    """Return whether a Python file in a folder, or in one inside it, has one of these words in it."""
-    wanted = re.compile(rb"\b(" + b"|".join(re.escape(name).encode() for name in sorted(names)) + rb")\b")
-    read = 0
-    for where, _, files in os.walk(folder):
-        for name in files:
-            if not name.endswith(".py"):
-                continue
-            with contextlib.suppress(OSError), open(os.path.join(where, name), "rb") as file:  # noqa: PTH118, PTH123
-                text = file.read(_MOST_READ_BYTES)
-                read += len(text)
-                if read >= _MOST_READ_BYTES or wanted.search(text):
-                    return True
-    return False
 
 
 def _stamp(path: str) -> _Stamp:

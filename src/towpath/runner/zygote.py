@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from towpath.runner import attempt, chance, syscalls, tree, warm
+from towpath.runner import attempt, chance, ending, syscalls, tree, warm
 from towpath.runner.folder import NOT_INSTALLED, write_all
 
 CONTROL = 3  #: descriptor of the socket to the host
@@ -32,7 +32,7 @@ sys.path.pop(0)
 _package = type(sys)("towpath")
 _package.__path__ = [sys.argv[1]]
 sys.modules["towpath"] = _package
-from towpath.runner import zygote
+from towpath.runner import ending, zygote
 zygote.main(_fresh, _held)()
 """
 _MOST_FORKS = 1000  #: then another one takes its place
@@ -46,7 +46,6 @@ class Wish(NamedTuple):
 
     imports: tuple[str, ...]
     left_out: dict[str, str]  #: why others are not
-    always: bool  #: also for scripts that name nothing of it
 
 
 def main(fresh: Mapping[str, Any], held: frozenset[str]) -> Callable[[], None]:
@@ -59,7 +58,7 @@ def main(fresh: Mapping[str, Any], held: frozenset[str]) -> Callable[[], None]:
     os.set_inheritable(CONTROL, False)
     os.set_inheritable(LOG, False)
     told = json.loads(sys.argv[2])
-    wish = Wish(tuple(told["imports"]), told["left_out"], told["always"])
+    wish = Wish(tuple(told["imports"]), told["left_out"])
     imported = []
     environment = dict(os.environ)
     twin = _Twin([name for name in wish.imports if _is_installed(name)])
@@ -73,7 +72,8 @@ def main(fresh: Mapping[str, Any], held: frozenset[str]) -> Callable[[], None]:
             twin.end()
             _begin_anew(wish, name, problem, environment)
         imported.append(name)
-    zygote = _Zygote(warm.origin(fresh, held, environment, twin.states(), () if wish.always else imported))
+    zygote = _Zygote(warm.origin(fresh, held, environment, twin.states()))
+    ending.inherit({name: module for name, module in sys.modules.items() if name not in (*held, "__main__")})
     gc.collect()
     gc.freeze()  # forks share what no collection touches
     gc.disable()

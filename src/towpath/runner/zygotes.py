@@ -72,7 +72,7 @@ class Zygotes:
         """Return a runner that waits behind the wished imports, None where there is none now; then one is prepared.
 
         Args:
-            wish: of a zygote its interpreter (`python`), that one's `options`, `imports`, `always` and `environment`.
+            wish: of a zygote its interpreter (`python`), that one's `options`, `imports` and `environment`.
         """
         words = json.dumps(wish, sort_keys=True)
         found = self._living.get(words)
@@ -268,7 +268,7 @@ def _become_zygote(wish: dict[str, Any], control: socket.socket, said: int) -> N
         syscalls.close_from(5)
         os.chdir("/")
         package = str(Path(zygote.__file__).resolve().parents[1])
-        told = json.dumps({"imports": wish["imports"], "left_out": {}, "always": wish["always"]})
+        told = json.dumps({"imports": wish["imports"], "left_out": {}})
         command = [wish["python"], *wish["options"], "-c", zygote.PROGRAM, package, told]
         os.execve(command[0], command, wish["environment"])
     except OSError as error:

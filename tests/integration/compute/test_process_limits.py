@@ -39,9 +39,7 @@ print("done")
 
 def opened(tmp_path: Path, *, by_groups: bool, warm: bool = False) -> Iterator[ProcessBackend]:
     home = tmp_path / "home"
-    backend = ProcessBackend(
-        home / "jobs", home=home, groups=by_groups, imports=IMPORTS if warm else None, warm_always=True
-    )
+    backend = ProcessBackend(home / "jobs", home=home, groups=by_groups, imports=IMPORTS if warm else None)
     if warm:
         if backend.sandbox().chosen != "namespace":
             pytest.skip("only jobs in namespaces begin warm")

@@ -84,9 +84,7 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ProcessB
         self_test(home, mode)
     except Unavailable as reason:
         _skip(mode, str(reason))
-    backend = ProcessBackend(
-        home / "jobs", home=home, sandbox=mode, imports=IMPORTS if warm else None, warm_always=True
-    )
+    backend = ProcessBackend(home / "jobs", home=home, sandbox=mode, imports=IMPORTS if warm else None)
     if warm:
         prime(backend)
     yield backend

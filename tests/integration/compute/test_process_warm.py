@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 from msgspec.structs import replace
 
-from towpath.compute.process import ProcessBackend, self_test
+from towpath.compute.process import Imports, ProcessBackend, self_test
 from towpath.jobs.model import HostPart, JobSpec, Limits, Manifest, Phase
 from towpath.kernel.errors import Unavailable
 from towpath.runner import toolkit
@@ -24,7 +24,9 @@ from towpath.testing.compute import PATIENCE_S, News, script
 
 pytestmark = pytest.mark.slow
 
-IMPORTS = ("numpy", "sklearn.linear_model", "multiprocessing.pool", "logging", "concurrent.futures.process")
+IMPORTS = Imports(
+    ("numpy", "sklearn.linear_model", "multiprocessing.pool", "logging", "concurrent.futures.process"), always=True
+)
 
 PORTRAIT = """
 held = sorted(globals())
@@ -62,6 +64,7 @@ wanted = ("Cap", "NoNewPrivs", "Seccomp", "SigIgn", "SigBlk")  # SigCgt: threads
 tell("status", [line.split() for line in open("/proc/self/status") if line.startswith(wanted)])
 tell("dumpable", [libc.prctl(3, 0, 0, 0, 0), libc.prctl(37, 0, 0, 0, 0)])
 tell("program", [os.readlink("/proc/self/exe"), open("/proc/self/comm").read()])
+tell("command line", open("/proc/self/cmdline").read().rstrip(chr(0)).split(chr(0)))
 tell("out of memory", open("/proc/self/oom_score_adj").read())
 tell("mounts", sorted(line.split()[4:6] for line in open("/proc/self/mountinfo")))
 tell("locale", [locale.getlocale(), locale.setlocale(locale.LC_ALL)])
@@ -135,6 +138,46 @@ file = open("/tmp/written", "w"); file.write("whole")
 if len(sys.argv) == 1 and __import__("os").fork() > 0:
     __import__("os").wait()
     print(open("/tmp/written").read())
+""",
+    "a file that a library refers to": """
+import json, os
+json.kept = os.fdopen(os.dup(1), "w")
+json.kept.write("kept by a module")
+""",
+    "garbage": """
+import gc, json, numpy
+class Thing:
+    def __del__(self):
+        import json, numpy
+        print("deleted", json.loads("1"), numpy.__name__, flush=True)
+thing = Thing(); thing.itself = thing
+del thing
+""",
+    "garbage that nobody collects": """
+import gc, json
+class Thing:
+    def __del__(self): print("deleted", json, flush=True)
+gc.disable()
+thing = Thing(); thing.itself = thing
+del thing
+""",
+    "a finalizer that fails": """
+class Thing:
+    def __del__(self): raise ValueError("in a finalizer")
+thing = Thing()
+""",
+    "what is registered finds modules": """
+import atexit, json
+def tell():
+    import json, logging, numpy, sys
+    print(json.dumps([json is sys.modules["json"], numpy.__name__, logging.root.level]), flush=True)
+atexit.register(tell)
+""",
+    "a thread that goes on": """
+import itertools, threading
+def work():
+    for number in itertools.count(): import json, numpy
+threading.Thread(target=work, daemon=True).start()
 """,
     "a hook": "import sys\nsys.excepthook = lambda *a: print('hook', a[1])\nraise ValueError('x')",
     "a thread that fails": """
@@ -237,14 +280,14 @@ def run(backend: ProcessBackend, news: News, job: JobSpec) -> tuple[Manifest, li
     return manifest, [line.text for line in backend.log(job.key).lines]
 
 
-@pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+@contextmanager
+def open_both(tmp_path_factory: pytest.TempPathFactory, imports: Imports) -> Iterator[Both]:
     homes = [tmp_path_factory.mktemp("warm"), tmp_path_factory.mktemp("cold")]
     try:
         self_test(homes[0], "namespace")
     except Unavailable as reason:
         pytest.skip(str(reason))
-    warm = ProcessBackend(homes[0] / "jobs", home=homes[0], sandbox="namespace", imports=IMPORTS, warm_always=True)
+    warm = ProcessBackend(homes[0] / "jobs", home=homes[0], sandbox="namespace", imports=imports)
     cold = ProcessBackend(homes[1] / "jobs", home=homes[1], sandbox="namespace")
     news = News(), News()
     warm.watch(news[0])
@@ -258,20 +301,39 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
         backend.close()
 
 
-def test_a_job_finds_the_same(both: Both) -> None:
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    with open_both(tmp_path_factory, IMPORTS) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    """The warm one's jobs begin in a process that holds nothing but the interpreter and the runner."""
+    with open_both(tmp_path_factory, Imports(())) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["both", "bare"])
+def either(request: pytest.FixtureRequest) -> Both:
+    opened: Both = request.getfixturevalue(request.param)
+    return opened
+
+
+def test_a_job_finds_the_same(either: Both) -> None:
     job = script(
         PORTRAIT, arguments=("--rate", "0.1", "an argument", ""), environment={"SM_ONE": "1", "AWS_REGION": "x"}
     )
-    (warm, told), (cold, expected) = both.run(job)
+    (warm, told), (cold, expected) = either.run(job)
     assert told == expected
     assert (warm.exit_code, cold.exit_code) == (0, 0)
     assert len(told) > 30
 
 
 @pytest.mark.parametrize("name", ENDINGS)
-def test_a_job_ends_the_same(both: Both, name: str) -> None:
+def test_a_job_ends_the_same(either: Both, name: str) -> None:
     files = {"code/helper.py": "NAME = 'helper'", "code/package/__init__.py": "", "code/package/part.py": ""}
-    (warm, told), (cold, expected) = both.run(script(ENDINGS[name], files=files))
+    (warm, told), (cold, expected) = either.run(script(ENDINGS[name], files=files))
     assert [_ADDRESS.sub("at", line) for line in told] == [_ADDRESS.sub("at", line) for line in expected]
     assert (warm.exit_code, warm.reason) == (cold.exit_code, cold.reason)
 
@@ -414,7 +476,11 @@ def backend_with(home: Path, environment: Environment, *imports: str) -> Iterato
     """Open a back end whose zygote is ready, or has failed."""
     home.mkdir()
     backend = ProcessBackend(
-        home / "jobs", home=home, sandbox="namespace", imports=imports, warm_python=environment.python, warm_always=True
+        home / "jobs",
+        home=home,
+        sandbox="namespace",
+        imports=Imports(imports, always=True),
+        warm_python=environment.python,
     )
     news = News()
     backend.watch(news)

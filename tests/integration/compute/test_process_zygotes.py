@@ -42,7 +42,7 @@ class Host:
 
 def wish(threads: str) -> dict[str, Any]:
     environment = {"OMP_NUM_THREADS": threads, "PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1"}
-    return {"python": sys.executable, "options": [], "imports": ["json"], "always": True, "environment": environment}
+    return {"python": sys.executable, "options": [], "imports": ["json"], "environment": environment}
 
 
 @pytest.fixture

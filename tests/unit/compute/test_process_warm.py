@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from towpath.compute.process.warm import Wish, wish_of
+from towpath.compute.process.warm import Imports, Wish, wish_of
 from towpath.jobs.model import HostPart, JobSpec
 
 PYTHON = "/environment/bin/python"
@@ -14,7 +14,7 @@ JOB = JobSpec(key="job-1", kind="processing", name="job-1", argv=("python3", "/o
 
 def wish(job: JobSpec, **members: Any) -> tuple[Wish | None, str]:
     asked = {"sandbox": "namespace", "python_folder": "/environment/bin", "python": PYTHON, **members}
-    return wish_of(job, ("numpy",), **asked)
+    return wish_of(job, Imports(("numpy",), always=True), **asked)
 
 
 def test_jobs_of_one_environment_begin_from_the_same_zygote() -> None:

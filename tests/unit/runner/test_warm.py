@@ -15,9 +15,8 @@ ENVIRONMENT = {"HOME": "/tmp", "PATH": "/bin"}
 def origin(
     names: frozenset[str] = frozenset(),
     files: Mapping[str, tuple[int, int] | None] | None = None,
-    worth: frozenset[str] = frozenset(),
 ) -> warm.Origin:
-    return warm.Origin({}, names, ENVIRONMENT, worth, {}, files or {}, {}, (), frozenset(), 0)
+    return warm.Origin({}, names, ENVIRONMENT, {}, files or {}, {}, (), frozenset(), 0, (0, 0))
 
 
 def script(folder: Path, *words: str, environment: dict[str, str] | None = None) -> warm.Script:
@@ -97,14 +96,3 @@ def test_a_file_that_has_changed_is_named(tmp_path: Path) -> None:
     path.unlink()
     assert known.changed() == str(path)
     assert origin(files={str(tmp_path / "later.py"): None}).changed() == ""
-
-
-def test_a_warm_start_pays_where_a_file_beside_the_script_names_what_is_held(tmp_path: Path) -> None:
-    here = origin(worth=frozenset({"numpy", "sklearn"}))
-    plain = script(tmp_path)
-    (tmp_path / "numpy.csv").write_text("numpy")
-    (tmp_path / "train.py").write_text("import numpyro, json")
-    assert warm.why_cold(here, plain, unpacked=False) == "nothing beside its script names a module that is held"
-    (tmp_path / "package").mkdir()
-    (tmp_path / "package" / "part.py").write_text("from sklearn.linear_model import LogisticRegression")
-    assert warm.why_cold(here, plain, unpacked=False) == ""

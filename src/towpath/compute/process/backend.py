@@ -16,7 +16,7 @@ from towpath.compute.process.address import address_of, forget_address
 from towpath.compute.process.host_link import HostLink
 from towpath.compute.process.reading import MetricsReader, drop_increments, read_increments, read_log, read_status
 from towpath.compute.process.selftest import SandboxMode, SelfTest, self_test
-from towpath.compute.process.warm import Wish, ZygoteStanding, wish_of
+from towpath.compute.process.warm import Imports, Wish, ZygoteStanding, wish_of
 from towpath.compute.process.watcher import Watcher
 from towpath.jobs.model import Capabilities, JobObservation, JobSpec, LogPage, Manifest, MetricPoint, Phase
 from towpath.jobs.secrets import SESSION, named_in
@@ -77,9 +77,8 @@ class ProcessBackend:
         log_bytes: int = 256 << 20,
         secrets: Callable[[Iterable[str]], Mapping[str, str]] = lambda names: {},
         session: Callable[[JobSpec], Mapping[str, str]] = lambda job: {},
-        imports: Iterable[str] | None = None,
+        imports: Imports | None = None,
         warm_python: str = sys.executable,
-        warm_always: bool = False,
     ) -> None:
         """
         Args:
@@ -92,9 +91,8 @@ class ProcessBackend:
             log_bytes: what the log of one attempt may take; of a larger one the middle is dropped.
             secrets: gives the values of those secrets, by name, that are set.
             session: makes keys of its own for a job that names them; gives them by the names of secrets.
-            imports: modules that are imported before jobs that can begin warm; None: every job begins cold.
+            imports: what is imported before jobs that can begin warm; None: every job begins cold.
             warm_python: the interpreter whose jobs can.
-            warm_always: also jobs whose scripts name nothing of what is imported.
         """
         self.capabilities = Capabilities(serving=True, isolation=sandbox, layers=True, secrets=True, hosts=True)
         self._jobs = jobs.absolute()
@@ -105,9 +103,8 @@ class ProcessBackend:
         self._log_bytes = log_bytes
         self._secrets = secrets
         self._session = session
-        self._imports = None if imports is None else tuple(imports)
+        self._imports = imports
         self._warm_python = warm_python
-        self._warm_always = warm_always
         self._needed = tuple((sys.prefix, sys.base_prefix, _PACKAGE) if needed is None else needed)
         # Private: a job's environment may hold what is not for other users of the host.
         self._jobs.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -392,7 +389,6 @@ class ProcessBackend:
             sandbox=settings.sandbox,
             python_folder=settings.python_folder,
             python=self._warm_python,
-            always=self._warm_always,
         )
 
     def _values(self, job: JobSpec) -> Mapping[str, str]:

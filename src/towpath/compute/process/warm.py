@@ -7,6 +7,7 @@ from typing import TypedDict
 
 import msgspec
 
+from towpath.compute.process.code import CodeReader
 from towpath.jobs.model import JobSpec
 from towpath.runner.command import environment_of
 
@@ -33,7 +34,6 @@ class Wish(TypedDict):
     python: str
     options: list[str]
     imports: list[str]
-    always: bool  #: for all scripts that can begin warm; else for those that name something of what it holds
     environment: dict[str, str]
 
 
@@ -49,8 +49,27 @@ class ZygoteStanding(msgspec.Struct, frozen=True, kw_only=True):
     problem: str  #: why it has failed
 
 
+class Imports:
+    """What is imported before jobs, and which jobs are better off for it."""
+
+    def __init__(self, modules: Iterable[str], *, always: bool = False) -> None:
+        """
+        Args:
+            modules: what is imported, for jobs whose code names a part of it.
+            always: for all jobs.
+        """
+        self._modules = tuple(modules)
+        self._always = always
+        self._code = CodeReader(name.partition(".")[0] for name in self._modules)
+
+    def of(self, job: JobSpec) -> list[str]:
+        """Return what a job's process had best hold when its script begins. Nothing is good for a script that names
+        nothing: a fork costs the more the more a process holds."""
+        return list(self._modules) if self._always or self._code.names_one(job) else []
+
+
 def wish_of(
-    job: JobSpec, imports: Iterable[str], *, sandbox: str, python_folder: str, python: str, always: bool = False
+    job: JobSpec, imports: Imports, *, sandbox: str, python_folder: str, python: str
 ) -> tuple[Wish | None, str]:
     """Return the zygote that a job had best begin from, or None and why it begins cold.
 
@@ -60,7 +79,6 @@ def wish_of(
         sandbox: kind of isolation that it gets.
         python_folder: where `python` is its interpreter; empty if there is no such folder.
         python: the interpreter whose jobs can begin warm.
-        always: also scripts that name nothing of what is imported.
     """
     if sandbox != "namespace":
         return None, f"its sandbox is {sandbox}"
@@ -80,7 +98,7 @@ def wish_of(
     # which is what HOME names. In a job that folder is empty.
     options = ["-s"] if site.ENABLE_USER_SITE else []
     environment = environment_of(asked, python_folder)
-    return Wish(python=python, options=options, imports=list(imports), always=always, environment=environment), ""
+    return Wish(python=python, options=options, imports=imports.of(job), environment=environment), ""
 
 
 def _is_python(word: str, python: str) -> bool:
