@@ -41,7 +41,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         "auto"  #: who is held to the memory and cores of their instance type: those that chose one, all, none
     )
     warm_start: Literal["off", "on", "always"] = (
-        "off"  #: on: scripts that name what is imported begin in forks of a process that holds it; always: all that can
+        "on"  #: on: scripts begin in forks of a process that holds what they name; always: that holds all; off: afresh
     )
     warm_imports: str = (  #: modules that such a process imports, with commas between; those that are installed
         "numpy, pandas, joblib, sklearn.compose, sklearn.ensemble, sklearn.feature_extraction.text, "

@@ -201,14 +201,15 @@ def _warm_start(home: HomeFolder, loaded: Settings) -> Iterator[Check]:
         yield Check(name=name, state=WARNING, detail=error.message)
         return
     if not standing:
-        yield Check(name=name, state=OK, detail="on; the first job that could begin warm has libraries imported")
+        yield Check(name=name, state=OK, detail="on; the first job that could begin warm has a process for it started")
     for each in standing:
         if each.state == "failed":
             yield Check(
                 name=name, state=WARNING, detail=f"jobs begin cold: the process with imports failed, {each.problem}"
             )
             continue
-        told = f"process {each.pid} holds {', '.join(each.imports) or 'no imports yet'} for jobs"
+        held = ", ".join(each.imports) or ("nothing but Python" if each.state == "ready" else "no imports yet")
+        told = f"process {each.pid} holds {held} for jobs"
         threads = each.environment.get("OMP_NUM_THREADS")
         told += f" with OMP_NUM_THREADS={threads}" if threads else ""
         unfit = [f"{module} is left out: {why}" for module, why in each.left_out.items() if why != NOT_INSTALLED]

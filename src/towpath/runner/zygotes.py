@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from towpath.runner import syscalls, zygote
 
-_MOST = 2  #: zygotes of a host; each holds what it has imported
+_MOST = 4  #: zygotes of a host; each holds what it has imported, and one of them mostly nothing
 _UNUSED_S = 60.0  #: one that was not asked for so long makes room for another
 _IDLE_S = 600.0  #: one that was not asked for so long is ended
 _IMPORT_S = 300.0  #: one that has not imported all by then is ended

@@ -40,33 +40,44 @@ def warm(tmp_path: Path) -> Iterator[Shell]:
         shell("down", "--all")
 
 
+def doctors(shell: Shell) -> list[dict[str, Any]]:
+    return [each for each in json.loads(shell("doctor", "--json"))["Checks"] if each["Name"] == "warm start"]
+
+
 def doctor(shell: Shell) -> dict[str, Any]:
-    (check,) = [each for each in json.loads(shell("doctor", "--json"))["Checks"] if each["Name"] == "warm start"]
-    return dict(check)
+    (check,) = doctors(shell)
+    return check
 
 
 def test_the_same_pipeline_gives_the_same_and_says_how_its_jobs_began(warm: Shell) -> None:
     warm("run", "pipeline.py")
     backend = ProcessBackend(warm.home / "jobs", home=warm.home)
-    (zygote,) = backend.zygotes(wait_s=60)
+    zygotes = {zygote.imports: zygote for zygote in backend.zygotes(wait_s=60)}
     backend.close()
-    assert zygote.imports == ("json", "numpy")
+    assert set(zygotes) == {(), ("json", "numpy")}, (
+        "one for scripts that name json, and one for those that name neither"
+    )
+    zygote = zygotes["json", "numpy"]
     warm("run", "pipeline.py")
     first, second = (json.loads(warm("lineage", f"words/{number}", "--json")) for number in (1, 2))
     assert first["TrainingJob"]["Began"] in ("warm", "cold: no process with imports was ready")
     assert second["TrainingJob"]["Began"] == "warm"
     assert first["Models"][0]["Sha256"] == second["Models"][0]["Sha256"]
     assert first["Evaluations"][0]["Sha256"] == second["Evaluations"][0]["Sha256"]
-    told = doctor(warm)
-    assert told["State"] == "ok"
-    assert f"process {zygote.pid} holds json, numpy for jobs" in told["Detail"]
-    assert "not installed: nobody_has_this" in told["Detail"]
+    checks = {check["Detail"]: check["State"] for check in doctors(warm)}
+    assert set(checks.values()) == {"ok"}
+    told = " | ".join(checks)
+    assert f"process {zygote.pid} holds json, numpy for jobs" in told
+    assert f"process {zygotes[()].pid} holds nothing but Python for jobs" in told
+    assert "not installed: nobody_has_this" in told
     warm("down", "--all")
     assert zygotes_of(warm.home) == []
     assert not Path(f"/proc/{zygote.pid}").exists()
 
 
-def test_warm_starts_are_off_where_nobody_switched_them_on(shell: Shell) -> None:
+def test_one_setting_switches_warm_starts_off(shell: Shell) -> None:
+    assert doctor(shell)["Detail"].startswith("on; the first job that could begin warm")
+    (shell.home / "towpath.toml").write_text('warm_start = "off"\n')
     assert doctor(shell)["Detail"].startswith("off, so each job begins in a fresh interpreter")
 
 

@@ -68,6 +68,7 @@ def test_one_that_nobody_asks_for_is_ended(host: Host, monkeypatch: pytest.Monke
 
 
 def test_a_third_takes_the_place_of_one_that_is_not_used(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zygotes, "_MOST", 2)
     for threads in ("1", "2"):
         assert host.zygotes.take(wish(threads)) is None
         host.until_settled()
