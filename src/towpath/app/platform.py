@@ -1,78 +1,30 @@
 """A home, opened: picks implementations and wires them."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import Any
 
-from towpath.app.parts import (
-    ADMINISTRATOR,
-    calls_at_a_time,
-    collector_of,
-    object_store,
-    process_backend,
-    sessions,
-    stop_all,
-    surroundings_of,
-    sweep,
-)
-from towpath.app.tables import KINDS, OperationShapes, operations_of
-from towpath.compute.interpreters import WatchedImages
+from towpath.app.door import front_door
+from towpath.app.ground import Ground
+from towpath.app.parts import collector_of, stop_all
+from towpath.app.tables import KINDS, operations_of
+from towpath.app.work import Work
 from towpath.compute.process import ProcessBackend
-from towpath.compute.process.capacity import capacity_of
 from towpath.compute.secrets import SecretFile
 from towpath.engine import Engine
-from towpath.functions import FUNCTION_INVOCATION, CallIngredients, Functions, InvocationController
-from towpath.gateway import Gateway, KeyRing, ServiceModels, application, log_operations
+from towpath.gateway import Gateway, application
 from towpath.gateway.gateway import ASGIApp
-from towpath.gateway.invocations import Invocations
-from towpath.gateway.model_client import ping
-from towpath.gateway.news import News
-from towpath.gateway.services import ecr
-from towpath.gateway.services.s3 import S3Service
-from towpath.home import Credentials, HomeFolder
-from towpath.hosting import EndpointController, Routes, served_model
-from towpath.identity import iam_operations, make_administrator, sts_operations, with_roles
-from towpath.jobs.admission import Ledger
-from towpath.jobs.controller import JobController
-from towpath.jobs.ingredients import JobIngredients
-from towpath.jobs.strategies import STRATEGIES
-from towpath.kernel.arns import Home
-from towpath.kernel.clock import Clock, SystemClock
-from towpath.kernel.decisions import Controller
-from towpath.kernel.objects import ObjectStore
-from towpath.kernel.operations import Operation, Operations
+from towpath.home import HomeFolder
+from towpath.hosting import Routes
+from towpath.kernel.clock import Clock
+from towpath.kernel.operations import Operations
 from towpath.kernel.principals import AccessKey
 from towpath.kernel.resource import Uid
-from towpath.metrics import ALARM, AlarmController, InvocationMetrics, OwnMetrics
-from towpath.metrics import operations as metric_operations
-from towpath.objects import create_default_bucket
-from towpath.objects.check_outs import check_out_inputs
-from towpath.objects.code_trees import StoredCodeTrees
-from towpath.objects.documents import StoredDocuments
-from towpath.objects.lookups import lookup_operations
+from towpath.metrics import ALARM, InvocationMetrics, OwnMetrics
 from towpath.objects.reads import Reads
 from towpath.outbound import Sender
-from towpath.pipelines.controller import ExecutionController
-from towpath.pipelines.results import Results
-from towpath.pipelines.waiting import CallbackController
-from towpath.queues import QUEUE_MESSAGE, Queues, RetentionController
 from towpath.settings import Settings
-from towpath.store import FreeingStore, Reserve, SqliteStore
-from towpath.triggers import (
-    RULE,
-    DeliveryController,
-    Rules,
-    event_operations,
-    is_pending,
-    scheduler_operations,
-    timing_controllers,
-)
-from towpath.tuning import OptunaSearch, TuningController
-from towpath.tuning import kinds as tuning_kinds
-from towpath.tuning import yielded as tuning_yielded
+from towpath.store import SqliteStore
+from towpath.triggers import RULE, Rules, is_pending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,118 +60,32 @@ class Platform:
         Raises:
             Invalid: the store is of a newer release, or a setting cannot be carried out.
         """
-        clock = clock or SystemClock()
-        store = SqliteStore(home.database, home=Home(account=settings.account, region=settings.region), clock=clock)
-        store.write(create_default_bucket)
-        reserve = Reserve(home.reserve)
-        if not reserve.fill():
-            logging.getLogger(__name__).warning("there is too little room on the disk to keep a reserve for deletions")
-        store.on_commit(reserve.refill)
-        freeing = FreeingStore(store, reserve)
-        objects = object_store(home, settings, store)
-        sweep(store, objects)
-        backend = backend or process_backend(home, settings, session=sessions(store))
-        images = WatchedImages(settings.images)
-        capacity = capacity_of(settings.cores, settings.memory_gb)
-        surroundings = surroundings_of(settings, store.home, capacity, url)
-        models = ServiceModels()
-        trees = StoredCodeTrees(objects)
-        ingredients = JobIngredients(
-            store=store,
-            objects=objects,
-            images=images,
-            trees=trees,
-            model_named=served_model,
-            others={FUNCTION_INVOCATION.noun: CallIngredients(store, images)},
-        )
-        collector = collector_of(home, settings, freeing, objects, backend, clock)
-        reads = Reads(store, clock=clock)
+        ground = Ground.open(home, settings, url=url, clock=clock, backend=backend)
+        store = ground.store
+        reads = Reads(store, clock=ground.clock)
         invoked = InvocationMetrics(store, settings.keep_metrics_days)
-        operations = operations_of(
-            store, objects, images, models, collector, SecretFile(home.secrets), ingredients, reads.flush
-        )
-        routes = Routes(drained=lambda uid: engine.wake(uid))
-        queue = Ledger(capacity, wake=lambda uid: engine.wake(uid))
-        calls = Ledger(calls_at_a_time(settings, capacity), wake=lambda uid: engine.wake(uid))
+        operations = _operations(ground, reads)
         sender = Sender(is_wanted=lambda uid: store.read(lambda transaction: is_pending(transaction, uid)))
-        jobs: dict[str, Any] = {
-            "store": store,
-            "objects": objects,
-            "backend": backend,
-            "images": images,
-            "surroundings": surroundings,
-            "admission": queue,
-        }
-        endpoints = EndpointController(
-            store=store,
-            path_of=objects.path,
-            backend=backend,
-            routes=routes,
-            resolve=images.resolve,
-            ping=ping,
-            surroundings=surroundings,
-            admission=queue,
-        )
-        unfinished = endpoints.restore_routes()
-        job_controllers = [JobController(strategy, **jobs, check_out=check_out_inputs) for strategy in STRATEGIES]
-        functions = InvocationController(
-            store=store,
-            objects=objects,
-            backend=backend,
-            images=images,
-            surroundings=surroundings,
-            admission=calls,
-            clock=clock,
-            read=lambda staged: Path(staged.path).read_bytes(),
-            keep_days=settings.keep_logs_days,
-        )
-        controllers: list[Controller[Any]] = [
-            *job_controllers,
-            endpoints,
-            functions,
-            ExecutionController(
-                store=store,
-                operations=operations,
-                kinds=KINDS,
-                documents=StoredDocuments(store, objects),
-                shapes=OperationShapes(models),
-                results=Results(store, ingredients),
-                extras={tuning_kinds.HYPER_PARAMETER_TUNING_JOB.noun: tuning_yielded},
-            ),
-            TuningController(store=store, operations=operations, search=OptunaSearch()),
-            *timing_controllers(settings.missed_schedules),
-            DeliveryController(
-                operations, sender, wake=lambda uid: engine.wake(uid), keep_lines_days=settings.keep_logs_days
-            ),
-            CallbackController(store, timeout_days=settings.callback_timeout_days),
-            RetentionController(store),
-            AlarmController(store),
-        ]
-        rules = Rules()
-        own_metrics = OwnMetrics(settings.keep_metrics_days)
-        store.subscribe(rules, own_metrics)
-        store.on_kind(ALARM.noun, own_metrics.forget)
-        store.on_kind(RULE.noun, rules.forget)
+
+        def wake(uid: Uid) -> None:
+            engine.wake(uid)  # which is made of those who call this
+
+        routes = Routes(drained=wake)
+        work = Work.of(ground, operations, sender, routes, wake)
+        _subscribe(store, settings)
         engine = Engine(
             store,
-            {controller.kind: controller for controller in controllers},
-            clock=clock,
+            work.controllers(),
+            clock=ground.clock,
             kinds=KINDS,
             threads=settings.engine_threads,
             lease_s=settings.engine_lease_s,
         )
-        standing = [controller.standing() for controller in job_controllers]
-        begun = [demand for held, _ in standing for demand in held]
-        queue.restore(begun, [demand for _, waiting in standing for demand in waiting])
-        called, waiting_calls = functions.standing()
-        calls.restore(called, waiting_calls)
-        unfinished += [Uid(demand.key) for demand in (*begun, *called, *waiting_calls)]
-        gateway = cls._front_door(
-            home, settings, url, store, freeing, objects, backend, operations, models, routes, clock, reads, invoked
-        )
+        unfinished = work.restore()
+        gateway = front_door(ground, operations, routes, reads, invoked)
         return cls(
             store=store,
-            backend=backend,
+            backend=ground.backend,
             engine=engine,
             sender=sender,
             operations=operations,
@@ -227,59 +93,7 @@ class Platform:
             reads=reads,
             invoked=invoked,
             application=application(gateway),
-            unfinished=tuple(unfinished),
-        )
-
-    @staticmethod
-    def _front_door(
-        home: HomeFolder,
-        settings: Settings,
-        url: str,
-        store: SqliteStore,
-        freeing: FreeingStore,
-        objects: ObjectStore,
-        backend: ProcessBackend,
-        operations: Mapping[str, Operation],
-        models: ServiceModels,
-        routes: Routes,
-        clock: Clock,
-        reads: Reads,
-        invoked: InvocationMetrics,
-    ) -> Gateway:
-        """Return what answers the requests of clients, with the administrator made on first start."""
-        invocations = Invocations(routes, store.home, note=invoked.note)
-        own = _administrator(store, home)
-        keys = KeyRing(lambda: store.read(with_roles))
-        store.on_keys(keys.reload)
-        news = News()
-        for noun in (QUEUE_MESSAGE.noun, FUNCTION_INVOCATION.noun):
-            store.on_kind(noun, partial(news.tell, noun))
-        return Gateway(
-            store=store,
-            freeing=freeing,
-            operations=operations,
-            keys=keys,
-            own_key=own.access_key,
-            home=store.home,
-            home_id=store.home_id,
-            clock=clock,
-            models=models,
-            services={
-                "cloudwatch": metric_operations(settings.keep_metrics_days, invoked.flush),
-                "cloudtrail": lookup_operations(reads.flush),
-                "ecr": ecr.OPERATIONS,
-                "events": event_operations(),
-                "iam": iam_operations(),
-                "lambda": Functions(store, objects, backend).operations(),
-                "logs": log_operations(backend),
-                "scheduler": scheduler_operations(),
-                "sqs": Queues(url).operations(),
-                "sts": sts_operations(),
-            },
-            s3=S3Service(store, objects, store.home, freeing=freeing, readers=reads),
-            invocations=invocations,
-            news=news,
-            on_shutdown=(invocations.close,),
+            unfinished=unfinished,
         )
 
     def start(self) -> None:
@@ -313,12 +127,19 @@ class Platform:
         self.store.close()
 
 
-def _administrator(store: SqliteStore, home: HomeFolder) -> AccessKey:
-    """Return the administrator's own key, made on first start, and keep the home's credentials file at it."""
-    key = store.write(lambda transaction: make_administrator(transaction, ADMINISTRATOR))
-    credentials = Credentials(
-        principal=key.principal, access_key=key.access_key, secret_key=key.secret_key, token=key.token
+def _operations(ground: Ground, reads: Reads) -> Operations:
+    """Return the operations of the SageMaker API and of ours."""
+    home, store, objects = ground.home, ground.store, ground.objects
+    collector = collector_of(home, ground.settings, ground.freeing, objects, ground.backend, ground.clock)
+    secrets = SecretFile(home.secrets)
+    return operations_of(
+        store, objects, ground.images, ground.models, collector, secrets, ground.ingredients, reads.flush
     )
-    if home.credentials() != credentials:
-        home.write_credentials(credentials)
-    return key
+
+
+def _subscribe(store: SqliteStore, settings: Settings) -> None:
+    """Have rules and the platform's own metrics see every change."""
+    rules, own_metrics = Rules(), OwnMetrics(settings.keep_metrics_days)
+    store.subscribe(rules, own_metrics)
+    store.on_kind(ALARM.noun, own_metrics.forget)
+    store.on_kind(RULE.noun, rules.forget)
