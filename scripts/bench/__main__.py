@@ -1,6 +1,6 @@
 """Measures the platform against floors of the same machine and the same minute, and prints both.
 
-    python scripts/bench [--only client server steps engine registry invocations …] [--repeat 15] [--jobs 1000]
+    python scripts/bench [--only client server steps engine registry invocations …] [--repeat 15] [--chain 10000]
 
 The result is kept in `.bench/last.json`, and the next run shows how each ratio has changed since.
 """
@@ -23,7 +23,7 @@ from outputs import outputs
 from peers import peers
 from registry import registry
 from scale import JOBS, scale
-from steps import importing_step, steps, warm_steps
+from steps import importing_step, steps
 from transform import transform
 
 PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
@@ -31,7 +31,6 @@ PARTS: dict[str, Callable[[int], Iterator[Row]]] = {
     "server": server,
     "steps": steps,
     "imports": importing_step,
-    "warm": warm_steps,
     "engine": engine,
     "registry": registry,
     "invocations": invocations,
@@ -57,8 +56,11 @@ def main() -> None:
     )
     parser.add_argument("--repeat", type=int, default=15, help="how often short things are measured (default 15)")
     parser.add_argument("--jobs", type=int, default=JOBS, help=f"jobs in one execution of `scale` (default {JOBS:,})")
+    parser.add_argument(
+        "--chain", type=int, default=1000, help="length of the longest chain of `steps` (default 1,000)"
+    )
     settings = parser.parse_args()
-    parts = {**PARTS, "scale": partial(scale, jobs=settings.jobs)}
+    parts = {**PARTS, "scale": partial(scale, jobs=settings.jobs), "steps": partial(steps, chain=settings.chain)}
     before = json.loads(LAST.read_text()) if LAST.exists() else {}
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {sys.version.split()[0]}\n")
     print("| what | measured | floor | ratio | since last | target | the floor is |\n|---|---|---|---|---|---|---|")

@@ -1,4 +1,8 @@
-"""What a step costs: no-op jobs, each a durable record, an interpreter of its own in a sandbox, outputs, lineage."""
+"""What a step costs: jobs, each a durable record, an interpreter of its own in a sandbox, outputs, lineage.
+
+Each is measured in both ways to begin: in a fresh interpreter (cold), beside interpreters that do nothing, and in a
+fork of a process that holds what the script names (warm), beside bare forks of a process that holds the same.
+"""
 
 import json
 import subprocess
@@ -24,30 +28,35 @@ from sklearn.linear_model import LogisticRegression
 rows = numpy.random.default_rng(1).random((100, 4))
 LogisticRegression().fit(rows, rows[:, 0] > 0.5)
 """
-
-
 #: What scripts of the rows below import, and a zygote holds. Not polars: its import leaves threads.
 HELD = "numpy, sklearn.linear_model"
-#: Forks for each line that it reads, and tells how many milliseconds the fork has lived. A fork that is done ends at
-#: once: that is the least there could be.
+COLD = 'warm_start = "off"\n'
+WARM = f'warm_imports = "{HELD}"\n'
+#: For each line, two numbers, forks so many times with so many at a time, and tells how many milliseconds that took.
+#: A fork that is done ends at once: that is the least there could be.
 FORKS = """
 import gc, os, sys, time
-import {held}
+{imports}
 code = compile(sys.argv[1], "script", "exec")
 gc.collect()
 gc.freeze()
+def end():
+    _, status = os.wait()
+    if status: sys.exit("a fork failed")
 for line in sys.stdin:
+    count, together = map(int, line.split())
     began = time.perf_counter()
-    pid = os.fork()
-    if pid == 0:
-        exec(code, {{"__name__": "__main__"}})
-        os._exit(0)
-    _, status = os.waitpid(pid, 0)
-    print((time.perf_counter() - began) * 1000 if status == 0 else "failed", flush=True)
+    for number in range(count):
+        if number >= together: end()
+        if os.fork() == 0:
+            exec(code, {{"__name__": "__main__"}})
+            os._exit(0)
+    for _ in range(min(count, together)): end()
+    print((time.perf_counter() - began) * 1000, flush=True)
 """
 
 
-def shapes(long: int) -> dict[str, tuple[list[Processing], bool]]:
+def shapes(longest: int) -> dict[str, tuple[list[Processing], bool]]:
     """Return the pipelines to run by name, each with whether most of its steps can run side by side."""
 
     def step(name: str, *after: Processing) -> Processing:
@@ -66,112 +75,138 @@ def shapes(long: int) -> dict[str, tuple[list[Processing], bool]]:
         "chain of 10": (chain(10), False),
         "fan-out 1-50-1": ([first, *middle, step("Last", *middle)], True),
         "500 independent": ([step(f"Step{number}") for number in range(500)], True),
-        f"chain of {long:,}": (chain(long), False),
+        f"chain of {longest:,}": (chain(longest), False),
     }
 
 
-def steps(repeat: int, *, long: int = 1000) -> Iterator[Row]:
-    """Measure pipelines of no-op steps on a real server, each beside interpreters that do nothing."""
-    with tempfile.TemporaryDirectory(prefix="towpath-bench-") as project, home_with_server() as (home, _):
+def steps(repeat: int, *, chain: int = 1000) -> Iterator[Row]:
+    """Measure pipelines of no-op steps on two servers, one of which begins its jobs warm.
+
+    Args:
+        chain: length of the longest chain.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="towpath-bench-") as project,
+        home_with_server(partial(_home, COLD)) as (cold_home, _),
+        home_with_server(partial(_home, WARM)) as (warm_home, _),
+        forking("pass", "") as fork,
+    ):
         Path(project, "noop.py").write_text("pass\n")
-        client = Client(home=home)
-        for name, (members, wide) in shapes(long).items():
+        cold, warm = Client(home=cold_home), Client(home=warm_home)
+        for name, (members, wide) in shapes(chain).items():
             pipeline = Pipeline("bench", steps=members, root=Path(project))
-            if name == "one":
-                run(client, pipeline)  # the first one makes code, bucket and spare runner ready
-            times = 5 if len(members) < 100 else 1
-            floor, measured = alternate(
-                times, partial(floor_of, len(members), repeat, wide=wide), partial(run, client, pipeline)
-            )
             count = len(members)
+            if name == "one":  # the first one makes code, bucket, spare runner and zygote ready
+                run(cold, pipeline)
+                run(warm, pipeline)
+                _ready_zygote(warm_home)
+            before = set((warm_home / "jobs").iterdir())
+            floor, fork_floor, measured, measured_warm = alternate(
+                5 if count < 100 else 1,
+                partial(floor_of, count, repeat, wide=wide),
+                partial(fork, count, 2 if wide else 1),
+                partial(run, cold, pipeline),
+                partial(run, warm, pipeline),
+            )
+            _assert_warm(set((warm_home / "jobs").iterdir()) - before)
+            at_a_time = ", two at a time" if wide else ""
             yield Row(
                 what=f"no-op steps: {name}",
                 measured=measured,
                 floor=floor,
                 unit="ms",
-                floor_is=f"{count} x {PASS}" + (", two at a time" if wide else ""),
+                floor_is=f"{count} x {PASS}{at_a_time}",
                 target="4 s" if count == 500 else "1.5",
                 beside=f"{measured / count:.1f} ms a step",
+            )
+            yield Row(
+                what=f"no-op steps, warm: {name}",
+                measured=measured_warm,
+                floor=floor,
+                unit="ms",
+                floor_is=f"the same; {count} bare forks{at_a_time}: {fork_floor:,.1f} ms",
+                target="0.5",
+                beside=f"{measured_warm / count:.1f} ms a step",
             )
 
 
 def importing_step(repeat: int) -> Iterator[Row]:
-    """Measure a step that imports polars and scikit-learn and fits a small model, beside the same without the platform.
+    """Measure a step that imports polars and scikit-learn and fits a small model, in both ways to begin.
 
     This is what most steps of a classic pipeline cost before they have done anything.
     """
-    with tempfile.TemporaryDirectory(prefix="towpath-bench-") as project, home_with_server() as (home, _):
+    with (
+        tempfile.TemporaryDirectory(prefix="towpath-bench-") as project,
+        home_with_server(partial(_home, COLD)) as (cold_home, _),
+        home_with_server(partial(_home, WARM)) as (warm_home, _),
+        forking(FIT, HELD) as fork,
+    ):
         Path(project, "fit.py").write_text(FIT)
-        client = Client(home=home)
         pipeline = Pipeline("bench-imports", steps=[Processing("Only", script="fit.py")], root=Path(project))
-        run(client, pipeline)  # the first one makes code and bucket ready, and fills the page cache
-        floor, measured = alternate(min(repeat, 5), python(FIT, sys.executable), partial(run, client, pipeline))
+        cold, warm = Client(home=cold_home), Client(home=warm_home)
+        run(cold, pipeline)  # the first one makes code and bucket ready, and fills the page cache
+        run(warm, pipeline)
+        _ready_zygote(warm_home)
+        before = set((warm_home / "jobs").iterdir())
+        alone, forked, measured, measured_warm = alternate(
+            min(repeat, 9),
+            python(FIT, sys.executable),
+            partial(fork, 1, 1),
+            partial(run, cold, pipeline),
+            partial(run, warm, pipeline),
+        )
+        _assert_warm(set((warm_home / "jobs").iterdir()) - before)
+        what = "step that imports polars, sklearn"
         yield Row(
-            what="step that imports polars, sklearn",
-            measured=measured,
-            floor=floor,
+            what=what, measured=measured, floor=alone, unit="ms", floor_is="the same script by itself", target="–"
+        )
+        yield Row(
+            what=f"{what}, warm",
+            measured=measured_warm,
+            floor=forked,
             unit="ms",
-            floor_is="the same script by itself",
+            floor_is="a bare fork with numpy and sklearn held",
             target="–",
         )
 
 
-def warm_steps(repeat: int) -> Iterator[Row]:
-    """Measure steps that begin from a zygote, beside bare forks of a process with the same imports, and cold steps."""
-    with tempfile.TemporaryDirectory(prefix="towpath-bench-") as project:
-        Path(project, "noop.py").write_text("pass\n")
-        Path(project, "fit.py").write_text(FIT)
-        with home_with_server(_with_zygote) as (warm_home, _), home_with_server() as (cold_home, _):
-            warm, cold = Client(home=warm_home), Client(home=cold_home)
-            for script in ("noop.py", "fit.py"):
-                pipeline = Pipeline("bench-warm", steps=[Processing("Only", script=script)], root=Path(project))
-                run(cold, pipeline)
-                run(warm, pipeline)  # the first one has the zygote started
-                jobs = ProcessBackend(warm_home / "jobs", home=warm_home)
-                (zygote,) = jobs.zygotes(wait_s=60)
-                jobs.close()
-                if zygote.state != "ready" or zygote.left_out:
-                    raise RuntimeError(f"the zygote of the benchmark is not as it should be: {zygote}")
-                before = set((warm_home / "jobs").iterdir())
-                with forking(Path(project, script).read_text()) as fork:
-                    floor, measured, beside = alternate(
-                        repeat, fork, partial(run, warm, pipeline), partial(run, cold, pipeline)
-                    )
-                for attempt in set((warm_home / "jobs").iterdir()) - before:
-                    told = json.loads((attempt / "manifest.json").read_bytes())
-                    if not told["warm"]:
-                        raise RuntimeError(f"a job of the benchmark began cold: {told['cold_because']}")
-                yield Row(
-                    what=f"step from a zygote: {script}",
-                    measured=measured,
-                    floor=floor,
-                    unit="ms",
-                    floor_is="a bare fork with the same imports",
-                    target="–",
-                    beside=f"cold {beside:,.0f} ms",
-                )
-
-
-def _with_zygote(home: Path) -> None:
+def _home(settings: str, home: Path) -> None:
     home.mkdir()
-    (home / "towpath.toml").write_text(f'warm_start = "always"\nwarm_imports = "{HELD}"\n')
+    (home / "towpath.toml").write_text(settings)
+
+
+def _ready_zygote(home: Path) -> None:
+    """Wait until the zygote that the last job has asked for is ready."""
+    jobs = ProcessBackend(home / "jobs", home=home)
+    found = jobs.zygotes(wait_s=60)
+    jobs.close()
+    if len(found) != 1 or found[0].state != "ready" or found[0].left_out:
+        raise RuntimeError(f"the zygote of the benchmark is not as it should be: {found}")
+
+
+def _assert_warm(attempts: set[Path]) -> None:
+    for attempt in attempts:
+        told = json.loads((attempt / "manifest.json").read_bytes())
+        if not told["warm"]:
+            raise RuntimeError(f"a job of the benchmark began cold: {told['cold_because']}")
 
 
 @contextmanager
-def forking(code: str) -> Iterator[Callable[[], float]]:
-    """Keep a process with the imports; give an action that measures a fork of it which runs some code, in ms."""
-    command = [sys.executable, "-c", FORKS.format(held=HELD), code]
+def forking(code: str, held: str) -> Iterator[Callable[[int, int], float]]:
+    """Keep a process with imports; give an action that measures how long so many forks of it take that run some code,
+    so many at a time, in ms."""
+    command = [sys.executable, "-c", FORKS.format(imports=f"import {held}" if held else ""), code]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         asked, told = process.stdin, process.stdout
 
-        def fork() -> float:
-            asked.write("\n")
+        def fork(count: int, together: int) -> float:
+            asked.write(f"{count} {together}\n")
             asked.flush()
             return float(told.readline())
 
-        fork()  # the first one ends the threads of the imports
+        fork(1, 1)  # the first one ends the threads of the imports
         yield fork
         asked.close()
 
@@ -196,6 +231,6 @@ def run(client: Client, pipeline: Pipeline) -> float:
 if __name__ == "__main__":
     # For profilers: one long chain and nothing else.
     began = time.perf_counter()
-    for row in steps(5, long=int(sys.argv[1]) if len(sys.argv) > 1 else 100):
+    for row in steps(5, chain=int(sys.argv[1]) if len(sys.argv) > 1 else 100):
         print(row)
     print(f"{time.perf_counter() - began:.1f} s", subprocess.list2cmdline(sys.argv))
