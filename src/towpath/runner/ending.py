@@ -9,8 +9,8 @@ import atexit
 import contextlib
 import ctypes
 import gc
-import io
 import sys
+from _io import _IOBase  # not `io.IOBase`: asking that one for its subclasses writes to each type
 from collections.abc import Mapping
 from types import ModuleType
 
@@ -32,7 +32,7 @@ def _let_go() -> None:
     if gc.isenabled():
         gc.collect()  # as the interpreter is about to: finalizers of the script's garbage still find every module
     # What is written to a file that nothing but an inherited module refers to would stay in its buffer.
-    for file in [each for each in gc.get_objects() if issubclass(type(each), io.IOBase)]:
+    for file in [each for each in gc.get_objects() if issubclass(type(each), _IOBase)]:
         with contextlib.suppress(Exception):  # as at the end of an interpreter, where nobody is told either
             if not file.closed and file.writable():
                 file.flush()
