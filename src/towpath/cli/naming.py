@@ -10,9 +10,9 @@ from typing import TypeVar
 
 from towpath.sdk.client import Client
 from towpath.sdk.errors import DefinitionError, NotFound, RequestFailed
-from towpath.sdk.executions import step_run
 from towpath.sdk.expressions import Document
 from towpath.sdk.registry import find_version
+from towpath.sdk.step_runs import step_run
 
 _Found = TypeVar("_Found")
 

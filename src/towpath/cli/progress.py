@@ -17,8 +17,9 @@ from rich.text import Text
 from towpath.cli.console import coloured, console, duration, is_terminal
 from towpath.cli.naming import StepNames
 from towpath.sdk.client import Client
-from towpath.sdk.executions import ENDED, POLL_S, Execution, StepRun
+from towpath.sdk.executions import ENDED, POLL_S, Execution
 from towpath.sdk.expressions import Document
+from towpath.sdk.step_runs import StepRun, StepRuns
 
 WAITING = "waiting"  #: a step that has not begun
 STARTING = "Starting"  #: the API's word for a step that waits for its turn
@@ -179,7 +180,7 @@ def last_line(client: Client, step: StepRun) -> str:
     """Return what the script of a running step printed last, fit to be shown in a line; empty when nothing yet."""
     if step.job is None or step.has_ended:
         return ""
-    lines = sorted(client.logs(step.type, step.job, tail=1), key=lambda line: line.at)
+    lines = list(client.logs(step.type, step.job, tail=1))
     # Progress bars write over themselves, and scripts colour what they print.
     text = lines[-1].text.rstrip("\r").rpartition("\r")[2] if lines else ""
     return "".join(character for character in _CONTROL.sub("", text) if character.isprintable()).strip()
@@ -196,12 +197,13 @@ def _watch(
     named = StepNames(client)
     metrics: dict[str, str] = {}
     settled: set[str] = set()
+    runs = StepRuns(client, execution.arn)
     while True:
         # The status first: steps read afterwards are at least as new, so an ended execution is shown complete.
         described = execution.describe()
         steps = [
             step if step.waiting_for is None else replace(step, waiting_for=named.in_(step.waiting_for))
-            for step in execution.steps()
+            for step in runs.look()
         ]
         for step in steps:
             if step.name not in settled:

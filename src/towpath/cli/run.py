@@ -16,9 +16,10 @@ from towpath.cli.progress import Look, follow, most_telling_line
 from towpath.cli.server import ensure_server
 from towpath.home import HomeFolder
 from towpath.sdk.client import Client
-from towpath.sdk.executions import Execution, StepRun, failure_text
+from towpath.sdk.executions import Execution, failure_text
 from towpath.sdk.expressions import Document
 from towpath.sdk.pipeline import Pipeline
+from towpath.sdk.step_runs import StepRun
 from towpath.sdk.steps.step import TAKEN_OVER
 
 LOG_LINES = 12  #: of a failed step's log
@@ -178,11 +179,11 @@ def ends_of_logs(steps: Iterable[StepRun], execution: str, client: Client, home:
     for step in steps:
         if step.status != "Failed" or step.job is None:
             continue
-        found = sorted(client.logs(step.type, step.job, tail=LOG_LINES), key=lambda line: line.at)  # of all its hosts
+        found = list(client.logs(step.type, step.job, tail=LOG_LINES))
         if found:
             yield ""
             yield f"The last lines of {step.name}:"
-            yield from (f"  {line.host}: {line.text}" if line.host else f"  {line.text}" for line in found[-LOG_LINES:])
+            yield from (f"  {line.host}: {line.text}" if line.host else f"  {line.text}" for line in found)
             yield f"All of them: towpath logs {execution}/{step.name}{home.option}"
             yield f"Log stream:  {found[-1].place}"
 

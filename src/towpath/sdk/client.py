@@ -336,7 +336,7 @@ class Client:
         Args:
             kind: "ProcessingJob", "TrainingJob", "TransformJob" or "Endpoint".
             follow: go on until the job has ended.
-            tail: only the last so many lines.
+            tail: only the last so many lines, of all its hosts together.
         """
         return log_lines(self, kind, name, follow=follow, tail=tail)
 

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from towpath.cli import progress
 from towpath.cli.progress import Lines, LiveTable, Look, Row, follow, last_line, last_metric, note_of
-from towpath.sdk.executions import Execution, StepRun
+from towpath.sdk.executions import Execution
+from towpath.sdk.step_runs import StepRun
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ARN = "arn:aws:sagemaker:us-east-1:000000000000"

@@ -15,7 +15,8 @@ from towpath.cli.run import report, unmatched_metrics
 from towpath.home import HomeFolder
 from towpath.pipelines.steps import STEP_TYPES
 from towpath.sdk import Pipeline, Processing, Register
-from towpath.sdk.executions import Execution, StepRun
+from towpath.sdk.executions import Execution
+from towpath.sdk.step_runs import StepRun
 from towpath.sdk.steps.step import TAKEN_OVER
 
 ARN = "arn:aws:sagemaker:us-east-1:000000000000"
