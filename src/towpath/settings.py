@@ -7,8 +7,9 @@ Settings come from `HOME/towpath.toml`; an environment variable `TOWPATH_<NAME>`
 import os
 import re
 import tomllib
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -17,6 +18,7 @@ from towpath.objects.location import location_of
 
 LONGEST_LEASE_S = 3600
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+SECRET = frozenset({"objects_secret_key"})  #: settings whose values are shown to nobody
 LONGEST_KEPT = 36_500  #: days, and GB: beyond that nobody means a number
 
 
@@ -88,16 +90,37 @@ def load(file: Path, environment: dict[str, str] | None = None) -> Settings:
         except tomllib.TOMLDecodeError as error:
             raise Invalid(f"{file} is not valid TOML: {error}") from error
     environment = dict(os.environ) if environment is None else environment
+    places = {name: f"{file}: {name}" for name in values}
     for name in Settings.__struct_fields__:
-        given = environment.get(f"TOWPATH_{name.upper()}")
-        if given is not None and name != "images":
-            values[name] = given
-    try:
-        settings = msgspec.convert(values, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        raise Invalid(f"{file}: {error}; see docs/operations.md for the settings") from error
+        variable = f"TOWPATH_{name.upper()}"
+        if variable in environment and name != "images":
+            values[name] = environment[variable]
+            places[name] = variable
+    types = get_type_hints(Settings)
+    for name, value in values.items():
+        if name not in types:
+            like = get_close_matches(name, types, n=1)
+            did_you_mean = f" (did you mean {like[0]!r}?)" if like else ""
+            raise Invalid(
+                f"{file}: there is no setting {name!r}{did_you_mean}; see docs/operations.md for the settings"
+            )
+        try:
+            msgspec.convert(value, types[name], strict=False)
+        except msgspec.ValidationError as error:
+            given = "of another type" if name in SECRET else repr(value)
+            raise Invalid(f"{places[name]} is {given}; expected {_expected(types[name])}") from error
+    settings = msgspec.convert(values, Settings, strict=False)
     _check(settings, file)
     return settings
+
+
+def _expected(type_: Any) -> str:
+    """Return in words what values a setting may have."""
+    if get_origin(type_) is Literal:
+        *others, last = map(str, get_args(type_))
+        return f"{', '.join(others)} or {last}"
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text in quotation marks"}
+    return words.get(type_, "a table of texts")
 
 
 def modules_in(text: str) -> tuple[str, ...]:

@@ -20,8 +20,8 @@ def test_a_setting_that_is_unknown_is_named(shell: Shell) -> None:
     (shell.home / "server.log").write_text("a line of an earlier server\n")
     told = shell("up", "--background", code=3)
     assert told == (
-        f"Error: The server did not start. {shell.home}/towpath.toml: Object contains unknown field `porrt`; "
-        "see docs/operations.md for the settings\n"
+        f"Error: The server did not start. {shell.home}/towpath.toml: there is no setting 'porrt' "
+        "(did you mean 'port'?); see docs/operations.md for the settings\n"
     )
 
 
