@@ -7,6 +7,7 @@ Settings come from `HOME/towpath.toml`; an environment variable `TOWPATH_<NAME>`
 import os
 import re
 import tomllib
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -76,6 +77,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     objects_cache_gb: float = 20.0  #: of copies on this host of bytes that lie in a bucket
     images: dict[str, str] = {}  #: image name or pattern (with *) -> Python interpreter that stands for it
 
+    def shown(self) -> dict[str, Any]:
+        """Return the values by name, without those that nobody is shown."""
+        return {name: getattr(self, name) for name in self.__struct_fields__ if name not in SECRET}
+
+    def differences(self, other: "Settings") -> list[str]:
+        """Return the names of the settings that `other` has another value of, secret ones left out."""
+        theirs = other.shown()
+        return [name for name, value in self.shown().items() if theirs[name] != value]
+
 
 def load(file: Path, environment: dict[str, str] | None = None) -> Settings:
     """Return the settings of a home: defaults, then the file, then the environment.
@@ -121,6 +131,12 @@ def _expected(type_: Any) -> str:
         return f"{', '.join(others)} or {last}"
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text in quotation marks"}
     return words.get(type_, "a table of texts")
+
+
+def from_shown(values: Mapping[str, Any]) -> Settings:
+    """Return the settings whose values are these; a server of another release may have fewer, or others."""
+    known = {name: value for name, value in values.items() if name in Settings.__struct_fields__}
+    return msgspec.convert(known, Settings)
 
 
 def modules_in(text: str) -> tuple[str, ...]:

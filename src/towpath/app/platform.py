@@ -136,7 +136,7 @@ class Platform:
         reads = Reads(store, clock=clock)
         invoked = InvocationMetrics(store, settings.keep_metrics_days)
         operations = operations_of(
-            store, objects, images, models, collector, SecretFile(home.secrets), ingredients, reads.flush
+            store, objects, images, models, collector, SecretFile(home.secrets), ingredients, reads.flush, settings
         )
         routes = Routes(drained=lambda uid: engine.wake(uid))
         queue = Ledger(capacity, wake=lambda uid: engine.wake(uid))

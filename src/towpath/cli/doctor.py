@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import typer
 
-from towpath.cli.checks import OK, WRONG, Check, home_checks, host_checks, running_checks
+from towpath.cli.checks import OK, WRONG, Check, home_checks, host_checks, running_checks, settings_checks
 from towpath.cli.console import show_json, show_table
 from towpath.cli.options import HomeOption, JsonOption, folder
 from towpath.home import HomeFolder
@@ -37,16 +37,6 @@ def checks(home: HomeFolder) -> Iterator[Check]:
     yield from home_checks(home)
     if home.path.is_dir():
         yield from running_checks(home)
-    # The server's packages are imported here: no other command needs them.
-    from towpath import settings
-    from towpath.kernel.errors import Invalid
-
-    try:
-        loaded = settings.load(home.settings_file)
-    except Invalid as error:
-        yield Check(name="settings", state=WRONG, detail=error.message)
-        loaded = settings.Settings()
-    else:
-        there = home.settings_file.exists()
-        yield Check(name="settings", state=OK, detail=str(home.settings_file) if there else "none, so the defaults")
-    yield from host_checks(home, loaded)
+    settings, told = settings_checks(home)
+    yield from told
+    yield from host_checks(home, settings)
