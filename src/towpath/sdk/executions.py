@@ -76,7 +76,7 @@ class Execution:
                 assert step.job is not None
                 if step.job not in seen:
                     seen.add(step.job)
-                    readers[step.job] = (step.name, LogReader(self._client, step.type, step.job))
+                    readers[step.job] = (step.name, LogReader.of(self._client, step.type, step.job))
             # What had not ended when the steps were listed may print more. Of those there are as many as run at a time.
             going_on = {step.job for step in steps if follow and not step.has_ended}
             if tail is None:

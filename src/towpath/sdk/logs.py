@@ -45,18 +45,24 @@ class LogLine:
 
 
 class LogReader:
-    """Reads a log on from where it was read to, at first from its beginning.
+    """Reads the streams of a log group on from where they were read to, at first from their beginnings."""
 
-    Raises:
-        DefinitionError: what is of this kind has no log.
-    """
-
-    def __init__(self, client: Client, kind: str, name: str) -> None:
+    def __init__(self, client: Client, group: str, prefix: str | None = None) -> None:
         self._client = client
-        is_endpoint = kind == "Endpoint"
-        self._group = f"/aws/sagemaker/Endpoints/{name}" if is_endpoint else _group(kind)
-        self._prefix = None if is_endpoint else f"{name}/"
+        self._group = group
+        self._prefix = prefix  #: of the names of the streams that are read; None: all
         self._positions: dict[str, str | None] = {}
+
+    @classmethod
+    def of(cls, client: Client, kind: str, name: str) -> LogReader:
+        """Return what reads the log of a job or an endpoint.
+
+        Raises:
+            DefinitionError: what is of this kind has no log.
+        """
+        if kind == "Endpoint":
+            return cls(client, f"/aws/sagemaker/Endpoints/{name}")
+        return cls(client, _group(kind), f"{name}/")
 
     def new(self) -> Iterator[LogLine]:
         """Yield what has been written since the last time, stream after stream."""
@@ -90,12 +96,16 @@ def log_lines(
 
     When following, lines of several streams come as they appear, until the job has ended. An endpoint's log has no end.
     """
-    reader = LogReader(client, kind, name)
+    going_on = _still_runs(client, kind, name) if follow else lambda: False
+    return lines_while(going_on, LogReader.of(client, kind, name), tail=tail)
+
+
+def lines_while(going_on: Callable[[], bool], reader: LogReader, *, tail: int | None = None) -> Iterator[LogLine]:
+    """Yield the lines of a log as they appear until nothing goes on any more, at first with `tail` the last ones."""
     read: Callable[[], Iterable[LogLine]] = reader.new if tail is None else partial(reader.last, tail)
-    going_on = _still_runs(client, kind, name)
     while True:
         # Asked before the last read: what the job wrote before it ended is then read as well.
-        again = follow and going_on()
+        again = going_on()
         yield from read()
         if not again:
             return
@@ -107,6 +117,17 @@ def group_lines(client: Client, group: str, *, newest: int) -> Iterator[LogLine]
     """Yield the lines of the newest streams of a group, the oldest of these first."""
     for stream in reversed(_streams(client, group, None, most=newest)):
         yield from _new_lines(client, group, stream, {})
+
+
+def log_groups(client: Client, prefix: str) -> Iterator[Document]:
+    """Yield the log groups whose names begin with `prefix`."""
+    asked = {"logGroupNamePrefix": prefix}
+    while True:
+        page = client.call("Logs_20140328.DescribeLogGroups", asked)
+        yield from page["logGroups"]
+        if not page.get("nextToken"):
+            return
+        asked["nextToken"] = page["nextToken"]
 
 
 def _group(kind: str) -> str:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from towpath.sdk.alarms import PIPELINES, TRAINING, Alarm, Alarms, Threshold, gone_off
-from towpath.sdk.errors import Conflict, DefinitionError, RequestFailed
+from towpath.sdk.alarms import Alarm, Alarms, Threshold, gone_off
+from towpath.sdk.awaited import not_there_yet, refuse_never
+from towpath.sdk.errors import Conflict, DefinitionError, NotFound, RequestFailed
 from towpath.sdk.expressions import Document
-from towpath.sdk.logs import LogLine, group_lines
+from towpath.sdk.logs import LogLine, LogReader, lines_while, log_groups
 
 if TYPE_CHECKING:
     from towpath.sdk.client import Client
@@ -31,6 +32,7 @@ class Trigger:
     enabled: bool
     is_rule: bool  #: of EventBridge; else a schedule of EventBridge Scheduler
     alarm: Alarm | None = None  #: that it waits for
+    missing: tuple[str, ...] = ()  #: told where it was made: what it waits for and was not there then, in sentences
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +155,7 @@ class Triggers:
             target["Arn"] = self._log_group(log)
         before = self._alarm_of(name)
         if alarm is not None:
-            self._refuse_nowhere(alarm)
+            refuse_never(self._client, alarm)
             pattern = gone_off(name)
             self._alarms.put(name, alarm)
         waits: Document = (
@@ -169,7 +171,8 @@ class Triggers:
             raise RequestFailed(failed["ErrorCode"], failed["ErrorMessage"], status=400)
         if before is not None and alarm is None:
             self._alarms.rm(before)
-        return next(each for each in self.ls() if each.is_rule and each.name == name)
+        made = next(each for each in self.ls() if each.is_rule and each.name == name)
+        return replace(made, missing=tuple(not_there_yet(self._client, pattern, alarm)))
 
     def ls(self) -> list[Trigger]:
         """Return all rules and schedules, by name."""
@@ -234,28 +237,32 @@ class Triggers:
                 result=told["Result"],
             )
 
-    def lines(self, log: str) -> Iterator[LogLine]:
-        """Yield what triggers have written to a log, the earliest first; nothing where there is none of that name."""
-        return group_lines(self._client, _log_name(log), newest=1)
+    def logs(self) -> list[str]:
+        """Return the names of the logs that triggers can write to, as `lines` takes them."""
+        return [str(group["logGroupName"]).removeprefix(_LOGS) for group in log_groups(self._client, _LOGS)]
+
+    def lines(self, log: str, *, follow: bool = False, tail: int | None = None) -> Iterator[LogLine]:
+        """Return what triggers have written to a log, the earliest first.
+
+        Args:
+            follow: go on with what they write from now on; there is no end to it.
+            tail: only the last so many lines.
+        Raises:
+            NotFound: there is no log of that name; names those that there are.
+        """
+        name, known = _log_name(log), self.logs()
+        if name.removeprefix(_LOGS) not in known:
+            told = f"no trigger writes to a log {log!r}; known logs: {', '.join(known) or 'none'}"
+            raise NotFound("ResourceNotFoundException", told, status=404)
+        return lines_while(lambda: follow, LogReader(self._client, name), tail=tail)
 
     def _log_group(self, log: str) -> str:
         """Return the ARN of the log group of a name, made now where there is none."""
         name = _log_name(log)
         with suppress(Conflict):  # others write to it, too
             self._client.call("Logs_20140328.CreateLogGroup", {"logGroupName": name})
-        asked = {"logGroupNamePrefix": name}
-        groups = self._client.pages("Logs_20140328.DescribeLogGroups", "logGroups", asked)
+        groups = log_groups(self._client, name)
         return next(str(group["logGroupArn"]) for group in groups if group["logGroupName"] == name)
-
-    def _refuse_nowhere(self, alarm: Threshold) -> None:
-        """Say now that a pipeline or a step is not there, whose metric would never come."""
-        pipeline, step = alarm.dimensions.get("PipelineName"), alarm.dimensions.get("StepName")
-        if pipeline is None or alarm.namespace not in {TRAINING, PIPELINES}:
-            return
-        described = self._client.call("SageMaker.DescribePipeline", {"PipelineName": pipeline})
-        steps = [str(each["Name"]) for each in json.loads(described["PipelineDefinition"])["Steps"]]
-        if step is not None and step not in steps:
-            raise DefinitionError(f"pipeline {pipeline} has no step {step!r}; it has {', '.join(steps)}")
 
     def _alarm_of(self, name: str) -> str | None:
         """Return the alarm that was made for a rule, None where it waits for something else."""
