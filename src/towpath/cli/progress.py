@@ -78,7 +78,7 @@ class Look:
                 state = NOT_RUN if self.status in ENDED else WAITING
                 shown.append(Row(step=name, state=state, seconds=None, note=""))
             else:
-                told = note_of(step, self.metrics.get(name, ""), self._execution)
+                told = note_of(self._with_own_reason(step), self.metrics.get(name, ""), self._execution)
                 line = "" if told or step.has_ended else self.printed.get(name, "")
                 shown.append(
                     Row(
@@ -90,6 +90,16 @@ class Look:
                     )
                 )
         return shown
+
+    def _with_own_reason(self, step: StepRun) -> StepRun:
+        """Return a step without what the steps of its rounds tell in their own places."""
+        reason = step.failure_reason
+        if reason is None or step.type != "ForEach":
+            return step
+        for inner in self.steps:
+            if inner.each == step.name and inner.failure_reason:
+                reason = reason.replace(f": {inner.failure_reason}", "")
+        return replace(step, failure_reason=reason)
 
     def _shown(self, begun: Collection[str]) -> list[str]:
         """Return the names of all steps; the rounds of one inside a ForEach stand in its place once they have begun."""

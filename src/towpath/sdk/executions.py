@@ -221,8 +221,13 @@ def _named(step: str, lines: Iterable[LogLine]) -> Iterator[LogLine]:
 
 
 def failure_text(ended: Document, steps: list[StepRun]) -> str:
-    """Return in a sentence or two why an execution did not succeed."""
+    """Return in a sentence or two why an execution did not succeed.
+
+    Of a ForEach the steps of rounds that failed are told, and not once more itself.
+    """
     failed = [step for step in steps if step.status == "Failed"]
+    loops = {step.each for step in failed}
+    failed = [step for step in failed if step.name not in loops]
     if failed:
         return "; ".join(f"step {step.name} failed: {step.failure_reason or 'no reason given'}" for step in failed)
     reason = ended.get("FailureReason")

@@ -32,6 +32,7 @@ class StepRun:
     attempts: int = 0
     waiting_for: str | None = None  #: what the host has too little of now for its job to start
     cached_from: str | None = None  #: ARN of the execution whose result was taken over
+    each: str | None = None  #: the ForEach in a round of which it runs
     token: str | None = None  #: of a Callback step: what it is answered by
 
     @property
@@ -75,6 +76,7 @@ def step_run(shown: Document) -> StepRun:
         outcome=facts.get("Outcome"),
         attempts=int(shown.get("AttemptCount") or 0),
         waiting_for=told if waits else None,
+        each=None if context is None else context["ParentStepName"],
         token=facts.get("CallbackToken"),
         cached_from=(shown.get("CacheHitResult") or {}).get("SourcePipelineExecutionArn"),
     )

@@ -9,8 +9,8 @@ import pytest
 
 from towpath.sdk import Client
 from towpath.sdk import executions as module
-from towpath.sdk.executions import Execution
-from towpath.sdk.step_runs import step_run
+from towpath.sdk.executions import Execution, failure_text
+from towpath.sdk.step_runs import StepRun, step_run
 
 ARN = "arn:aws:sagemaker:us-east-1:000000000000"
 
@@ -110,7 +110,17 @@ def test_a_step_of_a_round_is_named_by_its_number() -> None:
     context = {"ParentStepName": "Tries", "Index": 2, "Item": "5"}
     metadata = {"TrainingJob": {"Arn": "arn:aws:sagemaker:us-east-1:000000000000:training-job/j"}}
     step = step_run({"StepName": "Train", "IterationContext": context, "Metadata": metadata})
-    assert (step.name, step.type, step.job) == ("Train[2]", "TrainingJob", "j")
+    assert (step.name, step.type, step.job, step.each) == ("Train[2]", "TrainingJob", "j", "Tries")
+
+
+def test_why_a_round_failed_is_told_once() -> None:
+    steps = [
+        StepRun(name="Each", type="ForEach", status="Failed", failure_reason="Step 'Train' failed in round 1: no"),
+        StepRun(name="Train[1]", type="TrainingJob", status="Failed", each="Each", failure_reason="no"),
+    ]
+    ended = {"PipelineExecutionStatus": "Failed"}
+    assert failure_text(ended, steps) == "step Train[1] failed: no"
+    assert failure_text(ended, steps[:1]) == "step Each failed: Step 'Train' failed in round 1: no"
 
 
 def test_the_job_of_a_check_is_at_hand() -> None:
