@@ -112,6 +112,8 @@ def client_with_server(home: HomeFolder) -> Client:
     if not os.environ.get("TOWPATH_ENDPOINT") and home.running_server() is None:
         server = ensure_server(home)
         note(f"Started a server at {server.url} (home {server.home}).\nEnd it with: towpath down{home.option}")
+        if server.moved:
+            note(server.moved)
     return Client(home=home.path)
 
 
