@@ -16,12 +16,15 @@ from towpath.cli.progress import Look, follow, most_telling_line
 from towpath.cli.server import ensure_server
 from towpath.home import HomeFolder
 from towpath.sdk.client import Client
+from towpath.sdk.errors import DataMissing
 from towpath.sdk.executions import Execution, failure_text
 from towpath.sdk.expressions import Document
 from towpath.sdk.pipeline import Pipeline
 from towpath.sdk.step_runs import StepRun
 from towpath.sdk.steps.step import TAKEN_OVER
 
+FETCHING = "data.py"  #: script of a project that fetches its data, beside the pipeline
+_NOTHING_THERE = "There are no objects under "  #: what a step fails with that reads what nobody has put
 LOG_LINES = 12  #: of a failed step's log
 
 
@@ -68,7 +71,12 @@ def run(
     say_what_is_not_cached(pipeline)
     where = folder(home)
     client = client_with_server(where)
-    execution = client.run(pipeline, values, name=name)
+    try:
+        execution = client.run(pipeline, values, name=name)
+    except DataMissing:
+        for line in how_to_fetch(file):
+            note(line)
+        raise
     if not wait:
         if as_json:
             show_json({"PipelineExecutionArn": execution.arn})
@@ -83,8 +91,19 @@ def run(
         )
     else:
         report(look, execution, client, where)
+        if any(_NOTHING_THERE in (step.failure_reason or "") for step in look.steps):
+            for line in how_to_fetch(file):
+                say_as_it_is(line)
     if look.status != "Succeeded":
         raise typer.Exit(1)
+
+
+def how_to_fetch(pipeline: Path) -> list[str]:
+    """Return in lines how the data of a project comes, where it has a script for that beside its pipeline."""
+    script = (pipeline if pipeline.is_dir() else pipeline.parent) / FETCHING
+    if not script.is_file():
+        return []
+    return [f"{script} fetches what this project reads. How, and what to put then: python {script} --help"]
 
 
 def say_what_is_not_cached(pipeline: Pipeline) -> None:

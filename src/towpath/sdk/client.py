@@ -15,7 +15,7 @@ from uuid import uuid4
 from towpath.home import Credentials, HomeFolder, Server, find_home
 from towpath.sdk.dataset_versions import DatasetVersions
 from towpath.sdk.datasets import dataset, datasets_read
-from towpath.sdk.errors import Conflict, DefinitionError, Denied, NoServer, NotFound, ServerFault
+from towpath.sdk.errors import Conflict, DataMissing, DefinitionError, Denied, NoServer, NotFound, ServerFault
 from towpath.sdk.executions import Execution
 from towpath.sdk.expressions import Document
 from towpath.sdk.functions import Functions
@@ -190,7 +190,7 @@ class Client:
             parameters: values by parameter name; those left out take their defaults.
             name: shown for the execution in lists.
         Raises:
-            NotFound: a dataset that a step reads is not there.
+            DataMissing: a dataset that a step reads is not there.
         """
         values = _values(pipeline.parameters, parameters or {}, pipeline.name)
         self._refuse_missing_datasets(pipeline)
@@ -210,7 +210,7 @@ class Client:
 
                 like = get_close_matches(name, there, n=1)
                 meant = f" (did you mean {like[0]!r}?)" if like else ""
-                raise NotFound(
+                raise DataMissing(
                     missing.code,
                     f"pipeline {pipeline.name} reads the dataset {name!r}, which is not there{meant}; "
                     f"put it: towpath data put {name} FILE",
