@@ -25,7 +25,9 @@ def ps(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Show executions, jobs and endpoints, newest first, and what a fault of the platform holds up.
+    """Show executions, jobs and endpoints, newest first.
+
+    What a fault of the platform holds up stands below them.
 
     Example: towpath ps --all
     """

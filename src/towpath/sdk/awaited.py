@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from towpath.sdk.alarms import PIPELINES, TARGET, TRAINING, Threshold
 from towpath.sdk.errors import DefinitionError, NotFound
 from towpath.sdk.expressions import Document
+from towpath.sdk.known import did_you_mean
 
 if TYPE_CHECKING:
     from towpath.sdk.client import Client
@@ -54,7 +54,7 @@ def not_there_yet(client: Client, pattern: Mapping[str, Any] | None, alarm: Thre
         if _is_nothing(client, "SageMaker.DescribeModelPackageGroup", {"ModelPackageGroupName": group}):
             listed = client.pages("SageMaker.ListModelPackageGroups", "ModelPackageGroupSummaryList")
             known = [str(each["ModelPackageGroupName"]) for each in listed]
-            told.append(f"there is no model package group {group!r} yet{_did_you_mean(group, known)}")
+            told.append(f"there is no model package group {group!r} yet{did_you_mean(group, known)}")
     bucket = detail.get("bucket")
     for name in _plain(bucket.get("name") if isinstance(bucket, Mapping) else None):
         if not client.lake.has_bucket(name):
@@ -77,13 +77,8 @@ def _steps(steps: list[Document]) -> Iterator[Document]:
 def _refuse_other(owner: str, metric: str, names: tuple[str, ...] | list[str]) -> None:
     if metric not in names:
         raise DefinitionError(
-            f"{owner} has no metric {metric!r}{_did_you_mean(metric, names)}; it has {', '.join(names) or 'none'}"
+            f"{owner} has no metric {metric!r}{did_you_mean(metric, names)}; it has {', '.join(names) or 'none'}"
         )
-
-
-def _did_you_mean(name: str, known: tuple[str, ...] | list[str]) -> str:
-    alike = get_close_matches(name, known, n=1)
-    return f" (did you mean {alike[0]!r}?)" if alike else ""
 
 
 def _plain(values: Any) -> list[str]:

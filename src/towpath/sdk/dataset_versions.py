@@ -9,8 +9,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from towpath.sdk.datasets import BUCKET, dataset
-from towpath.sdk.errors import DefinitionError
+from towpath.sdk.errors import DefinitionError, NotFound
 from towpath.sdk.expressions import Document
+from towpath.sdk.known import nothing_called
 
 if TYPE_CHECKING:
     from towpath.sdk.client import Client
@@ -93,7 +94,14 @@ class DatasetVersions:
         request: Document = {"DatasetName": plain}
         if version is not None:
             request["Version"] = version
-        answer = self._client.call("Towpath.CheckOutDataset", request)
+        try:
+            answer = self._client.call("Towpath.CheckOutDataset", request)
+        except NotFound as missing:
+            known = [str(each["DatasetName"]) for each in self.names()]
+            if plain in known:
+                raise  # it is the version that is not there
+            make = "make one: towpath data put NAME FILE"
+            raise nothing_called("dataset", plain, known, missing, make=make) from missing
         for entry in answer["Files"]:
             relative = _safe(str(entry["Path"]))
             self._client.lake.get_file(entry["S3Uri"], folder / relative, version_id=entry["VersionId"])

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ from towpath.sdk.alarms import Alarm, Alarms, Threshold, gone_off
 from towpath.sdk.awaited import not_there_yet, refuse_never
 from towpath.sdk.errors import Conflict, DefinitionError, NotFound, RequestFailed
 from towpath.sdk.expressions import Document
+from towpath.sdk.known import nothing_called
 from towpath.sdk.logs import LogLine, LogReader, lines_while, log_groups
 
 if TYPE_CHECKING:
@@ -142,11 +144,13 @@ class Triggers:
             raise DefinitionError("a trigger waits for one thing: give either pattern, schedule or alarm")
         if parameters and pipeline is None:
             raise DefinitionError("parameters are those of a pipeline; all others get the whole event")
+        if webhook is not None and not webhook.startswith(("http://", "https://")):
+            raise DefinitionError(f"{webhook!r} is no address of a webhook; expected https://HOST/PATH")
         target: Document = {"Id": _TARGET, "Arn": webhook}
         if function is not None:
             target["Arn"] = self._client.functions.find(function).arn
         if pipeline is not None:
-            described = self._client.call("SageMaker.DescribePipeline", {"PipelineName": pipeline})
+            described = self._described(pipeline)
             _refuse_parameters(pipeline, json.loads(described["PipelineDefinition"]), parameters or {})
             arn = described["PipelineArn"]
             given = [{"Name": key, "Value": value} for key, value in (parameters or {}).items()]
@@ -204,11 +208,11 @@ class Triggers:
 
     def enable(self, name: str) -> None:
         """Let a rule wait again; what happened meanwhile is past."""
-        self._client.call("AWSEvents.EnableRule", {"Name": name})
+        self._change("AWSEvents.EnableRule", name)
 
     def disable(self, name: str) -> None:
         """Let a rule wait for nothing until it is enabled again."""
-        self._client.call("AWSEvents.DisableRule", {"Name": name})
+        self._change("AWSEvents.DisableRule", name)
 
     def rm(self, name: str) -> None:
         """Remove a rule with its targets, and the alarm that was made for it.
@@ -217,7 +221,10 @@ class Triggers:
             NotFound: there is none of that name.
         """
         alarm = self._alarm_of(name)
-        targets = [each["Id"] for each in self._targets(name)]
+        try:
+            targets = [each["Id"] for each in self._targets(name)]
+        except NotFound as missing:
+            raise self._none(name, missing) from missing
         if targets:
             self._client.call("AWSEvents.RemoveTargets", {"Rule": name, "Ids": targets})
         self._client.call("AWSEvents.DeleteRule", {"Name": name})
@@ -227,7 +234,12 @@ class Triggers:
     def deliveries(self, name: str) -> Iterator[TriggerDelivery]:
         """Yield what came of the events of a trigger: first what is on its way, then the others, each newest first."""
         answers = self._client.whole_pages("Towpath.ListTriggerDeliveries", {"TriggerName": name})
-        for told in (each for page in answers for each in (*(page.get("Pending") or ()), *page["Deliveries"])):
+        entries = (each for page in answers for each in (*(page.get("Pending") or ()), *page["Deliveries"]))
+        try:
+            first = next(entries, None)
+        except NotFound as missing:
+            raise self._none(name, missing) from missing
+        for told in chain(() if first is None else (first,), entries):
             yield TriggerDelivery(
                 at=float(told["Time"]),
                 event=told["DetailType"],
@@ -263,6 +275,26 @@ class Triggers:
             self._client.call("Logs_20140328.CreateLogGroup", {"logGroupName": name})
         groups = log_groups(self._client, name)
         return next(str(group["logGroupArn"]) for group in groups if group["logGroupName"] == name)
+
+    def _described(self, pipeline: str) -> Document:
+        try:
+            return self._client.call("SageMaker.DescribePipeline", {"PipelineName": pipeline})
+        except NotFound as missing:
+            listed = self._client.pages("SageMaker.ListPipelines", "PipelineSummaries")
+            known = (str(each["PipelineName"]) for each in listed)
+            raise nothing_called(
+                "pipeline", pipeline, known, missing, make="store one: towpath create FILE"
+            ) from missing
+
+    def _change(self, operation: str, name: str) -> None:
+        try:
+            self._client.call(operation, {"Name": name})
+        except NotFound as missing:
+            raise self._none(name, missing) from missing
+
+    def _none(self, name: str, missing: NotFound) -> NotFound:
+        known = (each.name for each in self.ls())
+        return nothing_called("trigger", name, known, missing, make="make one: towpath triggers create")
 
     def _alarm_of(self, name: str) -> str | None:
         """Return the alarm that was made for a rule, None where it waits for something else."""

@@ -147,3 +147,28 @@ def test_only_the_last_lines_of_a_log_are_shown_and_it_is_followed_until_ctrl_c(
     assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == ["b", "c"]
     triggers.lines("wine", follow=True, tail=1, as_json=True)
     assert [json.loads(line)["text"] for line in capsys.readouterr().out.splitlines()] == ["c", "d"]
+
+
+RULES = {"Rules": [{"Name": "nightly", "State": "ENABLED", "ScheduleExpression": "rate(1 day)"}]}
+
+
+def test_a_name_that_no_trigger_has_is_told_with_those_that_there_are(
+    answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    targets = {"Targets": [{"Arn": "https://shop.example.org/"}]}
+    client = answers(
+        ListRules=RULES,
+        ListTargetsByRule=lambda request: targets if request["Rule"] == "nightly" else None,
+        DescribePipeline=lambda request: None,
+        ListPipelines={"PipelineSummaries": [{"PipelineName": "reviews"}]},
+    )
+    monkeypatch.setattr(client, "get_json", lambda path: {"Schedules": []})
+    monkeypatch.setattr(triggers, "connect", lambda home: client)
+    monkeypatch.setattr(triggers, "client_with_server", lambda home: client)
+    for command in (triggers.rm, triggers.log, triggers.enable, triggers.disable):
+        with pytest.raises(NotFound, match=r"no trigger 'nightli' \(did you mean 'nightly'\?\); known: nightly"):
+            command("nightli")
+    with pytest.raises(NotFound, match=r"no pipeline 'revews' \(did you mean 'reviews'\?\); known: reviews"):
+        triggers.create("x", pipeline="revews", schedule="rate(1 day)")
+    with pytest.raises(DefinitionError, match="'localhost:80' is no address of a webhook; expected https://HOST/PATH"):
+        triggers.create("x", webhook="localhost:80", schedule="rate(1 day)")
