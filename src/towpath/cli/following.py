@@ -17,7 +17,7 @@ from towpath.cli.server import folder
 from towpath.home import HomeFolder
 from towpath.sdk.client import Client
 from towpath.sdk.executions import Execution
-from towpath.sdk.logs import LogLine
+from towpath.sdk.logs import LONGEST_TAIL, LogLine
 
 _SUCCEEDED = frozenset({"Succeeded", "Completed"})
 #: Of the steps of an execution, in the order in which they print first. Red is for failures.
@@ -29,7 +29,7 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job or execution has ended.")] = False,
     tail: Annotated[
         int | None,
-        typer.Option("--tail", "-n", min=1, help="Only the last so many lines, of all steps together."),
+        typer.Option("--tail", "-n", min=1, max=LONGEST_TAIL, help="Only the last lines, of all steps together."),
     ] = None,
     timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="Show when each line was written.")] = False,
     as_json: JsonOption = False,

@@ -14,7 +14,7 @@ from towpath.cli.run import client_with_server, parse_parameters
 from towpath.sdk.alarms import Threshold, threshold
 from towpath.sdk.errors import DefinitionError
 from towpath.sdk.expressions import Document
-from towpath.sdk.logs import LogLine
+from towpath.sdk.logs import LONGEST_TAIL, LogLine
 from towpath.sdk.triggers import Trigger, TriggerDelivery, approved_versions, new_objects
 
 app = typer.Typer(
@@ -161,7 +161,9 @@ def lines(
         str | None, typer.Argument(metavar="[LOG]", help="The log's name; without it the logs are listed.")
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written, until Ctrl-C.")] = False,
-    tail: Annotated[int | None, typer.Option("--tail", "-n", min=1, help="Only the last so many lines.")] = None,
+    tail: Annotated[
+        int | None, typer.Option("--tail", "-n", min=1, max=LONGEST_TAIL, help="Only the last so many lines.")
+    ] = None,
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:

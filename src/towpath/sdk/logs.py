@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from towpath.sdk.client import Client
 
 POLL_S = 0.5
+LONGEST_TAIL = 10_000  #: lines that one GetLogEvents answers with at most
 _GROUPS = {
     "ProcessingJob": "/aws/sagemaker/ProcessingJobs",
     "TrainingJob": "/aws/sagemaker/TrainingJobs",

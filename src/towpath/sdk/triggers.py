@@ -155,8 +155,6 @@ class Triggers:
             arn = described["PipelineArn"]
             given = [{"Name": key, "Value": value} for key, value in (parameters or {}).items()]
             target = {"Id": _TARGET, "Arn": arn, "SageMakerPipelineParameters": {"PipelineParameterList": given}}
-        if log is not None:
-            target["Arn"] = self._log_group(log)
         before = self._alarm_of(name)
         if alarm is not None:
             refuse_never(self._client, alarm)
@@ -166,6 +164,8 @@ class Triggers:
             {"EventPattern": json.dumps(pattern)} if schedule is None else {"ScheduleExpression": schedule}
         )
         self._client.call("AWSEvents.PutRule", {"Name": name, "State": "ENABLED", **waits})
+        if log is not None:
+            target["Arn"] = self._log_group(log)
         answer = self._client.call("AWSEvents.PutTargets", {"Rule": name, "Targets": [target]})
         for failed in answer["FailedEntries"]:
             if not self._targets(name):

@@ -172,3 +172,14 @@ def test_a_name_that_no_trigger_has_is_told_with_those_that_there_are(
         triggers.create("x", pipeline="revews", schedule="rate(1 day)")
     with pytest.raises(DefinitionError, match="'localhost:80' is no address of a webhook; expected https://HOST/PATH"):
         triggers.create("x", webhook="localhost:80", schedule="rate(1 day)")
+
+
+def test_a_trigger_that_is_refused_leaves_no_log(
+    answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    client = answers(ListRules={"Rules": []}, CreateLogGroup={}, DescribeLogGroups=log_pages)  # and no PutRule
+    monkeypatch.setattr(triggers, "client_with_server", lambda home: client)
+    with pytest.raises(NotFound):
+        triggers.create("x", pattern='{"sorce": "x"}', to_log="wine", home=tmp_path)
+    assert "PutRule" in [name for name, _ in client.asked]
+    assert "CreateLogGroup" not in [name for name, _ in client.asked]
