@@ -186,6 +186,15 @@ class HomeFolder:
         pid, server = self.holder(), self.server()
         return server if server is not None and server.pid == pid else None
 
+    def where_to_look(self, address: str) -> str:
+        """Return what to do where no server answers at an address: the home's may have another one by now."""
+        server = None
+        with contextlib.suppress(ValueError, TypeError):  # a half-written file of a foreign hand says no more than none
+            server = self.running_server()
+        if server is None or server.url.rstrip("/") == address.rstrip("/"):
+            return f"start one: towpath up --background{self.option}"
+        return f"the server of {self.path} answers at {server.url} now: name that address, or unset TOWPATH_ENDPOINT"
+
     def credentials(self) -> Credentials | None:
         """Return the administrator's keys, None before the first start."""
         try:

@@ -62,7 +62,7 @@ class Client:
             named, ca = server.url, server.ca or ca
         self.endpoint = named.rstrip("/")
         token = token or os.environ.get("TOWPATH_TOKEN") or _credentials(folder).token
-        advice = partial(_advice, folder, self.endpoint, is_named=bool(endpoint or os.environ.get("TOWPATH_ENDPOINT")))
+        advice = partial(folder.where_to_look, self.endpoint)
         self._transport = Transport(self.endpoint, token, ca=ca, timeout_s=timeout_s, advice=advice)
         self.lake = Lake(self._transport)
         self.datasets = DatasetVersions(self)
@@ -359,17 +359,6 @@ def _server(home: HomeFolder) -> Server:
         if server is not None:
             return server
     raise NoServer(f"no server is running for {home.path}; start one: towpath up --background{home.option}")
-
-
-def _advice(home: HomeFolder, endpoint: str, *, is_named: bool) -> str:
-    """Return what to do where no server answers at an address: the home's may have another one by now."""
-    server = None
-    with contextlib.suppress(ValueError, TypeError):
-        server = home.running_server()
-    if server is None or server.url.rstrip("/") == endpoint:
-        return f"start one: towpath up --background{home.option}"
-    told = f"the server of {home.path} answers at {server.url} now"
-    return f"{told}: name that address, or unset TOWPATH_ENDPOINT" if is_named else f"{told}: make a new client"
 
 
 def _credentials(home: HomeFolder) -> Credentials:
