@@ -167,7 +167,7 @@ def lines(
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Show what triggers have written to a log, the earliest first, or which logs there are.
+    """Show what was written to a log, earliest first, or list logs.
 
     AWS clients read it as the log group /aws/events/LOG. With --follow, --json prints a document in each line.
 
