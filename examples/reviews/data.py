@@ -126,7 +126,10 @@ def _digest(path: Path) -> str:
 
 def main() -> None:
     """Fetch what the command line asks for and print the name and folder of each dataset."""
-    parser = argparse.ArgumentParser(description="Fetch what the pipeline reads.")
+    parser = argparse.ArgumentParser(
+        description="Fetch what the pipeline reads.",
+        epilog="Prints the name and the folder of each dataset, ready for: towpath data put NAME FOLDER",
+    )
     parser.add_argument("--model", choices=["bert", "baseline"], default="bert", help="the model that will be trained")
     for name, folder in datasets(parser.parse_args().model).items():
         print(name, folder)

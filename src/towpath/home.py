@@ -27,6 +27,17 @@ class Server:
     version: str
     home: str
     ca: str = ""  #: PEM file that its certificate is checked by; empty: without TLS, or what the system trusts
+    moved_from: str = ""  #: address of the server before, where that was another one
+
+    @property
+    def moved(self) -> str:
+        """What to tell whoever knows the address of the server before, empty where it is the same."""
+        if not self.moved_from:
+            return ""
+        return (
+            f"It answered at {self.moved_from} before. Whatever was told that address needs the new one: shells "
+            '(eval "$(towpath env)"), TOWPATH_ENDPOINT, clients of AWS.'
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +68,11 @@ class HomeFolder:
     @property
     def server_file(self) -> Path:
         return self.path / "server.json"
+
+    @property
+    def address_file(self) -> Path:
+        """Where the last server answered; kept when it has ended."""
+        return self.path / "address"
 
     @property
     def credentials_file(self) -> Path:
@@ -106,6 +122,13 @@ class HomeFolder:
             return Server(**json.loads(self.server_file.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
+
+    def last_address(self) -> str:
+        """Return where the last server answered, empty when there was none."""
+        try:
+            return self.address_file.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return ""
 
     def holder(self) -> int | None:
         """Return the process id of the server that holds the home, None when nobody does."""
@@ -163,6 +186,15 @@ class HomeFolder:
         pid, server = self.holder(), self.server()
         return server if server is not None and server.pid == pid else None
 
+    def where_to_look(self, address: str) -> str:
+        """Return what to do where no server answers at an address: the home's may have another one by now."""
+        server = None
+        with contextlib.suppress(ValueError, TypeError):  # a half-written file of a foreign hand says no more than none
+            server = self.running_server()
+        if server is None or server.url.rstrip("/") == address.rstrip("/"):
+            return f"start one: towpath up --background{self.option}"
+        return f"the server of {self.path} answers at {server.url} now: name that address, or unset TOWPATH_ENDPOINT"
+
     def credentials(self) -> Credentials | None:
         """Return the administrator's keys, None before the first start."""
         try:
@@ -177,7 +209,8 @@ class HomeFolder:
         return next((path for path in written if path.exists() and not _may_write(path)), None)
 
     def write_server(self, server: Server) -> None:
-        """Write `server.json` whole or not at all."""
+        """Write `server.json` whole or not at all, and the address for those who start after it."""
+        _write(self.address_file, server.url, 0o600)
         _write(self.server_file, json.dumps(asdict(server), indent=1), 0o644)
 
     def write_credentials(self, credentials: Credentials) -> None:

@@ -135,6 +135,7 @@ def run(home: HomeFolder, settings: Settings, *, port: int | None, on_ready: Cal
         address = listener.getsockname()
         url = address_of(settings, address[0], address[1])
         tls, ca = secured(home, settings, url)
+        before = home.last_address()
         server = Server(
             url=url,
             pid=os.getpid(),
@@ -142,6 +143,7 @@ def run(home: HomeFolder, settings: Settings, *, port: int | None, on_ready: Cal
             version=__version__,
             home=str(home.path),
             ca=str(ca or ""),
+            moved_from=before if before != url and not exactly and settings.port else "",
         )
         platform = Platform.open(home, settings, url=server.url)
         try:

@@ -7,8 +7,10 @@ Settings come from `HOME/towpath.toml`; an environment variable `TOWPATH_<NAME>`
 import os
 import re
 import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -17,6 +19,7 @@ from towpath.objects.location import location_of
 
 LONGEST_LEASE_S = 3600
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+SECRET = frozenset({"objects_secret_key"})  #: settings whose values are shown to nobody
 LONGEST_KEPT = 36_500  #: days, and GB: beyond that nobody means a number
 
 
@@ -74,6 +77,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     objects_cache_gb: float = 20.0  #: of copies on this host of bytes that lie in a bucket
     images: dict[str, str] = {}  #: image name or pattern (with *) -> Python interpreter that stands for it
 
+    def shown(self) -> dict[str, Any]:
+        """Return the values by name, without those that nobody is shown."""
+        return {name: getattr(self, name) for name in self.__struct_fields__ if name not in SECRET}
+
+    def differences(self, other: "Settings") -> list[str]:
+        """Return the names of the settings that `other` has another value of, secret ones left out."""
+        theirs = other.shown()
+        return [name for name, value in self.shown().items() if theirs[name] != value]
+
 
 def load(file: Path, environment: dict[str, str] | None = None) -> Settings:
     """Return the settings of a home: defaults, then the file, then the environment.
@@ -88,16 +100,43 @@ def load(file: Path, environment: dict[str, str] | None = None) -> Settings:
         except tomllib.TOMLDecodeError as error:
             raise Invalid(f"{file} is not valid TOML: {error}") from error
     environment = dict(os.environ) if environment is None else environment
+    places = {name: f"{file}: {name}" for name in values}
     for name in Settings.__struct_fields__:
-        given = environment.get(f"TOWPATH_{name.upper()}")
-        if given is not None and name != "images":
-            values[name] = given
-    try:
-        settings = msgspec.convert(values, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        raise Invalid(f"{file}: {error}; see docs/operations.md for the settings") from error
+        variable = f"TOWPATH_{name.upper()}"
+        if variable in environment and name != "images":
+            values[name] = environment[variable]
+            places[name] = variable
+    types = get_type_hints(Settings)
+    for name, value in values.items():
+        if name not in types:
+            like = get_close_matches(name, types, n=1)
+            did_you_mean = f" (did you mean {like[0]!r}?)" if like else ""
+            raise Invalid(
+                f"{file}: there is no setting {name!r}{did_you_mean}; see docs/operations.md for the settings"
+            )
+        try:
+            msgspec.convert(value, types[name], strict=False)
+        except msgspec.ValidationError as error:
+            given = "of another type" if name in SECRET else repr(value)
+            raise Invalid(f"{places[name]} is {given}; expected {_expected(types[name])}") from error
+    settings = msgspec.convert(values, Settings, strict=False)
     _check(settings, file)
     return settings
+
+
+def _expected(type_: Any) -> str:
+    """Return in words what values a setting may have."""
+    if get_origin(type_) is Literal:
+        *others, last = map(str, get_args(type_))
+        return f"{', '.join(others)} or {last}"
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text in quotation marks"}
+    return words.get(type_, "a table of texts")
+
+
+def from_shown(values: Mapping[str, Any]) -> Settings:
+    """Return the settings whose values are these; a server of another release may have fewer, or others."""
+    known = {name: value for name, value in values.items() if name in Settings.__struct_fields__}
+    return msgspec.convert(known, Settings)
 
 
 def modules_in(text: str) -> tuple[str, ...]:

@@ -50,6 +50,13 @@ def test_an_execution_about_which_nothing_can_be_decided_says_so_until_it_can(ma
     (told,) = aws["towpath"].describe_held_up_work()["HeldUp"]
     assert (told["ResourceKind"], told["ResourceArn"]) == ("PipelineExecution", arn)
     assert told["Tries"] >= 3 and told["Since"] < told["NextTryAt"]
+    name = arn.partition(":pipeline/")[2].replace("/execution/", "/")
+    described = machine.json("describe", name)
+    assert described["FailureReason"].startswith("Held up by a fault of the platform")
+    (step,) = described["PipelineExecutionSteps"]
+    assert (step["StepName"], step["StepStatus"]) == ("Ask", "Executing")
+    assert step["FailureReason"].startswith("What is recorded of this step cannot be read (DecodeError: ")
+    assert [each["ResourceArn"] for each in machine.json("ps")["HeldUp"]] == [arn]
     (check,) = checked(machine, code=1)
     assert check["State"] == "wrong" and check["Detail"].startswith(f"{arn}: Held up by a fault of the platform")
 

@@ -28,7 +28,9 @@ def test_an_alarm_from_the_command_line_goes_off_after_a_restart(machine: Machin
     aws["sagemaker"].create_pipeline(PipelineName="order", PipelineDefinition=json.dumps(definition), RoleArn=ROLE)
     of_shelf = ("--alarm", "Stock <= 3", "--namespace", "Shop", "--dimension", "Shelf=7", "--statistic", "Minimum")
     told = machine.towpath("triggers", "create", "stock", *of_shelf, "--period", "20", "--pipeline", "order")
-    assert told.startswith("stock waits for Stock <= 3 of 7 (") and told.endswith(") and then starts order\n")
+    said, warned = told.splitlines()
+    assert said.startswith("stock waits for Stock <= 3 of 7 (") and said.endswith(") and then starts order")
+    assert warned == "Warning: no value of Stock has been put there (Shop) yet; stock does nothing until then."
     metric = {"MetricName": "Stock", "Dimensions": [{"Name": "Shelf", "Value": "7"}]}
     for value in (4.0, 2.0):
         aws["cloudwatch"].put_metric_data(Namespace="Shop", MetricData=[{**metric, "Value": value}])
@@ -71,7 +73,10 @@ def test_triggers_from_the_command_line(machine: Machine) -> None:
         "-p",
         "Key=$.detail.object.key",
     )
-    assert told == "data waits for new data in s3://lake/raw/ and then starts arrivals\n"
+    assert told.splitlines() == [
+        "data waits for new data in s3://lake/raw/ and then starts arrivals",
+        "Warning: there is no bucket 'lake' yet; data does nothing until then.",
+    ]
     aws["s3"].create_bucket(Bucket="lake")
     aws["s3"].put_object(Bucket="lake", Key="raw/1.csv", Body=b"1")
     machine.towpath("triggers", "disable", "data")
@@ -126,6 +131,8 @@ def test_a_trigger_writes_a_log_that_the_command_line_shows(machine: Machine) ->
     told = machine.towpath("triggers", "create", "watch", "--pattern", '{"source": ["cellar"]}', "--log", "wine")
     assert told == 'watch waits for {"source": ["cellar"]} and then writes to the log wine\n'
     assert machine.towpath("triggers", "lines", "wine") == "Nothing has been written to the log wine.\n"
+    assert machine.towpath("triggers", "lines") == "wine\n"
+    assert "no trigger writes to a log 'vine'; known logs: wine" in machine.towpath("triggers", "lines", "vine", code=1)
     entry = {"Source": "cellar", "DetailType": "Bottled", "Detail": '{"litres": 75}'}
     aws["events"].put_events(Entries=[entry])
     while not (lines := machine.json("triggers", "lines", "wine")):

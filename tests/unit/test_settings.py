@@ -1,6 +1,7 @@
 """Settings are read from file and environment, and what cannot be meant is refused."""
 
 from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
@@ -13,3 +14,48 @@ def test_a_lease_that_no_turn_could_keep_or_nobody_could_outlast_is_refused(tmp_
     with pytest.raises(Invalid, match=r"engine_lease_s is \S+; expected 1 to 3600 seconds"):
         settings.load(tmp_path / "towpath.toml", {"TOWPATH_ENGINE_LEASE_S": given})
     assert settings.load(tmp_path / "towpath.toml", {"TOWPATH_ENGINE_LEASE_S": "2.5"}).engine_lease_s == 2.5
+
+
+CHOICES = {
+    name: get_args(type_) for name, type_ in get_type_hints(settings.Settings).items() if get_origin(type_) is Literal
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_a_setting_with_a_few_values_names_them_all_where_it_is_given_another(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "towpath.toml"
+    file.write_text(f'{name} = "On-"\n')
+    *others, last = CHOICES[name]
+    with pytest.raises(Invalid) as refused:
+        settings.load(file, {})
+    assert refused.value.message == f"{file}: {name} is 'On-'; expected {', '.join(others)} or {last}"
+
+
+SEE = "see docs/operations.md for the settings"
+
+
+@pytest.mark.parametrize(
+    ("line", "environment", "told"),
+    [
+        ('port = "many"', {}, "FILE: port is 'many'; expected a whole number"),
+        ('memory_gb = "all"', {}, "FILE: memory_gb is 'all'; expected a number"),
+        ("host = 1", {}, "FILE: host is 1; expected a text in quotation marks"),
+        ('images = "mine"', {}, "FILE: images is 'mine'; expected a table of texts"),
+        ("", {"TOWPATH_JOB_LIMITS": "1"}, "TOWPATH_JOB_LIMITS is '1'; expected auto, on or off"),
+        (
+            "objects_secret_key = 4711",
+            {},
+            "FILE: objects_secret_key is of another type; expected a text in quotation marks",
+        ),
+        ("warm_starts = 1", {}, f"FILE: there is no setting 'warm_starts' (did you mean 'warm_start'?); {SEE}"),
+        ("nothing_like_it = 1", {}, f"FILE: there is no setting 'nothing_like_it'; {SEE}"),
+    ],
+)
+def test_a_setting_of_the_wrong_type_or_name_is_told_with_what_was_expected_and_where_it_stands(
+    tmp_path: Path, line: str, environment: dict[str, str], told: str
+) -> None:
+    file = tmp_path / "towpath.toml"
+    file.write_text(line)
+    with pytest.raises(Invalid) as refused:
+        settings.load(file, environment)
+    assert refused.value.message == told.replace("FILE", str(file))

@@ -129,11 +129,11 @@ class Platform:
 
 def _operations(ground: Ground, reads: Reads) -> Operations:
     """Return the operations of the SageMaker API and of ours."""
-    home, store, objects = ground.home, ground.store, ground.objects
-    collector = collector_of(home, ground.settings, ground.freeing, objects, ground.backend, ground.clock)
+    home, settings, store, objects = ground.home, ground.settings, ground.store, ground.objects
+    collector = collector_of(home, settings, ground.freeing, objects, ground.backend, ground.clock)
     secrets = SecretFile(home.secrets)
     return operations_of(
-        store, objects, ground.images, ground.models, collector, secrets, ground.ingredients, reads.flush
+        store, objects, ground.images, ground.models, collector, secrets, ground.ingredients, reads.flush, settings
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from towpath import __version__
 from towpath.experiments import Components, Experiments, trial_shown
 from towpath.experiments import kinds as experiment_kinds
 from towpath.experiments.record import component_name
@@ -13,7 +14,7 @@ from towpath.hosting import kinds as hosting_kinds
 from towpath.hosting import operations as hosting_operations
 from towpath.hosting import served_model
 from towpath.hosting.dashboard import dashboard_entry
-from towpath.housekeeping import Collector
+from towpath.housekeeping import Collector, server_operations
 from towpath.housekeeping import operations as housekeeping_operations
 from towpath.identity import kinds as identity_kinds
 from towpath.jobs import kinds as job_kinds
@@ -42,6 +43,7 @@ from towpath.registry import kinds as registry_kinds
 from towpath.registry import operations as registry_operations
 from towpath.search import Search
 from towpath.search.records import ShownBy
+from towpath.settings import Settings
 from towpath.store import SqliteStore
 from towpath.triggers import kinds as trigger_kinds
 from towpath.triggers import operations as trigger_operations
@@ -108,6 +110,7 @@ def operations_of(
     secrets: SecretStore,
     ingredients: JobIngredients,
     flush_reads: Callable[[], None],
+    settings: Settings,
 ) -> Mapping[str, Operation]:
     """Return every operation, by name. The engine and the front door share this table."""
     jobs = Jobs(images, served_model)
@@ -122,6 +125,7 @@ def operations_of(
         *lineage_operations(),
         *Lineage(component_name).operations(),
         *housekeeping_operations(KINDS, collector),
+        *server_operations(__version__, settings.shown()),
         *trigger_operations(),
         *Experiments(COMPONENTS).operations(),
         *Search(KINDS, OperationShapes(models), SHOWN_BY).operations(),

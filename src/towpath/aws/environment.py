@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -63,7 +64,7 @@ def client_environment(home: HomeFolder, environment: Mapping[str, str]) -> Clie
     """
     access = _elsewhere(environment) or _of_home(home)
     region = access.region
-    account, role = _caller(access)
+    account, role = _caller(access, home)
     config = sdk_config.write(home.clients, account=account, region=region, role=role)
     values = {
         "AWS_ENDPOINT_URL": access.url,
@@ -149,9 +150,10 @@ def _elsewhere(environment: Mapping[str, str]) -> _Access | None:
     )
 
 
-def _caller(access: _Access) -> tuple[str, str]:
+def _caller(access: _Access, home: HomeFolder) -> tuple[str, str]:
     """Return (account, ARN of the role) that the server knows the caller by."""
-    answer = Transport(access.url, access.token, ca=access.ca or None).send(
+    advice = partial(home.where_to_look, access.url)
+    answer = Transport(access.url, access.token, ca=access.ca or None, advice=advice).send(
         "POST",
         "/",
         headers={"Content-Type": "application/x-www-form-urlencoded"},

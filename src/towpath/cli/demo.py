@@ -30,9 +30,9 @@ from towpath.cli.run import client_with_server, follow_or_detach, report
 from towpath.home import FOLDER, HomeFolder, find_home
 from towpath.sdk.client import Client
 from towpath.sdk.errors import ClientError, DefinitionError
-from towpath.sdk.executions import StepRun
 from towpath.sdk.hosting import Deployment
 from towpath.sdk.registry import ModelVersion, lineage
+from towpath.sdk.step_runs import StepRun
 
 EXAMPLE = "reviews"
 #: What the jobs of the example import, by model.

@@ -9,7 +9,9 @@ import typer
 from towpath.cli.console import say, say_as_it_is, show_json, show_table
 from towpath.cli.naming import find
 from towpath.cli.options import HomeOption, JsonOption, connect
+from towpath.sdk.executions import Execution
 from towpath.sdk.explanations import Difference, Explanation, explanation
+from towpath.sdk.step_runs import StepRun
 
 _DIGEST = 64  #: characters of a SHA-256
 _SHORT = 12
@@ -20,21 +22,31 @@ def explain(
         str,
         typer.Argument(metavar="EXECUTION", help="PIPELINE/EXECUTION or an ARN. PIPELINE alone means its newest one."),
     ],
-    step: Annotated[str, typer.Argument(metavar="STEP", help="The step's name; of a round of a ForEach `Train[2]`.")],
+    step: Annotated[
+        str | None,
+        typer.Argument(metavar="[STEP]", help="Its name; of a round of a ForEach `Train[2]`. Without: list all."),
+    ] = None,
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
     """Explain why a step ran, or whose result it took over.
 
     Shows what the step's cache key is made of, and which parts differ from the run before, the first one first.
+    Without STEP, how the cache was used for each step of the execution.
 
-    Example: towpath explain reviews/latest Train
+    \b
+    Examples:
+      towpath explain reviews/latest
+      towpath explain reviews/latest Train
     """
     client = connect(home)
     found = find(client, execution, kinds=("PipelineExecution", "Pipeline"))
     arn = client.execution(f"{found.name}/latest").arn if found.kind == "Pipeline" else None
-    asked = {"PipelineExecutionArn": arn or found.described["PipelineExecutionArn"], "StepName": step}
-    told = client.call("Towpath.ExplainPipelineExecutionStep", asked)
+    meant = client.execution(arn or found.described["PipelineExecutionArn"])
+    if step is None:
+        _show_steps(meant, as_json=as_json)
+        return
+    told = client.call("Towpath.ExplainPipelineExecutionStep", {"PipelineExecutionArn": meant.arn, "StepName": step})
     if as_json:
         show_json(told)
         return
@@ -47,6 +59,31 @@ def explain(
         packages = [part for part in explanation(told).parts if part.group == "environment"]
         version = next((part.value for part in packages if part.name == "Python"), "?")
         say(f"environment: Python {version} with {len(packages) - 1} packages (--json lists them)")
+
+
+def _show_steps(execution: Execution, *, as_json: bool) -> None:
+    rows = [(step.name, step.status, *cache_of(execution, step)) for step in execution.steps()]
+    if as_json:
+        names = ("StepName", "StepStatus", "Outcome", "Reason")
+        show_json([dict(zip(names, row, strict=True)) for row in rows])
+        return
+    name = f"{execution.pipeline}/{execution.id}"
+    if not rows:
+        say(f"No step of {name} has begun yet.")
+        return
+    show_table(("step", "state", "cache", "why"), rows)
+    say("")
+    say_as_it_is(f"What the key of one is made of, and what differs: towpath explain {name} STEP")
+
+
+def cache_of(execution: Execution, step: StepRun) -> tuple[str, str]:
+    """Return how the cache was used for a step, and why. Only those that may have a key are asked about one by one."""
+    if step.cached_from is not None:
+        return "Hit", f"{name_of(step.cached_from)} has succeeded with this key"
+    if step.job is None or step.waiting_for is not None:
+        return "", ""
+    explained = execution.explain(step.name)
+    return explained.outcome, _named(explained.reason)
 
 
 def lines(explained: Explanation) -> list[str]:

@@ -17,8 +17,9 @@ from towpath.cli.server import folder
 from towpath.home import HomeFolder
 from towpath.sdk.client import Client
 from towpath.sdk.executions import Execution
-from towpath.sdk.logs import LogLine
+from towpath.sdk.logs import LONGEST_TAIL, LogLine
 
+_SUCCEEDED = frozenset({"Succeeded", "Completed"})
 #: Of the steps of an execution, in the order in which they print first. Red is for failures.
 COLOURS_OF_STEPS = ("cyan", "magenta", "green", "blue", "yellow", "bright_cyan", "bright_magenta", "bright_green")
 
@@ -26,7 +27,10 @@ COLOURS_OF_STEPS = ("cyan", "magenta", "green", "blue", "yellow", "bright_cyan",
 def logs(
     name: Annotated[str, typer.Argument(metavar="NAME", help="PIPELINE[/EXECUTION[/STEP]], an endpoint, or a job.")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job or execution has ended.")] = False,
-    tail: Annotated[int | None, typer.Option("--tail", "-n", min=1, help="Only the last so many lines.")] = None,
+    tail: Annotated[
+        int | None,
+        typer.Option("--tail", "-n", min=1, max=LONGEST_TAIL, help="Only the last lines, of all steps together."),
+    ] = None,
     timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="Show when each line was written.")] = False,
     as_json: JsonOption = False,
     home: HomeOption = None,
@@ -34,8 +38,11 @@ def logs(
     """Print the log of an execution, a step, an endpoint or a job.
 
     PIPELINE alone means its newest execution, as PIPELINE/latest does; PIPELINE/latest/STEP is a step of that. An
-    execution that is followed shows all its steps side by side, and in the end why it failed. On a terminal each step
-    has its colour; NO_COLOR takes them away, FORCE_COLOR gives them to a pipe as well.
+    execution that is followed shows all its steps side by side. On a terminal each step has its colour; NO_COLOR takes
+    them away, FORCE_COLOR gives them to a pipe as well.
+
+    With --follow the exit code is that of `towpath run`: 0 when the execution or job succeeded, 1 when it failed or was
+    stopped. Why it failed goes to standard error, and standard output is the log alone.
 
     Example: towpath logs reviews/4k2j9s8d7f6g/Train --follow
     """
@@ -63,20 +70,31 @@ def logs(
     except KeyboardInterrupt:
         note(f"\nStopped following; {target.name} goes on.")
         return
+    ended = _as_it_ended(client, target, execution) if follow else target
     if not shown:
-        note(nothing_printed(find(client, name, kinds=(target.kind,)) if follow else target, name))
-    elif execution is not None and follow and not as_json:
-        _say_how_it_ended(execution, client, folder(home))
-
-
-def _say_how_it_ended(execution: Execution, client: Client, home: HomeFolder) -> None:
-    """Say why an execution failed, and repeat the last lines of the steps that did: others have printed since."""
-    described, steps = execution.describe(), execution.steps()
-    status, name = described["PipelineExecutionStatus"], f"{execution.pipeline}/{execution.id}"
-    if status == "Succeeded":
+        note(nothing_printed(ended, name))
+    if not follow or ended.status in _SUCCEEDED:
         return
-    note(f"\n{name} {status}: {why_failed(described, steps)}")
-    for line in ends_of_logs(steps, name, client, home):
+    if execution is not None and not as_json:
+        _say_why_it_failed(execution, ended, client, folder(home))
+    elif shown and not as_json:
+        note(f"\n{name} {ended.status}: {ended.described.get('FailureReason') or 'no reason given'}")
+    raise typer.Exit(1)
+
+
+def _as_it_ended(client: Client, followed: Target, execution: Execution | None) -> Target:
+    """Return what was followed as it stands now."""
+    if execution is None:
+        return find(client, followed.name, kinds=(followed.kind,))
+    name = f"{execution.pipeline}/{execution.id}"
+    return Target(kind="PipelineExecution", name=name, described=execution.describe())
+
+
+def _say_why_it_failed(execution: Execution, ended: Target, client: Client, home: HomeFolder) -> None:
+    """Say why an execution failed, and repeat the last lines of the steps that did: others have printed since."""
+    steps = execution.steps()
+    note(f"\n{ended.name} {ended.status}: {why_failed(ended.described, steps)}")
+    for line in ends_of_logs(steps, ended.name, client, home):
         print(line, file=sys.stderr)
 
 

@@ -16,6 +16,7 @@ from towpath.cli.options import EXAMPLE_VERSION, HomeOption, JsonOption, connect
 from towpath.cli.server import folder
 from towpath.home import HomeFolder
 from towpath.sdk.errors import ClientError, DefinitionError, ModelError, NotFound, RequestFailed
+from towpath.sdk.known import nothing_called
 
 
 @contextmanager
@@ -85,8 +86,9 @@ def invoke(
         known = [str(each["EndpointName"]) for each in client.pages("SageMaker.ListEndpoints", "Endpoints")]
         if endpoint in known:
             raise
-        there = f"known: {', '.join(known)}" if known else "make one: towpath deploy GROUP/VERSION"
-        raise NotFound(refused.code, f"there is no endpoint {endpoint!r}; {there}", status=refused.status) from refused
+        missing = NotFound(refused.code, refused.message, status=refused.status)
+        make = "make one: towpath deploy GROUP/VERSION"
+        raise nothing_called("endpoint", endpoint, known, missing, make=make) from refused
     if is_terminal() and answer.content_type.startswith("application/json"):
         show_json(answer.json())
         return

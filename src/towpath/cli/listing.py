@@ -27,6 +27,8 @@ def ps(
 ) -> None:
     """Show executions, jobs and endpoints, newest first.
 
+    What a fault of the platform holds up stands below them.
+
     Example: towpath ps --all
     """
     client = connect(home)
@@ -34,6 +36,7 @@ def ps(
         "Executions": _chosen(executions(client), "PipelineExecutionStatus", "StartTime", everything=everything),
         "Jobs": _chosen(jobs(client), "Status", "CreationTime", everything=everything),
         "Endpoints": list(client.pages("SageMaker.ListEndpoints", "Endpoints")),
+        "HeldUp": client.call("Towpath.DescribeHeldUpWork", {})["HeldUp"],
     }
     if as_json:
         show_json(found)
@@ -79,6 +82,19 @@ def ps(
             for each in found["Endpoints"]
         ]
         show_table(("endpoint", "state", "changed", "serves"), rows)
+    if found["HeldUp"]:
+        say("")
+        rows = [
+            (_named(each["ResourceArn"]), when(each["Since"]), str(each["Tries"]), when(each["NextTryAt"]))
+            for each in found["HeldUp"]
+        ]
+        show_table(("held up", "since", "tries", "next try"), rows)
+        say("These wait for a fault of the platform to go away. Why: towpath doctor")
+
+
+def _named(arn: str) -> str:
+    """Return what a resource is called on the command line: PIPELINE/EXECUTION, KIND/NAME."""
+    return arn.split(":", 5)[-1].removeprefix("pipeline/").replace("/execution/", "/")
 
 
 def served(client: Client, endpoint: str) -> list[str]:

@@ -10,9 +10,9 @@ from typing import TypeVar
 
 from towpath.sdk.client import Client
 from towpath.sdk.errors import DefinitionError, NotFound, RequestFailed
-from towpath.sdk.executions import step_run
 from towpath.sdk.expressions import Document
 from towpath.sdk.registry import find_version
+from towpath.sdk.step_runs import step_run
 
 _Found = TypeVar("_Found")
 
@@ -112,6 +112,8 @@ def _or_none(look: Callable[[Client], _Found], client: Client) -> _Found | None:
 def _nothing(client: Client, name: str, kinds: Sequence[str] | None) -> str:
     """Return what to tell of a name that nothing has, or nothing of the kinds that will do."""
     known = _steps(client, name)
+    if known is None and (kinds is None or "ModelPackage" in kinds):
+        known = _versions(client, name)
     if known is not None:
         return known
     if kinds is None:
@@ -151,6 +153,14 @@ def _steps(client: Client, name: str) -> str | None:
     return f"{what}: {step.failure_reason}" if step.failure_reason else what
 
 
+def _versions(client: Client, name: str) -> str | None:
+    """Return what to tell of `GROUP/NUMBER` where only the group is there, None for any other name."""
+    group, _, number = name.partition("/")
+    if not number.isdigit() or _or_none(lambda client: _describe(client, "ModelPackageGroup", group), client) is None:
+        return None
+    return f"model group {group!r} has no version {number}; `towpath models {group}` lists those it has"
+
+
 def _tuned_by(client: Client, step: str, tuning: str) -> str:
     """Return what to tell of a step that ran a tuning job where the name of a job is wanted."""
     listing, asked = "SageMaker.ListTrainingJobsForHyperParameterTuningJob", {"HyperParameterTuningJobName": tuning}
@@ -169,9 +179,11 @@ def _did_you_mean(client: Client, name: str) -> str:
         known.append(str(pipeline["PipelineName"]))
     for group in client.pages("SageMaker.ListModelPackageGroups", "ModelPackageGroupSummaryList"):
         known.append(str(group["ModelPackageGroupName"]))
-    begin, slash, rest = name.partition("/")
+    word, slash, rest = name.partition("/")
+    kind = f"{word}/" if rest and word in WORDS else ""
+    begin, slash, rest = name.removeprefix(kind).partition("/")
     alike = [each for each in get_close_matches(begin, dict.fromkeys(known), n=1) if each != begin]
-    return f" (did you mean {alike[0] + slash + rest!r}?)" if alike else ""
+    return f" (did you mean {kind + alike[0] + slash + rest!r}?)" if alike else ""
 
 
 def steps_of_jobs(client: Client, executions: Iterable[str]) -> dict[str, str]:

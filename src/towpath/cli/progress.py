@@ -17,8 +17,9 @@ from rich.text import Text
 from towpath.cli.console import coloured, console, duration, is_terminal
 from towpath.cli.naming import StepNames
 from towpath.sdk.client import Client
-from towpath.sdk.executions import ENDED, POLL_S, Execution, StepRun
+from towpath.sdk.executions import ENDED, POLL_S, Execution
 from towpath.sdk.expressions import Document
+from towpath.sdk.step_runs import StepRun, StepRuns
 
 WAITING = "waiting"  #: a step that has not begun
 STARTING = "Starting"  #: the API's word for a step that waits for its turn
@@ -77,7 +78,7 @@ class Look:
                 state = NOT_RUN if self.status in ENDED else WAITING
                 shown.append(Row(step=name, state=state, seconds=None, note=""))
             else:
-                told = note_of(step, self.metrics.get(name, ""), self._execution)
+                told = note_of(self._with_own_reason(step), self.metrics.get(name, ""), self._execution)
                 line = "" if told or step.has_ended else self.printed.get(name, "")
                 shown.append(
                     Row(
@@ -89,6 +90,16 @@ class Look:
                     )
                 )
         return shown
+
+    def _with_own_reason(self, step: StepRun) -> StepRun:
+        """Return a step without what the steps of its rounds tell in their own places."""
+        reason = step.failure_reason
+        if reason is None or step.type != "ForEach":
+            return step
+        for inner in self.steps:
+            if inner.each == step.name and inner.failure_reason:
+                reason = reason.replace(f": {inner.failure_reason}", "")
+        return replace(step, failure_reason=reason)
 
     def _shown(self, begun: Collection[str]) -> list[str]:
         """Return the names of all steps; the rounds of one inside a ForEach stand in its place once they have begun."""
@@ -179,7 +190,7 @@ def last_line(client: Client, step: StepRun) -> str:
     """Return what the script of a running step printed last, fit to be shown in a line; empty when nothing yet."""
     if step.job is None or step.has_ended:
         return ""
-    lines = sorted(client.logs(step.type, step.job, tail=1), key=lambda line: line.at)
+    lines = list(client.logs(step.type, step.job, tail=1))
     # Progress bars write over themselves, and scripts colour what they print.
     text = lines[-1].text.rstrip("\r").rpartition("\r")[2] if lines else ""
     return "".join(character for character in _CONTROL.sub("", text) if character.isprintable()).strip()
@@ -196,12 +207,13 @@ def _watch(
     named = StepNames(client)
     metrics: dict[str, str] = {}
     settled: set[str] = set()
+    runs = StepRuns(client, execution.arn)
     while True:
         # The status first: steps read afterwards are at least as new, so an ended execution is shown complete.
         described = execution.describe()
         steps = [
             step if step.waiting_for is None else replace(step, waiting_for=named.in_(step.waiting_for))
-            for step in execution.steps()
+            for step in runs.look()
         ]
         for step in steps:
             if step.name not in settled:

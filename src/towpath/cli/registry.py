@@ -157,9 +157,7 @@ def facts(document: Document, steps: Mapping[str, str]) -> list[tuple[str, str]]
     told: list[tuple[str, str]] = []
     approval = document.get("Approval") or {}
     if approval.get("ModelApprovalStatus"):
-        by = f" by {approval['By']}" if approval.get("By") else ""
-        why = f": {approval['ApprovalDescription']}" if approval.get("ApprovalDescription") else ""
-        told.append(("approval", f"{approval['ModelApprovalStatus']}{by}{_at(approval.get('At'))}{why}"))
+        told.append(("approval", _approval(approval)))
     for endpoint in document.get("Endpoints") or []:
         text = f"endpoint {endpoint['EndpointName']} ({endpoint['EndpointStatus']})"
         if not endpoint["Serving"] and endpoint["EndpointStatus"] != "Deleted":
@@ -187,6 +185,15 @@ def facts(document: Document, steps: Mapping[str, str]) -> list[tuple[str, str]]
         count = f", {len(packages)} packages" if packages else ""
         told.append(("environment", f"Python {environment['PythonVersion']}{count}"))
     return told
+
+
+def _approval(approval: Document) -> str:
+    """Return how a version was decided on; of one that waits for that, no more than since when."""
+    status, at = approval["ModelApprovalStatus"], approval.get("At")
+    why = f": {approval['ApprovalDescription']}" if approval.get("ApprovalDescription") else ""
+    if status == "PendingManualApproval":
+        return f"{status}{f' since {when(at)}' if at else ''}, nobody has decided{why}"
+    return f"{status}{f' by {by}' if (by := approval.get('By')) else ''}{_at(at)}{why}"
 
 
 def files(document: Document, steps: Mapping[str, str] | None = None) -> list[tuple[str, str, str, str]]:

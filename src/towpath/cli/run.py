@@ -16,11 +16,15 @@ from towpath.cli.progress import Look, follow, most_telling_line
 from towpath.cli.server import ensure_server
 from towpath.home import HomeFolder
 from towpath.sdk.client import Client
-from towpath.sdk.executions import Execution, StepRun, failure_text
+from towpath.sdk.errors import DataMissing
+from towpath.sdk.executions import Execution, failure_text
 from towpath.sdk.expressions import Document
 from towpath.sdk.pipeline import Pipeline
+from towpath.sdk.step_runs import StepRun
 from towpath.sdk.steps.step import TAKEN_OVER
 
+FETCHING = "data.py"  #: script of a project that fetches its data, beside the pipeline
+_NOTHING_THERE = "There are no objects under "  #: what a step fails with that reads what nobody has put
 LOG_LINES = 12  #: of a failed step's log
 
 
@@ -67,7 +71,12 @@ def run(
     say_what_is_not_cached(pipeline)
     where = folder(home)
     client = client_with_server(where)
-    execution = client.run(pipeline, values, name=name)
+    try:
+        execution = client.run(pipeline, values, name=name)
+    except DataMissing:
+        for line in how_to_fetch(file):
+            note(line)
+        raise
     if not wait:
         if as_json:
             show_json({"PipelineExecutionArn": execution.arn})
@@ -82,8 +91,19 @@ def run(
         )
     else:
         report(look, execution, client, where)
+        if any(_NOTHING_THERE in (step.failure_reason or "") for step in look.steps):
+            for line in how_to_fetch(file):
+                say_as_it_is(line)
     if look.status != "Succeeded":
         raise typer.Exit(1)
+
+
+def how_to_fetch(pipeline: Path) -> list[str]:
+    """Return in lines how the data of a project comes, where it has a script for that beside its pipeline."""
+    script = (pipeline if pipeline.is_dir() else pipeline.parent) / FETCHING
+    if not script.is_file():
+        return []
+    return [f"{script} fetches what this project reads. How, and what to put then: python {script} --help"]
 
 
 def say_what_is_not_cached(pipeline: Pipeline) -> None:
@@ -111,6 +131,8 @@ def client_with_server(home: HomeFolder) -> Client:
     if not os.environ.get("TOWPATH_ENDPOINT") and home.running_server() is None:
         server = ensure_server(home)
         note(f"Started a server at {server.url} (home {server.home}).\nEnd it with: towpath down{home.option}")
+        if server.moved:
+            note(server.moved)
     return Client(home=home.path)
 
 
@@ -178,11 +200,11 @@ def ends_of_logs(steps: Iterable[StepRun], execution: str, client: Client, home:
     for step in steps:
         if step.status != "Failed" or step.job is None:
             continue
-        found = sorted(client.logs(step.type, step.job, tail=LOG_LINES), key=lambda line: line.at)  # of all its hosts
+        found = list(client.logs(step.type, step.job, tail=LOG_LINES))
         if found:
             yield ""
             yield f"The last lines of {step.name}:"
-            yield from (f"  {line.host}: {line.text}" if line.host else f"  {line.text}" for line in found[-LOG_LINES:])
+            yield from (f"  {line.host}: {line.text}" if line.host else f"  {line.text}" for line in found)
             yield f"All of them: towpath logs {execution}/{step.name}{home.option}"
             yield f"Log stream:  {found[-1].place}"
 

@@ -54,6 +54,8 @@ def up(
     if background:
         server = ensure_server(where, port=port)
         typer.echo(f"Towpath answers at {server.url} (home {server.home}).\nEnd it with: towpath down{where.option}")
+        if server.moved:
+            typer.echo(server.moved, err=True)
         return
     _serve(where, port, ready_fd)
 
@@ -76,6 +78,8 @@ def _serve(home: HomeFolder, port: int | None, ready_fd: int | None) -> None:
             f'  AWS clients  eval "$(towpath env{home.option})"\n'
             "Press Ctrl-C to stop; jobs and endpoints go on and are adopted at the next start."
         )
+        if server.moved:
+            typer.echo(server.moved, err=True)
 
     try:
         loaded = settings.load(home.settings_file)

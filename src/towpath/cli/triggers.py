@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
-from towpath.cli.console import say, show_json, show_table, when
+from towpath.cli.console import note, say, show_json, show_table, when
 from towpath.cli.options import HomeOption, JsonOption, connect, folder
 from towpath.cli.run import client_with_server, parse_parameters
 from towpath.sdk.alarms import Threshold, threshold
 from towpath.sdk.errors import DefinitionError
 from towpath.sdk.expressions import Document
+from towpath.sdk.logs import LONGEST_TAIL, LogLine
 from towpath.sdk.triggers import Trigger, TriggerDelivery, approved_versions, new_objects
 
 app = typer.Typer(
@@ -77,7 +78,8 @@ def create(
 ) -> None:
     """Make a trigger, or change the one of that name.
 
-    It waits for one thing and has one target. A server is started when none runs; events that happen and times
+    It waits for one thing and has one target. What is not there yet, a group or a bucket, may come later, and a warning
+    says so. A server is started when none runs; events that happen and times
     that pass without one are lost, or caught up with as the setting missed_schedules says.
 
     \b
@@ -104,6 +106,8 @@ def create(
         alarm=_threshold(alarm, of, namespace, dimension or [], statistic, period, periods),
         parameters=parse_parameters(parameter or []),
     )
+    for sentence in trigger.missing:
+        note(f"Warning: {sentence}; {trigger.name} does nothing until then.")
     if as_json:
         show_json(asdict(trigger))
     else:
@@ -153,26 +157,62 @@ def log(name: Name, as_json: JsonOption = False, home: HomeOption = None) -> Non
 
 @app.command()
 def lines(
-    name: Annotated[str, typer.Argument(metavar="LOG", help="The log's name, as --log of `triggers create` has it.")],
+    name: Annotated[
+        str | None, typer.Argument(metavar="[LOG]", help="The log's name; without it the logs are listed.")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written, until Ctrl-C.")] = False,
+    tail: Annotated[
+        int | None, typer.Option("--tail", "-n", min=1, max=LONGEST_TAIL, help="Only the last so many lines.")
+    ] = None,
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Show what triggers have written to a log, the earliest first.
+    """Show what was written to a log, earliest first, or list logs.
 
-    AWS clients read it as the log group /aws/events/LOG.
+    AWS clients read it as the log group /aws/events/LOG. With --follow, --json prints a document in each line.
 
-    Example: towpath triggers lines everything
+    \b
+    Examples:
+      towpath triggers lines
+      towpath triggers lines everything --tail 20 --follow
     """
-    found = connect(home).triggers.lines(name)
-    if as_json:
-        show_json([{"at": line.at.isoformat(), "text": line.text} for line in found])
+    triggers = connect(home).triggers
+    if name is None:
+        if follow or tail is not None:
+            raise DefinitionError(
+                "--follow and --tail are about the lines of a log: name it; without them logs are listed"
+            )
+        _show_logs(triggers.logs(), as_json=as_json)
+        return
+    found = triggers.lines(name, follow=follow, tail=tail)
+    if as_json and not follow:
+        show_json([_line_shown(line) for line in found])
         return
     shown = False
-    for line in found:
-        shown = True
-        say(f"{when(line.at.timestamp())}  {line.text}")
+    try:
+        for line in found:
+            shown = True
+            if as_json:
+                print(json.dumps(_line_shown(line), ensure_ascii=False), flush=True)
+            else:
+                say(f"{when(line.at.timestamp())}  {line.text}")
+    except KeyboardInterrupt:
+        return
     if not shown:
         say(f"Nothing has been written to the log {name}.")
+
+
+def _show_logs(names: list[str], *, as_json: bool) -> None:
+    if as_json:
+        show_json(names)
+    elif not names:
+        say("There are no logs yet. A trigger makes one: towpath triggers create NAME --pattern JSON --log LOG")
+    for name in () if as_json else names:
+        say(name)
+
+
+def _line_shown(line: LogLine) -> dict[str, str]:
+    return {"at": line.at.isoformat(), "text": line.text}
 
 
 @app.command()

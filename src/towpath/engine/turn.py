@@ -260,13 +260,14 @@ class Turns:
         written = self._written(transaction, resource, decision)
         if written is resource and (decision.events or decision.facts):
             _check_unchanged(transaction, resource)
-        for event in decision.events:
-            transaction.events.append(event)
         if decision.facts:
             controller.apply(transaction, written, decision)
             revision = transaction.resources.replaced.get(resource.uid, written.revision)
             if revision != written.revision:  # `apply` has changed it once more
                 written = transaction.resources.get(resource.uid) or written
+        # Behind what the facts tell of themselves: the end of an execution comes after those of its steps.
+        for event in decision.events:
+            transaction.events.append(event)
         return written
 
     def _written(self, transaction: SqlTransaction, current: Resource, decision: Decision) -> Resource:

@@ -3,6 +3,7 @@
 from towpath.housekeeping.model import Attempt, Facts, Item, Layer, Retention, What
 from towpath.housekeeping.operations import described, operations
 from towpath.housekeeping.plan import plan
+from towpath.housekeeping.running import server_operations
 from towpath.housekeeping.service import Collector, Outcome
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "described",
     "operations",
     "plan",
+    "server_operations",
 ]

@@ -12,6 +12,7 @@ from towpath.kernel.objects import ObjectRef, ObjectRows, ObjectVersion, parse_s
 from towpath.kernel.texts import read_json
 
 ROOT = "/opt/ml"
+_NAMED = 5  #: of what lies beside a folder that is not there
 
 
 class Role(StrEnum):
@@ -96,7 +97,8 @@ def pin(
         bucket, prefix = parse_s3_uri(wanted.uri)
         objects = tuple(_of_prefix(wanted, rows, bucket, prefix, page))
     if not objects and not wanted.optional:
-        raise Invalid(f"There are no objects under {wanted.uri} (input {wanted.name!r})")
+        beside = "" if wanted.manifest else _beside(wanted.uri, rows, page)
+        raise Invalid(f"There are no objects under {wanted.uri} (input {wanted.name!r}){beside}")
     if wanted.unpack:
         if len(objects) != 1:
             raise Invalid(f"{wanted.uri} (input {wanted.name!r}) must name one tar archive, it matches {len(objects)}")
@@ -123,6 +125,21 @@ def _of_prefix(wanted: WantedInput, rows: ObjectRows, bucket: str, prefix: str, 
     cut = len(stem) + 1 if stem else 0
     for version in _listed(rows, bucket, prefix, page):
         yield _pinned(version, f"{wanted.path}/{version.key[cut:]}")
+
+
+def _beside(uri: str, rows: ObjectRows, page: int) -> str:
+    """Return what there is in the nearest folder above a URI under which nothing is, empty where that is nothing."""
+    bucket, key = parse_s3_uri(uri)
+    folder = key.rstrip("/")
+    while folder:
+        folder = folder.rpartition("/")[0]
+        prefix = f"{folder}/" if folder else ""
+        found = rows.listing(bucket, prefix, after="", limit=page)
+        names = dict.fromkeys("".join(version.key[len(prefix) :].partition("/")[:2]) for version in found)
+        if names:
+            more = ", …" if len(names) > _NAMED or len(found) == page else ""
+            return f"; s3://{bucket}/{prefix} holds {', '.join(list(names)[:_NAMED])}{more}"
+    return ""
 
 
 def _listed(rows: ObjectRows, bucket: str, prefix: str, page: int) -> Iterator[ObjectVersion]:

@@ -46,7 +46,9 @@ class StepRows(Protocol):
         """Return the steps that have begun, in the order in which they began."""
 
     def page(self, execution: Uid, *, after: int | None, limit: int, descending: bool) -> list[StepRow]:
-        """Return some steps in the order in which they began, or the other way round.
+        """Return some steps in the order in which they began, or the other way round, to be shown.
+
+        A step whose record is damaged is among them, with a reason that says so: nothing may be decided by these.
 
         Args:
             after: `position` of the last step of the page before; None: begin with the first.

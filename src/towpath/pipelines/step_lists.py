@@ -79,6 +79,8 @@ def _waiting(transaction: Transaction, execution: Resource) -> list[_Entry]:
     most = (execution.spec.get("ParallelismConfiguration") or {}).get("MaxParallelExecutionSteps")
     if (most is None and not plan.bodies) or execution.status != ExecutionStatus.EXECUTING:
         return []
+    if transaction.work.fault(execution.uid) is not None:
+        return []  # nothing can be decided about it now, so neither whose turn is next
     standings = Standings(plan, transaction.steps.of(execution.uid))
     if standings.fatal():
         return []

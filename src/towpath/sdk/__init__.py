@@ -21,7 +21,7 @@ from towpath.sdk.errors import (
     ResultUnreadable,
     TimedOut,
 )
-from towpath.sdk.executions import Execution, StepRun
+from towpath.sdk.executions import Execution
 from towpath.sdk.explanations import Explanation
 from towpath.sdk.expressions import execution, join
 from towpath.sdk.hosting import Deployment, Prediction
@@ -37,6 +37,7 @@ from towpath.sdk.pipeline import Pipeline
 from towpath.sdk.ranges import choice, integers, numbers
 from towpath.sdk.registry import ModelVersion
 from towpath.sdk.secrets import secret
+from towpath.sdk.step_runs import StepRun
 from towpath.sdk.steps import (
     Callback,
     Condition,

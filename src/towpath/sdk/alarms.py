@@ -81,8 +81,8 @@ def threshold(
         raise DefinitionError(f"{condition!r} is no condition; expected METRIC < NUMBER, or with <=, > or >=")
     if (of is None) == (namespace is None):
         raise DefinitionError(
-            "say where the metric is: of PIPELINE/STEP (what its training jobs tell), of PIPELINE (its executions), or "
-            "in a namespace"
+            "say where the metric is: of (--of) PIPELINE/STEP (what its training jobs tell), of PIPELINE (its "
+            "executions), or in a namespace (--namespace)"
         )
     if of is not None:
         pipeline, slash, step = of.partition("/")

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
@@ -14,7 +15,7 @@ from uuid import uuid4
 from towpath.home import Credentials, HomeFolder, Server, find_home
 from towpath.sdk.dataset_versions import DatasetVersions
 from towpath.sdk.datasets import dataset, datasets_read
-from towpath.sdk.errors import Conflict, DefinitionError, Denied, NoServer, NotFound, ServerFault
+from towpath.sdk.errors import Conflict, DataMissing, DefinitionError, Denied, NoServer, NotFound, ServerFault
 from towpath.sdk.executions import Execution
 from towpath.sdk.expressions import Document
 from towpath.sdk.functions import Functions
@@ -61,7 +62,8 @@ class Client:
             named, ca = server.url, server.ca or ca
         self.endpoint = named.rstrip("/")
         token = token or os.environ.get("TOWPATH_TOKEN") or _credentials(folder).token
-        self._transport = Transport(self.endpoint, token, ca=ca, timeout_s=timeout_s)
+        advice = partial(folder.where_to_look, self.endpoint)
+        self._transport = Transport(self.endpoint, token, ca=ca, timeout_s=timeout_s, advice=advice)
         self.lake = Lake(self._transport)
         self.datasets = DatasetVersions(self)
         self.secrets = Secrets(self)
@@ -188,7 +190,7 @@ class Client:
             parameters: values by parameter name; those left out take their defaults.
             name: shown for the execution in lists.
         Raises:
-            NotFound: a dataset that a step reads is not there.
+            DataMissing: a dataset that a step reads is not there.
         """
         values = _values(pipeline.parameters, parameters or {}, pipeline.name)
         self._refuse_missing_datasets(pipeline)
@@ -208,7 +210,7 @@ class Client:
 
                 like = get_close_matches(name, there, n=1)
                 meant = f" (did you mean {like[0]!r}?)" if like else ""
-                raise NotFound(
+                raise DataMissing(
                     missing.code,
                     f"pipeline {pipeline.name} reads the dataset {name!r}, which is not there{meant}; "
                     f"put it: towpath data put {name} FILE",
@@ -336,7 +338,7 @@ class Client:
         Args:
             kind: "ProcessingJob", "TrainingJob", "TransformJob" or "Endpoint".
             follow: go on until the job has ended.
-            tail: only the last so many lines.
+            tail: only the last so many lines, of all its hosts together.
         """
         return log_lines(self, kind, name, follow=follow, tail=tail)
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from towpath.sdk.executions import Execution, StepRun
+from towpath.sdk.executions import Execution
 from towpath.sdk.expressions import Document
+from towpath.sdk.step_runs import StepRun
 
 if TYPE_CHECKING:
     from towpath.sdk.client import Client

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from towpath.sdk.datasets import BUCKET, dataset
-from towpath.sdk.errors import DefinitionError
+from towpath.sdk.errors import DefinitionError, NotFound
 from towpath.sdk.expressions import Document
+from towpath.sdk.known import nothing_called
 
 if TYPE_CHECKING:
     from towpath.sdk.client import Client
@@ -93,7 +95,8 @@ class DatasetVersions:
         request: Document = {"DatasetName": plain}
         if version is not None:
             request["Version"] = version
-        answer = self._client.call("Towpath.CheckOutDataset", request)
+        with self._naming(plain):
+            answer = self._client.call("Towpath.CheckOutDataset", request)
         for entry in answer["Files"]:
             relative = _safe(str(entry["Path"]))
             self._client.lake.get_file(entry["S3Uri"], folder / relative, version_id=entry["VersionId"])
@@ -112,16 +115,31 @@ class DatasetVersions:
 
     def versions(self, name: str) -> Iterator[Document]:
         """Yield the versions of a dataset, newest first."""
-        return self._client.pages("Towpath.ListDatasetVersions", "DatasetVersions", {"DatasetName": name})
+        with self._naming(name):
+            yield from self._client.pages("Towpath.ListDatasetVersions", "DatasetVersions", {"DatasetName": name})
 
     def check_outs(self, name: str) -> Iterator[Document]:
         """Yield who took which version of a dataset, and when, newest first."""
-        return self._client.pages("Towpath.ListDatasetCheckOuts", "CheckOuts", {"DatasetName": name})
+        with self._naming(name):
+            yield from self._client.pages("Towpath.ListDatasetCheckOuts", "CheckOuts", {"DatasetName": name})
 
     def diff(self, name: str, before: int, after: int) -> Document:
         """Return what was added, removed and changed between two versions of a dataset."""
         request = {"DatasetName": name, "FromVersion": before, "ToVersion": after}
-        return self._client.call("Towpath.DiffDatasetVersions", request)
+        with self._naming(name):
+            return self._client.call("Towpath.DiffDatasetVersions", request)
+
+    @contextmanager
+    def _naming(self, name: str) -> Iterator[None]:
+        """Name the datasets that there are where it is the dataset that is not there, and not a version of it."""
+        try:
+            yield
+        except NotFound as missing:
+            known = [str(each["DatasetName"]) for each in self.names()]
+            if name in known:
+                raise
+            make = "make one: towpath data put NAME FILE"
+            raise nothing_called("dataset", name, known, missing, make=make) from missing
 
 
 def _local_files(paths: Sequence[str | Path]) -> dict[str, Path]:

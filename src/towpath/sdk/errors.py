@@ -8,6 +8,7 @@ ClientError
 ├── ResultUnreadable      what a function returned cannot be made again here
 └── RequestFailed         the server refused a request; carries the wire's code, message and HTTP status
     ├── NotFound
+    │   └── DataMissing   a pipeline reads a dataset that is not there
     ├── Conflict          a name is taken, or the resource is in the wrong state
     ├── Denied
     ├── ModelError        the user's model answered an invocation with an error
@@ -67,6 +68,10 @@ class RequestFailed(ClientError):
 
 class NotFound(RequestFailed):
     """There is no such resource."""
+
+
+class DataMissing(NotFound):
+    """A pipeline reads a dataset that nobody has put."""
 
 
 class Conflict(RequestFailed):

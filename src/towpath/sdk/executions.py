@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,86 +13,15 @@ from typing import TYPE_CHECKING, Any
 from towpath.sdk.errors import Conflict, ExecutionFailed, NotFound, TimedOut
 from towpath.sdk.explanations import Explanation, explanation
 from towpath.sdk.expressions import Document
-from towpath.sdk.logs import LogLine, LogReader
+from towpath.sdk.logs import LogLine, LogReader, merged
 from towpath.sdk.results import fetched
+from towpath.sdk.step_runs import StepRun, StepRuns
 
 if TYPE_CHECKING:
     from towpath.sdk.client import Client
 
 ENDED = frozenset({"Succeeded", "Failed", "Stopped", "CompletedWithFailures"})
 POLL_S = 0.5
-#: Member of a step's Metadata -> what it started, for logs and links.
-JOBS = {"TrainingJob": "TrainingJob", "ProcessingJob": "ProcessingJob", "TransformJob": "TransformJob"}
-#: Types of steps that are told of by another name than that of the job they run.
-_RUNS = {"QualityCheck": "ProcessingJob", "ClarifyCheck": "ProcessingJob"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepRun:
-    """One step of an execution, as it stands."""
-
-    name: str  #: in a round of a ForEach with its number behind it: `Train[2]`
-    type: str  #: as the Metadata calls it: "TrainingJob", "Condition", …, of a check its job; empty before it started
-    status: str  #: Starting, Executing, Stopping, Stopped, Failed, Succeeded
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
-    failure_reason: str | None = None
-    arn: str | None = None  #: of what the step started or made
-    outcome: str | None = None  #: of a condition: "True" or "False"
-    attempts: int = 0
-    waiting_for: str | None = None  #: what the host has too little of now for its job to start
-    cached_from: str | None = None  #: ARN of the execution whose result was taken over
-    token: str | None = None  #: of a Callback step: what it is answered by
-
-    @property
-    def job(self) -> str | None:
-        """The name of the job that the step started."""
-        return self.arn.rpartition("/")[2] if self.arn and self.type in JOBS else None
-
-    @property
-    def waits_for_answer(self) -> bool:
-        """Whether somebody has to answer the step before it goes on."""
-        return self.token is not None and self.status == "Executing"
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether nothing more will happen to the step."""
-        return self.status in {"Succeeded", "Failed", "Stopped"}
-
-    def seconds(self, now: datetime) -> float | None:
-        """Return how long the step has run, up to `now`."""
-        if self.started_at is None:
-            return None
-        return max(0.0, ((self.ended_at or now) - self.started_at).total_seconds())
-
-
-def step_run(shown: Document) -> StepRun:
-    """Return a step from an entry of ListPipelineExecutionSteps."""
-    metadata: Document = shown.get("Metadata") or {}
-    told = (shown.get("StepDescription") or "").partition("\n")[0]
-    waits = shown.get("StepStatus") == "Starting" and told.startswith("Waiting for ")
-    nothing: tuple[str, Document] = ("", {})
-    type_, facts = next(iter(metadata.items()), nothing)
-    context = shown.get("IterationContext")
-    return StepRun(
-        name=shown["StepName"] if context is None else f"{shown['StepName']}[{context['Index']}]",
-        type=_RUNS.get(type_, type_),
-        status=shown.get("StepStatus") or "Starting",
-        started_at=moment(shown.get("StartTime")),
-        ended_at=moment(shown.get("EndTime")),
-        failure_reason=shown.get("FailureReason") or None,
-        arn=facts.get("Arn") or facts.get("CheckJobArn"),
-        outcome=facts.get("Outcome"),
-        attempts=int(shown.get("AttemptCount") or 0),
-        waiting_for=told if waits else None,
-        token=facts.get("CallbackToken"),
-        cached_from=(shown.get("CacheHitResult") or {}).get("SourcePipelineExecutionArn"),
-    )
-
-
-def moment(epoch_s: float | None) -> datetime | None:
-    """Return a time of the wire (seconds since 1970) as a datetime."""
-    return None if epoch_s is None else datetime.fromtimestamp(float(epoch_s), UTC)
 
 
 class Execution:
@@ -127,11 +55,7 @@ class Execution:
 
     def steps(self) -> list[StepRun]:
         """Return the steps that have begun, in the order in which they began."""
-        request = {"PipelineExecutionArn": self.arn, "SortOrder": "Ascending"}
-        shown = self._client.pages("SageMaker.ListPipelineExecutionSteps", "PipelineExecutionSteps", request)
-        steps = [step_run(entry) for entry in shown]
-        never = datetime.max.replace(tzinfo=UTC)
-        return sorted(steps, key=lambda step: step.started_at or never)
+        return StepRuns(self._client, self.arn).look()
 
     def logs(self, *, follow: bool = False, tail: int | None = None) -> Iterator[LogLine]:
         """Yield the lines that the jobs of the steps print, each with the name of its step.
@@ -139,24 +63,29 @@ class Execution:
         Args:
             follow: go on until the execution has ended, with the lines of steps that run side by side as they appear;
                 otherwise the logs come as they are, one after the other in the order in which the steps began.
-            tail: of each log only the last so many lines that there are when it is first looked at.
+            tail: only the last so many lines of all of them as they are when this begins, in the order of their times.
         """
+        runs = StepRuns(self._client, self.arn)
         readers: dict[str, tuple[str, LogReader]] = {}  # by job: a step that is tried again has another one
         seen: set[str] = set()
         while True:
             # Asked first: a job that begins before the execution ends is then not missed.
             ended = self.status in ENDED
-            steps = [step for step in self.steps() if step.job is not None and step.waiting_for is None]
+            steps = [step for step in runs.look() if step.job is not None and step.waiting_for is None]
             for step in steps:
                 assert step.job is not None
                 if step.job not in seen:
                     seen.add(step.job)
-                    readers[step.job] = (step.name, LogReader(self._client, step.type, step.job, tail=tail))
+                    readers[step.job] = (step.name, LogReader.of(self._client, step.type, step.job))
             # What had not ended when the steps were listed may print more. Of those there are as many as run at a time.
             going_on = {step.job for step in steps if follow and not step.has_ended}
-            logs = {job: _new_lines(name, reader) for job, (name, reader) in readers.items()}
-            yield from itertools.chain(*(log for job, log in logs.items() if job not in going_on))
-            yield from heapq.merge(*(log for job, log in logs.items() if job in going_on), key=lambda line: line.at)
+            if tail is None:
+                logs = {job: _named(name, reader.new()) for job, (name, reader) in readers.items()}
+                yield from itertools.chain(*(log for job, log in logs.items() if job not in going_on))
+                yield from merged(*(log for job, log in logs.items() if job in going_on))
+            else:
+                yield from _last_lines(steps, readers, tail)
+                tail = None
             if ended or not follow:
                 return
             readers = {job: reader for job, reader in readers.items() if job in going_on}
@@ -258,9 +187,10 @@ class Execution:
             TimedOut: it has not ended after `timeout_s`; it goes on.
         """
         give_up = None if timeout_s is None else time.monotonic() + timeout_s
+        runs = StepRuns(self._client, self.arn)
         while True:
             ended = self.describe()
-            steps = self.steps() if watch is not None or ended["PipelineExecutionStatus"] in ENDED else []
+            steps = runs.look() if watch is not None or ended["PipelineExecutionStatus"] in ENDED else []
             if watch is not None:
                 watch(steps)
             if ended["PipelineExecutionStatus"] in ENDED:
@@ -273,13 +203,31 @@ class Execution:
         return self
 
 
-def _new_lines(step: str, reader: LogReader) -> Iterator[LogLine]:
-    return (replace(line, step=step) for line in reader.new())
+def _last_lines(steps: list[StepRun], readers: Mapping[str, tuple[str, LogReader]], count: int) -> list[LogLine]:
+    """Return the last lines of all logs in the order of their times. A step that ended before them is not read."""
+    last: list[LogLine] = []
+    never = datetime.max.replace(tzinfo=UTC)
+    for step in sorted(steps, key=lambda step: step.ended_at or never, reverse=True):
+        if len(last) == count and step.ended_at is not None and step.ended_at < last[0].at:
+            break
+        assert step.job is not None
+        name, reader = readers[step.job]
+        last = list(merged(last, _named(name, reader.last(count))))[-count:]
+    return last
+
+
+def _named(step: str, lines: Iterable[LogLine]) -> Iterator[LogLine]:
+    return (replace(line, step=step) for line in lines)
 
 
 def failure_text(ended: Document, steps: list[StepRun]) -> str:
-    """Return in a sentence or two why an execution did not succeed."""
+    """Return in a sentence or two why an execution did not succeed.
+
+    Of a ForEach the steps of rounds that failed are told, and not once more itself.
+    """
     failed = [step for step in steps if step.status == "Failed"]
+    loops = {step.each for step in failed}
+    failed = [step for step in failed if step.name not in loops]
     if failed:
         return "; ".join(f"step {step.name} failed: {step.failure_reason or 'no reason given'}" for step in failed)
     reason = ended.get("FailureReason")

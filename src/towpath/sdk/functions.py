@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from towpath.sdk.errors import Conflict, DefinitionError, FunctionFailed
+from towpath.sdk.errors import Conflict, DefinitionError, FunctionFailed, NotFound
 from towpath.sdk.expressions import Document
+from towpath.sdk.known import nothing_called
 from towpath.sdk.logs import LogLine, group_lines
 
 if TYPE_CHECKING:
@@ -103,7 +104,14 @@ class Functions:
         Raises:
             NotFound: there is none of that name.
         """
-        return _function(self._client.get_json(f"{_PATH}/{quote(name, safe='')}/configuration"))
+        try:
+            return _function(self._client.get_json(f"{_PATH}/{quote(name, safe='')}/configuration"))
+        except NotFound as missing:
+            raise self._none(name, missing) from missing
+
+    def _none(self, name: str, missing: NotFound) -> NotFound:
+        known = (each.name for each in self.ls())
+        return nothing_called("function", name, known, missing, make="make one: towpath functions create NAME FILE.py")
 
     def invoke(self, name: str, payload: Any = None) -> Any:
         """Call a function, wait for it, and return what it returns.
@@ -114,7 +122,11 @@ class Functions:
             FunctionFailed: it raised an exception, ran out of time or memory, or could not be imported.
             NotFound: there is no such function.
         """
-        answer = self._client.send("POST", self._calls(name), json.dumps({} if payload is None else payload).encode())
+        asked = json.dumps({} if payload is None else payload).encode()
+        try:
+            answer = self._client.send("POST", self._calls(name), asked)
+        except NotFound as missing:
+            raise self._none(name, missing) from missing
         told = json.loads(answer.body)
         if "x-amz-function-error" in answer.headers:
             raise FunctionFailed(name, told)

@@ -62,10 +62,16 @@ class Lake:
 
     def ensure_bucket(self, bucket: str) -> None:
         """Make the bucket unless it is there."""
+        if not self.has_bucket(bucket):
+            self._transport.send("PUT", _path(bucket))
+
+    def has_bucket(self, bucket: str) -> bool:
+        """Return whether there is a bucket of that name."""
         try:
             self._transport.send("HEAD", _path(bucket))
         except NotFound:
-            self._transport.send("PUT", _path(bucket))
+            return False
+        return True
 
     def exists(self, bucket: str, key: str) -> bool:
         """Return whether there is such an object."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from towpath.sdk.errors import DefinitionError, NotFound
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from towpath.sdk.client import Client
 
 POLL_S = 0.5
+LONGEST_TAIL = 10_000  #: lines that one GetLogEvents answers with at most
 _GROUPS = {
     "ProcessingJob": "/aws/sagemaker/ProcessingJobs",
     "TrainingJob": "/aws/sagemaker/TrainingJobs",
@@ -43,33 +46,48 @@ class LogLine:
 
 
 class LogReader:
-    """Reads a log on from where it was read to."""
+    """Reads the streams of a log group on from where they were read to, at first from their beginnings."""
 
-    def __init__(self, client: Client, kind: str, name: str, *, tail: int | None = None) -> None:
-        """Begin at the beginning of each stream, or with `tail` at its last so many lines.
+    def __init__(self, client: Client, group: str, prefix: str | None = None) -> None:
+        self._client = client
+        self._group = group
+        self._prefix = prefix  #: of the names of the streams that are read; None: all
+        self._positions: dict[str, str | None] = {}
+
+    @classmethod
+    def of(cls, client: Client, kind: str, name: str) -> LogReader:
+        """Return what reads the log of a job or an endpoint.
 
         Raises:
             DefinitionError: what is of this kind has no log.
         """
-        self._client = client
-        self._tail = tail
-        is_endpoint = kind == "Endpoint"
-        self._group = f"/aws/sagemaker/Endpoints/{name}" if is_endpoint else _group(kind)
-        self._prefix = None if is_endpoint else f"{name}/"
-        self._positions: dict[str, str | None] = {}
+        if kind == "Endpoint":
+            return cls(client, f"/aws/sagemaker/Endpoints/{name}")
+        return cls(client, _group(kind), f"{name}/")
 
     def new(self) -> Iterator[LogLine]:
         """Yield what has been written since the last time, stream after stream."""
-        streams = _streams(self._client, self._group, self._prefix)
-        hosts = {stream: _host(stream) for stream in streams}
-        several = len(set(hosts.values())) > 1
-        for stream in streams:
-            host = hosts[stream] if several else ""
-            if stream not in self._positions and self._tail is not None:
-                last, self._positions[stream] = _last(self._client, self._group, stream, self._tail)
-                yield from (replace(line, host=host) for line in last)
+        for stream, host in self._hosts().items():
             for line in _new_lines(self._client, self._group, stream, self._positions):
                 yield replace(line, host=host)
+
+    def last(self, count: int) -> list[LogLine]:
+        """Return the last lines of all streams in the order of their times, and go on behind them."""
+        found = []
+        for stream, host in self._hosts().items():
+            lines, self._positions[stream] = _last(self._client, self._group, stream, count)
+            found.append([replace(line, host=host) for line in lines])
+        return list(merged(*found))[-count:]
+
+    def _hosts(self) -> dict[str, str]:
+        """Return the streams, each with the host that writes it; empty where there is one only."""
+        hosts = {stream: _host(stream) for stream in _streams(self._client, self._group, self._prefix)}
+        return hosts if len(set(hosts.values())) > 1 else dict.fromkeys(hosts, "")
+
+
+def merged(*logs: Iterable[LogLine]) -> Iterator[LogLine]:
+    """Yield the lines of several logs in the order of their times; those of each stay in their own order."""
+    return heapq.merge(*logs, key=lambda line: line.at)
 
 
 def log_lines(
@@ -79,14 +97,20 @@ def log_lines(
 
     When following, lines of several streams come as they appear, until the job has ended. An endpoint's log has no end.
     """
-    reader = LogReader(client, kind, name, tail=tail)
-    going_on = _still_runs(client, kind, name)
+    going_on = _still_runs(client, kind, name) if follow else lambda: False
+    return lines_while(going_on, LogReader.of(client, kind, name), tail=tail)
+
+
+def lines_while(going_on: Callable[[], bool], reader: LogReader, *, tail: int | None = None) -> Iterator[LogLine]:
+    """Yield the lines of a log as they appear until nothing goes on any more, at first with `tail` the last ones."""
+    read: Callable[[], Iterable[LogLine]] = reader.new if tail is None else partial(reader.last, tail)
     while True:
         # Asked before the last read: what the job wrote before it ended is then read as well.
-        again = follow and going_on()
-        yield from reader.new()
+        again = going_on()
+        yield from read()
         if not again:
             return
+        read = reader.new
         time.sleep(POLL_S)
 
 
@@ -94,6 +118,17 @@ def group_lines(client: Client, group: str, *, newest: int) -> Iterator[LogLine]
     """Yield the lines of the newest streams of a group, the oldest of these first."""
     for stream in reversed(_streams(client, group, None, most=newest)):
         yield from _new_lines(client, group, stream, {})
+
+
+def log_groups(client: Client, prefix: str) -> Iterator[Document]:
+    """Yield the log groups whose names begin with `prefix`."""
+    asked = {"logGroupNamePrefix": prefix}
+    while True:
+        page = client.call("Logs_20140328.DescribeLogGroups", asked)
+        yield from page["logGroups"]
+        if not page.get("nextToken"):
+            return
+        asked["nextToken"] = page["nextToken"]
 
 
 def _group(kind: str) -> str:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from towpath.sdk.errors import DefinitionError, NotFound
 from towpath.sdk.expressions import Document
+from towpath.sdk.known import nothing_called
 
 if TYPE_CHECKING:
     from towpath.sdk.client import Client
-
-
-_GROUPS_TOLD = 20  #: names that an error lists
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +93,8 @@ def find_version(client: Client, name: str, *, approved: bool = False) -> ModelV
 def no_group(client: Client, group: str, missing: NotFound) -> NotFound:
     """Return the error that tells which groups there are."""
     listed = client.pages("SageMaker.ListModelPackageGroups", "ModelPackageGroupSummaryList")
-    names = [str(each["ModelPackageGroupName"]) for each in islice(listed, _GROUPS_TOLD)]
-    there = f"known: {', '.join(names)}" if names else "a pipeline's Register step makes one"
-    return NotFound(missing.code, f"there is no model group {group!r}; {there}", status=missing.status)
+    names = (str(each["ModelPackageGroupName"]) for each in listed)
+    return nothing_called("model group", group, names, missing, make="a pipeline's Register step makes one")
 
 
 def decide(client: Client, name: str, approval: str, *, note: str | None) -> ModelVersion:

@@ -10,7 +10,7 @@ import socket
 import ssl
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -37,9 +37,18 @@ class Transport:
         token: sent as a bearer token.
         ca: PEM file that the certificate of an https server is checked by; default: what this system trusts.
         timeout_s: longest silence of the server before a request is given up.
+        advice: what to do where no server answers; asked then.
     """
 
-    def __init__(self, url: str, token: str, *, ca: str | None = None, timeout_s: float = 120.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        ca: str | None = None,
+        timeout_s: float = 120.0,
+        advice: Callable[[], str] = lambda: "start one: towpath up",
+    ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise NoServer(f"{url!r} is not the address of a server; expected http://HOST:PORT")
@@ -49,6 +58,7 @@ class Transport:
         self._port = parts.port
         self._token = token
         self._timeout_s = timeout_s
+        self._advice = advice
         self._local = threading.local()
         self._opened: set[http.client.HTTPConnection] = set()
         # A client that is dropped without a word takes its connections along.
@@ -113,7 +123,7 @@ class Transport:
             ) from fault
         except (OSError, http.client.HTTPException) as fault:
             raise NoServer(
-                f"no server answers at {self.url} ({fault or type(fault).__name__}); start one: towpath up"
+                f"no server answers at {self.url} ({fault or type(fault).__name__}); {self._advice()}"
             ) from fault
         finally:
             # What is left unread would be taken for the next answer.

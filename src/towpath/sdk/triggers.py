@@ -6,13 +6,16 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from towpath.sdk.alarms import PIPELINES, TRAINING, Alarm, Alarms, Threshold, gone_off
-from towpath.sdk.errors import Conflict, DefinitionError, RequestFailed
+from towpath.sdk.alarms import Alarm, Alarms, Threshold, gone_off
+from towpath.sdk.awaited import not_there_yet, refuse_never
+from towpath.sdk.errors import Conflict, DefinitionError, NotFound, RequestFailed
 from towpath.sdk.expressions import Document
-from towpath.sdk.logs import LogLine, group_lines
+from towpath.sdk.known import nothing_called
+from towpath.sdk.logs import LogLine, LogReader, lines_while, log_groups
 
 if TYPE_CHECKING:
     from towpath.sdk.client import Client
@@ -31,6 +34,7 @@ class Trigger:
     enabled: bool
     is_rule: bool  #: of EventBridge; else a schedule of EventBridge Scheduler
     alarm: Alarm | None = None  #: that it waits for
+    missing: tuple[str, ...] = ()  #: told where it was made: what it waits for and was not there then, in sentences
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,26 +144,28 @@ class Triggers:
             raise DefinitionError("a trigger waits for one thing: give either pattern, schedule or alarm")
         if parameters and pipeline is None:
             raise DefinitionError("parameters are those of a pipeline; all others get the whole event")
+        if webhook is not None and not webhook.startswith(("http://", "https://")):
+            raise DefinitionError(f"{webhook!r} is no address of a webhook; expected https://HOST/PATH")
         target: Document = {"Id": _TARGET, "Arn": webhook}
         if function is not None:
             target["Arn"] = self._client.functions.find(function).arn
         if pipeline is not None:
-            described = self._client.call("SageMaker.DescribePipeline", {"PipelineName": pipeline})
+            described = self._described(pipeline)
             _refuse_parameters(pipeline, json.loads(described["PipelineDefinition"]), parameters or {})
             arn = described["PipelineArn"]
             given = [{"Name": key, "Value": value} for key, value in (parameters or {}).items()]
             target = {"Id": _TARGET, "Arn": arn, "SageMakerPipelineParameters": {"PipelineParameterList": given}}
-        if log is not None:
-            target["Arn"] = self._log_group(log)
         before = self._alarm_of(name)
         if alarm is not None:
-            self._refuse_nowhere(alarm)
+            refuse_never(self._client, alarm)
             pattern = gone_off(name)
             self._alarms.put(name, alarm)
         waits: Document = (
             {"EventPattern": json.dumps(pattern)} if schedule is None else {"ScheduleExpression": schedule}
         )
         self._client.call("AWSEvents.PutRule", {"Name": name, "State": "ENABLED", **waits})
+        if log is not None:
+            target["Arn"] = self._log_group(log)
         answer = self._client.call("AWSEvents.PutTargets", {"Rule": name, "Targets": [target]})
         for failed in answer["FailedEntries"]:
             if not self._targets(name):
@@ -169,7 +175,8 @@ class Triggers:
             raise RequestFailed(failed["ErrorCode"], failed["ErrorMessage"], status=400)
         if before is not None and alarm is None:
             self._alarms.rm(before)
-        return next(each for each in self.ls() if each.is_rule and each.name == name)
+        made = next(each for each in self.ls() if each.is_rule and each.name == name)
+        return replace(made, missing=tuple(not_there_yet(self._client, pattern, alarm)))
 
     def ls(self) -> list[Trigger]:
         """Return all rules and schedules, by name."""
@@ -201,11 +208,11 @@ class Triggers:
 
     def enable(self, name: str) -> None:
         """Let a rule wait again; what happened meanwhile is past."""
-        self._client.call("AWSEvents.EnableRule", {"Name": name})
+        self._change("AWSEvents.EnableRule", name)
 
     def disable(self, name: str) -> None:
         """Let a rule wait for nothing until it is enabled again."""
-        self._client.call("AWSEvents.DisableRule", {"Name": name})
+        self._change("AWSEvents.DisableRule", name)
 
     def rm(self, name: str) -> None:
         """Remove a rule with its targets, and the alarm that was made for it.
@@ -214,7 +221,10 @@ class Triggers:
             NotFound: there is none of that name.
         """
         alarm = self._alarm_of(name)
-        targets = [each["Id"] for each in self._targets(name)]
+        try:
+            targets = [each["Id"] for each in self._targets(name)]
+        except NotFound as missing:
+            raise self._none(name, missing) from missing
         if targets:
             self._client.call("AWSEvents.RemoveTargets", {"Rule": name, "Ids": targets})
         self._client.call("AWSEvents.DeleteRule", {"Name": name})
@@ -224,7 +234,12 @@ class Triggers:
     def deliveries(self, name: str) -> Iterator[TriggerDelivery]:
         """Yield what came of the events of a trigger: first what is on its way, then the others, each newest first."""
         answers = self._client.whole_pages("Towpath.ListTriggerDeliveries", {"TriggerName": name})
-        for told in (each for page in answers for each in (*(page.get("Pending") or ()), *page["Deliveries"])):
+        entries = (each for page in answers for each in (*(page.get("Pending") or ()), *page["Deliveries"]))
+        try:
+            first = next(entries, None)
+        except NotFound as missing:
+            raise self._none(name, missing) from missing
+        for told in chain(() if first is None else (first,), entries):
             yield TriggerDelivery(
                 at=float(told["Time"]),
                 event=told["DetailType"],
@@ -234,28 +249,52 @@ class Triggers:
                 result=told["Result"],
             )
 
-    def lines(self, log: str) -> Iterator[LogLine]:
-        """Yield what triggers have written to a log, the earliest first; nothing where there is none of that name."""
-        return group_lines(self._client, _log_name(log), newest=1)
+    def logs(self) -> list[str]:
+        """Return the names of the logs that triggers can write to, as `lines` takes them."""
+        return [str(group["logGroupName"]).removeprefix(_LOGS) for group in log_groups(self._client, _LOGS)]
+
+    def lines(self, log: str, *, follow: bool = False, tail: int | None = None) -> Iterator[LogLine]:
+        """Return what triggers have written to a log, the earliest first.
+
+        Args:
+            follow: go on with what they write from now on; there is no end to it.
+            tail: only the last so many lines.
+        Raises:
+            NotFound: there is no log of that name; names those that there are.
+        """
+        name, known = _log_name(log), self.logs()
+        if name.removeprefix(_LOGS) not in known:
+            told = f"no trigger writes to a log {log!r}; known logs: {', '.join(known) or 'none'}"
+            raise NotFound("ResourceNotFoundException", told, status=404)
+        return lines_while(lambda: follow, LogReader(self._client, name), tail=tail)
 
     def _log_group(self, log: str) -> str:
         """Return the ARN of the log group of a name, made now where there is none."""
         name = _log_name(log)
         with suppress(Conflict):  # others write to it, too
             self._client.call("Logs_20140328.CreateLogGroup", {"logGroupName": name})
-        asked = {"logGroupNamePrefix": name}
-        groups = self._client.pages("Logs_20140328.DescribeLogGroups", "logGroups", asked)
+        groups = log_groups(self._client, name)
         return next(str(group["logGroupArn"]) for group in groups if group["logGroupName"] == name)
 
-    def _refuse_nowhere(self, alarm: Threshold) -> None:
-        """Say now that a pipeline or a step is not there, whose metric would never come."""
-        pipeline, step = alarm.dimensions.get("PipelineName"), alarm.dimensions.get("StepName")
-        if pipeline is None or alarm.namespace not in {TRAINING, PIPELINES}:
-            return
-        described = self._client.call("SageMaker.DescribePipeline", {"PipelineName": pipeline})
-        steps = [str(each["Name"]) for each in json.loads(described["PipelineDefinition"])["Steps"]]
-        if step is not None and step not in steps:
-            raise DefinitionError(f"pipeline {pipeline} has no step {step!r}; it has {', '.join(steps)}")
+    def _described(self, pipeline: str) -> Document:
+        try:
+            return self._client.call("SageMaker.DescribePipeline", {"PipelineName": pipeline})
+        except NotFound as missing:
+            listed = self._client.pages("SageMaker.ListPipelines", "PipelineSummaries")
+            known = (str(each["PipelineName"]) for each in listed)
+            raise nothing_called(
+                "pipeline", pipeline, known, missing, make="store one: towpath create FILE"
+            ) from missing
+
+    def _change(self, operation: str, name: str) -> None:
+        try:
+            self._client.call(operation, {"Name": name})
+        except NotFound as missing:
+            raise self._none(name, missing) from missing
+
+    def _none(self, name: str, missing: NotFound) -> NotFound:
+        known = (each.name for each in self.ls())
+        return nothing_called("trigger", name, known, missing, make="make one: towpath triggers create")
 
     def _alarm_of(self, name: str) -> str | None:
         """Return the alarm that was made for a rule, None where it waits for something else."""

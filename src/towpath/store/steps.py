@@ -6,8 +6,9 @@ import msgspec
 from sqlalchemy import Connection, Float, LargeBinary, String, bindparam, func, select
 from sqlalchemy.dialects.sqlite import insert
 
+from towpath.kernel.faults import said_by
 from towpath.kernel.resource import Uid
-from towpath.pipelines.model import Fact, StepRow
+from towpath.pipelines.model import Fact, StepRow, StepStatus
 from towpath.store.codec import to_epoch, to_json
 from towpath.store.prepared import Prepared
 from towpath.store.tables import history, step
@@ -26,7 +27,7 @@ _PUT = Prepared(
 _OF = Prepared(select(step.c.data).where(step.c.execution == bindparam("of")).order_by(step.c.position, step.c.name))
 _PAGE = {
     descending: Prepared(
-        select(step.c.data)
+        select(step.c.name, step.c.status, step.c.attempt, step.c.position, step.c.data)
         .where(step.c.execution == bindparam("of"))
         .where(step.c.position < bindparam("after") if descending else step.c.position > bindparam("after"))
         .order_by(*((column.desc() if descending else column) for column in (step.c.position, step.c.name)))
@@ -51,6 +52,15 @@ _APPEND = Prepared(
 )
 
 
+def _shown(name: str, status: str, attempt: int, position: int, data: bytes) -> StepRow:
+    """Return a step to be shown: of one whose record cannot be read, what its columns tell, and that it cannot."""
+    try:
+        return _read_row(data)
+    except msgspec.MsgspecError as fault:
+        reason = f"What is recorded of this step cannot be read ({said_by(fault)})"
+        return StepRow(name=name, status=StepStatus(status), attempt=attempt, position=position, failure_reason=reason)
+
+
 class StepTable:
     """Implements `pipelines.ports.StepRows`."""
 
@@ -64,7 +74,7 @@ class StepTable:
         if after is None:
             after = _BEHIND_ALL if descending else -1
         found = _PAGE[descending](self._connection, of=execution, after=after, most=limit).all()
-        return [_read_row(data) for (data,) in found]
+        return [_shown(*row) for row in found]
 
     def find(self, execution: Uid, name: str) -> StepRow | None:
         data = _FIND(self._connection, of_execution=execution, of_name=name).scalar()

@@ -19,7 +19,7 @@ _UNITS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": tim
 _MONTHS = {name.upper(): number for number, name in enumerate(calendar.month_abbr) if name}
 _DAYS = {name: number for number, name in enumerate(("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"), 1)}
 _YEARS = range(1970, 2200)
-_EXAMPLES = "rate(5 minutes), cron(0 12 * * ? *) or at(2027-01-31T12:00:00)"
+_EXAMPLES = "rate(5 minutes), cron(0 12 * * ? *)"
 _PART = re.compile(r"(?P<first>\*|[0-9A-Z]+)(?:-(?P<last>[0-9A-Z]+))?(?:/(?P<every>[0-9]+))?")
 
 
@@ -116,7 +116,8 @@ def parsed(expression: str, zone: str = "UTC", *, once: bool = True) -> Schedule
     """
     form = re.fullmatch(r"(rate|cron|at)\((.*)\)", expression)
     if form is None or (form[1] == "at" and not once):
-        raise Invalid(f"ScheduleExpression {expression!r} is not valid; expected, for example, {_EXAMPLES}")
+        at = " or at(2027-01-31T12:00:00)" if once else "; at(…) is for schedules of EventBridge Scheduler alone"
+        raise Invalid(f"ScheduleExpression {expression!r} is not valid; expected, for example, {_EXAMPLES}{at}")
     where = _zone(zone)
     match form[1]:
         case "rate":

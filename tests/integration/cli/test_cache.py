@@ -56,5 +56,16 @@ def test_a_run_says_what_was_taken_over_and_explains_what_was_not(towpath: Shell
     assert explained.first.place == "file code/inference.py"
     assert execution.explain("Register").outcome == "NotCacheable"
     assert towpath("explain", "kept", "Train") == towpath("explain", "kept/latest", "Train")
+    listed = {each["StepName"]: each for each in json.loads(towpath("explain", "kept", "--json"))}
+    assert {name: each["Outcome"] for name, each in listed.items() if each["Outcome"]} == {
+        "Prepare": "Hit",
+        "Train": "Miss",
+        "Evaluate": "Miss",
+    }
+    assert {"Gate", "Register", "CreateModel"} < set(listed)
+    told = towpath("explain", "kept/latest")
+    assert re.search(r"^Prepare +Succeeded +Hit +kept/\w+ has succeeded with this key$", told, re.M)
+    assert re.search(r"^Train +Succeeded +Miss +\w.*$", told, re.M)
+    assert told.endswith(f"towpath explain kept/{execution.id} STEP\n")
     told = towpath("explain", "kept/latest", "Nope", code=1)
     assert f"'Nope' is no step of kept/{execution.id}; steps that began: " in told

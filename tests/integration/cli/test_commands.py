@@ -181,7 +181,7 @@ def test_an_execution_runs_on_after_detach_and_is_stopped(towpath: Shell) -> Non
     arn = json.loads(towpath("run", "pipeline.py", "-p", "Wait=600", "--detach", "--json"))["PipelineExecutionArn"]
     name = f"words/{arn.rpartition('/')[2]}"
     assert "is stopping" in towpath("stop", name)
-    towpath("logs", name, "--follow")  # returns when the execution has ended
+    towpath("logs", name, "--follow", code=1)  # returns when the execution has ended
     assert json.loads(towpath("describe", name, "--json"))["PipelineExecutionStatus"] == "Stopped"
 
 

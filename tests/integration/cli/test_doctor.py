@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.integration.cli.conftest import Shell
 
 pytestmark = pytest.mark.slow
 
@@ -64,6 +69,24 @@ def test_a_broken_setting_is_wrong_and_ends_with_1(tmp_path: Path) -> None:
     assert code == 1
     assert "colour" in told
     assert found(home)["settings"][0] == "wrong"
+
+
+@pytest.mark.shows("towpath", "DescribeServer", how="stores")
+def test_what_the_running_server_uses_counts_and_differences_to_the_file_are_told(shell: Shell) -> None:
+    file = shell.home / "towpath.toml"
+    file.write_text('cores = 3\nport = 0\nobjects_access_key = "A"\nobjects_secret_key = "S"\n')
+    shell("up", "--background")
+    told = shell("doctor")
+    assert f'{file}; port 0, cores 3, objects_access_key "A"; the others are the defaults' in told
+    assert "the running server has" not in told
+    file.write_text("cores = 2\nport = 0\n")
+    told = shell("doctor")
+    assert "the running server has cores 3, the next one gets 2; begin it anew: towpath down, then towpath up" in told
+    assert re.search(r"capacity +ok +3 cores, ", told)
+    file.write_text("cores = 'many'\n")
+    told = shell("doctor", code=1)
+    assert "cores is 'many'; expected a whole number" in told
+    assert re.search(r"capacity +ok +3 cores, ", told)
 
 
 @pytest.mark.parametrize("warm_start", ["off", "on"])

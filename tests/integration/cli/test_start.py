@@ -20,8 +20,8 @@ def test_a_setting_that_is_unknown_is_named(shell: Shell) -> None:
     (shell.home / "server.log").write_text("a line of an earlier server\n")
     told = shell("up", "--background", code=3)
     assert told == (
-        f"Error: The server did not start. {shell.home}/towpath.toml: Object contains unknown field `porrt`; "
-        "see docs/operations.md for the settings\n"
+        f"Error: The server did not start. {shell.home}/towpath.toml: there is no setting 'porrt' "
+        "(did you mean 'port'?); see docs/operations.md for the settings\n"
     )
 
 
@@ -31,6 +31,29 @@ def test_a_port_that_is_taken_is_named(shell: Shell) -> None:
         told = shell("up", "--background", "--port", str(port), code=3)
     assert told.startswith(f"Error: The server did not start. Port {port} on 127.0.0.1 cannot be used")
     assert told.endswith("Choose another with --port.\n")
+
+
+def test_a_server_that_answers_elsewhere_than_the_one_before_says_so(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    here = {**shell.environment, "TOWPATH_PORT": str(port)}
+    monkeypatch.setattr(type(shell), "environment", property(lambda _: here))
+    url = f"http://127.0.0.1:{port}"
+    assert "before" not in shell("up", "--background")
+    shell("down")
+    with socket.create_server(("127.0.0.1", port)):
+        done = subprocess.run(
+            shell.argv("up", "--background"), cwd=shell.folder, env=here, capture_output=True, text=True, timeout=60
+        )
+        assert f"It answered at {url} before." in done.stderr
+        stale = {**here, "TOWPATH_ENDPOINT": "http://127.0.0.1:1", "TOWPATH_TOKEN": "t"}
+        monkeypatch.setattr(type(shell), "environment", property(lambda _: stale))
+        told = shell("ps", code=3)
+        monkeypatch.setattr(type(shell), "environment", property(lambda _: here))
+    assert f"the server of {shell.home} answers at http://127.0.0.1:" in told
+    assert url not in told
 
 
 def test_what_nobody_foresaw_comes_with_the_end_of_the_log_of_this_start_alone(shell: Shell) -> None:

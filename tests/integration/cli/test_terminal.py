@@ -146,7 +146,7 @@ def test_an_execution_is_followed_with_all_its_steps_side_by_side(towpath: Shell
                 screen.read_until(r"(Left|Right): let in")
                 other.sendall(b"x")
                 text = screen.read_until("")
-            assert screen.process.wait(timeout=30) == 0
+            assert screen.process.wait(timeout=30) == 1
     failed = "Right" if "Left: let in" in text else "Left"
     shown = text[
         text.index(f"{name} Failed: step {failed} failed: AlgorithmError: ExitCode 1: ValueError: shut out") :
@@ -158,6 +158,9 @@ def test_an_execution_is_followed_with_all_its_steps_side_by_side(towpath: Shell
     found = [set(re.findall(rf"(\x1b\[[0-9;]*m){step}:", screen.written)) for step in ("Left", "Right")]
     assert [len(each) for each in found] == [colours, colours]
     assert found[0] != found[1] or not colours
+    followed = towpath("logs", "-f", f"{name}/{failed}", code=1)
+    assert f"{name}/{failed} Failed: AlgorithmError: ExitCode 1: ValueError: shut out" in followed
+    assert "let in" in towpath("logs", "-f", f"{name}/{'Left' if failed == 'Right' else 'Right'}")
 
 
 def test_lists_are_tables_in_colour(towpath: Shell) -> None:

@@ -8,7 +8,7 @@ import pytest
 from towpath.cli import answering
 from towpath.cli.progress import note_of
 from towpath.sdk.errors import Conflict, DefinitionError
-from towpath.sdk.executions import step_run
+from towpath.sdk.step_runs import step_run
 
 ARN = "arn:aws:sagemaker:us-east-1:000000000000:pipeline/reviews/execution/abc"
 STEP = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -53,6 +54,7 @@ def lists() -> dict[str, Any]:
                 }
             ]
         },
+        "DescribeHeldUpWork": {"HeldUp": []},
         "ListEndpoints": {"Endpoints": [{"EndpointName": "shop", "EndpointStatus": "InService"}]},
         "DescribeEndpoint": {"EndpointConfigName": "c"},
         "DescribeEndpointConfig": {"ProductionVariants": [{"ModelName": "m"}, {"ModelName": "n"}]},
@@ -76,6 +78,21 @@ def test_jobs_are_listed_by_their_step_and_endpoints_with_what_they_serve(
     assert ["by-hand", "Completed"] in lines
     assert ["score", "InProgress"] in lines
     assert ["shop", "InService", "reviews/3,", "n"] in lines
+
+
+def test_what_a_fault_holds_up_is_listed(
+    answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arn = f"{ARN}:pipeline/reviews/execution/abc"
+    held = {"ResourceArn": arn, "Since": 1.0, "Tries": 7, "NextTryAt": 2.0, "Reason": "Held up by a fault"}
+    monkeypatch.setattr(
+        listing, "connect", lambda home: answers(**lists() | {"DescribeHeldUpWork": {"HeldUp": [held]}})
+    )
+    listing.ps()
+    out = capsys.readouterr().out
+    assert re.search(r"^HELD UP +SINCE +TRIES +NEXT TRY$", out, re.M)
+    assert re.search(r"^reviews/abc +\S+ \S+ +7 +\S+ \S+$", out, re.M)
+    assert out.endswith("Why: towpath doctor\n")
 
 
 def test_an_endpoint_that_is_gone_serves_nothing(answers: Callable[..., Any]) -> None:

@@ -104,6 +104,10 @@ def test_only_kinds_that_will_do_are_found(answers: Callable[..., Any]) -> None:
     [
         ("nothing", "no job, execution or endpoint is called 'nothing'; `towpath ps --all` lists what there is"),
         ("reviws/abc", "no job, execution or endpoint is called 'reviws/abc' (did you mean 'reviews/abc'?); `towpath"),
+        (
+            "endpoint/reviws",
+            "no job, execution or endpoint is called 'endpoint/reviws' (did you mean 'endpoint/reviews'?)",
+        ),
     ],
 )
 def test_of_an_unknown_name_one_that_is_like_it_is_told(answers: Callable[..., Any], name: str, told: str) -> None:
@@ -122,7 +126,7 @@ def test_jobs_are_known_by_their_step(answers: Callable[..., Any]) -> None:
     assert found == {f"{ARN}:training-job/t-1": "reviews/abc/Train"}
 
 
-@pytest.mark.parametrize("name", ["nothing", "reviews/9", "reviews/xyz", "reviews/xyz/Train", "a/b/c/d"])
+@pytest.mark.parametrize("name", ["nothing", "reviews/xyz", "reviews/xyz/Train", "a/b/c/d"])
 def test_what_nothing_is_called_is_told_with_the_forms_that_names_have(answers: Callable[..., Any], name: str) -> None:
     nothing: Any = {"ListEndpoints": {}, "ListModelPackageGroups": {}}
     with pytest.raises(NotFound, match=r"nothing is called .*PIPELINE/EXECUTION/STEP"):
@@ -225,3 +229,13 @@ def test_a_sentence_names_the_steps_that_jobs_belong_to(answers: Callable[..., A
     asked = len(client.asked)
     assert names.in_("Waiting for 1 core: in use by by-hand") == "Waiting for 1 core: in use by by-hand"
     assert len(client.asked) == asked
+
+
+def test_of_a_version_that_a_group_does_not_have_the_group_is_told(answers: Callable[..., Any]) -> None:
+    client = answers(
+        DescribeModelPackageGroup={"ModelPackageGroupArn": f"{ARN}:model-package-group/reviews"},
+        ListModelPackages={"ModelPackageSummaryList": []},
+        ListPipelineExecutions={"PipelineExecutionSummaries": []},
+    )
+    with pytest.raises(NotFound, match="model group 'reviews' has no version 99; `towpath models reviews` lists those"):
+        find(client, "reviews/99")

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from towpath.cli import progress
 from towpath.cli.progress import Lines, LiveTable, Look, Row, follow, last_line, last_metric, note_of
-from towpath.sdk.executions import Execution, StepRun
+from towpath.sdk.executions import Execution
+from towpath.sdk.step_runs import StepRun
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ARN = "arn:aws:sagemaker:us-east-1:000000000000"
@@ -166,6 +167,21 @@ def test_a_loop_that_ended_with_its_last_round_is_told_behind_it_and_before_what
     ]
     Lines(written.append)(Look(names=["Each", "Train", "Register"], steps=steps))
     assert [line.split()[0] for line in written] == ["Train[0]", "Train[1]", "Each", "Register"]
+
+
+def test_a_loop_tells_which_round_failed_and_the_step_of_that_round_why() -> None:
+    written: list[str] = []
+    why = "AlgorithmError: ExitCode 1: ValueError: no"
+    loop = f"Step 'Train' failed in round 1 (item '5'): {why} (and 2 more)"
+    steps = [
+        step("Each", "Failed", type="ForEach", ended_at=NOW, failure_reason=loop),
+        step("Train[1]", "Failed", ended_at=NOW, each="Each", failure_reason=why),
+    ]
+    Lines(written.append)(Look(names=["Each", "Train"], steps=steps))
+    assert written == [
+        f"Train[1]  Failed  0.0 s  {why}",
+        "Each  Failed  0.0 s  Step 'Train' failed in round 1 (item '5') (and 2 more)",
+    ]
 
 
 def test_the_live_table_shows_step_state_time_and_metric() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from towpath.cli import registry
+from towpath.cli.console import when
 from towpath.cli.registry import decided_by, facts, files, show_lineage
 from towpath.sdk import NotFound
 
@@ -131,8 +132,14 @@ def test_files_of_an_execution_whose_result_was_taken_over_are_told_by_its_name(
 
 def test_parts_that_nobody_recorded_are_left_out() -> None:
     document = {"Approval": {"ModelApprovalStatus": "PendingManualApproval"}, "Endpoints": []}
-    assert facts(document, {}) == [("approval", "PendingManualApproval")]
+    assert facts(document, {}) == [("approval", "PendingManualApproval, nobody has decided")]
     assert files(document) == []
+
+
+def test_who_registered_a_version_has_not_decided_on_it() -> None:
+    approval = {"ModelApprovalStatus": "PendingManualApproval", "By": "admin", "At": 1.0}
+    ((_, told),) = facts({"Approval": approval}, {})
+    assert told == f"PendingManualApproval since {when(1.0)}, nobody has decided"
 
 
 @pytest.mark.parametrize("width", [80, 100])

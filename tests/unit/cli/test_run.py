@@ -15,7 +15,9 @@ from towpath.cli.run import report, unmatched_metrics
 from towpath.home import HomeFolder
 from towpath.pipelines.steps import STEP_TYPES
 from towpath.sdk import Pipeline, Processing, Register
-from towpath.sdk.executions import Execution, StepRun
+from towpath.sdk.errors import DataMissing
+from towpath.sdk.executions import Execution
+from towpath.sdk.step_runs import StepRun
 from towpath.sdk.steps.step import TAKEN_OVER
 
 ARN = "arn:aws:sagemaker:us-east-1:000000000000"
@@ -149,3 +151,28 @@ def test_a_cache_that_is_asked_for_and_not_used_is_told_of(capsys: pytest.Captur
 
 def test_the_cache_is_used_of_the_types_that_are_said_to_use_it() -> None:
     assert {name for name, kind in STEP_TYPES.items() if kind.executed and kind.cache is not None} == TAKEN_OVER
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_where_data_is_missing_the_script_of_the_project_that_fetches_it_is_named(
+    answers: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    beside: bool,
+) -> None:
+    (tmp_path / "pipeline.py").write_text(
+        "from towpath import Pipeline, Processing, dataset\n"
+        "(__import__('pathlib').Path(__file__).parent / 'p.py').touch()\n"
+        'pipeline = Pipeline("p", steps=[Processing("P", script="p.py", inputs={"raw": dataset("reviews")})])\n'
+    )
+    if beside:
+        (tmp_path / "data.py").touch()
+    client = answers(ListDatasets={"Datasets": []})
+    monkeypatch.setattr(client, "_has_objects", lambda uri: False)
+    monkeypatch.setattr(run, "client_with_server", lambda home: client)
+    with pytest.raises(DataMissing, match="reads the dataset 'reviews', which is not there"):
+        run.run(tmp_path, home=tmp_path)
+    script = tmp_path / "data.py"
+    told = f"{script} fetches what this project reads. How, and what to put then: python {script} --help\n"
+    assert capsys.readouterr().err == (told if beside else "")

@@ -1,4 +1,4 @@
-"""What `towpath triggers create` refuses before anything waits for it."""
+"""What `towpath triggers create` refuses or warns of, and how `triggers lines` shows a log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from towpath.cli import triggers
-from towpath.sdk import DefinitionError
+from towpath.sdk import DefinitionError, NotFound
+from towpath.sdk.alarms import threshold
+from towpath.sdk.awaited import not_there_yet, refuse_never
+from towpath.sdk.triggers import approved_versions, new_objects
 
 PIPELINE = {
     "PipelineArn": "arn:aws:sagemaker:us-east-1:000000000000:pipeline/deploy",
@@ -37,3 +40,146 @@ def test_parameters_that_no_start_could_do_with_are_refused_at_once(
         triggers.create("data", pipeline="deploy", new_data="s3://lake/raw/", parameter=given, home=tmp_path)
     assert str(refused.value) == told
     assert [name for name, _ in client.asked] == ["DescribePipeline"], "nothing was made"
+
+
+TRAIN = {
+    "Name": "Train",
+    "Type": "Training",
+    "Arguments": {
+        "AlgorithmSpecification": {"MetricDefinitions": [{"Name": "validation:accuracy", "Regex": "a=(.*)"}]}
+    },
+}
+CHECKED = {
+    "PipelineDefinition": json.dumps(
+        {"Steps": [{"Name": "Gate", "Type": "Condition", "Arguments": {"IfSteps": [TRAIN], "ElseSteps": []}}]}
+    )
+}
+
+
+@pytest.mark.parametrize(
+    ("condition", "of", "told"),
+    [
+        ("validation:accuracy < 1", "p/Train", None),
+        ("ExecutionFailed > 0", "p", None),
+        ("validation:acuracy < 1", "p/Train", "step p/Train has no metric 'validation:acuracy' (did you mean "
+         "'validation:accuracy'?); it has validation:accuracy"),
+        ("validation:accuracy < 1", "p/Trai", "pipeline p has no step 'Trai'; it has Gate, Train"),
+        ("Failed > 0", "p", "pipeline p has no metric 'Failed'; it has ExecutionStarted, ExecutionSucceeded, "
+         "ExecutionFailed, ExecutionStopped, ExecutionCompletedWithFailures, ExecutionDuration"),
+    ],
+)  # fmt: skip
+def test_a_metric_that_a_pipeline_does_not_have_is_refused_with_those_that_it_has(
+    answers: Callable[..., Any], condition: str, of: str, told: str | None
+) -> None:
+    client = answers(DescribePipeline=CHECKED)
+    if told is None:
+        refuse_never(client, threshold(condition, of=of))
+        return
+    with pytest.raises(DefinitionError) as refused:
+        refuse_never(client, threshold(condition, of=of))
+    assert str(refused.value) == told
+
+
+def test_what_is_waited_for_and_is_not_there_yet_is_told(
+    answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups = {"ModelPackageGroupSummaryList": [{"ModelPackageGroupName": "reviews"}]}
+    client = answers(ListModelPackageGroups=groups, ListMetrics={"Metrics": []})
+    monkeypatch.setattr(client.lake, "has_bucket", lambda bucket: bucket == "lake")
+    stock = threshold("Stock < 3", namespace="Shop")
+    assert not_there_yet(client, approved_versions("revews"), None) == [
+        "there is no model package group 'revews' yet (did you mean 'reviews'?)"
+    ]
+    assert not_there_yet(client, new_objects("s3://laek/raw/"), None) == ["there is no bucket 'laek' yet"]
+    assert not_there_yet(client, new_objects("s3://lake/raw/"), None) == []
+    assert not_there_yet(client, {"source": ["shop"], "detail": {"bucket": {"name": [{"prefix": "x"}]}}}, None) == []
+    assert not_there_yet(client, None, stock) == ["no value of Stock has been put there (Shop) yet"]
+    there = answers(DescribeModelPackageGroup=groups, ListMetrics={"Metrics": [{}]})
+    assert not_there_yet(there, approved_versions("reviews"), stock) == []
+
+
+def log_pages(request: Any) -> Any:
+    if request.get("nextToken") is None:
+        return {"logGroups": [{"logGroupName": "/aws/events/doors"}], "nextToken": "2"}
+    return {"logGroups": [{"logGroupName": "/aws/events/wine"}]}
+
+
+def test_the_logs_that_there_are_are_listed_and_named_where_one_is_not(
+    answers: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    client = answers(DescribeLogGroups=log_pages)
+    monkeypatch.setattr(triggers, "connect", lambda home: client)
+    triggers.lines()
+    assert capsys.readouterr().out == "doors\nwine\n"
+    with pytest.raises(NotFound, match="no trigger writes to a log 'whine'; known logs: doors, wine"):
+        triggers.lines("whine")
+    with pytest.raises(DefinitionError, match="name it"):
+        triggers.lines(tail=3)
+
+
+def test_only_the_last_lines_of_a_log_are_shown_and_it_is_followed_until_ctrl_c(
+    answers: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    written = ["a", "b", "c"]
+
+    def events(request: Any) -> Any:
+        if request["startFromHead"]:
+            start = int(request["nextToken"])
+            if start == len(written) == 4:
+                raise KeyboardInterrupt
+        else:
+            start = max(0, len(written) - request["limit"])
+        found = [{"timestamp": 1000, "message": text} for text in written[start:]]
+        answer = {"events": found, "nextForwardToken": str(len(written))}
+        if len(written) == 3 and start == 3:
+            written.append("d")
+        return answer
+
+    streams = {"logStreams": [{"logStreamName": "events"}]}
+    client = answers(DescribeLogGroups=log_pages, DescribeLogStreams=streams, GetLogEvents=events)
+    monkeypatch.setattr(triggers, "connect", lambda home: client)
+    monkeypatch.setattr("towpath.sdk.logs.POLL_S", 0)
+    triggers.lines("wine", tail=2)
+    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == ["b", "c"]
+    triggers.lines("wine", follow=True, tail=1, as_json=True)
+    assert [json.loads(line)["text"] for line in capsys.readouterr().out.splitlines()] == ["c", "d"]
+
+
+RULES = {"Rules": [{"Name": "nightly", "State": "ENABLED", "ScheduleExpression": "rate(1 day)"}]}
+
+
+def test_a_name_that_no_trigger_has_is_told_with_those_that_there_are(
+    answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    targets = {"Targets": [{"Arn": "https://shop.example.org/"}]}
+    client = answers(
+        ListRules=RULES,
+        ListTargetsByRule=lambda request: targets if request["Rule"] == "nightly" else None,
+        DescribePipeline=lambda request: None,
+        ListPipelines={"PipelineSummaries": [{"PipelineName": "reviews"}]},
+    )
+    monkeypatch.setattr(client, "get_json", lambda path: {"Schedules": []})
+    monkeypatch.setattr(triggers, "connect", lambda home: client)
+    monkeypatch.setattr(triggers, "client_with_server", lambda home: client)
+    for command in (triggers.rm, triggers.log, triggers.enable, triggers.disable):
+        with pytest.raises(NotFound, match=r"no trigger 'nightli' \(did you mean 'nightly'\?\); known: nightly"):
+            command("nightli")
+    with pytest.raises(NotFound, match=r"no pipeline 'revews' \(did you mean 'reviews'\?\); known: reviews"):
+        triggers.create("x", pipeline="revews", schedule="rate(1 day)")
+    with pytest.raises(DefinitionError, match="'localhost:80' is no address of a webhook; expected https://HOST/PATH"):
+        triggers.create("x", webhook="localhost:80", schedule="rate(1 day)")
+
+
+def test_a_trigger_that_is_refused_leaves_no_log(
+    answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    client = answers(ListRules={"Rules": []}, CreateLogGroup={}, DescribeLogGroups=log_pages)  # and no PutRule
+    monkeypatch.setattr(triggers, "client_with_server", lambda home: client)
+    with pytest.raises(NotFound):
+        triggers.create("x", pattern='{"sorce": "x"}', to_log="wine", home=tmp_path)
+    assert "PutRule" in [name for name, _ in client.asked]
+    assert "CreateLogGroup" not in [name for name, _ in client.asked]

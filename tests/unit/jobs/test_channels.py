@@ -72,6 +72,15 @@ def test_nothing_under_the_prefix_is_a_clear_failure(world: World) -> None:
     assert paths(pinned(world, "s3://b/nothing", optional=True)) == []
 
 
+def test_where_nothing_is_under_the_prefix_what_lies_beside_it_is_named(world: World) -> None:
+    for key in ("start/baseline/a.json", "start/baseline/b.json", "start/README", "other/x"):
+        world.put(f"s3://b/{key}", b"x")
+    with pytest.raises(Invalid, match=r"under s3://b/start/bert/ \(.*\); s3://b/start/ holds README, baseline/$"):
+        pinned(world, "s3://b/start/bert/")
+    with pytest.raises(Invalid, match=r"under s3://b/no/such/key \(.*\); s3://b/ holds other/, start/$"):
+        pinned(world, "s3://b/no/such/key")
+
+
 def test_a_manifest_names_its_objects(world: World) -> None:
     world.put("s3://b/data/1.csv", b"1")
     world.put("s3://b/data/deep/2.csv", b"2")

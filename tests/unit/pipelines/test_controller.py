@@ -677,6 +677,7 @@ def test_every_end_of_a_step_is_in_the_history_and_told_as_an_event(platform: Pl
     assert told.count("Train") == 2  # begun and ended
     (ended,) = [event for event in events if event.type == EXECUTION_EVENT]
     assert ended.detail["currentPipelineExecutionStatus"] == "Succeeded"
+    assert events[-1] is ended, "nothing is told of an execution behind its end"
 
 
 def test_a_name_that_is_taken_is_refused_in_words_that_clients_look_for(platform: Platform, golden: Golden) -> None:

@@ -76,6 +76,22 @@ def test_without_a_server_the_message_says_how_to_start_one(tmp_path: Path) -> N
         Client(home=tmp_path)
 
 
+def test_where_nobody_answers_the_message_says_where_the_server_of_the_home_is_now(tmp_path: Path) -> None:
+    home = HomeFolder(tmp_path)
+    with home.held():
+        home.write_server(
+            Server(url="http://127.0.0.1:7401", pid=os.getpid(), started_at=0.0, version="1", home=str(tmp_path))
+        )
+        client = Client("http://127.0.0.1:1", token="t", home=tmp_path)
+        with pytest.raises(NoServer) as told:
+            client.call("SageMaker.ListPipelines")
+    assert str(told.value).endswith(
+        f"; the server of {tmp_path} answers at http://127.0.0.1:7401 now: name that address, or unset TOWPATH_ENDPOINT"
+    )
+    with pytest.raises(NoServer, match=f"; start one: towpath up --background --home {tmp_path}$"):
+        client.call("SageMaker.ListPipelines")
+
+
 def test_without_credentials_the_client_says_where_they_were_looked_for(tmp_path: Path) -> None:
     with pytest.raises(Denied, match="TOWPATH_TOKEN"):
         Client("http://127.0.0.1:1", home=tmp_path)

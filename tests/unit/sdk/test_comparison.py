@@ -69,11 +69,11 @@ class Server(Client):
                     "FinalHyperParameterTuningJobObjectiveMetric": best,
                 }
             }
+        if operation.endswith("ListPipelineExecutionSteps"):
+            return {"PipelineExecutionSteps": STEPS[request["PipelineExecutionArn"].rpartition("/")[2]]}
         raise AssertionError(operation)
 
     def pages(self, operation: str, member: str, request: Any = None) -> Iterator[Any]:
-        if member == "PipelineExecutionSteps":
-            yield from STEPS[request["PipelineExecutionArn"].rpartition("/")[2]]
         if member == "TrialComponentSummaries":
             yield {"TrialComponentName": request["TrialName"]}
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from towpath.sdk import Client
 from towpath.sdk import executions as module
-from towpath.sdk.executions import Execution, step_run
+from towpath.sdk.executions import Execution, failure_text
+from towpath.sdk.step_runs import StepRun, step_run
 
 ARN = "arn:aws:sagemaker:us-east-1:000000000000"
 
@@ -22,9 +24,11 @@ class Course(Client):
     A scene is (steps, printed): the job and status of each step, and what each job has printed when the scene ends.
     """
 
-    def __init__(self, *scenes: Scene) -> None:
+    def __init__(self, *scenes: Scene, ended_at: Mapping[str, float] | None = None) -> None:
         super().__init__("http://127.0.0.1:1", token="t")
         self.scenes = scenes
+        self.ended_at = ended_at or {}  #: of steps, in seconds since 1970
+        self.read: list[str] = []  #: the streams
         self.at = -1
 
     def call(self, operation: str, request: Any = None) -> Any:
@@ -40,6 +44,7 @@ class Course(Client):
                         {
                             "StepName": name,
                             "StepStatus": status,
+                            "EndTime": self.ended_at.get(name),
                             "Metadata": {"TrainingJob": {"Arn": f"{ARN}:training-job/{job}"}},
                         }
                         for name, (job, status) in steps.items()
@@ -49,6 +54,7 @@ class Course(Client):
                 job = request["logStreamNamePrefix"].rstrip("/")
                 return {"logStreams": [{"logStreamName": f"{job}/algo-1-1"}] if job in printed else []}
             case "GetLogEvents":
+                self.read.append(request["logStreamName"])
                 lines = list(printed[request["logStreamName"].partition("/")[0]])
                 start = int(request.get("nextToken") or (0 if request["startFromHead"] else -request["limit"]))
                 events = [{"timestamp": int(line.split()[0]), "message": line} for line in lines[start:]]
@@ -76,7 +82,19 @@ def test_steps_that_run_side_by_side_are_followed_together(monkeypatch: pytest.M
 
 def test_the_logs_of_steps_come_one_after_the_other_where_nothing_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
     assert followed(monkeypatch, Course(*BESIDE)) == ["A: 1 x", "A: 4 x", "B: 2 y", "B: 3 y"]
-    assert followed(monkeypatch, Course(BESIDE[-1]), tail=1) == ["A: 5 x", "B: 6 y"]
+
+
+def test_the_last_lines_are_those_of_all_steps_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert followed(monkeypatch, Course(BESIDE[-1]), tail=1) == ["B: 6 y"]
+    assert followed(monkeypatch, Course(BESIDE[-1]), tail=4) == ["B: 3 y", "A: 4 x", "A: 5 x", "B: 6 y"]
+    assert followed(monkeypatch, Course(*BESIDE), tail=1, follow=True) == ["A: 4 x", "A: 5 x", "B: 6 y"]
+
+
+def test_a_step_that_ended_before_the_last_lines_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene: Scene = ({"A": ("a", "Succeeded"), "B": ("b", "Succeeded")}, {"a": ["1000 x"], "b": ["8000 y", "9000 y"]})
+    course = Course(scene, ended_at={"A": 2.0, "B": 9.5})
+    assert followed(monkeypatch, course, tail=2) == ["B: 8000 y", "B: 9000 y"]
+    assert set(course.read) == {"b/algo-1-1"}
 
 
 def test_what_an_attempt_printed_last_is_not_lost_when_the_step_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +110,17 @@ def test_a_step_of_a_round_is_named_by_its_number() -> None:
     context = {"ParentStepName": "Tries", "Index": 2, "Item": "5"}
     metadata = {"TrainingJob": {"Arn": "arn:aws:sagemaker:us-east-1:000000000000:training-job/j"}}
     step = step_run({"StepName": "Train", "IterationContext": context, "Metadata": metadata})
-    assert (step.name, step.type, step.job) == ("Train[2]", "TrainingJob", "j")
+    assert (step.name, step.type, step.job, step.each) == ("Train[2]", "TrainingJob", "j", "Tries")
+
+
+def test_why_a_round_failed_is_told_once() -> None:
+    steps = [
+        StepRun(name="Each", type="ForEach", status="Failed", failure_reason="Step 'Train' failed in round 1: no"),
+        StepRun(name="Train[1]", type="TrainingJob", status="Failed", each="Each", failure_reason="no"),
+    ]
+    ended = {"PipelineExecutionStatus": "Failed"}
+    assert failure_text(ended, steps) == "step Train[1] failed: no"
+    assert failure_text(ended, steps[:1]) == "step Each failed: Step 'Train' failed in round 1: no"
 
 
 def test_the_job_of_a_check_is_at_hand() -> None:
