@@ -19,7 +19,7 @@ from towpath.objects.location import location_of
 
 LONGEST_LEASE_S = 3600
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-SECRET = frozenset({"objects_secret_key"})  #: settings whose values are shown to nobody
+SECRET = frozenset({"objects_access_key", "objects_secret_key"})  #: settings whose values are shown to nobody
 LONGEST_KEPT = 36_500  #: days, and GB: beyond that nobody means a number
 
 

@@ -90,7 +90,9 @@ def test_archives_of_code_are_read(tmp_path: Path, mode: Mode, place: str) -> No
         assert names(replace(LAUNCHED, inputs=(archive,))) is expected
 
 
-@pytest.mark.parametrize("content", [b"no archive", packed("w:gz", a_py="import json " * 1000)[:60], b""])
+@pytest.mark.parametrize(
+    "content", [b"no archive", packed("w:gz", a_py="import json " * 1000)[:60], b""], ids=["other", "torn", "empty"]
+)
 def test_what_cannot_be_read_is_left_to_the_runner(tmp_path: Path, content: bytes) -> None:
     damaged = laid_out(tmp_path, "code", content, unpack=True)
     assert not names(replace(LAUNCHED, inputs=(damaged,)))

@@ -237,7 +237,9 @@ def test_a_missing_input_fails_the_job_by_its_name(world: World) -> None:
     world.run()
     shown = described(world)
     assert shown["TrainingJobStatus"] == "Failed"
-    assert shown["FailureReason"] == "ClientError: There are no objects under s3://b/data/ (input 'train')"
+    assert shown["FailureReason"] == (
+        "ClientError: There are no objects under s3://b/data/ (input 'train'); s3://b/ holds code/"
+    )
     assert world.backend.submits == []
 
 
