@@ -40,7 +40,7 @@ from tests.acceptance.test_crashes import (
 )
 
 from towpath.pipelines.controller import EXECUTION_EVENT
-from towpath.pipelines.model import StepStatus
+from towpath.pipelines.model import Fact, StepStatus
 from towpath.store import SqliteStore, SqlTransaction
 
 ROUNDS = int(os.environ.get("TOWPATH_TEST_ROUNDS", "16"))
@@ -242,7 +242,7 @@ def check_rows(transaction: SqlTransaction, soak: Soak, played: Round) -> Counte
         ends |= {name: "Stopped" for name in ends if name.startswith("Halting") and ends[name] == "Failed"}
     assert ends == shape.rows
 
-    facts = transaction.steps.history(execution.uid)
+    facts = [entry for entry in transaction.steps.history(execution.uid) if isinstance(entry, Fact)]
     settled = Counter(fact.row.name for fact in facts if fact.row.status is StepStatus.SUCCEEDED)
     assert settled == Counter(name for name, end in shape.rows.items() if end == "Succeeded")
     told = [event for event in transaction.events.of(execution.uid) if event.type == EXECUTION_EVENT]
