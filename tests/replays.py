@@ -7,9 +7,11 @@ from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from towpath.home import HomeFolder
+from towpath.kernel.errors import Invalid
+from towpath.kernel.resource import Uid
 
 if TYPE_CHECKING:
     from towpath.kernel.objects import ObjectStore
@@ -77,10 +79,14 @@ class Again:
         store = SqliteStore(home.database)
         try:
             lie = store.settle(OBJECTS_LIE, FOLDER)
-            if lie == FOLDER:
-                objects = FolderObjects(home.path / "objects")
-            assert objects is not None, f"{home.path}: decide it again while {lie}, which holds its bytes, is there"
-            found = replay_all(store, StoredDocuments(store, objects), OperationShapes(ServiceModels()))
+            folder = home.path / "objects"
+            if lie == FOLDER and folder.is_dir():
+                objects = FolderObjects(folder)
+            assert objects or lie == FOLDER, (
+                f"{home.path}: decide it again while {lie}, which holds its bytes, is there"
+            )
+            documents = _NoDocuments() if objects is None else StoredDocuments(store, objects)
+            found = replay_all(store, documents, OperationShapes(ServiceModels()))
         finally:
             store.close()
         left_out = [f"{arn}: {why}" for arn, why in found.left_out if not any(uri in why for uri in unreadable)]
@@ -88,6 +94,13 @@ class Again:
         self.counted[EXECUTIONS] += found.executions
         if found.left_out:
             self.counted[NO_LONGER_READABLE] += len(found.left_out)
+
+
+class _NoDocuments:
+    """Implements `pipelines.ports.Documents` for a home in which no server has come up."""
+
+    def read(self, uri: str, *, written_by: Uid | None) -> Any:
+        raise Invalid(f"There is no object {uri}")
 
 
 def _is_of_this_release(database: Path) -> bool:
