@@ -23,7 +23,7 @@ FUNCTION = "shapes"
 ENDS_BADLY = {"Failing": "Failed", "Halting": "Stopped", "Overdue": "Stopped", "Silent": "Failed"}
 #: Why some of them do, as their rows say it.
 BECAUSE = {"Overdue": "MaxRuntimeExceeded: ", "Silent": "no answer came within "}
-CALLBACK_TIMEOUT_S = 8  #: longer than a killed server is down
+CALLBACK_TIMEOUT_S = 12  #: longer than a killed server is down
 LONGEST_S = 2  #: that a job may run which is to be stopped for its length
 ENDPOINT = "shapes"
 TRIED = ("1", "2", "3")  #: ranks that a Tuning step goes through
