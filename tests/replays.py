@@ -2,30 +2,105 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from towpath.home import HomeFolder
+from towpath.kernel.errors import Invalid
+from towpath.kernel.resource import Uid
+
+if TYPE_CHECKING:
+    from towpath.kernel.objects import ObjectStore
 
 _DEEPEST = 4  #: folders between a test's own and a home
 _NEVER_HOMES = {"jobs", "objects", "run", "site-packages", ".git", ".venv"}
 
+EXECUTIONS = "executions decided again"
+OTHER_STORES = "homes left out: damaged, or of another release"
+NO_LONGER_READABLE = "executions left out: their test removes what they were decided by"
 
-def homes_below(folder: Path, depth: int = _DEEPEST) -> Iterator[HomeFolder]:
-    """Yield the homes in a folder: those that a server of this release has run on."""
-    home = HomeFolder(folder)
-    if home.database.is_file():
-        if _is_of_this_release(home.database):
-            yield home
-        return
-    if depth == 0:
-        return
-    with os.scandir(folder) as entries:
-        below = [Path(each.path) for each in entries if each.is_dir(follow_symlinks=False)]
-    for each in below:
-        if each.name not in _NEVER_HOMES and os.access(each, os.R_OK | os.X_OK):
-            yield from homes_below(each, depth - 1)
+
+@dataclass(frozen=True)
+class Again:
+    """What has been decided again in this process, and what was left out."""
+
+    homes: set[Path] = field(default_factory=set)
+    counted: Counter[str] = field(default_factory=Counter)  #: since it was told last
+
+    def homes_below(self, folder: Path, depth: int = _DEEPEST) -> Iterator[HomeFolder]:
+        """Yield the homes in a folder that a server of this release has run on and that are not decided again yet."""
+        home = HomeFolder(folder)
+        if home.database.is_file():
+            if home.path in self.homes:
+                return
+            self.homes.add(home.path)
+            if _is_of_this_release(home.database):
+                yield home
+            else:
+                self.counted[OTHER_STORES] += 1
+            return
+        if depth == 0:
+            return
+        with os.scandir(folder) as entries:
+            below = [Path(each.path) for each in entries if each.is_dir(follow_symlinks=False)]
+        for each in below:
+            if each.name not in _NEVER_HOMES and os.access(each, os.R_OK | os.X_OK):
+                yield from self.homes_below(each, depth - 1)
+
+    def decide(self, folder: Path, objects: "ObjectStore | None" = None, *, unreadable: Collection[str] = ()) -> None:
+        """Decide the executions of all homes in a folder again, each home once.
+
+        Args:
+            objects: holds the bytes of homes whose objects lie in a bucket, while its service runs.
+            unreadable: objects that the test removes after executions were decided by them.
+        """
+        for home in self.homes_below(folder):
+            self._decide_home(home, objects, unreadable)
+
+    def told(self) -> dict[str, int]:
+        """Return what has been counted since this was asked last."""
+        counted = dict(self.counted)
+        self.counted.clear()
+        return counted
+
+    def _decide_home(self, home: HomeFolder, objects: "ObjectStore | None", unreadable: Collection[str]) -> None:
+        from towpath.app import OperationShapes
+        from towpath.gateway import ServiceModels
+        from towpath.objects.documents import StoredDocuments
+        from towpath.objects.folder import FolderObjects
+        from towpath.objects.location import FOLDER
+        from towpath.store import OBJECTS_LIE, SqliteStore
+        from towpath.testing.replay import replay_all
+
+        store = SqliteStore(home.database)
+        try:
+            lie = store.settle(OBJECTS_LIE, FOLDER)
+            folder = home.path / "objects"
+            if lie == FOLDER and folder.is_dir():
+                objects = FolderObjects(folder)
+            assert objects or lie == FOLDER, (
+                f"{home.path}: decide it again while {lie}, which holds its bytes, is there"
+            )
+            documents = _NoDocuments() if objects is None else StoredDocuments(store, objects)
+            found = replay_all(store, documents, OperationShapes(ServiceModels()))
+        finally:
+            store.close()
+        left_out = [f"{arn}: {why}" for arn, why in found.left_out if not any(uri in why for uri in unreadable)]
+        assert (left_out, found.complaints) == ([], ()), f"{home.path}: decided otherwise today, or not at all"
+        self.counted[EXECUTIONS] += found.executions
+        if found.left_out:
+            self.counted[NO_LONGER_READABLE] += len(found.left_out)
+
+
+class _NoDocuments:
+    """Implements `pipelines.ports.Documents` for a home in which no server has come up."""
+
+    def read(self, uri: str, *, written_by: Uid | None) -> Any:
+        raise Invalid(f"There is no object {uri}")
 
 
 def _is_of_this_release(database: Path) -> bool:
@@ -39,30 +114,3 @@ def _is_of_this_release(database: Path) -> bool:
     except (sqlite3.DatabaseError, TypeError):
         return False
     return bool(version == migrations.HEAD and sound == "ok")
-
-
-def decided_alike(home: HomeFolder) -> int:
-    """Decide all executions of a home again; return how many could be.
-
-    What is decided otherwise than then fails the test.
-    """
-    from towpath.app import OperationShapes
-    from towpath.gateway import ServiceModels
-    from towpath.objects.documents import StoredDocuments
-    from towpath.objects.folder import FolderObjects
-    from towpath.objects.location import FOLDER
-    from towpath.store import OBJECTS_LIE, SqliteStore
-    from towpath.testing.replay import replay_all
-
-    if not home.database.is_file() or not (home.path / "objects").is_dir():
-        return 0
-    store = SqliteStore(home.database)
-    try:
-        if store.settle(OBJECTS_LIE, FOLDER) != FOLDER:
-            return 0  # what lies in a bucket is not read here
-        documents = StoredDocuments(store, FolderObjects(home.path / "objects"))
-        replayed, complaints = replay_all(store, documents, OperationShapes(ServiceModels()))
-    finally:
-        store.close()
-    assert complaints == [], f"{home.path}: decided otherwise today"
-    return replayed

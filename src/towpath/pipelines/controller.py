@@ -29,6 +29,7 @@ from towpath.pipelines.decisions import (
     Ended,
     EndStep,
     FinishExecution,
+    NoteParallelism,
     OpenRounds,
     PerformStep,
     PostponeStep,
@@ -40,11 +41,11 @@ from towpath.pipelines.decisions import (
 from towpath.pipelines.evaluation import DocumentRef, StepYield
 from towpath.pipelines.execution import Course
 from towpath.pipelines.graph import Node, Plan
-from towpath.pipelines.kinds import PIPELINE_EXECUTION, TURN
-from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
+from towpath.pipelines.kinds import NOTED_PARALLELISM, PIPELINE_EXECUTION, TURN
+from towpath.pipelines.model import ExecutionStatus, Fact, Parallelism, StepRow, StepStatus
 from towpath.pipelines.naming import request_id_of
 from towpath.pipelines.performing import Call, Performance
-from towpath.pipelines.plans import execution_variables, plan_for
+from towpath.pipelines.plans import execution_variables, max_parallel_of, plan_for
 from towpath.pipelines.ports import Documents, EarlierResults, NoResults, Shapes, Transaction
 from towpath.pipelines.quality_checks import needs_baseline, prepared, registered, supplied, verdict, violations_at
 from towpath.pipelines.quality_checks import shown as told_of
@@ -188,14 +189,14 @@ class ExecutionController:
             standings = Standings(plan_for(resource), cast(Transaction, transaction).steps.of(resource.uid))
         else:  # what it remembers knows of every change of what its steps have started, up to the turn that wrote it
             changed = transaction.work.changed(resource.uid)
-        parallelism = resource.spec.get("ParallelismConfiguration") or {}
         situation = Situation(
             execution_id=resource.name,
             parameters=resource.spec["Values"],
             variables=execution_variables(resource),
             ended=self._ended(transaction, resource, standings, changed),
             stopping=resource.status == ExecutionStatus.STOPPING,
-            max_parallel=parallelism.get("MaxParallelExecutionSteps"),
+            max_parallel=max_parallel_of(resource.spec),
+            noted_parallel=resource.state.get(NOTED_PARALLELISM),
             shapes=self._shapes,
         )
         return standings, situation
@@ -314,11 +315,12 @@ class ExecutionController:
             return kernel.Decision(due_at=due_at)
         steps = tuple(decision for decision in decided if not isinstance(decision, FinishExecution))
         finish = next((decision for decision in decided if isinstance(decision, FinishExecution)), None)
+        state = {**resource.state, **_noted(observation.situation)}
         if finish is None:
-            state = {**resource.state, TURN: self._memory.keep(resource.uid, standings)}
+            state[TURN] = self._memory.keep(resource.uid, standings)
             return kernel.Decision(state=state, facts=steps, due_at=due_at)
         self._memory.forget(resource.uid)
-        state = {name: value for name, value in resource.state.items() if name != TURN}
+        state.pop(TURN, None)
         if finish.failure_reason is not None:
             state["FailureReason"] = finish.failure_reason
         detail = {
@@ -350,6 +352,9 @@ class ExecutionController:
                     self._write(wide, resource, row, settled=False)
                 case StopStep(row=row):
                     self._stop(wide, resource, plan.step(row.step), row)
+                case NoteParallelism(before=before, max_parallel=most):
+                    noted = Parallelism(at=transaction.now, before=before, max_parallel=most)
+                    wide.steps.append(resource.uid, [noted])
 
     def _end(self, transaction: Transaction, resource: Resource, end: EndStep) -> None:
         note = end.row.cache
@@ -566,6 +571,11 @@ def _refuse_awaited(transaction: Transaction, execution: Resource, wanted: Resou
     rows = transaction.steps.of(owner.uid).values()
     if any(row.resource == wanted.uid and not row.status.is_terminal for row in rows):
         raise InProgress(f"{wanted.arn} is being changed by {owner.arn}; wait until its step has ended")
+
+
+def _noted(situation: Situation) -> Document:
+    """Return what the state of an execution keeps of what its history tells from a decision on."""
+    return {} if situation.max_parallel is None else {NOTED_PARALLELISM: situation.max_parallel}
 
 
 def _is_over(resource: Resource) -> bool:

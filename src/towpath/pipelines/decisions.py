@@ -60,6 +60,13 @@ class StopStep(msgspec.Struct, frozen=True, kw_only=True):
     row: StepRow
 
 
+class NoteParallelism(msgspec.Struct, frozen=True, kw_only=True):
+    """Tell the history that another number of steps may run at one time from here on."""
+
+    before: int | None
+    max_parallel: int | None
+
+
 class FinishExecution(msgspec.Struct, frozen=True, kw_only=True):
     """Nothing is left to do."""
 
@@ -67,7 +74,9 @@ class FinishExecution(msgspec.Struct, frozen=True, kw_only=True):
     failure_reason: str | None = None
 
 
-Decision: TypeAlias = StartStep | PerformStep | OpenRounds | EndStep | PostponeStep | StopStep | FinishExecution
+Decision: TypeAlias = (
+    StartStep | PerformStep | OpenRounds | EndStep | PostponeStep | StopStep | NoteParallelism | FinishExecution
+)
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,4 +106,5 @@ class Situation:
     lookups: Mapping[str, Lookup] = field(default_factory=dict)  #: step that asks for the cache -> what is known of it
     stopping: bool = False
     max_parallel: int | None = None  #: steps that may run at one time
+    noted_parallel: int | None = None  #: what the history tells of that
     shapes: Shapes = field(default_factory=NoShapes)

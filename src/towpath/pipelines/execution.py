@@ -22,6 +22,7 @@ from towpath.pipelines.decisions import (
     Ended,
     EndStep,
     FinishExecution,
+    NoteParallelism,
     OpenRounds,
     PerformStep,
     PostponeStep,
@@ -84,6 +85,9 @@ class Course:
     def run(self) -> list[Decision]:
         """Return what has to be done next."""
         # One fact at a time: a history holds facts in this order, and replaying them one by one must start the same.
+        if self.situation.max_parallel != self.situation.noted_parallel:
+            self._note_parallelism()
+            self._go_on()
         for name, ended in self.situation.ended.items():
             row = self.rows.get(name)
             if row is not None and row.status in {StepStatus.EXECUTING, StepStatus.STOPPING}:
@@ -97,6 +101,11 @@ class Course:
         self.situation = situation
         self.wanted, self.unlooked = {}, {}
         self._go_on()
+
+    def _note_parallelism(self) -> None:
+        now = self.situation.max_parallel
+        before = now if self.standings.is_untouched else self.situation.noted_parallel
+        self.decisions.append(NoteParallelism(before=before, max_parallel=now))
 
     def _settle(self, row: StepRow, ended: Ended) -> None:
         node = self.standings.node(row.name)

@@ -18,6 +18,9 @@ ALIASES = "VersionOfAlias"  #: member of a pipeline's state: alias -> number of 
 #: Member of an execution's state that changes with every write of its step rows; never shown.
 TURN = "Turn"
 
+#: Member of an execution's state: how many steps may run at one time, as its history tells it last; never shown.
+NOTED_PARALLELISM = "NotedParallelism"
+
 #: Member of an execution's state: the token of the last RetryPipelineExecution; never shown.
 RETRY_TOKEN = "RetryToken"
 
@@ -115,7 +118,7 @@ PIPELINE_EXECUTION = Kind(
     # The definition is large, and has an operation of its own.
     view=View(
         computed=_execution_shown,
-        hidden=frozenset({"PipelineDefinition", "Values", PRIORITY, TURN, RETRY_TOKEN, STEPS}),
+        hidden=frozenset({"PipelineDefinition", "Values", PRIORITY, TURN, NOTED_PARALLELISM, RETRY_TOKEN, STEPS}),
     ),
     sort_by={"CreationTime": "created_at", "PipelineExecutionArn": "name"},
     filters=CREATED_FILTERS,

@@ -1,8 +1,8 @@
-"""The values of a running execution: statuses, step rows and the facts of its history."""
+"""The values of a running execution: statuses, step rows and what its history holds."""
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -94,3 +94,15 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 
     at: datetime
     row: StepRow
+
+
+class Parallelism(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """From here on, another number of steps may run at one time. What was decided before it heeded the old number,
+    what was decided after it the new one."""
+
+    at: datetime
+    before: int | None = None  #: None: as many as there are; where nothing had been decided before, as many as now
+    max_parallel: int | None = None  #: likewise
+
+
+HistoryEntry: TypeAlias = Fact | Parallelism

@@ -101,6 +101,12 @@ def plan_for(execution: Resource) -> Plan:
     return plan
 
 
+def max_parallel_of(spec: Document) -> int | None:
+    """Return how many steps of an execution with this spec may run at one time, None for as many as there are."""
+    most: int | None = (spec.get("ParallelismConfiguration") or {}).get("MaxParallelExecutionSteps")
+    return most
+
+
 def execution_variables(execution: Resource) -> dict[str, Any]:
     """Return the values of the execution variables that stay the same throughout."""
     return variables(

@@ -13,7 +13,7 @@ from towpath.kernel.resource import Document, Resource, Uid
 from towpath.pipelines.caching import Lookup
 from towpath.pipelines.definition import Step
 from towpath.pipelines.graph import Node
-from towpath.pipelines.model import Fact, StepRow
+from towpath.pipelines.model import HistoryEntry, StepRow
 
 if TYPE_CHECKING:
     from botocore.model import Shape
@@ -60,11 +60,11 @@ class StepRows(Protocol):
     def put(self, execution: Uid, rows: Iterable[StepRow]) -> None:
         """Add steps, or write them anew."""
 
-    def append(self, execution: Uid, facts: Iterable[Fact]) -> None:
+    def append(self, execution: Uid, entries: Iterable[HistoryEntry]) -> None:
         """Append to the history."""
 
-    def history(self, execution: Uid) -> list[Fact]:
-        """Return the history in the order in which its facts were applied."""
+    def history(self, execution: Uid) -> list[HistoryEntry]:
+        """Return the history in the order in which it was written."""
 
 
 class CacheEntry(msgspec.Struct, frozen=True, kw_only=True):

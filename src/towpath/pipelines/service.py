@@ -24,6 +24,7 @@ from towpath.pipelines.graph import Plan
 from towpath.pipelines.kinds import (
     ALIASES,
     LATEST,
+    NOTED_PARALLELISM,
     OF_PIPELINE,
     PIPELINE,
     PIPELINE_EXECUTION,
@@ -31,9 +32,9 @@ from towpath.pipelines.kinds import (
     TURN,
     VERSION,
 )
-from towpath.pipelines.model import ExecutionStatus, Fact, StepRow
+from towpath.pipelines.model import ExecutionStatus, Fact, HistoryEntry, Parallelism, StepRow
 from towpath.pipelines.parameters import bind
-from towpath.pipelines.plans import experiment_config, plan_for, plan_of, variables
+from towpath.pipelines.plans import experiment_config, max_parallel_of, plan_for, plan_of, variables
 from towpath.pipelines.ports import CheckArguments, Definitions, NoShapes, Shapes, Transaction, accept_arguments
 from towpath.pipelines.rights import rights_of_execution
 from towpath.pipelines.standing import Standings
@@ -285,12 +286,18 @@ def retry_pipeline_execution(transaction: Transaction, request: Request) -> Docu
     standings = Standings(plan_for(execution), transaction.steps.of(execution.uid))
     again = tried_again(standings, transaction.now)
     transaction.steps.put(execution.uid, again)
-    transaction.steps.append(execution.uid, [Fact(at=transaction.now, row=row) for row in again])
     # Without its turn, the controller does not take what it remembers of the rows for what they are now.
     state = {name: value for name, value in execution.state.items() if name not in {"FailureReason", TURN}}
     spec = execution.spec
     if request.input.get("ParallelismConfiguration") is not None:
         spec = {**spec, "ParallelismConfiguration": request.input["ParallelismConfiguration"]}
+    entries: list[HistoryEntry] = [Fact(at=transaction.now, row=row) for row in again]
+    noted, most = state.get(NOTED_PARALLELISM), max_parallel_of(spec)
+    if most != noted:
+        before = most if standings.is_untouched else noted
+        entries.insert(0, Parallelism(at=transaction.now, before=before, max_parallel=most))
+        state[NOTED_PARALLELISM] = most
+    transaction.steps.append(execution.uid, entries)
     execution = transaction.resources.replace(
         execution,
         spec=spec,

@@ -147,6 +147,11 @@ class Standings:
         return [self.rows[name] for name in self._looping]
 
     @property
+    def is_untouched(self) -> bool:
+        """Whether no step has begun, but for those whose results were taken over from an earlier execution."""
+        return all(row.taken_from is not None for row in self.rows.values())
+
+    @property
     def is_quiet(self) -> bool:
         """Whether no step runs or waits for its next attempt."""
         return not self._running and not self._postponed and not self._looping

@@ -1,6 +1,7 @@
 """The repository of executions' steps and histories."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 import msgspec
 from sqlalchemy import Connection, Float, LargeBinary, String, bindparam, func, select
@@ -8,13 +9,24 @@ from sqlalchemy.dialects.sqlite import insert
 
 from towpath.kernel.faults import said_by
 from towpath.kernel.resource import Uid
-from towpath.pipelines.model import Fact, StepRow, StepStatus
+from towpath.pipelines.model import Fact, HistoryEntry, Parallelism, StepRow, StepStatus
 from towpath.store.codec import to_epoch, to_json
 from towpath.store.prepared import Prepared
 from towpath.store.tables import history, step
 
 _read_row = msgspec.json.Decoder(StepRow).decode
-_read_fact = msgspec.json.Decoder(Fact).decode
+
+
+class _StoredEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of a history as it is stored: what a step left, or how many steps may run from here on."""
+
+    at: datetime
+    row: StepRow | None = None
+    before: int | None = None
+    max_parallel: int | None = None
+
+
+_read_stored = msgspec.json.Decoder(_StoredEntry).decode
 
 _BEHIND_ALL = 2**31 - 1  #: no execution has so many steps
 _CHANGING = ("status", "attempt", "position", "data")
@@ -92,12 +104,19 @@ class StepTable:
                 data=to_json(row),
             )
 
-    def append(self, execution: Uid, facts: Iterable[Fact]) -> None:
-        for fact in facts:
-            _APPEND(self._connection, of=execution, settled_at=to_epoch(fact.at), settled=to_json(fact))
+    def append(self, execution: Uid, entries: Iterable[HistoryEntry]) -> None:
+        for entry in entries:
+            _APPEND(self._connection, of=execution, settled_at=to_epoch(entry.at), settled=to_json(entry))
 
-    def history(self, execution: Uid) -> list[Fact]:
+    def history(self, execution: Uid) -> list[HistoryEntry]:
         rows = self._connection.execute(
             select(history.c.fact).where(history.c.execution == execution).order_by(history.c.seq)
         )
-        return [_read_fact(data) for (data,) in rows]
+        return [_entry(data) for (data,) in rows]
+
+
+def _entry(data: bytes) -> HistoryEntry:
+    stored = _read_stored(data)
+    if stored.row is not None:
+        return Fact(at=stored.at, row=stored.row)
+    return Parallelism(at=stored.at, before=stored.before, max_parallel=stored.max_parallel)

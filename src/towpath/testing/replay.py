@@ -1,13 +1,16 @@
 """Recorded histories, decided again: today's rules must start what was started then, and end as it ended then.
 
-Each execution leaves the facts that were applied to it, in their order. Fed with those one by one, the decisions have
-to begin every attempt that a fact tells of, decide conditions as they were decided, and come to the same end.
+Each execution leaves the facts that were applied to it, in their order, and how many steps might run at one time when
+they were. Fed with those one by one, the decisions have to begin every attempt that a fact tells of, decide conditions
+as they were decided, and come to the same end.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import cast
+
+import msgspec
 
 from towpath.kernel.errors import Invalid
 from towpath.kernel.events import Event
@@ -19,13 +22,21 @@ from towpath.pipelines.controller import STEP_EVENT
 from towpath.pipelines.decisions import FinishExecution, Situation, Unreadable
 from towpath.pipelines.execution import Course
 from towpath.pipelines.kinds import PIPELINE_EXECUTION
-from towpath.pipelines.model import ExecutionStatus, Fact, StepRow, StepStatus
+from towpath.pipelines.model import ExecutionStatus, Fact, HistoryEntry, Parallelism, StepRow, StepStatus
 from towpath.pipelines.plans import execution_variables, plan_for
 from towpath.pipelines.ports import Documents, Shapes, Transaction
 from towpath.pipelines.standing import Standings
 
 _PAGE = 100
 _STOP, _RETRY = "StopPipelineExecution", "RetryPipelineExecution"
+
+
+class Replayed(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of deciding executions again."""
+
+    executions: int = 0
+    left_out: tuple[tuple[str, str], ...] = ()  #: (ARN, why it could not be decided again)
+    complaints: tuple[str, ...] = ()  #: what came out otherwise than then
 
 
 class _CannotBeReplayed(Exception):
@@ -38,8 +49,18 @@ class _Recorded:
 
     execution: Resource
     rows: dict[str, StepRow]
-    facts: list[Fact]
+    history: list[HistoryEntry]
     events: list[Event]
+
+    @property
+    def facts(self) -> list[Fact]:
+        return [entry for entry in self.history if isinstance(entry, Fact)]
+
+    @property
+    def first_parallelism(self) -> int | None:
+        """How many steps might run at one time when the first of them began."""
+        noted = next((entry for entry in self.history if isinstance(entry, Parallelism)), None)
+        return None if noted is None else noted.before
 
     def has_begun_at(self, moment: datetime) -> bool:
         """Whether anything was decided before a moment."""
@@ -47,17 +68,21 @@ class _Recorded:
         return any(at is not None and at <= moment for at in began)
 
 
-def replay_all(store: Store, documents: Documents, shapes: Shapes) -> tuple[int, list[str]]:
-    """Decide all executions of a home again; return how many could be, and what came out otherwise than then."""
-    replayed, complaints = 0, []
+def replay_all(store: Store, documents: Documents, shapes: Shapes) -> Replayed:
+    """Decide all executions of a home again."""
+    executions = 0
+    left_out: list[tuple[str, str]] = []
+    complaints: list[str] = []
     for recorded in _all(store):
+        arn = recorded.execution.arn
         try:
             found = _Replay(recorded, documents, shapes).run()
-        except _CannotBeReplayed:
+        except _CannotBeReplayed as error:
+            left_out.append((arn, str(error)))
             continue
-        replayed += 1
-        complaints += [f"{recorded.execution.arn}: {complaint}" for complaint in found]
-    return replayed, complaints
+        executions += 1
+        complaints += [f"{arn}: {complaint}" for complaint in found]
+    return Replayed(executions=executions, left_out=tuple(left_out), complaints=tuple(complaints))
 
 
 def _all(store: Store) -> Iterator[_Recorded]:
@@ -89,12 +114,12 @@ class _Replay:
         self.recorded = recorded
         self.documents = documents
         execution = recorded.execution
-        parallelism = execution.spec.get("ParallelismConfiguration") or {}
         self.situation = Situation(
             execution_id=execution.name,
             parameters=execution.spec["Values"],
             variables=execution_variables(execution),
-            max_parallel=parallelism.get("MaxParallelExecutionSteps"),
+            max_parallel=recorded.first_parallelism,
+            noted_parallel=recorded.first_parallelism,
             shapes=shapes,
         )
         taken = {fact.row.name: fact.row for fact in recorded.facts if fact.row.taken_from is not None}
@@ -105,24 +130,28 @@ class _Replay:
 
     def run(self) -> list[str]:
         """Return what came out otherwise."""
-        for event in self.recorded.events:
-            if event.type == "UpdatePipelineExecution" and "ParallelismConfiguration" in event.detail["changed"]:
-                raise _CannotBeReplayed
         untold = [event for event in self.recorded.events if _leaves_no_fact(event)]
-        facts = [fact for fact in self.recorded.facts if fact.row.taken_from is None]
         if untold and not self.recorded.has_begun_at(untold[0].at):
             self._reach(untold.pop(0))  # a stop that came before the first decision
         else:
             self._decide()
         again: list[StepRow] = []  #: steps of one retry, which begin together
-        for fact in facts:
-            if again and not self._is_retry(fact.row):
+        for fact in self.recorded.history:
+            if isinstance(fact, Fact) and fact.row.taken_from is not None:
+                continue
+            if again and not (isinstance(fact, Fact) and self._is_retry(fact.row)):
                 self._retry(again)
                 again = []
+            if isinstance(fact, Parallelism) and self.result is not None:
+                self._let_run(fact)  # its retry comes with it, and is what is decided next
+                continue
             while untold and untold[0].at <= fact.at:
                 self._reach(untold.pop(0))
             self.now = fact.at
-            if self._is_retry(fact.row):
+            if isinstance(fact, Parallelism):
+                self._let_run(fact)
+                self._decide()
+            elif self._is_retry(fact.row):
                 again.append(fact.row)
             else:
                 self._apply(fact.row)
@@ -163,6 +192,10 @@ class _Replay:
             self.situation = replace(self.situation, stopping=True)
         self._decide()
 
+    def _let_run(self, parallelism: Parallelism) -> None:
+        most = parallelism.max_parallel
+        self.situation = replace(self.situation, max_parallel=most, noted_parallel=most)
+
     def _is_retry(self, row: StepRow) -> bool:
         before = self.standings.rows.get(row.name)
         return before is not None and before.status.is_terminal and row.status is StepStatus.STARTING
@@ -183,8 +216,9 @@ class _Replay:
         elif _outline(before) == _outline(row):
             self.standings.put(row)  # decided alike; what was frozen then is what others read
         elif before.status.is_terminal:
-            if isinstance(self._unreadable(), Unreadable):
-                raise _CannotBeReplayed
+            unreadable = self._unreadable()
+            if unreadable is not None:
+                raise _CannotBeReplayed(unreadable.reason)
             self.complaints.append(f"{row.name}: {_outline(row)} in its history, {_outline(before)} today")
         elif before.attempt != row.attempt:
             self.complaints.append(f"{row.name}: attempt {row.attempt} in its history, {before.attempt} today")
@@ -192,7 +226,7 @@ class _Replay:
             self.standings.put(row)
             self._decide()
 
-    def _unreadable(self) -> object:
+    def _unreadable(self) -> Unreadable | None:
         found = (read for read in self.situation.documents.values() if isinstance(read, Unreadable))
         return next(found, None)
 

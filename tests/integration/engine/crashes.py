@@ -54,7 +54,7 @@ from towpath.pipelines.service import operations as pipeline_operations
 from towpath.registry import operations as registry_operations
 from towpath.store import SqliteStore, SqlTransaction
 from towpath.testing.crashes import Crash
-from towpath.testing.replay import replay_all
+from towpath.testing.replay import Replayed, replay_all
 
 R = TypeVar("R")
 ADA = Caller("ada", "request-1", roles=frozenset({Role.ADMINISTRATOR}))
@@ -381,8 +381,8 @@ class World:
         (execution,) = found.items
         self.call("StopPipelineExecution", PipelineExecutionArn=execution.arn, ClientRequestToken="s" * 32)
 
-    def decided_again(self) -> tuple[int, list[str]]:
-        """Decide what has been decided again; return how many executions could be, and what came out otherwise."""
+    def decided_again(self) -> Replayed:
+        """Decide what has been decided again."""
         documents = StoredDocuments(self.store, FolderObjects(self.folder / "objects"))
         return replay_all(self.store, documents, SHAPES)
 

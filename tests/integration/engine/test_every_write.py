@@ -13,6 +13,7 @@ from tests.integration.engine.crashes import IS_LOST, RUNS_ON, DyingStore, Sleep
 from towpath.engine.loop import LEASE_S
 from towpath.objects.folder import FolderObjects
 from towpath.testing.crashes import Crash
+from towpath.testing.replay import Replayed
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
@@ -117,7 +118,7 @@ def end_of(folder: Path, case: Case, *, at: int | None = None, after: bool = Fal
         assert at is None, f"a life of {dying.commits} commits has none with the number {at}"
     except Crash:
         life.go_on(DyingStore(life.world.store, at=None))
-    assert life.world.decided_again() == (1, [])
+    assert life.world.decided_again() == Replayed(executions=1)
     life.world.close()
     # A request to stop that is lost in a crash is repeated a while later, so the jobs end at other times.
     home = read_home(folder, in_order=not case.is_stopped)
@@ -166,7 +167,7 @@ def test_an_engine_that_slept_longer_than_its_lease_loses_what_it_had_decided(tm
         sleeper = SleepingStore(world.store, at=at, meanwhile=work_instead)
         world.live(world.engine(sleeper, objects))
         assert world.completed() == case.completed, f"slept before commit {at}"
-        assert world.decided_again() == (1, [])
+        assert world.decided_again() == Replayed(executions=1)
         world.close()
         slept = read_home(tmp_path / "slept", in_order=False)
         for table, rows in quiet.home.items():

@@ -24,13 +24,13 @@ from towpath.pipelines.definition import Step
 from towpath.pipelines.evaluation import StepYield
 from towpath.pipelines.graph import Node
 from towpath.pipelines.kinds import KINDS
-from towpath.pipelines.model import StepRow
+from towpath.pipelines.model import Fact, Parallelism, StepRow
 from towpath.pipelines.ports import EarlierResults, NoResults, Shapes
 from towpath.pipelines.service import operations
 from towpath.store import SqliteStore, SqlTransaction
 from towpath.store.resources import ResourceTable
 from towpath.testing.crashes import Crash, CrashingStore
-from towpath.testing.replay import replay_all
+from towpath.testing.replay import Replayed, replay_all
 
 Golden = Callable[[str], Any]
 ANN = Caller("ann", "request-1", roles=frozenset({Role.ADMINISTRATOR}))
@@ -200,8 +200,8 @@ class Platform:
 def platform(tmp_path: Path, shapes: Shapes) -> Iterator[Platform]:
     opened = Platform(tmp_path, shapes)
     yield opened
-    _, complaints = replay_all(opened.store, opened.reports, shapes)
-    assert complaints == []
+    again = replay_all(opened.store, opened.reports, shapes)
+    assert (again.left_out, again.complaints) == ((), ())
     opened.store.close()
 
 
@@ -635,7 +635,8 @@ def end_of_life(platform: Platform, arn: str) -> list[tuple[str, str, int]]:
     children = platform.store.read(lambda transaction: transaction.resources.headings(execution.uid))
     kinds = sorted(child.kind for child in children)
     assert kinds == ["Model", "ModelPackage", "ProcessingJob", "ProcessingJob", "TrainingJob", "TrainingJob"]
-    facts = platform.store.read(lambda transaction: transaction.steps.history(execution.uid))
+    history = platform.store.read(lambda transaction: transaction.steps.history(execution.uid))
+    facts = [entry for entry in history if isinstance(entry, Fact)]
     assert len({fact.row.name for fact in facts}) == len(facts)
     return [(name, step["StepStatus"], step["AttemptCount"]) for name, step in platform.steps(arn).items()]
 
@@ -958,22 +959,110 @@ def test_a_retry_goes_on_with_what_a_stop_has_kept_from_beginning(
     assert platform.statuses(arn) == {step["Name"]: "Succeeded", "After": "Executing"}
     platform.end(arn, "After")
     assert platform.execution(arn)["PipelineExecutionStatus"] == "Succeeded"
-    assert replay_all(platform.store, platform.reports, shapes) == (1, [])
+    assert replay_all(platform.store, platform.reports, shapes) == Replayed(executions=1)
     platform.store.close()
 
 
 def test_a_history_that_is_decided_otherwise_today_is_noticed(tmp_path: Path, shapes: Shapes, golden: Golden) -> None:
     platform = Platform(tmp_path, shapes)
     arn = run_to_the_condition(platform, golden, 0.9)
-    assert replay_all(platform.store, platform.reports, shapes) == (1, [])
+    assert replay_all(platform.store, platform.reports, shapes) == Replayed(executions=1)
     execution = platform.store.read(lambda transaction: transaction.resources.by_arn(arn))
     assert execution is not None
     row = platform.store.read(lambda transaction: transaction.steps.of(execution.uid)["Accuracy"])
     changed = msgspec.structs.replace(row, outcome=False)
     platform.store.write(lambda transaction: transaction.steps.put(execution.uid, [changed]))
-    _, complaints = replay_all(platform.store, platform.reports, shapes)
+    complaints = replay_all(platform.store, platform.reports, shapes).complaints
     assert any("Accuracy: " in complaint for complaint in complaints)
     platform.store.close()
+
+
+def test_a_history_whose_document_is_gone_is_left_out_by_name(tmp_path: Path, shapes: Shapes, golden: Golden) -> None:
+    platform = Platform(tmp_path, shapes)
+    arn = run_to_the_condition(platform, golden, 0.9)
+    del platform.reports.documents[REPORT]
+    again = replay_all(platform.store, platform.reports, shapes)
+    assert again == Replayed(left_out=((arn, f"There is no object {REPORT}"),))
+    platform.store.close()
+
+
+THREE = ("a", "b", "c")
+
+
+def three_side_by_side(platform: Platform, golden: Golden, **more: Any) -> str:
+    document = golden("v2_function")
+    document["Steps"] = [{**document["Steps"][2], "Name": name} for name in THREE]
+    platform.create(document)
+    return platform.start(**more)
+
+
+def at_most(count: int) -> Document:
+    return {"ParallelismConfiguration": {"MaxParallelExecutionSteps": count}}
+
+
+def noted(platform: Platform, arn: str) -> list[tuple[int | None, int | None]]:
+    """Return what the history tells of how many steps might run at one time."""
+
+    def look(transaction: SqlTransaction) -> list[Any]:
+        execution = transaction.resources.by_arn(arn)
+        assert execution is not None
+        return transaction.steps.history(execution.uid)
+
+    history = platform.store.read(look)
+    return [(entry.before, entry.max_parallel) for entry in history if isinstance(entry, Parallelism)]
+
+
+def test_an_execution_whose_parallelism_was_changed_is_decided_alike(platform: Platform, golden: Golden) -> None:
+    """With the number that stands in the end, steps would have begun that did not. The fixture replays it."""
+    arn = three_side_by_side(platform, golden, **at_most(1))
+    assert list(platform.statuses(arn).values()).count("Executing") == 1
+    platform.clock.advance(1)
+    platform.call("UpdatePipelineExecution", PipelineExecutionArn=arn, **at_most(2))
+    platform.engine.run_until_idle()
+    assert list(platform.statuses(arn).values()).count("Executing") == 2
+    assert noted(platform, arn) == [(1, 1), (1, 2)]
+    platform.end(arn, "b", "Failed", FailureReason="AlgorithmError: exit code 1")
+    platform.end(arn, "a")
+    assert platform.statuses(arn) == {"a": "Succeeded", "b": "Failed"}
+    platform.call("RetryPipelineExecution", PipelineExecutionArn=arn, **at_most(3))
+    platform.engine.run_until_idle()
+    assert list(platform.statuses(arn).values()).count("Executing") == 2
+    assert noted(platform, arn) == [(1, 1), (1, 2), (2, 3)]
+
+
+@pytest.mark.parametrize("also_lost", [False, True])
+def test_a_parallelism_that_comes_with_a_failure_counts_before_it(
+    platform: Platform, golden: Golden, also_lost: bool
+) -> None:
+    """Both are seen in one turn, and the history has to tell what came first."""
+    arn = three_side_by_side(platform, golden, **at_most(1))
+    platform.call("UpdatePipelineExecution", PipelineExecutionArn=arn, **at_most(2))
+    if also_lost:
+        platform.engine = platform.new_engine()
+    platform.end(arn, "a", "Failed", FailureReason="AlgorithmError: exit code 1")
+    assert platform.statuses(arn) == {"a": "Failed", "b": "Executing"}
+    platform.end(arn, "b")
+    assert platform.execution(arn)["PipelineExecutionStatus"] == "Failed"
+
+
+def test_a_parallelism_that_is_changed_before_the_first_turn_holds_from_the_first(
+    platform: Platform, golden: Golden
+) -> None:
+    document = golden("v2_function")
+    document["Steps"] = [{**document["Steps"][2], "Name": name} for name in THREE]
+    platform.create(document)
+    arn = platform.call("StartPipelineExecution", PipelineName="reviews")["PipelineExecutionArn"]
+    platform.call("UpdatePipelineExecution", PipelineExecutionArn=arn, **at_most(1))
+    platform.engine.run_until_idle()
+    assert noted(platform, arn) == [(1, 1)]
+    platform.call("StopPipelineExecution", PipelineExecutionArn=arn, ClientRequestToken="s" * 32)
+    platform.engine.run_until_idle()
+    platform.end(arn, "a", "Stopped")
+    platform.call("UpdatePipelineExecution", PipelineExecutionArn=arn, **at_most(3))
+    platform.call("RetryPipelineExecution", PipelineExecutionArn=arn)
+    platform.engine.run_until_idle()
+    assert list(platform.statuses(arn).values()).count("Executing") == 3
+    assert noted(platform, arn) == [(1, 1), (1, 3)]
 
 
 def test_an_execution_has_the_priority_of_its_pipeline_or_is_refused(platform: Platform, golden: Golden) -> None:

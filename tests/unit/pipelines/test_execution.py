@@ -16,6 +16,7 @@ from towpath.pipelines.decisions import (
     Ended,
     EndStep,
     FinishExecution,
+    NoteParallelism,
     OpenRounds,
     PerformStep,
     PostponeStep,
@@ -78,6 +79,9 @@ class World:
                     self.facts.append(Fact(at=self.now, row=row))
                 case FinishExecution():
                     self.finished = decision
+                    continue
+                case NoteParallelism(max_parallel=most):
+                    self.situation["noted_parallel"] = most
                     continue
                 case StopStep(row=row) | OpenRounds(row=row) | PerformStep(row=row):
                     pass
@@ -347,7 +351,7 @@ def replayed(world: World) -> tuple[list[tuple[str, int]], dict[str, StepRow], F
     fresh = World.__new__(World)
     fresh.__dict__ |= {
         "plan": world.plan,
-        "situation": {**world.situation, "stopping": False},
+        "situation": {**world.situation, "stopping": False, "noted_parallel": None},
         "now": START,
         "rows": {},
         "inputs": {},

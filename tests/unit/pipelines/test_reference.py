@@ -5,13 +5,20 @@ each time. What it agrees with keeps its standings from turn to turn, as the con
 rows where a process died.
 """
 
-from collections.abc import Iterator
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace as with_lookups
 from datetime import datetime, timedelta
+from enum import Enum, auto
 from typing import Any
 
-from hypothesis import settings
+import msgspec
+from hypothesis import event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import replace
+from tests.unit.pipelines.reference import EXPIRES, MOST_RETRIES, Reference, Step
 from tests.unit.pipelines.test_execution import (
     FAILED,
     LOST,
@@ -26,298 +33,105 @@ from tests.unit.pipelines.test_execution import (
 )
 from tests.unit.pipelines.test_rounds import each
 
+from towpath.kernel.errors import Invalid
+from towpath.kernel.objects import ObjectRef
+from towpath.kernel.resource import Document
 from towpath.pipelines.attempts import tried_again
-from towpath.pipelines.decisions import Decision, Situation, StartStep
+from towpath.pipelines.caching import Found, Lookup
+from towpath.pipelines.decisions import Decision, Ended, EndStep, Situation, StartStep
+from towpath.pipelines.definition import parse
 from towpath.pipelines.execution import Course
-from towpath.pipelines.model import StepStatus
+from towpath.pipelines.graph import Plan, compile
+from towpath.pipelines.model import StepRow, StepStatus
+from towpath.pipelines.selection import Selection, restricted, select
 from towpath.pipelines.standing import Standings
 
 BROKEN = "AlgorithmError: exit code 1"
-MOST_RETRIES = 2
-Step = dict[str, Any]
 
 
-class Reference:
-    """Goes through a definition in the plainest way."""
+class Cache:
+    """What executions of one pipeline have left, and who left it."""
 
-    def __init__(self, steps: list[Step], max_parallel: int | None) -> None:
-        self.max_parallel = max_parallel
-        self.steps: dict[str, Step] = {}
-        self.around: dict[str, tuple[str, bool] | None] = {}  #: step -> (condition, outcome) of its branch
-        self.loop: dict[str, str] = {}  #: body step -> its ForEach
-        self._collect(steps, None, None)
-        self.order = self._in_order()
-        self.status: dict[str, str] = {}  #: row -> running, waiting, Succeeded, Failed, Stopped
-        self.begun: list[str] = []
-        self.outcome: dict[str, bool] = {}
-        self.due: dict[str, datetime] = {}
-        self.retries: dict[str, int] = {}
-        self.items: dict[str, list[Any]] = {}
-        self.stopping = False
-        self.result: str | None = None
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, bytes], Found] = {}
 
-    def _collect(self, steps: list[Step], branch: tuple[str, bool] | None, loop: str | None) -> None:
-        for step in steps:
-            name, arguments = step["Name"], step["Arguments"]
-            self.steps[name], self.around[name] = step, branch
-            if loop is not None:
-                self.loop[name] = loop
-            self._collect(arguments.get("IfSteps", []), (name, True), loop)
-            self._collect(arguments.get("ElseSteps", []), (name, False), loop)
-            self._collect(arguments.get("ForEachBody", []), None, name)
+    def look_up(self, name: str, request: Document) -> Lookup:
+        key = self._key(name, request)
+        return Lookup(request=request, key=key[1].decode(), found=self.kept.get(key))
 
-    def needs(self, name: str) -> list[tuple[str, str, bool]]:
-        """Return (step, trigger, whether something of it is read); a loop needs what its body needs outside."""
-        found = []
-        for entry in self.steps[name].get("DependsOn", []):
-            plain = isinstance(entry, str)
-            found.append((entry, "Completed", False) if plain else (entry["Step"], entry["Trigger"], False))
-        for read in self.steps[name]["Arguments"].get("Environment", {}):
-            if read in self.steps:
-                found.append((read, "Any" if read in {other for other, _, _ in found} else "Completed", True))
-        branch = self.around[name]
-        if branch is not None:
-            found.append((branch[0], "Completed", False))
-        mine = self.loop.get(name)
-        found = [need for need in found if self.loop.get(need[0]) == mine]
-        for inner in self.steps:
-            if self.loop.get(inner) == name:
-                found += [need for need in self._of_body(inner) if self.loop.get(need[0]) != name]
-        return found
-
-    def _of_body(self, inner: str) -> list[tuple[str, str, bool]]:
-        loop = self.loop.pop(inner)
-        try:
-            return self.needs(inner)
-        finally:
-            self.loop[inner] = loop
-
-    def _in_order(self) -> list[str]:
-        placed: list[str] = []
-        while len(placed) < len(self.steps):
-            placed.append(
-                next(
-                    name
-                    for name in self.steps
-                    if name not in placed and all(other in placed for other, _, _ in self.needs(name))
-                )
-            )
-        return placed
-
-    def rows(self) -> Iterator[str]:
-        """Yield every row that there may be by now, in the order of the plan."""
-        for name in self.order:
-            if name in self.loop:
-                continue
-            yield name
-            if name in self.items:
-                for number in range(self.admitted(name)):
-                    yield from (f"{inner}[{number}]" for inner in self.order if self.loop.get(inner) == name)
-
-    def admitted(self, loop: str) -> int:
-        """Return how many rounds of a loop may have begun."""
-        limit = self.steps[loop]["Arguments"].get("MaxConcurrency") or len(self.items[loop])
-        number = 0
-        over = 0
-        while number < len(self.items[loop]) and number < over + limit:
-            over += self.is_over(loop, number)
-            number += 1
-            over = sum(self.is_over(loop, earlier) for earlier in range(number))
-        begun = [int(row.partition("[")[2][:-1]) for row in self.begun if self.loop.get(row.partition("[")[0]) == loop]
-        return max(number, max(begun, default=-1) + 1)
-
-    def is_over(self, loop: str, number: int) -> bool:
-        """Return whether every step of a round has ended or never runs."""
-        return all(self.fate(f"{inner}[{number}]") is not None for inner in self.steps if self.loop.get(inner) == loop)
-
-    def seen_from(self, row: str, other: str) -> str:
-        name, bracket, number = row.partition("[")
-        return f"{other}[{number}" if bracket and self.loop.get(other) == self.loop.get(name) else other
-
-    def fate(self, row: str) -> str | None:
-        """Return how a step has ended, Never when it will not run, None when that is open."""
-        status = self.status.get(row)
-        if status is not None:
-            return status if status in {"Succeeded", "Failed", "Stopped"} else None
-        name = row.partition("[")[0]
-        for other, trigger, _ in self.needs(name):
-            ended = self.fate(self.seen_from(row, other))
-            if ended is not None and not self.satisfies(ended, trigger):
-                return "Never"
-        branch = self.around[name]
-        if branch is not None and self.outcome.get(self.seen_from(row, branch[0]), branch[1]) != branch[1]:
-            return "Never"
-        return None
+    def keep(self, row: StepRow, request: Document) -> None:
+        assert row.ended_at is not None
+        assert row.yielded is not None
+        self.kept[self._key(row.name, request)] = Found(
+            execution_arn="arn:source",
+            ended_at=row.ended_at,
+            job=None,
+            job_arn="arn:job",
+            metadata={},
+            yielded=row.yielded,
+        )
 
     @staticmethod
-    def satisfies(ended: str, trigger: str) -> bool:
-        return ended != "Never" and trigger in {"Any", {"Succeeded": "Completed"}.get(ended, ended)}
-
-    def is_ready(self, row: str) -> bool:
-        if row in self.status or self.fate(row) is not None:
-            return False
-        ends = [self.fate(self.seen_from(row, other)) for other, _, _ in self.needs(row.partition("[")[0])]
-        return all(end is not None for end in ends)
-
-    def follow_ups(self, row: str) -> list[str]:
-        """Return the rows of steps that were written to follow on how a step ended."""
-        name, bracket, number = row.partition("[")
-        found = []
-        for other in self.steps:
-            if self.loop.get(other) != self.loop.get(name):
-                continue
-            if any(
-                need == name and not reads and self.satisfies(self.status[row], trigger)
-                for need, trigger, reads in self.needs(other)
-            ):
-                found.append(f"{other}[{number}" if bracket else other)
-        return found
-
-    def fatal(self, loop: str | None) -> list[str]:
-        """Return the rows that ended badly, and nothing follows up on it: outside of loops, or in one."""
-        return [
-            row
-            for row, status in self.status.items()
-            if status in {"Failed", "Stopped"}
-            and self.loop.get(row.partition("[")[0]) == loop
-            and all(self.fate(other) == "Never" for other in self.follow_ups(row))
-        ]
-
-    def go(self, now: datetime) -> None:
-        """Begin and end whatever is to begin and to end."""
-        if self.result is not None:
-            return
-        if self.stopping:
-            for row, status in self.status.items():
-                if status == "waiting":
-                    self.status[row] = "Stopped"
-            self.end_loops()
-        else:
-            while self.begin(now) or self.end_loops():
-                pass
-        if not {"running", "waiting"} & set(self.status.values()):
-            bad = {"Failed", "Stopped"} & set(self.status.values())
-            ends = [
-                (self.stopping, "Stopped"),
-                (bool(self.fatal(None)), "Failed"),
-                (bool(bad), "CompletedWithFailures"),
-            ]
-            self.result = next((word for holds, word in ends if holds), "Succeeded")
-
-    def begin(self, now: datetime) -> bool:
-        changed = False
-        if self.fatal(None):
-            self.give_up(list(self.status))
-            return False
-        for loop in self.items:
-            if self.status[loop] == "running" and self.fatal(loop):
-                changed |= self.give_up([row for row in self.status if self.loop.get(row.partition("[")[0]) == loop])
-        again = [row for row in self.begun if self.status[row] == "waiting" and self.due[row] <= now]
-        open_loops = [loop for loop in self.items if self.status[loop] == "running" and not self.fatal(loop)]
-        ready = [
-            row
-            for row in self.rows()
-            if self.is_ready(row) and self.loop.get(row.partition("[")[0]) in {None, *open_loops}
-        ]
-        if self.max_parallel is not None:
-            # A step that fails as it begins makes no room for those behind it before the next look from the start.
-            jobs = [row for row in ready if self.is_job(row)]
-            late = set(jobs[max(self.max_parallel - self.running_jobs(), 0) :])
-            ready = [row for row in ready if row not in late]
-        for row in again + ready:
-            around = self.loop.get(row.partition("[")[0])
-            step = self.steps[row.partition("[")[0]]
-            if around is not None and self.fatal(around):
-                continue
-            if self.is_job(row) and self.max_parallel is not None and self.running_jobs() >= self.max_parallel:
-                continue
-            if row not in self.begun:
-                self.begun.append(row)
-            changed |= self.start(row, step)
-            if self.status[row] == "Failed" and around is None:
-                break
-        return changed
-
-    def is_job(self, row: str) -> bool:
-        return bool(self.steps[row.partition("[")[0]]["Type"] == "Processing")
-
-    def running_jobs(self) -> int:
-        return sum(status == "running" and self.is_job(row) for row, status in self.status.items())
-
-    def start(self, row: str, step: Step) -> bool:
-        arguments = step["Arguments"]
-        match step["Type"]:
-            case "Condition":
-                self.status[row] = "Succeeded"
-                wanted = arguments["Conditions"][0]["LeftValue"]
-                if isinstance(wanted, dict):
-                    wanted = self.items[self.loop[row.partition("[")[0]]][int(row.partition("[")[2][:-1])]
-                self.outcome[row] = wanted == "yes"
-            case "Fail":
-                self.status[row] = "Failed"
-            case "ForEach":
-                self.status[row] = "running"
-                self.items[row] = arguments["IterableItems"]
-            case _:
-                self.status[row] = "Failed" if "Get" in arguments.get("Environment", {}) else "running"
-        return step["Type"] == "ForEach" or self.status[row] != "running"
-
-    def give_up(self, rows: list[str]) -> bool:
-        waiting = [row for row in rows if self.status[row] == "waiting"]
-        for row in waiting:
-            self.status[row] = "Failed"
-        return bool(waiting)
-
-    def end_loops(self) -> bool:
-        changed = False
-        over = self.stopping or bool(self.fatal(None))
-        for loop in self.items:
-            mine = [row for row in self.status if self.loop.get(row.partition("[")[0]) == loop]
-            if self.status[loop] != "running" or any(self.status[row] in {"running", "waiting"} for row in mine):
-                continue
-            failed = self.fatal(loop)
-            done = all(self.is_over(loop, number) for number in range(len(self.items[loop])))
-            if failed and not self.stopping:
-                self.status[loop] = "Failed"
-            elif done and not failed:
-                self.status[loop] = "Succeeded"
-            elif over:
-                self.status[loop] = "Stopped"
-            else:
-                continue
-            changed = True
-        return changed
-
-    def ended(self, row: str, status: str, reason: str | None, now: datetime) -> None:
-        """Take over that the job of a step has ended."""
-        retried = "RetryPolicies" in self.steps[row.partition("[")[0]] and reason == LOST and not self.stopping
-        if status == "Failed" and retried and self.retries.get(row, 0) < MOST_RETRIES:
-            self.due[row] = now + timedelta(seconds=2 * 2.0 ** self.retries.get(row, 0))
-            self.retries[row] = self.retries.get(row, 0) + 1
-            status = "waiting"
-        self.status[row] = status
-        self.go(now)
-
-    def retry(self, now: datetime) -> None:
-        """Begin anew what ended badly, but for what was followed up on."""
-        bad = [row for row, status in self.status.items() if status in {"Failed", "Stopped"}]
-        for row in [row for row in bad if not any(other in self.status for other in self.follow_ups(row))]:
-            self.status[row], self.due[row] = "waiting", now
-            self.retries.pop(row, None)
-        self.stopping, self.result = False, None
-        self.go(now)
+    def _key(name: str, request: Document) -> tuple[str, bytes]:
+        return name, msgspec.json.encode(request.get("Environment") or {}, order="sorted")
 
 
 class Remembering(World):
-    """Keeps its standings from turn to turn, as the controller does."""
+    """Keeps its standings from turn to turn, as the controller does, and looks up what steps ask the cache for."""
 
-    standings: Standings | None = None
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        cache: Cache | None = None,
+        now: datetime = START,
+        taken: Sequence[StepRow] = (),
+        max_parallel: int | None = None,
+    ) -> None:
+        self.plan = plan
+        self.cache = cache or Cache()
+        self.situation = {"execution_id": "abcdefghijkl", "max_parallel": max_parallel}
+        self.now = now
+        self.rows = {row.name: row for row in taken}
+        self.inputs, self.starts, self.facts = {}, [], []
+        self.finished = None
+        self.standings: Standings | None = None
+        self.is_short_of_facts = False
+        self.advance()
+
+    def advance(self, **ended: Ended) -> list[Decision]:
+        decisions = super().advance(**ended)
+        while self.is_short_of_facts:
+            decisions += super().advance()
+        return decisions
 
     def decided(self, situation: Situation) -> list[Decision]:
-        standings = Standings(self.plan, dict(self.rows)) if self.standings is None else self.standings.copy()
-        decisions = Course(standings, self.now, situation).run()
-        self.standings = standings
+        standings = Standings(self.plan, dict(self.rows)) if self.standings is None else self.standings
+        look = Course(standings.copy(), self.now, situation)
+        look.run()
+        lookups: dict[str, Lookup] = {}
+        while look.unlooked:
+            lookups |= {name: self.cache.look_up(name, request) for name, request in look.unlooked.items()}
+            look.go_on(with_lookups(situation, lookups=dict(lookups)))
+        course = Course(standings.copy(), self.now, with_lookups(situation, lookups=lookups))
+        decisions = course.run()
+        self.standings, self.is_short_of_facts = course.standings, course.is_short_of_facts
+        for decision in decisions:
+            if isinstance(decision, EndStep):
+                self.note(decision)
         return decisions
+
+    def note(self, end: EndStep) -> None:
+        """Put outputs back that a step has taken over, and keep what one that ran has left."""
+        row = end.row
+        if row.cache is None or row.status is not SUCCEEDED:
+            return
+        if row.cache.source is None:
+            self.cache.keep(row, self.inputs[row.name])
+            return
+        for key, found in self.cache.kept.items():
+            if key[0] == row.name and found.displaced and found.displaced == end.displaced:
+                self.cache.kept[key] = replace(found, displaced=())
 
     def retry(self) -> None:
         for row in tried_again(Standings(self.plan, dict(self.rows)), self.now):
@@ -328,15 +142,31 @@ class Remembering(World):
 
 
 NAMES = "ABCDEF"
+SELECTIONS = 8  #: tried at a time
 POLICY = [{**RETRIED[0], "IntervalSeconds": 2, "BackoffRate": 2.0, "MaxAttempts": MOST_RETRIES}]
 
 
+class Shape(Enum):
+    """Which pipelines are drawn together. The order in which steps of one moment begin is not promised where the cache
+    has to be asked in between; it decides only where some of them fail as they begin, or not all of them may run."""
+
+    UNCACHED = auto()  #: anything else
+    CACHED = auto()  #: all results lie in their places, or are gone
+    CACHED_IN_PARALLEL = auto()  #: not all may run; none fails as it begins
+    PUT_BACK = auto()  #: outputs are missing in their places; none fails as it begins
+
+    @property
+    def fails_at_once(self) -> bool:
+        return self in {Shape.UNCACHED, Shape.CACHED}
+
+
 @st.composite
-def steps_of(draw: st.DrawFn, prefix: str = "", outer: tuple[str, ...] = ()) -> list[Step]:
+def steps_of(draw: st.DrawFn, shape: Shape, prefix: str = "", outer: tuple[str, ...] = ()) -> list[Step]:
     """Return the steps of some pipeline without circles, or of the body of a loop."""
     inside = bool(prefix)
     names = [f"{prefix}{name}" for name in NAMES[: draw(st.integers(1, 3 if inside else len(NAMES)))]]
     found: list[Step] = []
+    jobs = list(outer)
     for at, name in enumerate(names):
         before = names[:at]
         chosen = draw(st.lists(st.sampled_from(before), unique=True, max_size=2)) if before else []
@@ -346,50 +176,81 @@ def steps_of(draw: st.DrawFn, prefix: str = "", outer: tuple[str, ...] = ()) -> 
         ]
         if outer and draw(st.integers(0, 4)) == 0:
             needs.append(draw(st.sampled_from(outer)))
-        kinds = ["job", "job", "job", "retried", "broken", "condition", "fail", *([] if inside else ["loop"] * 2)]
+        readable = (
+            jobs if shape.fails_at_once else [other for other in jobs if other not in {*chosen, *needs_of(needs)}]
+        )
+        reads = tuple(draw(st.lists(st.sampled_from(readable), unique=True, max_size=2))) if readable else ()
+        kinds = ["job", "job", "job", "retried", "condition", *([] if inside else ["loop"] * 2)]
+        kinds += ["broken", "fail"] if shape.fails_at_once else []
+        kinds += [] if shape is Shape.UNCACHED else ["cached"] * 4
         match draw(st.sampled_from(kinds)):
             case "broken":
                 found.append(job(name, *needs) | {"Arguments": {"Environment": {"Get": "Parameters.Unknown"}}})
-            case "retried":
-                found.append(job(name, *needs, RetryPolicies=POLICY))
+                continue
             case "fail" if draw(st.booleans()):
                 found.append({**fail(name), "DependsOn": needs})
+                continue
             case "condition":
                 outcome = {"Get": "ForEach.CurrentItem"} if inside else draw(st.sampled_from(["yes", "no"]))
                 then, otherwise = [job(f"{name}-then")], [job(f"{name}-else", *needs)]
                 found.append(condition(name, outcome=outcome, then=then, otherwise=otherwise, needs=needs))
+                continue
             case "loop":
-                body = draw(steps_of(prefix=f"{name}-", outer=tuple(before)))
+                body = draw(steps_of(shape, prefix=f"{name}-", outer=tuple(jobs)))
                 items = draw(st.lists(st.sampled_from(["yes", "no"]), max_size=4))
                 limit = draw(st.none() | st.integers(1, 3))
                 more = {} if limit is None else {"MaxConcurrency": limit}
                 found.append(each(items, *body, name=name, needs=needs, **more))
+                continue
+            case "retried":
+                found.append(job(name, *needs, reads=reads, RetryPolicies=POLICY))
+            case "cached":
+                expires = draw(st.sampled_from([{}, {"ExpireAfter": EXPIRES}]))
+                found.append(job(name, *needs, reads=reads, CacheConfig={"Enabled": True, **expires}))
             case _:
-                found.append(job(name, *needs))
+                found.append(job(name, *needs, reads=reads))
+        jobs.append(name)
     return found if inside else list(draw(st.permutations(found)))
+
+
+def needs_of(needs: Sequence[Any]) -> set[str]:
+    """Return the steps that entries of DependsOn name."""
+    return {entry if isinstance(entry, str) else entry["Step"] for entry in needs}
 
 
 class Both(RuleBasedStateMachine):
     """The decisions of the platform beside the interpreter, while jobs end, time passes, and things go wrong."""
 
-    world: Remembering
-    reference: Reference
+    def __init__(self) -> None:
+        super().__init__()
+        self.cache = Cache()
+        self.ended: list[tuple[Remembering, Reference]] = []  #: executions that are over
 
-    @initialize(steps=steps_of(), max_parallel=st.none() | st.integers(1, 3))
-    def begin(self, steps: list[Step], max_parallel: int | None) -> None:
-        self.reference = Reference(steps, max_parallel)
-        self.reference.go(START)
-        self.world = Remembering(*steps, max_parallel=max_parallel)
+    @initialize(data=st.data(), shape=st.sampled_from([Shape.UNCACHED, *Shape]), max_parallel=st.integers(1, 3))
+    def begin(self, data: st.DataObject, shape: Shape, max_parallel: int) -> None:
+        self.shape = shape
+        limited = {Shape.UNCACHED: data.draw(st.booleans()), Shape.CACHED_IN_PARALLEL: True}.get(shape, False)
+        most = max_parallel if limited else None
+        steps = data.draw(steps_of(shape))
+        self.whole = compile(parse({"Version": "2020-12-01", "Steps": steps}))
+        self._follow(Remembering(self.whole, cache=self.cache, max_parallel=most), Reference(steps, most))
+
+    def _follow(self, world: Remembering, reference: Reference) -> None:
+        self.world, self.reference = world, reference
+        reference.go(world.now)
         self.succeeded: set[str] = set()
 
     @precondition(lambda self: self.world.running)
     @rule(data=st.data(), result=st.sampled_from([SUCCEEDED] * 3 + [FAILED, STOPPED]), lost=st.booleans())
     def a_job_ends(self, data: st.DataObject, result: StepStatus, lost: bool) -> None:
-        name = data.draw(st.sampled_from(sorted(self.world.running)))
+        self._end(data.draw(st.sampled_from(sorted(self.world.running))), result, lost)
+
+    def _end(self, name: str, result: StepStatus, lost: bool) -> None:
         reason = None if result is SUCCEEDED else LOST if lost else BROKEN
         self.world.now += timedelta(seconds=1)
-        self.world.end(name, result, reason)
-        self.reference.ended(name, result.value, reason, self.world.now)
+        value = f"{name} at {self.world.now}"
+        self.world.end(name, result, reason, **({"Answer": value} if result is SUCCEEDED else {}))
+        self.reference.ended(name, result.value, reason, value, self.world.now)
 
     @precondition(lambda self: self.world.next_due is not None)
     @rule()
@@ -401,12 +262,29 @@ class Both(RuleBasedStateMachine):
         self.reference.go(self.world.now)
 
     @precondition(lambda self: self.world.finished is None)
+    @rule(chance=st.randoms(use_true_random=False))
+    def it_goes_on_to_its_end(self, chance: random.Random) -> None:
+        while self.world.finished is None:
+            if self.world.running:
+                result = chance.choice([SUCCEEDED] * 9 + [FAILED])
+                self._end(chance.choice(sorted(self.world.running)), result, chance.random() < 0.5)
+            else:
+                self.time_passes()
+
+    @precondition(lambda self: self.world.finished is None)
     @rule(wanted=st.integers(0, 9))
     def somebody_stops_it(self, wanted: int) -> None:
         if wanted == 0:
             self.world.stop()
             self.reference.stopping = True
             self.reference.go(self.world.now)
+
+    @precondition(lambda self: self.world.finished is None and self.reference.max_parallel is not None)
+    @rule(most=st.integers(1, 3))
+    def somebody_changes_its_parallelism(self, most: int) -> None:
+        self.world.situation["max_parallel"] = self.reference.max_parallel = most
+        self.world.advance()
+        self.reference.go(self.world.now)
 
     @precondition(lambda self: self.world.ending is not None and self.world.ending[0] in {"Failed", "Stopped"})
     @rule()
@@ -427,13 +305,69 @@ class Both(RuleBasedStateMachine):
         assert not self.world.running
         assert self.world.next_due is None
 
+    @precondition(lambda self: self.world.finished is not None)
+    @rule(days=st.sampled_from([0, 0, 2]))
+    def somebody_starts_another_one(self, days: int) -> None:
+        self.ended.append((self.world, self.reference))
+        now = self.world.now + timedelta(seconds=1, days=days)
+        most = self.reference.max_parallel
+        self._follow(
+            Remembering(self.whole, cache=self.cache, now=now, max_parallel=most),
+            Reference(self.reference.written, most, self.reference.shelf),
+        )
+
+    @precondition(lambda self: self.world.finished is not None)
+    @rule(chance=st.randoms(use_true_random=False))
+    def somebody_selects_steps(self, chance: random.Random) -> None:
+        self.ended.append((self.world, self.reference))
+        accepted = [found for found in (self._selected(chance) for _ in range(SELECTIONS)) if found is not None]
+        if accepted:
+            # The one that takes most over from an earlier execution says most.
+            selection, reference = max(accepted, key=lambda found: len(found[0].kept))
+            event(f"selected, with {len(selection.kept)} taken over")
+            taken = [replace(row, position=at, taken_from="arn:source") for at, row in enumerate(selection.kept)]
+            now = self.world.now + timedelta(seconds=1)
+            plan, most = restricted(self.whole, selection.steps), reference.max_parallel
+            self._follow(Remembering(plan, cache=self.cache, now=now, taken=taken, max_parallel=most), reference)
+
+    def _selected(self, chance: random.Random) -> tuple[Selection, Reference] | None:
+        """Select some steps; both accept that, or both refuse it."""
+        nodes = list(self.whole.nodes)
+        chosen = chance.sample(nodes, chance.randint(1, min(4, len(nodes))))
+        source, told = chance.choice([*self.ended * 3, (None, None)])
+        reference = self.reference.selected(chosen, told)
+        try:
+            selection = select(self.whole, chosen, None if source is None else source.rows)
+        except Invalid as error:
+            assert reference is None, error.message
+            return None
+        assert reference is not None, f"{chosen} should be refused"
+        return selection, reference
+
+    @precondition(lambda self: self.world.finished is not None and self.cache.kept)
+    @rule(data=st.data())
+    def outputs_of_a_result_are_deleted(self, data: st.DataObject) -> None:
+        """For good, or so that they can be put back into their places."""
+        key, found = data.draw(st.sampled_from(sorted(self.cache.kept.items(), key=lambda kept: kept[0])))
+        if self.shape is Shape.PUT_BACK and data.draw(st.booleans()):
+            self.cache.kept[key] = replace(found, displaced=(ObjectRef("b", "k", found.ended_at.isoformat()),))
+            return
+        self.cache.kept[key] = replace(found, gone="s3://b/k")
+        value = found.yielded.document["Answer"]
+        for result in self.reference.shelf.results.values():
+            result.is_gone = result.is_gone or result.value == value
+
     @invariant()
     def they_agree(self) -> None:
         words = {"Executing": "running", "Stopping": "running", "Starting": "waiting"}
-        found = {name: words.get(row.status.value, row.status.value) for name, row in self.world.rows.items()}
+        rows = self.world.rows
+        found = {name: words.get(row.status.value, row.status.value) for name, row in rows.items()}
         assert found == self.reference.status
         assert (self.world.ending or (None,))[0] == self.reference.result
-        made_anew = Standings(self.world.plan, dict(self.world.rows))
+        assert Counter(name for name, _ in self.world.starts) == self.reference.ran
+        answers = {name: row.yielded.document.get("Answer") for name, row in rows.items() if row.yielded is not None}
+        assert {name: answer for name, answer in answers.items() if answer is not None} == self.reference.values
+        made_anew = Standings(self.world.plan, dict(rows))
         assert self.world.standings is None or vars(made_anew)["_of"] == vars(self.world.standings)["_of"]
 
     @invariant()
@@ -448,13 +382,20 @@ class Both(RuleBasedStateMachine):
                 ended = self.reference.fate(self.reference.seen_from(name, other))
                 assert self.reference.satisfies(str(ended), trigger)
 
+    def teardown(self) -> None:
+        """Note what has happened, for `--hypothesis-show-statistics`."""
+        for world in [*(world for world, _ in self.ended), *([self.world] if hasattr(self, "world") else [])]:
+            if any(row.cache is not None and row.cache.source is not None for row in world.rows.values()):
+                event("a result was taken over")
+
 
 TestBoth = Both.TestCase
-TestBoth.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestBoth.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
 
 
 def test_a_start_is_decided_once_for_each_attempt() -> None:
-    world = Remembering(each([1, 2], job("Body"), MaxConcurrency=1))
+    steps = [each([1, 2], job("Body"), MaxConcurrency=1)]
+    world = Remembering(compile(parse({"Version": "2020-12-01", "Steps": steps})))
     decisions = world.advance()
     assert not any(isinstance(decision, StartStep) for decision in decisions)
     assert world.starts == [("Body[0]", 1)]
