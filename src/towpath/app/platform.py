@@ -70,7 +70,7 @@ from towpath.triggers import (
     scheduler_operations,
     timing_controllers,
 )
-from towpath.tuning import OptunaSearch, TuningController
+from towpath.tuning import OptunaSearch, TuningController, TuningIngredients
 from towpath.tuning import kinds as tuning_kinds
 from towpath.tuning import yielded as tuning_yielded
 
@@ -124,13 +124,14 @@ class Platform:
         surroundings = surroundings_of(settings, store.home, capacity, url)
         models = ServiceModels()
         trees = StoredCodeTrees(objects)
-        ingredients = JobIngredients(
-            store=store,
-            objects=objects,
-            images=images,
-            trees=trees,
-            model_named=served_model,
-            others={FUNCTION_INVOCATION.noun: CallIngredients(store, images)},
+        made_of = partial(
+            JobIngredients, store=store, objects=objects, images=images, trees=trees, model_named=served_model
+        )
+        ingredients = made_of(
+            others={
+                FUNCTION_INVOCATION.noun: CallIngredients(store, images),
+                tuning_kinds.HYPER_PARAMETER_TUNING_JOB.noun: TuningIngredients(store, made_of()),
+            }
         )
         collector = collector_of(home, settings, freeing, objects, backend, clock)
         reads = Reads(store, clock=clock)

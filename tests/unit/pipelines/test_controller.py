@@ -18,7 +18,7 @@ from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Heading
 from towpath.kernel.principals import Caller
 from towpath.kernel.resource import Document, Resource, Uid
-from towpath.pipelines.caching import Found, Lookup
+from towpath.pipelines.caching import Asked, Found, Lookup
 from towpath.pipelines.controller import _LOOKS, EXECUTION_EVENT, STEP_EVENT, ExecutionController
 from towpath.pipelines.definition import Step
 from towpath.pipelines.evaluation import StepYield
@@ -1004,7 +1004,7 @@ class KnownResults(NoResults):
         self.asked: list[str] = []
         self.taken: list[str] = []
 
-    def look_up(self, execution: Resource, node: Node, request: Document) -> Lookup:
+    def look_up(self, execution: Resource, node: Node, asked: Asked, request: Document, told: Document) -> Lookup:
         self.asked.append(node.name)
         found = Found(
             execution_arn="arn:source",
@@ -1014,7 +1014,7 @@ class KnownResults(NoResults):
             metadata={"ProcessingJob": {"Arn": "arn:job"}},
             yielded=StepYield(document={"FailureReason": f"by {node.name}"}),
         )
-        return Lookup(request=request, key="k", found=found)
+        return Lookup(asked=asked, key="k", found=found)
 
     def take_over(self, transaction: Any, execution: Resource, row: StepRow, displaced: Any) -> None:
         self.taken.append(row.name)
