@@ -402,7 +402,7 @@ class JobController:
         now: datetime,
     ) -> Decision:
         """End the job as its manifest tells, and publish with it what was not published before."""
-        status = status_of(resource, manifest)
+        status = status_of(manifest)
         places = next_outputs(run, manifest)
         versions = versions_of(manifest, resource, run.key, now, places)
         graph = lineage_of(
