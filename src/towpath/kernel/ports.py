@@ -91,7 +91,8 @@ class Resources(Protocol):
         """
 
     def has_changed(self, kind: str) -> bool:
-        """Return whether resources of a kind were made or changed in this transaction."""
+        """Return whether resources of a kind were made or changed in this transaction, or before it by one whose commit
+        is the same: what it reads of them may still be undone."""
 
     def tags(self, uid: Uid) -> dict[str, str]:
         """Return the tags of a resource."""

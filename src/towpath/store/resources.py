@@ -1,6 +1,6 @@
 """The repository of resources: rows of all kinds, their tags and counters."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from datetime import datetime
 from typing import Any
 
@@ -96,8 +96,11 @@ class ResourceTable:
         now: datetime,
         wake: Callable[[Uid, Uid], None],
         decoded: DecodedSpecs,
+        changed_before: Set[str] = frozenset(),
     ) -> None:
+        """`changed_before`: the kinds of what was made or changed before by others whose commit is the same."""
         self._connection = connection
+        self._changed_before = changed_before
         self._long = LongSpecTable(connection, decoded)
         self._home = home
         self._now = now
@@ -153,7 +156,7 @@ class ResourceTable:
             self._index(new)
 
     def has_changed(self, kind: str) -> bool:
-        return kind in self.changed_kinds
+        return kind in self.changed_kinds or kind in self._changed_before
 
     def replace(self, before: Resource, **changes: Any) -> Resource:
         after = msgspec.structs.replace(
