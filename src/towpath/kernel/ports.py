@@ -118,7 +118,7 @@ class Work(Protocol):
     """Resources that the engine shall look at."""
 
     def schedule(self, uid: Uid, due_at: datetime, *, because: Uid | None = None) -> None:
-        """Make `uid` due at `due_at`, or earlier when it was due earlier.
+        """Make `uid` due at `due_at`, or earlier when it was due earlier; what a fault holds up when its next try is.
 
         Args:
             because: the child whose status has changed, or that was deleted.
