@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TypeVar
 
-from sqlalchemy import Connection, delete, func, or_, select
+from sqlalchemy import Connection, delete, exists, func, or_, select
 
 from towpath.housekeeping.model import Node, OldAccesses, OldVersion, OpenUpload, Tombstone, VersionKey
 from towpath.housekeeping.plan import node_of
@@ -21,6 +21,8 @@ from towpath.store.tables import (
     lineage_edge,
     lineage_node,
     long_spec,
+    long_spec_text,
+    long_text,
     metric_point,
     object_access,
     object_version,
@@ -196,7 +198,9 @@ class HousekeepingTable:
                     select(resource.c.uid).where(resource.c.uid.in_(some), resource.c.deleted_at.is_not(None))
                 ).scalars()
             )
-            for table in (resource_index, tag, work, long_spec):
+            texts = select(long_spec_text.c.digest).where(long_spec_text.c.uid.in_(deleted)).distinct()
+            digests = self._connection.execute(texts).scalars().all()
+            for table in (resource_index, tag, work, long_spec, long_spec_text):
                 self._connection.execute(delete(table).where(table.c.uid.in_(deleted)))
             self._connection.execute(delete(changed_child).where(changed_child.c.parent.in_(deleted)))
             self._connection.execute(delete(metric_point).where(metric_point.c.subject.in_(deleted)))
@@ -204,6 +208,8 @@ class HousekeepingTable:
             for table in (step, history, cached_step):
                 self._connection.execute(delete(table).where(table.c.execution.in_(deleted)))
             self._connection.execute(delete(resource).where(resource.c.uid.in_(deleted)))
+            in_use = exists().where(long_spec_text.c.digest == long_text.c.digest)
+            self._connection.execute(delete(long_text).where(long_text.c.digest.in_(digests), ~in_use))
             count += len(deleted)
         return count
 

@@ -1069,3 +1069,20 @@ def test_who_may_not_run_a_step_may_not_have_its_result(platform: Platform) -> N
     platform.engine.run_until_idle()
     assert platform.statuses(arn) == {"S0": "Failed"}
     assert known.asked == []
+
+
+def test_a_pipeline_its_versions_and_its_executions_hold_one_long_definition_between_them(platform: Platform) -> None:
+    definition = chain(1)
+    definition["Steps"][0]["Description"] = "x" * 2000
+    definition["Metadata"] = {"long": "x" * 20_000}
+    platform.create(definition)
+    arns = [platform.start() for _ in range(3)]
+
+    def counts(transaction: SqlTransaction) -> tuple[int, int]:
+        run = transaction.connection.exec_driver_sql
+        texts = run("SELECT count(*) FROM long_text").scalar_one()
+        return texts, run("SELECT count(*) FROM long_spec_text").scalar_one()
+
+    assert platform.store.read(counts) == (1, 5)
+    shown = [platform.call("DescribePipelineDefinitionForExecution", PipelineExecutionArn=arn) for arn in arns]
+    assert {each["PipelineDefinition"] for each in shown} == {json.dumps(definition)}
