@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, delete, exists, func, or_, select
+from sqlalchemy import Column, Connection, delete, exists, func, or_, select
 
-from towpath.housekeeping.model import Node, OldAccesses, OldVersion, OpenUpload, Tombstone, VersionKey
+from towpath.housekeeping.model import Node, OldRows, OldVersion, OpenUpload, Tombstone, VersionKey
 from towpath.housekeeping.plan import node_of
 from towpath.housekeeping.references import references as named_in
 from towpath.kernel.objects import ObjectRef
@@ -20,6 +20,7 @@ from towpath.store.tables import (
     history,
     lineage_edge,
     lineage_node,
+    log_line,
     long_spec,
     long_spec_text,
     long_text,
@@ -180,11 +181,16 @@ class HousekeepingTable:
             for row in rows
         ]
 
-    def old_accesses(self, before: datetime) -> OldAccesses | None:
-        count, oldest = self._connection.execute(
-            select(func.count(), func.min(object_access.c.last_at)).where(object_access.c.last_at < to_epoch(before))
-        ).one()
-        return OldAccesses(count=count, since=from_epoch(oldest)) if count else None
+    def old_lines(self, before: datetime) -> OldRows | None:
+        return self._old(log_line.c.received_at, before)
+
+    def old_accesses(self, before: datetime) -> OldRows | None:
+        return self._old(object_access.c.last_at, before)
+
+    def _old(self, at: Column[Any], before: datetime) -> OldRows | None:
+        old = select(func.count(), func.min(at)).where(at < to_epoch(before))
+        count, oldest = self._connection.execute(old).one()
+        return OldRows(count=count, since=from_epoch(oldest)) if count else None
 
     def drop_accesses(self, before: datetime, *, limit: int) -> int:
         old = select(object_access.c.seq).where(object_access.c.last_at < to_epoch(before)).limit(limit)
