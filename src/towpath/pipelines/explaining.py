@@ -73,7 +73,11 @@ class Explaining:
             {"Group": part.group, "Name": part.name, "Value": part.value} for part in made.material.parts
         ]
         if recorded is not None and recorded != made.material.key:
-            answer["Reason"] += "; its key was made by the rules of another release than the parts that are shown"
+            answer["Reason"] += "; " + (
+                "it was made of other things than had been looked up, so that its result is not taken over"
+                if node.type.cache.settled_late
+                else "its key was made by the rules of another release than the parts that are shown"
+            )
         if answer["Outcome"] == "Hit":
             return answer
         return answer | self._compared(transaction, execution, node, row.name, made)
