@@ -11,7 +11,7 @@ from tests.unit.tuning.conftest import request
 from towpath.jobs.tuned import Objective
 from towpath.kernel.resource import Uid
 from towpath.tuning.children import Child, best_first, best_of, counters
-from towpath.tuning.decisions import Ending, Launch, Situation, StopChild, advance, is_behind, not_improving
+from towpath.tuning.decisions import Ending, Launch, Situation, StopChild, advance, ending_of, is_behind, not_improving
 from towpath.tuning.plan import Plan, plan_of
 from towpath.tuning.ranges import Point
 from towpath.tuning.search import Question, Race
@@ -55,7 +55,8 @@ class Life:
     stopping: bool = False
     ended: bool = False
     gave_up: bool = False  #: after five training jobs without a success
-    over_before: bool = False  #: had come to its end when a stop was first seen
+    saw_stop: bool = False
+    over_before: bool = False  #: had come to its end when the stop was seen
     most_at_once: int = 0
 
     def situation(self) -> Situation:
@@ -82,8 +83,10 @@ class Life:
                     number = int(uid[1:])
                     assert self.children[number].status == "InProgress"
                     self.children[number] = child(number, "Stopping", curve=self.children[number].curve)
-        if self.stopping and self.ending is None and not self.running():
-            self.over_before = decided.ending is not None and decided.ending.status != "Stopped"
+        if self.stopping and not self.saw_stop:
+            self.saw_stop = True
+            known = self.ending or ending_of(self.plan, self.situation())
+            self.over_before = known is not None and not self.running()
         if decided.ending is not None and self.ending is None:
             self.gave_up = decided.ending.status == "Failed"
         self.ending = decided.ending or self.ending
