@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 
 from towpath.app.parts import object_store, process_backend, sessions, surroundings_of, sweep
 from towpath.compute.interpreters import WatchedImages
@@ -21,6 +22,8 @@ from towpath.objects import create_default_bucket
 from towpath.objects.code_trees import StoredCodeTrees
 from towpath.settings import Settings
 from towpath.store import FreeingStore, Reserve, SqliteStore
+from towpath.tuning import TuningIngredients
+from towpath.tuning.kinds import HYPER_PARAMETER_TUNING_JOB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,14 @@ class Ground:
         sweep(store, objects)
         images = WatchedImages(settings.images)
         capacity = capacity_of(settings.cores, settings.memory_gb)
+        made_of = partial(
+            JobIngredients,
+            store=store,
+            objects=objects,
+            images=images,
+            trees=StoredCodeTrees(objects),
+            model_named=served_model,
+        )
         return cls(
             home=home,
             settings=settings,
@@ -70,12 +81,10 @@ class Ground:
             capacity=capacity,
             surroundings=surroundings_of(settings, store.home, capacity, url),
             models=ServiceModels(),
-            ingredients=JobIngredients(
-                store=store,
-                objects=objects,
-                images=images,
-                trees=StoredCodeTrees(objects),
-                model_named=served_model,
-                others={FUNCTION_INVOCATION.noun: CallIngredients(store, images)},
+            ingredients=made_of(
+                others={
+                    FUNCTION_INVOCATION.noun: CallIngredients(store, images),
+                    HYPER_PARAMETER_TUNING_JOB.noun: TuningIngredients(store, made_of()),
+                }
             ),
         )

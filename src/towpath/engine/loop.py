@@ -247,10 +247,13 @@ class Engine:
             ended = self._attempted(lease, partial(self._turns.take, following)) or Ended()
             following = ended.following
             with self._changed:
+                was_full = len(self._busy) >= self._threads
                 self._busy.discard(lease.uid)
                 if following is not None:
                     self._busy.add(following.lease.uid)
-                self._changed.notify_all()
+                # A thread that goes on along a chain leaves the dispatcher alone, unless it waits for this very turn.
+                if following is None or was_full or lease.uid in self._woken or lease.uid in self._due:
+                    self._changed.notify_all()
             if ended.last is not None:
                 self._carry_out(lease, ended.last)
 

@@ -101,6 +101,11 @@ def decide(resource: Resource, observation: Observation, now: datetime, *, keep:
         return _after(resource.uid, state, observation, now, keep)
     seen = observation.backend
     if status is InvocationStatus.STOPPING:
+        finished = seen.manifest if seen.phase is Phase.FINISHED and state.retry_at is None else None
+        if finished is not None and not finished.stopped:
+            ended = _ended(resource.uid, spec, state, observation, finished, now)
+            if ended.status != InvocationStatus.WAITING:
+                return ended  # it came to its end before the stop reached it
         if state.attempt == 0 or state.retry_at is not None or seen.phase not in _UNDER_WAY:
             return _over(resource.uid, InvocationStatus.STOPPED, replace(state, retry_at=None), now)
         effects = (Stop(attempt_key(resource.uid, state.attempt)),)

@@ -8,7 +8,7 @@ from towpath.handling.settings import ARCHIVE
 from towpath.jobs.channels import PinnedInput, PinnedObject, Role
 from towpath.jobs.images import Images
 from towpath.jobs.ingredients import Ingredients
-from towpath.kernel.errors import Invalid
+from towpath.kernel.errors import Invalid, StaleRevision
 from towpath.kernel.ports import Store, Transaction
 from towpath.kernel.resource import Document, Resource, view
 from towpath.lineage import environment_id
@@ -43,9 +43,14 @@ class CallIngredients:
             spec.function_arn, spec.code, spec.configuration, facts["python_version"], facts.get("packages", {})
         )
 
-    def given(self, call: Resource) -> tuple[PinnedInput, ...]:
-        """Return what a call reads that was settled when it was created: the code."""
-        return (_pinned(view(InvocationSpec, call.spec).code),)
+    def hand_over(self, transaction: Transaction, call: Resource, inputs: tuple[PinnedInput, ...]) -> None:
+        """Do nothing: what a call reads was settled when it was created.
+
+        Raises:
+            StaleRevision: the function's code is another one by now.
+        """
+        if _pinned(view(InvocationSpec, call.spec).code) not in inputs:
+            raise StaleRevision(f"What {call.name!r} is made of was changed while it was looked up")
 
 
 def _made(arn: str, code: Code, spec: FunctionSpec, python_version: str, packages: Mapping[str, str]) -> Ingredients:

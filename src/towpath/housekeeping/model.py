@@ -13,7 +13,7 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     """How long things are kept that nothing needs, in days. What something refers to is kept whatever its age."""
 
     attempts_days: float = 7.0  #: what an ended attempt was given and made, all but its log
-    logs_days: float = 90.0  #: the rest of an ended attempt: log, metrics, manifest
+    logs_days: float = 90.0  #: the rest of an ended attempt: log, metrics, manifest; lines that events have written
     versions_days: float = 30.0  #: versions of objects, from the moment when a newer one took their place
     deleted_days: float = 30.0  #: deleted resources, which `undelete` brings back
     layers_days: float = 30.0  #: environment layers, from their last use
@@ -90,8 +90,8 @@ class OpenUpload(msgspec.Struct, frozen=True, kw_only=True):
     begun_at: datetime
 
 
-class OldAccesses(msgspec.Struct, frozen=True, kw_only=True):
-    """The records of who read and wrote objects that are older than they are kept."""
+class OldRows(msgspec.Struct, frozen=True, kw_only=True):
+    """The records of one sort that are older than they are kept, and are of no weight one by one."""
 
     count: int
     since: datetime  #: the last time of the oldest
@@ -112,7 +112,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[Attempt, ...] = ()
     needed: frozenset[str] = frozenset()  #: keys of attempts that a resource still looks after
     layers: tuple[Layer, ...] = ()
-    accesses: OldAccesses | None = None  #: None: all are young
+    accesses: OldRows | None = None  #: who read and wrote objects; None: all are young
+    lines: OldRows | None = None  #: of log groups that events are written to; None: all are young
 
 
 class What(StrEnum):
@@ -126,6 +127,7 @@ class What(StrEnum):
     LINEAGE = "lineage node"
     LAYER = "environment layer"
     ACCESS = "record of access to objects"
+    LINE = "line of a log group"
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):

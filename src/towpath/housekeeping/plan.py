@@ -37,6 +37,7 @@ def plan(facts: Facts, retention: Retention, now: datetime) -> list[Item]:
         *_lineage(facts, graph, kept, named, retention),
         *_layers(facts, retention),
         *_accesses(facts, retention),
+        *_lines(facts, retention),
     ]
     going = [item for item, days in unneeded if _over(item.since, days, now)]
     going += _over_the_limit([item for item, days in unneeded if not _over(item.since, days, now)], retention, now)
@@ -168,6 +169,19 @@ def _accesses(facts: Facts, retention: Retention) -> Iterator[_Unneeded]:
             count=facts.accesses.count,
         )
         yield item, retention.accesses_days
+
+
+def _lines(facts: Facts, retention: Retention) -> Iterator[_Unneeded]:
+    if facts.lines is not None:
+        item = Item(
+            what=What.LINE,
+            id=(),
+            name=f"{facts.lines.count} lines of log groups",
+            since=facts.lines.since,
+            reason=f"of more than {_age(retention.logs_days)} ago (keep_logs_days)",
+            count=facts.lines.count,
+        )
+        yield item, retention.logs_days
 
 
 def _over_the_limit(remaining: list[Item], retention: Retention, now: datetime) -> list[Item]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from towpath.housekeeping.model import Attempt, Layer, Node, OldAccesses, OldVersion, OpenUpload, Tombstone, VersionKey
+from towpath.housekeeping.model import Attempt, Layer, Node, OldRows, OldVersion, OpenUpload, Tombstone, VersionKey
 from towpath.kernel.ports import Transaction as KernelTransaction
 from towpath.kernel.resource import Resource, Uid
 
@@ -50,7 +50,10 @@ class HousekeepingRows(Protocol):
     def open_uploads(self) -> list[OpenUpload]:
         """Return the multipart uploads that were never completed."""
 
-    def old_accesses(self, before: datetime) -> OldAccesses | None:
+    def old_lines(self, before: datetime) -> OldRows | None:
+        """Return how many lines of log groups came before `before`, None where none did."""
+
+    def old_accesses(self, before: datetime) -> OldRows | None:
         """Return how many records of access to objects tell of nothing since `before`, None where none does."""
 
     def drop_accesses(self, before: datetime, *, limit: int) -> int:

@@ -2,8 +2,9 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -103,6 +104,7 @@ class Collector:
                 needed=frozenset(needed_attempts(transaction, attempts)),
                 layers=layers,
                 accesses=rows.old_accesses(self._oldest_access()),
+                lines=rows.old_lines(self._oldest_line()),
             )
             return facts, rows.revisions()
 
@@ -111,6 +113,10 @@ class Collector:
     def _oldest_access(self) -> datetime:
         """Return the time before which records of access to objects are not kept."""
         return self._clock.now() - timedelta(days=self.retention.accesses_days)
+
+    def _oldest_line(self) -> datetime:
+        """Return the time before which lines of log groups are not kept."""
+        return self._clock.now() - timedelta(days=self.retention.logs_days)
 
     def _collect(self, principal: str) -> Outcome:
         facts, revisions = self._look()
@@ -124,6 +130,7 @@ class Collector:
             *self._drop_uploads(by_what[What.UPLOAD]),
             *self._drop_nodes(by_what[What.LINEAGE]),
             *self._drop_accesses(by_what[What.ACCESS]),
+            *self._drop_lines(by_what[What.LINE]),
         ]
         for item in by_what[What.ATTEMPT]:
             self._attempts.forget(item.id[0])
@@ -183,13 +190,25 @@ class Collector:
         yield Group(what=What.LINEAGE, count=count, size=0)
 
     def _drop_accesses(self, items: Sequence[Item]) -> Iterator[Group]:
-        count, before = 0, self._oldest_access()
-        while items:
-            dropped = self._store.write(lambda transaction: transaction.housekeeping.drop_accesses(before, limit=BATCH))
+        before = self._oldest_access()
+        if items:
+            drop = partial(_drop_accesses, before)
+            yield Group(what=What.ACCESS, count=self._repeated(drop), size=0)
+
+    def _drop_lines(self, items: Sequence[Item]) -> Iterator[Group]:
+        before = self._oldest_line()
+        if items:
+            drop = partial(_drop_lines, before)
+            yield Group(what=What.LINE, count=self._repeated(drop), size=0)
+
+    def _repeated(self, drop: Callable[[Transaction], int]) -> int:
+        """Drop a batch of rows after the other until there is none; return how many went."""
+        count = 0
+        while True:
+            dropped = self._store.write(drop)
             count += dropped
             if dropped < BATCH:
-                break
-        yield Group(what=What.ACCESS, count=count, size=0)
+                return count
 
 
 def needed_attempts(transaction: Transaction, attempts: Sequence[Attempt]) -> Iterator[str]:
@@ -209,6 +228,14 @@ def needed_attempts(transaction: Transaction, attempts: Sequence[Attempt]) -> It
                 yield attempt.key
         elif not is_terminal(owner.status):
             yield attempt.key
+
+
+def _drop_accesses(before: datetime, transaction: Transaction) -> int:
+    return transaction.housekeeping.drop_accesses(before, limit=BATCH)
+
+
+def _drop_lines(before: datetime, transaction: Transaction) -> int:
+    return transaction.lines.drop(before, BATCH)
 
 
 def _record(transaction: Transaction, groups: Sequence[Group], principal: str) -> None:

@@ -1,8 +1,9 @@
 """Looks after jobs: starts the attempt, follows it, and publishes what it produced."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from msgspec.structs import replace
 
@@ -58,7 +59,9 @@ from towpath.lineage import (
     record,
 )
 
-_REMEMBERED = 1000  #: executions whose priorities are kept in memory
+T = TypeVar("T")
+
+_REMEMBERED = 1000  #: parents of jobs of which is kept in memory what does not change
 _UNDER_WAY = frozenset({Phase.STARTING, Phase.RUNNING, Phase.READY})
 STOP_REPEAT_S = 10.0  #: a stop whose effect is not seen is asked for again after this time
 
@@ -96,7 +99,9 @@ class JobController:
         self._surroundings = surroundings
         self._check_out = check_out
         self._admission = admission or AlwaysAdmitted()
-        self._priorities: dict[Uid, int] = {}  #: of executions, which do not change
+        # By the parents of jobs. Neither changes.
+        self._priorities: OrderedDict[Uid, int] = OrderedDict()
+        self._executions: OrderedDict[Uid, tuple[Uid, str] | None] = OrderedDict()
 
     # observing
 
@@ -116,10 +121,12 @@ class JobController:
             self._admission.release(resource.uid)  # its processes have ended: the next may start while we publish
         observation = Observation(backend=seen)
         versions: dict[ObjectRef, ObjectVersion] = {}
-        if seen.phase not in _UNDER_WAY or seen.increments:  # the store has nothing to add to an attempt that goes on
+        if may_begin(run, seen):
             observation, versions = self._store.read(
                 lambda transaction: self._look(transaction, resource, run, seen, self._text)
             )
+        elif run is not None and (seen.phase not in _UNDER_WAY or seen.increments):
+            observation = replace(observation, inputs=run.inputs, execution=self._execution(resource))
         if run is not None and (seen.increments or seen.manifest is not None):
             observation = replace(observation, awaited=self._publication.awaited(resource, run, seen))
         ahead = run is not None and seen.manifest is not None and not ends_with(run, seen.manifest)
@@ -211,10 +218,23 @@ class JobController:
             parent = resource.parent
             execution = self._store.read(lambda transaction: transaction.resources.get(parent))
             known = 0 if execution is None else int(execution.spec.get(PRIORITY, 0))
-            if len(self._priorities) >= _REMEMBERED:
-                self._priorities.pop(next(iter(self._priorities)), None)
-            self._priorities[parent] = known
+            _remember(self._priorities, parent, known)
         return known
+
+    def _execution(self, resource: Resource, transaction: Transaction | None = None) -> tuple[Uid, str] | None:
+        """Return uid and ARN of the pipeline execution that started a job, or the tuning job that started it."""
+        if resource.parent is None:
+            return None
+        try:
+            return self._executions[resource.parent]
+        except KeyError:
+            pass  # it is looked up now
+        if transaction is None:
+            found = self._store.read(lambda own: _execution_of(own, resource))
+        else:
+            found = _execution_of(transaction, resource)
+        _remember(self._executions, resource.parent, found)
+        return found
 
     def _look(
         self,
@@ -228,11 +248,9 @@ class JobController:
         observation = Observation(
             backend=seen,
             inputs=() if run is None else run.inputs,
-            execution=_execution_of(transaction, resource),
+            execution=self._execution(resource, transaction),
+            tags=transaction.resources.tags(resource.uid),
         )
-        if not may_begin(run, seen):
-            return observation, {}
-        observation = replace(observation, tags=transaction.resources.tags(resource.uid))
         try:
             inputs = self._pinned(transaction, resource, run, seen, read_text)
             versions = sources(inputs, transaction.objects)
@@ -402,7 +420,7 @@ class JobController:
         now: datetime,
     ) -> Decision:
         """End the job as its manifest tells, and publish with it what was not published before."""
-        status = status_of(resource, manifest)
+        status = status_of(manifest)
         places = next_outputs(run, manifest)
         versions = versions_of(manifest, resource, run.key, now, places)
         graph = lineage_of(
@@ -510,6 +528,12 @@ class JobController:
                 case Tidy(key=key):
                     self._publication.forget(key)
                     self._backend.tidy(key)
+
+
+def _remember(kept: OrderedDict[Uid, T], key: Uid, value: T) -> None:
+    kept[key] = value
+    if len(kept) > _REMEMBERED:
+        kept.popitem(last=False)
 
 
 def _execution_of(transaction: Transaction, job: Resource) -> tuple[Uid, str] | None:

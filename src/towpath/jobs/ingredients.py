@@ -30,6 +30,7 @@ class Ingredients(msgspec.Struct, frozen=True, kw_only=True):
     code: Mapping[str, str] = msgspec.field(default_factory=dict)  #: path below /opt/ml -> SHA-256 of the file
     model: Mapping[str, str] = msgspec.field(default_factory=dict)  #: of the model that it runs: what is set for it
     function: Mapping[str, str] = msgspec.field(default_factory=dict)  #: of the function that it calls: what is set
+    earlier: tuple[Uid, ...] = ()  #: of a tuning job: those whose results it goes on from
     python_version: str
     packages: Mapping[str, str] = msgspec.field(default_factory=dict)  #: of the environment: name -> version
 
@@ -43,8 +44,8 @@ class OtherIngredients(Protocol):
     def of_resource(self, transaction: Transaction, resource: Resource) -> Ingredients:
         """Return what one is made of that was created. Raises as `JobIngredients.of_job`."""
 
-    def given(self, resource: Resource) -> tuple[PinnedInput, ...]:
-        """Return the inputs that were settled when it was created."""
+    def hand_over(self, transaction: Transaction, resource: Resource, inputs: tuple[PinnedInput, ...]) -> None:
+        """Have one that was just created read exactly these. Raises as `JobIngredients.hand_over`."""
 
 
 class JobIngredients:
@@ -131,8 +132,7 @@ class JobIngredients:
         """
         created = transaction.resources.get(job)
         if created is not None and created.kind in self._others:
-            if any(item not in inputs for item in self._others[created.kind].given(created)):
-                raise StaleRevision(f"What {created.name!r} is made of was changed while it was looked up")
+            self._others[created.kind].hand_over(transaction, created, inputs)
             return
         if created is None or created.kind not in self._strategies:
             return

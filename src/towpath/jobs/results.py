@@ -30,9 +30,12 @@ from towpath.lineage import (
 )
 
 
-def status_of(resource: Resource, manifest: Manifest) -> JobStatus:
-    """Return how a job has ended."""
-    if manifest.stopped or manifest.timed_out or resource.status == JobStatus.STOPPING:
+def status_of(manifest: Manifest) -> JobStatus:
+    """Return how a job has ended.
+
+    The attempt alone knows: a stop that was asked for when its processes had ended by themselves changed nothing.
+    """
+    if manifest.stopped or manifest.timed_out:
         return JobStatus.STOPPED
     if manifest.reason is not None or manifest.exit_code != 0:
         return JobStatus.FAILED
@@ -174,7 +177,7 @@ def lineage_of(
     layered = _layered(run, manifest)
     facts = replace(
         _facts(strategy, resource, run, execution),
-        status=status_of(resource, manifest).value,
+        status=status_of(manifest).value,
         metrics={point.name: point.value for point in seen.metrics},
         started_at=epoch(manifest.started_at),
         ended_at=manifest.ended_at.timestamp(),

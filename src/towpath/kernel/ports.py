@@ -91,7 +91,8 @@ class Resources(Protocol):
         """
 
     def has_changed(self, kind: str) -> bool:
-        """Return whether resources of a kind were made or changed in this transaction."""
+        """Return whether resources of a kind were made or changed in this transaction, or before it by one whose commit
+        is the same: what it reads of them may still be undone."""
 
     def tags(self, uid: Uid) -> dict[str, str]:
         """Return the tags of a resource."""
@@ -117,7 +118,7 @@ class Work(Protocol):
     """Resources that the engine shall look at."""
 
     def schedule(self, uid: Uid, due_at: datetime, *, because: Uid | None = None) -> None:
-        """Make `uid` due at `due_at`, or earlier when it was due earlier.
+        """Make `uid` due at `due_at`, or earlier when it was due earlier; what a fault holds up when its next try is.
 
         Args:
             because: the child whose status has changed, or that was deleted.

@@ -71,7 +71,8 @@ class OwnMetrics:
         )
 
     def _alarms_on(self, transaction: Transaction) -> frozenset[SeriesKey]:
-        # What this transaction itself changed may still be undone, and must not be kept for others.
+        # What this transaction or one that is committed with it changed counts already. It may still be undone, too,
+        # and must not be kept for others.
         if transaction.resources.has_changed(ALARM.noun):
             return _watched(transaction)
         if self._watched is None:

@@ -17,6 +17,7 @@ from towpath.pipelines.definition import CacheConfig
 from towpath.pipelines.durations import parse_duration
 from towpath.pipelines.evaluation import StepYield, as_text
 from towpath.pipelines.model import CacheNote
+from towpath.pipelines.quality_checks import deciding
 from towpath.pipelines.steps.declaration import StepType
 
 _RULES = 1  #: raised when keys are made in another way, so that no result of the old rules is taken for one of the new
@@ -68,10 +69,18 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     gone: str | None = None  #: URI of an output that can neither be found in its place nor be put back
 
 
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a step that is about to start asks for."""
+
+    request: Document  #: of its Create operation
+    members: Document = msgspec.field(default_factory=dict)  #: of a check: what stands beside the Arguments
+
+
 class Lookup(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a step that is about to start: its key, and the newest success that has the same."""
 
-    request: Document  #: that the key is of
+    asked: Asked  #: that the key is of
+    request: Document | None = None  #: that its job is created with, where that is more: a check's with its baseline
     key: str | None = None
     keyless: str | None = None  #: why there is no key
     pinned: tuple[PinnedInput, ...] = ()  #: its inputs, which the job has to be given like this
@@ -100,11 +109,14 @@ def verdict(lookup: Lookup, config: CacheConfig, now: datetime) -> CacheNote:
     return CacheNote(key=lookup.key, source=found.execution_arn, why=why)
 
 
-def material(step_type: StepType, request: Mapping[str, Any], ingredients: Ingredients, execution_id: str) -> Material:
+def material(
+    step_type: StepType, request: Mapping[str, Any], ingredients: Ingredients, execution_id: str, told: Document
+) -> Material:
     """Return what decides what comes of a step.
 
     Args:
-        request: its arguments, resolved.
+        request: that its job is created with.
+        told: what the step's metadata tell of what it started; of a check they say how it judges.
         execution_id: of the execution that it is part of; where outputs are placed by it, they are not placed elsewhere
             by another one.
     """
@@ -113,6 +125,8 @@ def material(step_type: StepType, request: Mapping[str, Any], ingredients: Ingre
         *_arguments(request, step_type, execution_id),
         *(Part(ARGUMENT, f"Model.{name}", value) for name, value in ingredients.model.items()),
         *(Part(ARGUMENT, f"Function.{name}", value) for name, value in ingredients.function.items()),
+        *(Part(ARGUMENT, f"EarlierTuningJob[{place}]", uid) for place, uid in enumerate(ingredients.earlier)),
+        *(Part(ARGUMENT, f"Check.{name}", as_text(value)) for name, value in _judging(step_type, told)),
         *(Part(INPUT, item.name, _content(item)) for item in ingredients.inputs if item.role is Role.DATA),
         *(Part(CODE, path, digest) for path, digest in ingredients.code.items()),
         Part(ENVIRONMENT, "Python", ingredients.python_version),
@@ -174,6 +188,10 @@ def _arguments(request: Mapping[str, Any], step_type: StepType, execution_id: st
         if path in rules.placed:
             text = _placement(text, execution_id, own_name)
         yield Part(ARGUMENT, label, text)
+
+
+def _judging(step_type: StepType, told: Document) -> Iterator[tuple[str, Any]]:
+    return iter(deciding(told).items()) if step_type.checks else iter(())
 
 
 def _placement(uri: str, execution_id: str, job_name: str) -> str:

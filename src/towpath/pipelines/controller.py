@@ -24,7 +24,7 @@ from towpath.kernel.principals import PLATFORM, Caller
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.pipelines import retry
 from towpath.pipelines.attempts import after_failure, next_due, waiting
-from towpath.pipelines.caching import Lookup
+from towpath.pipelines.caching import Asked, Lookup
 from towpath.pipelines.decisions import (
     Ended,
     EndStep,
@@ -214,20 +214,32 @@ class ExecutionController:
             if not course.wanted and not course.unlooked:
                 break
             documents |= {ref: self._read(ref, course.standings) for ref in course.wanted}
-            for name, request in course.unlooked.items():
-                lookups[name] = self._look_up(resource, course.standings.node(name), request)
+            for name, asked in course.unlooked.items():
+                lookups[name] = self._look_up(resource, course.standings.node(name), asked)
             situation = with_found(situation, documents=dict(documents), lookups=dict(lookups))
             course.go_on(situation)
         return situation
 
-    def _look_up(self, resource: Resource, node: Node, request: Document) -> Lookup:
+    def _look_up(self, resource: Resource, node: Node, asked: Asked) -> Lookup:
         assert node.type is not None
-        refused = refusal_of_step(resource.spec, resource.created_by, node.type.create or "", request)
+        refused = refusal_of_step(resource.spec, resource.created_by, node.type.create or "", asked.request)
         if (
             refused is not None
         ):  # who may not run a step may not have its result either: the step begins, and is refused
-            return Lookup(request=request, keyless=refused.message)
-        return self._results.look_up(resource, node, request)
+            return Lookup(asked=asked, keyless=refused.message)
+        request, told = asked.request, cast(Document, {})
+        if node.type.checks:
+            row = StepRow(name=node.name, status=StepStatus.STARTING)
+
+            def prepare(transaction: KernelTransaction) -> tuple[Document, Document]:
+                call = partial(self._call, cast(Transaction, transaction), resource, row)
+                return _prepared(call, node.step.type, asked.request, asked.members)
+
+            try:
+                request, told = self._store.read(prepare)
+            except TowpathError as error:  # the step begins, and fails with this very error in its place
+                return Lookup(asked=asked, keyless=f"it has no key: {error.message}")
+        return self._results.look_up(resource, node, asked, request, told)
 
     def _read(self, ref: DocumentRef, standings: Standings) -> Any:
         writer = None if ref.step is None else standings.rows[ref.step].resource
@@ -345,7 +357,7 @@ class ExecutionController:
                 case PerformStep():
                     self._perform(wide, resource, plan.step(fact.row.step), fact)
                 case EndStep(row=row):
-                    self._end(wide, resource, fact)
+                    self._end(wide, resource, plan.step(row.step), fact)
                 case PostponeStep(row=row):
                     self._write(wide, resource, row, settled=True)
                 case OpenRounds(row=row):
@@ -356,12 +368,12 @@ class ExecutionController:
                     noted = Parallelism(at=transaction.now, before=before, max_parallel=most)
                     wide.steps.append(resource.uid, [noted])
 
-    def _end(self, transaction: Transaction, resource: Resource, end: EndStep) -> None:
+    def _end(self, transaction: Transaction, resource: Resource, node: Node, end: EndStep) -> None:
         note = end.row.cache
         if note is not None and note.source is not None:
             self._results.take_over(transaction, resource, end.row, end.displaced)
         else:
-            self._results.keep(transaction, resource, end.row)
+            self._results.keep(transaction, resource, node, end.row)
         self._write(transaction, resource, end.row, settled=True)
 
     def act(self, resource: Resource, decision: kernel.Decision) -> None:
@@ -375,7 +387,9 @@ class ExecutionController:
         try:
             with transaction.nested():
                 if node.type.checks:
-                    request, told = _prepared(call, node.step.type, start)
+                    request, told = _prepared(call, node.step.type, start.input, start.members)
+                if start.lookup is not None and start.lookup.request not in (None, request):
+                    raise StaleRevision(f"What {node.name!r} compares with was changed while it was looked up")
                 child = self._create(transaction, resource, node.type, start.operation, request, call)
         except StaleRevision:
             raise  # the whole decision is void and is taken again
@@ -534,9 +548,8 @@ def _children(
     return {child.uid: child for child in found if child is not None}
 
 
-def _prepared(call: Call, step_type: str, start: StartStep) -> tuple[Document, Document]:
+def _prepared(call: Call, step_type: str, asked: Document, members: Document) -> tuple[Document, Document]:
     """Return the request of a check's job with the baseline that it compares with, and the step's metadata."""
-    members = start.members
     baseline = supplied(members)
     group = members.get("ModelPackageGroupName")
     if needs_baseline(members) and not baseline and group is not None:
@@ -548,7 +561,7 @@ def _prepared(call: Call, step_type: str, start: StartStep) -> tuple[Document, D
         for package in found.get("ModelPackageSummaryList") or ():
             shown = call("DescribeModelPackage", {"ModelPackageName": package["ModelPackageArn"]})
             baseline = registered(members["CheckType"], shown.get("DriftCheckBaselines") or {})
-    request = prepared(step_type, start.input, members, baseline)
+    request = prepared(step_type, asked, members, baseline)
     return request, told_of(step_type, request, members, baseline)
 
 

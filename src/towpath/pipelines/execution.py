@@ -15,7 +15,7 @@ from towpath.kernel.errors import Invalid
 from towpath.kernel.resource import Document
 from towpath.pipelines import retry
 from towpath.pipelines.attempts import after_failure
-from towpath.pipelines.caching import Found, Lookup, verdict
+from towpath.pipelines.caching import Asked, Found, Lookup, verdict
 from towpath.pipelines.conditions import holds
 from towpath.pipelines.decisions import (
     Decision,
@@ -76,7 +76,7 @@ class Course:
         self.situation = situation
         self.decisions: list[Decision] = []
         self.wanted: dict[DocumentRef, None] = {}
-        self.unlooked: dict[str, Document] = {}
+        self.unlooked: dict[str, Asked] = {}
         self.has_more = False
         self._left = at_once
         self._puts_back = False  #: outputs are not in their places before these decisions are carried out
@@ -338,17 +338,13 @@ class Course:
             self.standings.put(row)
             self.decisions.append(PerformStep(row=row, arguments=arguments, steps=steps))
             return
-        request = self._request(node, row)
+        asked = self._asked(node, row)
         assert node.type is not None
         assert node.type.create is not None
-        members: Document = {}
-        if node.type.checks:
-            members = evaluate(node.members, self._scope(node, row))
-            checked_members(node.step.type, members)
         lookup = self.situation.lookups.get(node.name)
         if lookup is not None and node.step.cache is not None:
-            if lookup.request != request:
-                lookup = Lookup(request=request, keyless="its arguments change with the time")
+            if lookup.asked != asked:
+                lookup = Lookup(asked=asked, keyless="its arguments change with the time")
             note = verdict(lookup, node.step.cache, self.now)
             row = replace(row, cache=note)
             if note.source is not None and lookup.found is not None:
@@ -356,8 +352,16 @@ class Course:
                 return
         self.standings.put(row)
         self.decisions.append(
-            StartStep(row=row, operation=node.type.create, input=request, members=members, lookup=lookup)
+            StartStep(row=row, operation=node.type.create, input=asked.request, members=asked.members, lookup=lookup)
         )
+
+    def _asked(self, node: Node, row: StepRow) -> Asked:
+        request = self._request(node, row)
+        if node.type is None or not node.type.checks:
+            return Asked(request=request)
+        members = evaluate(node.members, self._scope(node, row))
+        checked_members(node.step.type, members)
+        return Asked(request=request, members=members)
 
     def _take_over(self, row: StepRow, found: Found) -> None:
         taken = replace(
@@ -461,7 +465,7 @@ class Course:
             self.has_more = True  # what could not begin now is not looked up now
             return False
         try:
-            self.unlooked[node.name] = self._request(node, self._begun(node, self.rows.get(node.name)))
+            self.unlooked[node.name] = self._asked(node, self._begun(node, self.rows.get(node.name)))
         except Invalid:
             return True  # the step begins, and fails with this very error in its place
         return False

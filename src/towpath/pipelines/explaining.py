@@ -57,7 +57,11 @@ class Explaining:
             "Differences": [],
         }
         if node is None or node.type is None or node.type.cache is None:
-            return {**answer, "Outcome": "NotCacheable", "Reason": _why_never(node)}
+            return {
+                **answer,
+                "Outcome": "NotCacheable",
+                "Reason": "the results of such steps are never taken over",
+            }
         answer |= _outcome(node, row)
         try:
             made = self._made(transaction, node, row)
@@ -69,7 +73,11 @@ class Explaining:
             {"Group": part.group, "Name": part.name, "Value": part.value} for part in made.material.parts
         ]
         if recorded is not None and recorded != made.material.key:
-            answer["Reason"] += "; its key was made by the rules of another release than the parts that are shown"
+            answer["Reason"] += "; " + (
+                "it was made of other things than had been looked up, so that its result is not taken over"
+                if node.type.cache.settled_late
+                else "its key was made by the rules of another release than the parts that are shown"
+            )
         if answer["Outcome"] == "Hit":
             return answer
         return answer | self._compared(transaction, execution, node, row.name, made)
@@ -82,7 +90,8 @@ class Explaining:
         ingredients = self._ingredients.of_job(transaction, job)
         # The job may be that of another execution, whose result was taken over.
         execution = None if job.parent is None else transaction.resources.get(job.parent)
-        made_of = material(node.type, job.spec, ingredients, "" if execution is None else execution.name)
+        told = row.metadata.get(node.type.metadata or "", {})
+        made_of = material(node.type, job.spec, ingredients, "" if execution is None else execution.name, told)
         return _Made(material=made_of, ingredients=ingredients)
 
     def _compared(self, transaction: Transaction, execution: Resource, node: Node, step: str, made: _Made) -> Document:
@@ -97,16 +106,6 @@ class Explaining:
                 "Differences": [_shown(each, before.ingredients, made.ingredients) for each in found],
             }
         return {}
-
-
-def _why_never(node: Node | None) -> str:
-    """Return why the results of a step are never taken over, and that its CacheConfig does nothing if it has one."""
-    said = "the results of such steps are never taken over"
-    if node is None or node.type is None:
-        return said
-    said += f": {node.type.uncached}" if node.type.uncached else ""
-    config = node.step.cache
-    return f"{said}; its CacheConfig is not used" if config is not None and config.enabled else said
 
 
 def _outcome(node: Node, row: StepRow) -> Document:

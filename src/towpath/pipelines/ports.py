@@ -10,7 +10,7 @@ from towpath.jobs.channels import PinnedObject
 from towpath.kernel.objects import ObjectRef
 from towpath.kernel.ports import Transaction as KernelTransaction
 from towpath.kernel.resource import Document, Resource, Uid
-from towpath.pipelines.caching import Lookup
+from towpath.pipelines.caching import Asked, Lookup
 from towpath.pipelines.definition import Step
 from towpath.pipelines.graph import Node
 from towpath.pipelines.model import HistoryEntry, StepRow
@@ -105,8 +105,13 @@ class Transaction(KernelTransaction, Protocol):
 class EarlierResults(Protocol):
     """Finds results of earlier executions that stand for steps, and keeps those of new ones."""
 
-    def look_up(self, execution: Resource, node: Node, request: Document) -> Lookup:
-        """Return the key of a step that would start with `request` now, and the newest success with this key."""
+    def look_up(self, execution: Resource, node: Node, asked: Asked, request: Document, told: Document) -> Lookup:
+        """Return the key of a step that would start now, and the newest success with this key.
+
+        Args:
+            request: that its job would be created with.
+            told: what its metadata would tell of it.
+        """
 
     def hand_over(self, transaction: Transaction, job: Uid, lookup: Lookup) -> None:
         """Have the job of a step that runs read what its key was made of."""
@@ -120,16 +125,16 @@ class EarlierResults(Protocol):
             StaleRevision: an output is gone since it was looked up; the decision is void.
         """
 
-    def keep(self, transaction: Transaction, execution: Resource, row: StepRow) -> None:
+    def keep(self, transaction: Transaction, execution: Resource, node: Node, row: StepRow) -> None:
         """Keep the result of a step that ran, if it succeeded and has a key, for later executions of its pipeline."""
 
 
 class NoResults:
     """Implements `EarlierResults` for a platform without a cache: every step runs."""
 
-    def look_up(self, execution: Resource, node: Node, request: Document) -> Lookup:
+    def look_up(self, execution: Resource, node: Node, asked: Asked, request: Document, told: Document) -> Lookup:
         """Return that there is no key."""
-        return Lookup(request=request, keyless="there is no cache here")
+        return Lookup(asked=asked, keyless="there is no cache here")
 
     def hand_over(self, transaction: Transaction, job: Uid, lookup: Lookup) -> None:
         """Hand nothing over."""
@@ -139,7 +144,7 @@ class NoResults:
     ) -> None:
         """Record nothing."""
 
-    def keep(self, transaction: Transaction, execution: Resource, row: StepRow) -> None:
+    def keep(self, transaction: Transaction, execution: Resource, node: Node, row: StepRow) -> None:
         """Keep nothing."""
 
 

@@ -119,6 +119,19 @@ def shown(step_type: str, request: Document, members: Document, baseline: Mappin
     return metadata
 
 
+def deciding(told: Document) -> Document:
+    """Return those of a step's metadata that decide what comes of it, beside the request of its job.
+
+    The files of a baseline that it compares with are inputs of the job. One that it goes on using is told on, so its
+    place counts; one that it registers lies where the job writes it.
+    """
+    left_out = {"CheckJobArn", "ModelPackageGroupName"}
+    left_out |= {name for name in told if name.startswith("CalculatedBaseline")}
+    if told.get("RegisterNewBaseline"):
+        left_out |= {name for name in told if name.startswith("BaselineUsedForDriftCheck")}
+    return {name: value for name, value in told.items() if name not in left_out}
+
+
 def violations_at(metadata: Document) -> str:
     """Return the S3 URI at which the job of a step writes what violates the baseline."""
     constraints: str = metadata["CalculatedBaselineConstraints"]

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from towpath.experiments.record import join_execution
 from towpath.jobs.channels import PinnedObject
 from towpath.jobs.ingredients import JobIngredients
+from towpath.jobs.tuned import TUNING_JOB
 from towpath.kernel.errors import StaleRevision, TowpathError
 from towpath.kernel.objects import ObjectRef, ObjectRows, ObjectVersion
 from towpath.kernel.ports import Store
@@ -15,7 +16,7 @@ from towpath.kernel.ports import Transaction as KernelTransaction
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.lineage import artifact, outputs_of, record, taken_over_graph
 from towpath.lineage.model import job_id
-from towpath.pipelines.caching import Found, Lookup, material
+from towpath.pipelines.caching import Asked, Found, Lookup, material
 from towpath.pipelines.graph import Node
 from towpath.pipelines.model import StepRow, StepStatus
 from towpath.pipelines.ports import CacheEntry, Transaction
@@ -28,18 +29,18 @@ class Results:
         self._store = store
         self._ingredients = ingredients
 
-    def look_up(self, execution: Resource, node: Node, request: Document) -> Lookup:
-        """Return the key of a step that would start with `request` now, and the newest success with this key."""
+    def look_up(self, execution: Resource, node: Node, asked: Asked, request: Document, told: Document) -> Lookup:
+        """Return the key of a step that would start now, and the newest success with this key."""
         assert node.type is not None, "only steps of known types are looked up"
         assert node.type.noun is not None, "what is cached are the results of resources"
         try:
             ingredients = self._ingredients.of_request(node.type.noun, request)
         except TowpathError as error:
-            return Lookup(request=request, keyless=f"it has no key: {error.message}")
-        key = material(node.type, request, ingredients, execution.name).key
+            return Lookup(asked=asked, keyless=f"it has no key: {error.message}")
+        key = material(node.type, request, ingredients, execution.name, told).key
         pipeline = Uid(execution.spec["PipelineUid"])
         found = self._store.read(lambda transaction: _found(transaction, pipeline, node.name, key))
-        return Lookup(request=request, key=key, pinned=ingredients.inputs, found=found)
+        return Lookup(asked=asked, request=request, key=key, pinned=ingredients.inputs, found=found)
 
     def hand_over(self, transaction: Transaction, job: Uid, lookup: Lookup) -> None:
         """Have the job of a step that runs read what its key was made of."""
@@ -69,20 +70,22 @@ class Results:
             )
             again.append(put)
         transaction.objects.put_all(again)
-        if transaction.lineage.node(job_id(row.resource)) is None:
-            return  # a call of a function, which leaves nothing but its answer
-        graph = taken_over_graph(
-            row.resource, execution.uid, execution.arn, put_back=[artifact(version) for version in again]
-        )
-        record(transaction, graph)
-        join_execution(transaction, row.resource, execution.uid)
+        places = {version.ref.uri: artifact(version) for version in again}
+        for job in _writers(transaction, row.resource):
+            if transaction.lineage.node(job_id(job)) is None:
+                continue  # a call of a function, which leaves nothing but its answer
+            put_back = [places[ref.uri] for ref in outputs_of(transaction, job) if ref.uri in places]
+            record(transaction, taken_over_graph(job, execution.uid, execution.arn, put_back=put_back))
+            join_execution(transaction, job, execution.uid)
 
-    def keep(self, transaction: Transaction, execution: Resource, row: StepRow) -> None:
+    def keep(self, transaction: Transaction, execution: Resource, node: Node, row: StepRow) -> None:
         """Keep the result of a step that ran, if it succeeded and has a key, for later executions of its pipeline."""
         note = row.cache
         if note is None or note.key is None or note.source is not None or row.resource is None:
             return
         if row.status is not StepStatus.SUCCEEDED or row.ended_at is None:
+            return
+        if not self._is_what_was_looked_up(transaction, execution, node, row):
             return
         entry = CacheEntry(
             pipeline=Uid(execution.spec["PipelineUid"]),
@@ -90,9 +93,33 @@ class Results:
             key=note.key,
             execution=execution.uid,
             ended_at=row.ended_at,
-            outputs=tuple(_outputs(transaction, row.resource)),
+            outputs=tuple(item for job in _writers(transaction, row.resource) for item in _outputs(transaction, job)),
         )
         transaction.cache.put(entry)
+
+    def _is_what_was_looked_up(self, transaction: Transaction, execution: Resource, node: Node, row: StepRow) -> bool:
+        """Return whether what a step started was made of what its key says, where that was not certain before."""
+        assert node.type is not None, "only steps of known types have keys"
+        assert row.cache is not None, "checked"
+        if node.type.cache is None or not node.type.cache.settled_late:
+            return True
+        job = None if row.resource is None else transaction.resources.get(row.resource)
+        if job is None:
+            return False
+        try:
+            ingredients = self._ingredients.of_job(transaction, job)
+        except TowpathError:
+            return False  # parts of it were made of other things than other parts, and so of no one key
+        told = row.metadata.get(node.type.metadata or "", {})
+        return material(node.type, job.spec, ingredients, execution.name, told).key == row.cache.key
+
+
+def _writers(transaction: KernelTransaction, job: Uid) -> list[Uid]:
+    """Return the jobs that wrote what a step left: that of the step, or the training jobs of its tuning job."""
+    found = transaction.resources.heading(job)
+    if found is None or found.kind != TUNING_JOB:
+        return [job]
+    return [child.uid for child in transaction.resources.headings(job)]
 
 
 def _outputs(transaction: Transaction, job: Uid) -> Iterable[PinnedObject]:

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, delete, func, or_, select
+from sqlalchemy import Column, Connection, delete, exists, func, or_, select
 
-from towpath.housekeeping.model import Node, OldAccesses, OldVersion, OpenUpload, Tombstone, VersionKey
+from towpath.housekeeping.model import Node, OldRows, OldVersion, OpenUpload, Tombstone, VersionKey
 from towpath.housekeeping.plan import node_of
 from towpath.housekeeping.references import references as named_in
 from towpath.kernel.objects import ObjectRef
@@ -20,7 +20,10 @@ from towpath.store.tables import (
     history,
     lineage_edge,
     lineage_node,
+    log_line,
     long_spec,
+    long_spec_text,
+    long_text,
     metric_point,
     object_access,
     object_version,
@@ -178,11 +181,16 @@ class HousekeepingTable:
             for row in rows
         ]
 
-    def old_accesses(self, before: datetime) -> OldAccesses | None:
-        count, oldest = self._connection.execute(
-            select(func.count(), func.min(object_access.c.last_at)).where(object_access.c.last_at < to_epoch(before))
-        ).one()
-        return OldAccesses(count=count, since=from_epoch(oldest)) if count else None
+    def old_lines(self, before: datetime) -> OldRows | None:
+        return self._old(log_line.c.received_at, before)
+
+    def old_accesses(self, before: datetime) -> OldRows | None:
+        return self._old(object_access.c.last_at, before)
+
+    def _old(self, at: Column[Any], before: datetime) -> OldRows | None:
+        old = select(func.count(), func.min(at)).where(at < to_epoch(before))
+        count, oldest = self._connection.execute(old).one()
+        return OldRows(count=count, since=from_epoch(oldest)) if count else None
 
     def drop_accesses(self, before: datetime, *, limit: int) -> int:
         old = select(object_access.c.seq).where(object_access.c.last_at < to_epoch(before)).limit(limit)
@@ -196,7 +204,9 @@ class HousekeepingTable:
                     select(resource.c.uid).where(resource.c.uid.in_(some), resource.c.deleted_at.is_not(None))
                 ).scalars()
             )
-            for table in (resource_index, tag, work, long_spec):
+            texts = select(long_spec_text.c.digest).where(long_spec_text.c.uid.in_(deleted)).distinct()
+            digests = self._connection.execute(texts).scalars().all()
+            for table in (resource_index, tag, work, long_spec, long_spec_text):
                 self._connection.execute(delete(table).where(table.c.uid.in_(deleted)))
             self._connection.execute(delete(changed_child).where(changed_child.c.parent.in_(deleted)))
             self._connection.execute(delete(metric_point).where(metric_point.c.subject.in_(deleted)))
@@ -204,6 +214,8 @@ class HousekeepingTable:
             for table in (step, history, cached_step):
                 self._connection.execute(delete(table).where(table.c.execution.in_(deleted)))
             self._connection.execute(delete(resource).where(resource.c.uid.in_(deleted)))
+            in_use = exists().where(long_spec_text.c.digest == long_text.c.digest)
+            self._connection.execute(delete(long_text).where(long_text.c.digest.in_(digests), ~in_use))
             count += len(deleted)
         return count
 

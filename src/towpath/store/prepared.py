@@ -94,7 +94,8 @@ class Prepared:
         return self._run(connection, compiled, map(compiled.parameters, rows), many=True).rowcount
 
     def _run(self, connection: Connection, compiled: _Compiled, parameters: Any, *, many: bool) -> Found:
-        driver = connection.connection  # inside of a transaction, which `SqliteStore` has begun
+        driver = connection.connection.dbapi_connection  # inside of a transaction, which `SqliteStore` has begun
+        assert driver is not None, "it is given back when the transaction has ended"
         cursor = driver.cursor()
         try:
             if many:

@@ -1,6 +1,6 @@
 """The repository of resources: rows of all kinds, their tags and counters."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from towpath.kernel.formats import raised
 from towpath.kernel.ports import Heading, Page, Query
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.store.codec import from_epoch, from_json, optional_time, to_epoch, to_json
-from towpath.store.long_specs import LONG_BYTES, DecodedSpecs, LongSpecTable
+from towpath.store.long_specs import LONG_BYTES, DecodedSpecs, LongSpecTable, parted
 from towpath.store.prepared import Found, Prepared
 from towpath.store.queries import page
 from towpath.store.tables import counter, resource, resource_index, tag
@@ -96,8 +96,11 @@ class ResourceTable:
         now: datetime,
         wake: Callable[[Uid, Uid], None],
         decoded: DecodedSpecs,
+        changed_before: Set[str] = frozenset(),
     ) -> None:
+        """`changed_before`: the kinds of what was made or changed before by others whose commit is the same."""
         self._connection = connection
+        self._changed_before = changed_before
         self._long = LongSpecTable(connection, decoded)
         self._home = home
         self._now = now
@@ -141,19 +144,18 @@ class ResourceTable:
         return Page([self._resource(row) for row in rows], token)
 
     def insert(self, new: Resource) -> None:
-        values, long = _parted(_values(msgspec.structs.asdict(new)))
+        values, texts = _parted(msgspec.structs.asdict(new))
         try:
-            _INSERT(self._connection, **values)
+            _INSERT(self._connection, **_in_row(values, texts))
         except IntegrityError as error:
             raise Conflict(f"{new.kind} {new.name!r} already exists") from error
-        if long is not None:
-            self._long.put(new.uid, long)
+        self._keep_long(new.uid, values, texts)
         self.changed_kinds.add(new.kind)
         if new.sort:
             self._index(new)
 
     def has_changed(self, kind: str) -> bool:
-        return kind in self.changed_kinds
+        return kind in self.changed_kinds or kind in self._changed_before
 
     def replace(self, before: Resource, **changes: Any) -> Resource:
         after = msgspec.structs.replace(
@@ -176,12 +178,17 @@ class ResourceTable:
         return _REPLACE_BUT_SPEC(self._connection, of=before.uid, before=before.revision, **values).rowcount == 1
 
     def _write(self, before: Resource, after: Resource) -> None:
-        values, long = _parted(_members(after, _MUTABLE))
-        if _REPLACE(self._connection, of=before.uid, before=before.revision, **values).rowcount != 1:
+        values, texts = _parted({name: getattr(after, name) for name in _MUTABLE})
+        written = _REPLACE(self._connection, of=before.uid, before=before.revision, **_in_row(values, texts))
+        if written.rowcount != 1:
             raise StaleRevision(f"{before.kind} {before.name!r} was changed by another writer")
-        self._long.drop(before.uid)
-        if long is not None:
-            self._long.put(before.uid, long)
+        texts_before = self._long.drop(before.uid)
+        self._keep_long(before.uid, values, texts)
+        self._long.sweep(texts_before)
+
+    def _keep_long(self, uid: Uid, values: dict[str, Any], texts: dict[str, str]) -> None:
+        if _is_long(values, texts):
+            self._long.put(uid, values["spec"], texts)
 
     def tags(self, uid: Uid) -> dict[str, str]:
         return {row.key: row.value for row in _TAGS(self._connection, of=uid).all()}
@@ -235,11 +242,19 @@ def _members(item: Resource, names: Iterable[str]) -> dict[str, Any]:
     return _values({name: getattr(item, name) for name in names})
 
 
-def _parted(values: dict[str, Any]) -> tuple[dict[str, Any], bytes | None]:
-    """Return what stands in the row of a resource, and its spec where that is long."""
-    if len(values["spec"]) <= LONG_BYTES:
-        return values, None
-    return {**values, "spec": b""}, values["spec"]
+def _parted(members: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return members of a resource as they stand in columns, and what of its spec lies by itself."""
+    spec, texts = parted(members["spec"])
+    return _values({**members, "spec": spec}), texts
+
+
+def _is_long(values: dict[str, Any], texts: dict[str, str]) -> bool:
+    return bool(texts) or len(values["spec"]) > LONG_BYTES
+
+
+def _in_row(values: dict[str, Any], texts: dict[str, str]) -> dict[str, Any]:
+    """Return what stands in the row of a resource: its spec does not where it is long."""
+    return {**values, "spec": b""} if _is_long(values, texts) else values
 
 
 def _values(members: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy.dialects.sqlite import insert
 
 from towpath.kernel.ports import Datum, SeriesKey
 from towpath.store.codec import from_epoch, from_json, to_epoch, to_json
@@ -14,28 +15,15 @@ from towpath.store.tables import metric_datum, metric_series
 _ROWS_AT_A_TIME = 500
 
 # Each step of a pipeline brings values: these run with every turn of the engine.
-_OF_SERIES = (
-    metric_series.c.namespace == bindparam("of_namespace"),
-    metric_series.c.name == bindparam("of_name"),
-    metric_series.c.dimensions == bindparam("of_dimensions"),
+_KEY = ("namespace", "name", "dimensions")
+_received = insert(metric_series).values({name: bindparam(name) for name in (*_KEY, "received_at")})
+_RECEIVED = Prepared(
+    _received.on_conflict_do_update(
+        index_elements=list(_KEY), set_={"received_at": _received.excluded.received_at}
+    ).returning(metric_series.c.id)
 )
-_RECEIVED = Prepared(update(metric_series).where(*_OF_SERIES).values(received_at=bindparam("now")))
-_MAKE = Prepared(
-    insert(metric_series).values(
-        {name: bindparam(f"of_{name}") for name in ("namespace", "name", "dimensions")}
-        | {"received_at": bindparam("now")}
-    )
-)
-_VALUES = {"at": "when", "unit": "what", "count": "many", "total": "sum", "least": "low", "greatest": "high"}
-_ADD = Prepared(
-    insert(metric_datum).from_select(
-        ["series", *_VALUES],
-        select(
-            metric_series.c.id,
-            *(bindparam(given, type_=metric_datum.c[name].type) for name, given in _VALUES.items()),
-        ).where(*_OF_SERIES),
-    )
-)
+_VALUES = ("series", "at", "unit", "count", "total", "least", "greatest")
+_ADD = Prepared(insert(metric_datum).values({name: bindparam(name) for name in _VALUES}))
 
 
 class SeriesTable:
@@ -47,20 +35,23 @@ class SeriesTable:
     def put(self, key: SeriesKey, data: Sequence[Datum], now: datetime) -> None:
         if not data:
             return
-        of_series = {"of_namespace": key.namespace, "of_name": key.name, "of_dimensions": _dimensions(key)}
-        received_at = to_epoch(now)
-        if not _RECEIVED(self._connection, **of_series, now=received_at).rowcount:
-            _MAKE(self._connection, **of_series, now=received_at)
+        series = _RECEIVED(
+            self._connection,
+            namespace=key.namespace,
+            name=key.name,
+            dimensions=_dimensions(key),
+            received_at=to_epoch(now),
+        ).scalar()
         for each in data:
             _ADD(
                 self._connection,
-                **of_series,
-                when=to_epoch(each.at),
-                what=each.unit,
-                many=each.count,
-                sum=each.total,
-                low=each.least,
-                high=each.greatest,
+                series=series,
+                at=to_epoch(each.at),
+                unit=each.unit,
+                count=each.count,
+                total=each.total,
+                least=each.least,
+                greatest=each.greatest,
             )
 
     def data(self, key: SeriesKey, start: datetime, end: datetime, unit: str | None = None) -> Iterator[Datum]:

@@ -187,14 +187,12 @@ class SqliteStore:
             return
         ended: list[Callable[[], None]] = []
         scheduled: set[Uid] = set()
+        changed: set[str] = set()
         try:
             with connection.begin():
                 for work, future, _ in batch:
-                    ended.append(self._run(connection, work, future, scheduled))
+                    ended.append(self._run(connection, work, future, scheduled, changed))
         except Exception as error:  # noqa: BLE001 - a full disk or a broken file: every caller of the batch is told
-            for listeners in self._kind_listeners.values():
-                for listener in listeners:
-                    listener()  # somebody in the batch may have read what another one had changed
             for _, future, _ in batch:
                 future.set_exception(_told(error))
             return
@@ -237,10 +235,21 @@ class SqliteStore:
                 listener()
 
     def _run(
-        self, connection: Connection, work: Callable[[SqlTransaction], R], future: "Future[R]", scheduled: set[Uid]
+        self,
+        connection: Connection,
+        work: Callable[[SqlTransaction], R],
+        future: "Future[R]",
+        scheduled: set[Uid],
+        changed: set[str],
     ) -> Callable[[], None]:
-        """Run one function in a savepoint; return how to tell its caller."""
-        transaction = SqlTransaction(connection, self.home, self.clock.now(), self._decoded, self._subscriber)
+        """Run one function in a savepoint; return how to tell its caller.
+
+        Args:
+            scheduled: what the batch has scheduled so far; is added to, as is
+            changed: the kinds of what it has changed so far.
+        """
+        now = self.clock.now()
+        transaction = SqlTransaction(connection, self.home, now, self._decoded, self._subscriber, frozenset(changed))
         try:
             with transaction.nested():
                 result = work(transaction)
@@ -250,6 +259,7 @@ class SqliteStore:
             raised = _told(error)
             return lambda: future.set_exception(raised)
         scheduled |= transaction.work.scheduled
+        changed |= transaction.resources.changed_kinds
 
         def tell() -> None:
             self._tell_of_changes(transaction)

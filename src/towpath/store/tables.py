@@ -65,7 +65,25 @@ long_spec = Table(
     metadata,
     Column("uid", String(32), ForeignKey("resource.uid"), primary_key=True),
     Column("version", String(32), nullable=False),  # never used twice
-    Column("spec", LargeBinary, nullable=False),
+    Column("spec", LargeBinary, nullable=False),  # without its long texts
+)
+
+#: Texts that are long, each once for all specs that hold it: the definition of a pipeline, its versions and executions.
+long_text = Table(
+    "long_text",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("text", LargeBinary, nullable=False),
+)
+
+#: Which member of a long spec is which text.
+long_spec_text = Table(
+    "long_spec_text",
+    metadata,
+    Column("uid", String(32), ForeignKey("resource.uid"), primary_key=True),
+    Column("member", String(256), primary_key=True),
+    Column("digest", String(64), ForeignKey("long_text.digest"), nullable=False),
+    Index("long_spec_text_digest", "digest"),
 )
 
 #: The members that a kind is filtered and sorted by beyond the common ones.

@@ -1,6 +1,6 @@
 """One transaction: the repositories of all nouns on one connection."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Protocol
@@ -74,12 +74,14 @@ class SqlTransaction:
         now: datetime,
         decoded: DecodedSpecs,
         subscriber: Subscriber | None = None,
+        changed_before: Set[str] = frozenset(),
     ) -> None:
+        """`changed_before`: kinds of resources that those have changed who came before and are committed with it."""
         self.connection = connection
         self.home = home
         self.now = now
         self.work = WorkTable(connection)
-        self.resources = ResourceTable(connection, home, now, self._wake, decoded)
+        self.resources = ResourceTable(connection, home, now, self._wake, decoded, changed_before)
         subscriber = subscriber or Subscribers()
         self.events = EventTable(connection, lambda event: subscriber.happened(self, event))
         self.objects = ObjectTable(connection, lambda versions: subscriber.created(self, versions))

@@ -19,10 +19,15 @@ _NEVER = 1e11  #: epoch seconds in the year 5138; NULL would not take part in co
 
 _ALL = 2**63 - 1  #: no row has a greater number
 
+#: What a fault holds up is due when its back-off is over, whatever happens around it: the next try sees all of that.
+_held_up = (work.c.failures > 0) & work.c.lease_until.is_(None)
 _SCHEDULE = Prepared(
     insert(work)
     .values(uid=bindparam("uid"), due_at=bindparam("due_at"))
-    .on_conflict_do_update(index_elements=[work.c.uid], set_={"due_at": func.min(work.c.due_at, bindparam("due_at"))})
+    .on_conflict_do_update(
+        index_elements=[work.c.uid],
+        set_={"due_at": case((_held_up, work.c.due_at), else_=func.min(work.c.due_at, bindparam("due_at")))},
+    )
 )
 _DUE = Prepared(
     select(work.c.uid)
@@ -51,6 +56,10 @@ _FAIL = Prepared(
     .values(
         failing_since=case((work.c.failures == 0, bindparam("now")), else_=work.c.failing_since),
         fault=bindparam("said"),
+        failures=bindparam("failed"),
+        due_at=bindparam("at"),
+        lease_until=None,
+        owner=None,
     )
 )
 _FAULT = Prepared(select(work).where(work.c.uid == bindparam("of"), work.c.failures > 0))
@@ -134,9 +143,19 @@ class WorkTable:
         return given.rowcount == 1
 
     def fail(self, lease: Lease, now: datetime, due_at: datetime, fault: str) -> None:
-        """End a lease whose turn has failed once more; keep what it said for those who ask."""
-        _FAIL(self._connection, of=lease.uid, number=lease.token, now=to_epoch(now), said=fault)
-        self.give_back(lease, due_at, lease.failures + 1)
+        """End a lease whose turn has failed once more, until `due_at`; keep what it said for those who ask.
+
+        What was scheduled during the turn is not due before either: it would be tried, and fail, with each wake.
+        """
+        _FAIL(
+            self._connection,
+            of=lease.uid,
+            number=lease.token,
+            now=to_epoch(now),
+            said=fault,
+            failed=lease.failures + 1,
+            at=to_epoch(due_at),
+        )
 
     def fault(self, uid: Uid) -> Fault | None:
         row = _FAULT(self._connection, of=uid).one_or_none()

@@ -169,7 +169,7 @@ class _Replay:
             if not course.wanted and not course.unlooked:
                 break
             # What was taken over from an earlier execution is told by the history, not by today's cache.
-            lookups = {name: Lookup(request=request, keyless="") for name, request in course.unlooked.items()}
+            lookups = {name: Lookup(asked=asked, keyless="") for name, asked in course.unlooked.items()}
             self.situation = replace(self.situation, lookups={**self.situation.lookups, **lookups})
             read = {}
             for ref in course.wanted:

@@ -62,7 +62,8 @@ class Rules:
         """Do nothing: values of metrics are no events; alarms tell of them."""
 
     def _waiting(self, transaction: Transaction) -> tuple[WaitingRule, ...]:
-        # What this transaction itself changed may still be undone, and must not be kept for others.
+        # What this transaction or one that is committed with it changed counts already. It may still be undone, too,
+        # and must not be kept for others.
         if transaction.resources.has_changed(RULE.noun):
             return _read(transaction)
         if self._kept is None:

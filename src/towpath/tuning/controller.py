@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from towpath.jobs import TRAINING_JOB, JobStatus, is_terminal
+from towpath.jobs.kinds import PINNED
 from towpath.jobs.tuned import TUNING_JOB, Tuned, tuned_of, with_tuned
 from towpath.kernel.decisions import Decision
 from towpath.kernel.errors import StaleRevision, TowpathError
@@ -20,6 +21,7 @@ from towpath.kernel.principals import PLATFORM, Caller
 from towpath.kernel.resource import Document, Resource, Uid, view
 from towpath.tuning.children import Child, best_of, child_of, counters
 from towpath.tuning.decisions import Ending, Launch, Next, Situation, StopChild, advance, not_improving
+from towpath.tuning.ingredients import handed_to
 from towpath.tuning.kinds import EARLIER, ENDING, LAUNCHED
 from towpath.tuning.launching import child_request
 from towpath.tuning.plan import Plan, plan_of
@@ -125,7 +127,11 @@ class TuningController:
             definition_name=arm.name,
             watched=plan.watches,
         )
-        transaction.resources.replace(child, state=with_tuned(child.state, noted, resource.arn))
+        state = with_tuned(child.state, noted, resource.arn)
+        handed = handed_to(resource, arm.name)
+        if handed is not None:
+            state = {**state, PINNED: msgspec.to_builtins(handed)}
+        transaction.resources.replace(child, state=state)
         return True
 
     def _call(self, transaction: Transaction, resource: Resource, operation: str, asked: Document) -> Document:

@@ -71,7 +71,9 @@ class Next:
 def advance(plan: Plan, situation: Situation, search: Search) -> Next:
     """Return what has to be done next in a tuning job. The same arguments give the same decisions."""
     running = [child for child in situation.children if not child.has_ended]
-    ending = Ending(status=JobStatus.STOPPED) if situation.stopping else situation.ending or ending_of(plan, situation)
+    ending = situation.ending or ending_of(plan, situation)
+    if situation.stopping and (ending is None or running):  # one that had come to its end is not stopped any more
+        ending = Ending(status=JobStatus.STOPPED)
     if ending is None:
         hopeless = _hopeless(plan, situation, search)
         stops = _stops(child for child in running if child.uid in hopeless)

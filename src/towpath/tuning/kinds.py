@@ -1,7 +1,7 @@
 """The kind HyperParameterTuningJob, and how its training jobs are listed."""
 
 from towpath.jobs import TRAINING_JOB
-from towpath.jobs.kinds import refuse_running
+from towpath.jobs.kinds import PINNED, refuse_running
 from towpath.jobs.tuned import OBJECTIVE, TUNING_JOB
 from towpath.kernel.kinds import COMMON_FILTERS, COMMON_SORT, Kind, View
 from towpath.kernel.resource import Document, Resource
@@ -26,7 +26,7 @@ HYPER_PARAMETER_TUNING_JOB = Kind(
     listing="ListHyperParameterTuningJobs",
     list_member="HyperParameterTuningJobSummaries",
     delete="DeleteHyperParameterTuningJob",
-    view=View(computed=_members, hidden=frozenset({LAUNCHED, ENDING, EARLIER})),
+    view=View(computed=_members, hidden=frozenset({LAUNCHED, ENDING, EARLIER, PINNED})),
     sort_by={name: COMMON_SORT[name] for name in ("Name", "CreationTime", "Status")},
     default_sort="name",
     ascending=True,

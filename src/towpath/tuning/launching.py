@@ -36,23 +36,30 @@ def child_request(
         hyper_parameters: those that were chosen for it.
         tags: of the tuning job; its training jobs get them too.
     """
-    definition = definitions_of(tuning.spec)[index]
     name = child_name(tuning, number)
-    request: Document = {member: definition[member] for member in _ALIKE if member in definition}
-    request["TrainingJobName"] = name
-    request["HyperParameters"] = {
-        OBJECTIVE_PARAMETER: arm.objective.metric_name,
-        **(definition.get("StaticHyperParameters") or {}),
-        **hyper_parameters,
-    }
-    if "ResourceConfig" not in request:
-        request["ResourceConfig"] = _resources(definition.get("HyperParameterTuningResourceConfig") or {})
-    if "CheckpointConfig" in definition:
-        checkpoints = definition["CheckpointConfig"]
+    static = definitions_of(tuning.spec)[index]
+    request = training_request(static, name, {OBJECTIVE_PARAMETER: arm.objective.metric_name}, hyper_parameters)
+    if "CheckpointConfig" in static:
+        checkpoints = static["CheckpointConfig"]
         # Each has its own: another one's checkpoint would be taken for its own, and be gone on from.
         request["CheckpointConfig"] = {**checkpoints, "S3Uri": f"{checkpoints['S3Uri'].rstrip('/')}/{name}"}
     if tags:
         request["Tags"] = [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
+    return request
+
+
+def training_request(definition: Document, name: str, before: Mapping[str, str], chosen: Mapping[str, str]) -> Document:
+    """Return the request of a training job as its definition gives it, without checkpoints and tags.
+
+    Args:
+        before: hyperparameters that those of the definition may replace.
+        chosen: those that replace them.
+    """
+    request: Document = {member: definition[member] for member in _ALIKE if member in definition}
+    request["TrainingJobName"] = name
+    request["HyperParameters"] = {**before, **(definition.get("StaticHyperParameters") or {}), **chosen}
+    if "ResourceConfig" not in request:
+        request["ResourceConfig"] = _resources(definition.get("HyperParameterTuningResourceConfig") or {})
     return request
 
 

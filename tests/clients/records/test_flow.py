@@ -9,8 +9,6 @@ import pytest
 from tests.acceptance.conftest import wait_for_execution
 from tests.clients.records.conftest import IMAGE, ROLE, Aws, archive
 
-from towpath import Client
-
 pytestmark = pytest.mark.slow
 
 DEFINITIONS = Path(__file__).parents[2] / "golden" / "definitions"
@@ -270,28 +268,6 @@ def test_a_check_makes_a_baseline_or_is_violated(aws: Aws) -> None:
     )
     seen = aws.s3.get_object(Bucket="flow-checks", Key="Looks/constraints.json")["Body"].read()
     assert json.loads(seen) == {"seen": {"version": 1}}
-
-
-def test_a_check_whose_result_would_be_taken_over_on_aws_runs_again_and_says_why(aws: Aws) -> None:
-    aws.s3.create_bucket(Bucket="flow-checks")
-    aws.s3.put_object(Bucket="flow-checks", Key="check.py", Body=CHECK.encode())
-    cached = {"CacheConfig": {"Enabled": True, "ExpireAfter": "P1D"}}
-    first = check("First", SkipCheck=True, RegisterNewBaseline=True, **cached)
-    create(aws, "again", first, {**job("Beside", "print('beside')"), **cached})
-    jobs = set()
-    for _ in range(2):
-        ended, steps = run(aws, "again")
-        shown = {step["StepName"]: step for step in steps}
-        assert "CacheHitResult" not in shown["First"]
-        jobs.add(shown["First"]["Metadata"]["QualityCheck"]["CheckJobArn"])
-    assert len(jobs) == 2
-    assert "CacheHitResult" in shown["Beside"]
-    told = Client(aws.url, home=aws.home.path).execution(ended["PipelineExecutionArn"]).explain("First")
-    assert (told.outcome, told.reason) == (
-        "NotCacheable",
-        "the results of such steps are never taken over: a check judges against the baseline as it is when it begins, "
-        "and registers what it found; its CacheConfig is not used",
-    )
 
 
 def test_a_check_without_a_baseline_says_what_to_do(aws: Aws) -> None:

@@ -215,6 +215,50 @@ def test_what_holds_a_resource_up_is_known_until_it_is_gone(store: SqliteStore, 
     assert store.read(lambda tx: tx.work.faults(1, 10)) == []
 
 
+class Pestered(ObstinateController):
+    """Is woken whenever it looks, as by a job that tells of itself again and again."""
+
+    def __init__(self, world: World, failures: int, store: SqliteStore) -> None:
+        super().__init__(world, failures)
+        self.store = store
+        self.looks: list[str] = []
+
+    def observe(self, resource: Resource) -> bool:
+        self.looks.append(resource.name)
+        if self.failures and resource.name == "b":
+            return super(ObstinateController, self).observe(resource)
+        if self.failures:
+            self.store.write(lambda transaction: transaction.work.schedule(resource.uid, transaction.now))
+        return super().observe(resource)
+
+
+def test_nothing_that_happens_hurries_what_a_fault_holds_up_and_others_are_hurried_as_ever(
+    store: SqliteStore, clock: VirtualClock
+) -> None:
+    controller = Pestered(World(), 4, store)
+    engine = Engine(store, {"Lamp": controller}, clock=clock, kinds={"Lamp": LAMP})
+    held, other = make(store, "a"), make(store, "b")
+    for wait_s in (0.1, 1.0, 5.0, 30.0):
+        engine.run_until_idle()
+        assert controller.looks.count("a") == 1
+        next_try = clock.now() + timedelta(seconds=wait_s)
+        controller.looks.clear()
+        for _ in range(3):
+            engine.wake(held)
+            store.write(lambda transaction: transaction.work.schedule(held, transaction.now))
+            engine.wake(other)
+            engine.run_until_idle()
+        assert controller.looks == ["b"] * 3, "the one that is held up is not tried, and the other one at once"
+        fault = fault_of(store, held)
+        assert fault is not None
+        assert fault.next_try_at == next_try, "and what people are told of the next try is true"
+        controller.looks.clear()
+        clock.advance(wait_s)
+    engine.run_until_idle()
+    assert status(store, held) in {"Burning", "Burnt"}
+    assert fault_of(store, held) is None
+
+
 def fault_of(store: SqliteStore, uid: Uid) -> Fault | None:
     return store.read(lambda transaction: transaction.work.fault(uid))
 

@@ -47,9 +47,17 @@ def call(status: InvocationStatus, *, spec: InvocationSpec = SPEC, **state: Any)
     )
 
 
-def seen(phase: Phase, *, reason: str | None = None, peak: int | None = None, **more: Any) -> Observation:
+def seen(
+    phase: Phase, *, reason: str | None = None, peak: int | None = None, stopped: bool = False, **more: Any
+) -> Observation:
     manifest = Manifest(
-        key="u-1", exit_code=0, reason=reason, ended_at=NOW, peak_memory_bytes=peak, memory_limit="cgroup"
+        key="u-1",
+        exit_code=0,
+        reason=reason,
+        ended_at=NOW,
+        peak_memory_bytes=peak,
+        memory_limit="cgroup",
+        stopped=stopped,
     )
     shown = JobObservation(phase=phase, manifest=manifest if phase is Phase.FINISHED else None)
     return Observation(backend=shown, **more)
@@ -128,8 +136,19 @@ def test_an_attempt_that_left_no_answer_is_told_of_as_lambda_does(peak: int, kin
 def test_stopping_ends_the_attempt_and_then_the_call() -> None:
     stopping = call(InvocationStatus.STOPPING, attempt=1, seen=True)
     assert decide(stopping, seen(Phase.RUNNING), NOW, keep=KEEP).effects == (Stop("u-1"),)
-    assert decide(stopping, seen(Phase.FINISHED), NOW, keep=KEEP).status == "Stopped"
+    assert decide(stopping, seen(Phase.FINISHED, stopped=True), NOW, keep=KEEP).status == "Stopped"
     assert decide(call(InvocationStatus.STOPPING), seen(Phase.ABSENT), NOW, keep=KEEP).status == "Stopped"
+
+
+@pytest.mark.parametrize(
+    ("answer", "retries", "status"),
+    [(Answer(error=None, payload="1"), 0, "Succeeded"), (FAILED, 0, "Failed"), (FAILED, 1, "Stopped")],
+)
+def test_a_call_that_had_ended_is_not_stopped_and_one_that_would_be_tried_again_is(
+    answer: Answer, retries: int, status: str
+) -> None:
+    stopping = call(InvocationStatus.STOPPING, spec=replace(SPEC, retries=retries), attempt=1, seen=True)
+    assert decide(stopping, seen(Phase.FINISHED, answer=answer), NOW, keep=KEEP).status == status
 
 
 def test_what_was_answered_is_forgotten_soon_and_the_call_later() -> None:

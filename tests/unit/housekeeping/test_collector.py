@@ -157,6 +157,26 @@ def test_who_read_an_object_is_forgotten_when_it_was_long_ago(lake: Lake) -> Non
     assert [access.principal for access in left] == ["grace"]
 
 
+def test_old_lines_of_log_groups_go_though_no_new_ones_come(lake: Lake) -> None:
+    def write(group: str, *lines: str) -> None:
+        now = lake.clock.now()
+        for line in lines:
+            lake.store.write(lambda transaction, line=line: transaction.lines.append(Uid(group), now, line, now))  # type: ignore[misc]
+
+    write("quiet", "one", "two")
+    lake.pass_days(60)
+    write("busy", "three")
+    lake.pass_days(29)
+    assert went(lake) == {}
+    lake.pass_days(2)
+    (item,) = lake.collector.plan()
+    assert (item.name, item.reason) == ("2 lines of log groups", "of more than 90 days ago (keep_logs_days)")
+    assert went(lake) == {"line of a log group": 2}
+    left = lake.store.read(lambda tx: [*tx.lines.after(Uid("quiet"), 0, 9), *tx.lines.after(Uid("busy"), 0, 9)])
+    assert [line.text for line in left] == ["three"]
+    assert went(lake) == {}
+
+
 def test_old_attempts_and_layers_go_but_not_those_of_a_job_that_has_not_ended(lake: Lake) -> None:
     job = lake.job("running", [], [])
     lake.store.write(lambda transaction: transaction.resources.replace(job, status="InProgress"))

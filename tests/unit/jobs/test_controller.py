@@ -14,11 +14,12 @@ from towpath.jobs import ImageMap, attempt_keys, run_of, uid_of
 from towpath.jobs.decisions import Submit
 from towpath.jobs.images import Environment
 from towpath.jobs.model import Increment, JobObservation, Layer, MetricPoint, Phase
-from towpath.kernel.errors import StaleRevision, Unavailable
+from towpath.kernel.errors import Conflict, StaleRevision, Unavailable
 from towpath.kernel.objects import ObjectRef, ObjectVersion, StoredBlob
 from towpath.kernel.ports import Transaction
 from towpath.kernel.resource import Document, Resource
 from towpath.lineage import upstream
+from towpath.lineage.model import job_id
 
 if TYPE_CHECKING:
     from tests.unit.jobs.conftest import World
@@ -312,6 +313,30 @@ def test_stopping_asks_the_back_end_once_and_again_only_after_a_while(training: 
     training.move("TrainingJob", "train", training.finished(exit_code=-15, reason=None, stopped=True))
     shown = described(training)
     assert shown["TrainingJobStatus"] == shown["SecondaryStatus"] == "Stopped"
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "stopped", "status", "versions"),
+    [(0, False, "Completed", 1), (3, False, "Failed", 0), (0, True, "Stopped", 1), (-15, True, "Stopped", 1)],
+)
+def test_a_job_that_ended_by_itself_is_not_stopped_by_a_stop_that_came_too_late(
+    training: World, exit_code: int, stopped: bool, status: str, versions: int
+) -> None:
+    training.move("TrainingJob", "train", JobObservation(phase=Phase.RUNNING))
+    outputs = [training.stage("model", "s3://models/train/output/model.tar.gz", b"weights")] * versions
+    uid = training.resource("TrainingJob", "train").uid
+    (key,) = training.backend.jobs
+    training.backend.seen[key] = training.finished(*outputs, exit_code=exit_code, stopped=stopped)
+    training.call("StopTrainingJob", {"TrainingJobName": "train"})  # nobody has looked at it since it ended
+    training.run()
+    assert described(training)["TrainingJobStatus"] == status
+    made = training.store.read(lambda transaction: transaction.objects.versions("models", "train/output/model.tar.gz"))
+    assert len(made) == versions
+    node = training.store.read(lambda transaction: transaction.lineage.node(job_id(uid)))
+    assert node is not None
+    assert node[1]["status"] == status
+    with pytest.raises(Conflict, match=f"in status {status}"):
+        training.call("StopTrainingJob", {"TrainingJobName": "train"})
 
 
 def test_a_job_stopped_before_it_starts_never_starts(world: World) -> None:

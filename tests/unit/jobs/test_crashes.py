@@ -74,3 +74,32 @@ def test_a_crash_at_any_write_changes_nothing_about_the_end(world: World, at: in
     model = f"artifact:{versions[0].uri}#{versions[0].version_id}"
     came_from = world.store.read(lambda transaction: {node.id for node in upstream(transaction.lineage, model)})
     assert f"artifact:{data.uri}#{data.version_id}" in came_from
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("at", range(1, 10))
+def test_a_stop_that_comes_too_late_changes_nothing_whenever_the_platform_dies(
+    world: World, at: int, after: bool
+) -> None:
+    world.put("s3://b/data/part-0", b"data")
+    world.call("CreateTrainingJob", TRAINING)
+    uid = world.resource("TrainingJob", "train").uid
+    sights = [
+        JobObservation(phase=Phase.RUNNING, activity="Training"),
+        world.finished(world.stage("model", "s3://models/train/output/model.tar.gz", b"weights")),
+    ]
+    world.engine = world.new_engine(CrashingStore(world.store, at, after=after))
+    with pytest.raises(Crash):
+        live(world, uid, list(sights))
+        raise Crash
+    begun = list(world.backend.jobs)
+    for key in begun:
+        world.backend.seen[key] = sights[-1]  # it has ended, and the platform that is dead cannot know
+    if world.resource("TrainingJob", "train").status == "InProgress":
+        world.call("StopTrainingJob", {"TrainingJobName": "train"})
+    world.engine = world.new_engine()
+    world.store.write(lambda transaction: transaction.work.release_all())
+    world.run()
+    versions = world.store.read(lambda transaction: transaction.objects.versions(*MODEL))
+    ended = world.resource("TrainingJob", "train").status
+    assert (ended, len(versions)) == (("Completed", 1) if begun else ("Stopped", 0))

@@ -122,7 +122,7 @@ def test_what_was_published_in_portions_is_told_like_all_else(world: World, smal
     assert world.store.read(lambda transaction: transaction.lineage.node(next(iter(names)))) is not None
 
 
-def test_a_job_that_is_stopped_while_its_outputs_appear_has_them_all(world: World, small: None) -> None:
+def test_a_job_that_is_stopped_while_its_outputs_appear_has_completed(world: World, small: None) -> None:
     ended = begin(world, 8)
 
     def stop() -> None:
@@ -131,7 +131,7 @@ def test_a_job_that_is_stopped_while_its_outputs_appear_has_them_all(world: Worl
 
     world.engine = world.new_engine(WatchedStore(world.store, stop))
     world.move("ProcessingJob", "many", ended)
-    assert (status(world), len(shown(world))) == ("Stopped", 8)
+    assert (status(world), len(shown(world))) == ("Completed", 8)
 
 
 @pytest.mark.parametrize("after", [False, True])

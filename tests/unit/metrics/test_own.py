@@ -1,16 +1,24 @@
 """The platform's own metrics of pipelines: their names are those that the documentation promises."""
 
 import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from towpath.kernel.errors import Invalid
 from towpath.kernel.events import Event
+from towpath.kernel.operations import Request
 from towpath.kernel.ports import Transaction
+from towpath.kernel.principals import Caller
+from towpath.kernel.resource import Uid
+from towpath.metrics import ALARM, operations
 from towpath.metrics.own import PIPELINES, OwnMetrics
 from towpath.pipelines.controller import EXECUTION_EVENT, STEP_EVENT
 from towpath.pipelines.model import ExecutionStatus, StepStatus
-from towpath.store import SqliteStore
+from towpath.store import SqliteStore, SqlTransaction
 
 DOCS = Path(__file__).parents[3] / "docs" / "operations.md"
 ARN = "arn:aws:sagemaker:us-east-1:000000000000:pipeline/reviews/execution/abc"
@@ -59,3 +67,79 @@ def test_the_table_of_the_documentation_names_each_of_them(tmp_path: Path) -> No
         "ExecutionDuration",
         "StepDuration",
     }  # of what is in the store
+
+
+OPERATIONS = operations(keep_days=15, flush=lambda: None)
+
+
+def together(store: SqliteStore, *works: Callable[[SqlTransaction], object]) -> None:
+    """Write these in this order in one transaction of the database."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold(_: SqlTransaction) -> None:
+        begun.set()
+        assert go_on.wait(30)
+
+    with ThreadPoolExecutor(len(works) + 1) as threads:
+        threads.submit(store.write, hold)
+        assert begun.wait(30)
+        for number, work in enumerate(works, start=1):
+            threads.submit(store.write, work)
+            while store._queue.qsize() < number:
+                pass
+        go_on.set()
+
+
+class Counted:
+    """A store with alarms on the failures of a step, and what was due of them when one was counted."""
+
+    def __init__(self, path: Path) -> None:
+        self.store = SqliteStore(path)
+        own = OwnMetrics(keep_days=15)
+        self.store.subscribe(own)
+        self.store.on_kind(ALARM.noun, own.forget)
+        self.due: list[set[str]] = []
+
+    def alarm(self, name: str, transaction: SqlTransaction) -> None:
+        asked = {
+            "AlarmName": name,
+            "Namespace": PIPELINES,
+            "MetricName": "StepFailed",
+            "Dimensions": [{"Name": "PipelineName", "Value": "reviews"}, {"Name": "StepName", "Value": "Train"}],
+            "Statistic": "Sum",
+            "Period": 60,
+            "EvaluationPeriods": 1,
+            "Threshold": 0.0,
+            "ComparisonOperator": "GreaterThanThreshold",
+        }
+        request = Request(operation="PutMetricAlarm", input=asked, caller=Caller("ann"))
+        OPERATIONS["PutMetricAlarm"].function(transaction, request)
+
+    def refused(self, transaction: SqlTransaction) -> None:
+        self.alarm("undone", transaction)
+        raise Invalid("no")
+
+    def fails(self, transaction: SqlTransaction) -> None:
+        """Count a failure of the step."""
+        detail = {"currentStepStatus": StepStatus.FAILED.value, "stepName": "Train"}
+        event = Event(type=STEP_EVENT, subject=None, subject_arn=ARN, principal="ann", at=AT, detail=detail)
+        transaction.events.append(event)
+        alarms = (transaction.resources.get(Uid(uid)) for uid in transaction.work.scheduled)
+        self.due.append({alarm.name for alarm in alarms if alarm is not None})
+
+
+def test_an_alarm_counts_from_the_moment_in_which_it_was_made_though_both_are_committed_together(
+    tmp_path: Path,
+) -> None:
+    world = Counted(tmp_path / "store.db")
+    together(
+        world.store,
+        world.fails,
+        lambda transaction: world.alarm("low", transaction),
+        world.fails,
+        world.refused,
+        world.fails,
+    )
+    world.store.write(world.fails)
+    assert world.due == [set(), {"low"}, {"low"}, {"low"}]
+    world.store.close()

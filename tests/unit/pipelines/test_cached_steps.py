@@ -6,7 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from towpath.kernel.objects import ObjectRef
-from towpath.pipelines.caching import Found, Lookup
+from towpath.pipelines.caching import Asked, Found, Lookup
 from towpath.pipelines.decisions import EndStep, FinishExecution, Situation, StartStep
 from towpath.pipelines.definition import parse
 from towpath.pipelines.evaluation import StepYield
@@ -45,11 +45,11 @@ def course(of: Plan, lookups: dict[str, Lookup] | None = None, *, now: datetime 
     return run
 
 
-def found(request: dict[str, Any], **changes: Any) -> Lookup:
-    return Lookup(request=request, key="k", found=replace(FOUND, **changes))
+def found(asked: Asked, **changes: Any) -> Lookup:
+    return Lookup(asked=asked, key="k", found=replace(FOUND, **changes))
 
 
-def request_of(of: Plan, step: str, lookups: dict[str, Lookup] | None = None) -> dict[str, Any]:
+def asked_of(of: Plan, step: str, lookups: dict[str, Lookup] | None = None) -> Asked:
     return course(of, lookups).unlooked[step]
 
 
@@ -58,7 +58,7 @@ def test_nothing_begins_and_nothing_ends_before_the_cache_was_asked() -> None:
     assert first.decisions == []
     assert first.is_short_of_facts
     assert list(first.unlooked) == ["A"]
-    assert first.unlooked["A"]["Environment"] == {"x": "1"}
+    assert first.unlooked["A"].request["Environment"] == {"x": "1"}
 
 
 def test_a_step_whose_cache_is_off_just_begins() -> None:
@@ -69,14 +69,14 @@ def test_a_step_whose_cache_is_off_just_begins() -> None:
 
 def test_a_result_stands_for_the_step_and_the_next_one_reads_what_it_yielded() -> None:
     of = plan(A, B)
-    lookups = {"A": found(request_of(of, "A"))}
+    lookups = {"A": found(asked_of(of, "A"))}
     second = course(of, lookups)
     (end,) = second.decisions
     assert isinstance(end, EndStep)
     assert (end.row.status, end.row.resource_arn) == (StepStatus.SUCCEEDED, "arn:job")
     assert end.row.cache is not None
     assert (end.row.cache.source, end.row.cache.key) == ("arn:source", "k")
-    assert second.unlooked["B"]["Environment"] == {"read": "s3://b/made"}
+    assert second.unlooked["B"].request["Environment"] == {"read": "s3://b/made"}
     lookups["B"] = found(second.unlooked["B"])
     ended = course(of, lookups)
     assert ended.decisions[-1] == FinishExecution(status=ExecutionStatus.SUCCEEDED)
@@ -85,9 +85,9 @@ def test_a_result_stands_for_the_step_and_the_next_one_reads_what_it_yielded() -
 
 def test_what_is_not_found_or_too_old_runs_on_what_was_looked_up() -> None:
     of = plan(A)
-    request = request_of(of, "A")
-    missed = Lookup(request=request, key="k")
-    old = found(request, ended_at=NOW - timedelta(days=1, seconds=1))
+    asked = asked_of(of, "A")
+    missed = Lookup(asked=asked, key="k")
+    old = found(asked, ended_at=NOW - timedelta(days=1, seconds=1))
     for lookup, why in ((missed, "no execution of this pipeline"), (old, "is older than P1D")):
         (start,) = course(of, {"A": lookup}).decisions
         assert isinstance(start, StartStep)
@@ -100,7 +100,7 @@ def test_what_is_not_found_or_too_old_runs_on_what_was_looked_up() -> None:
 def test_outputs_are_back_in_their_places_before_the_next_step_is_looked_up() -> None:
     of = plan(A, B, C)
     displaced = (ObjectRef("b", "made", "v1"),)
-    run = course(of, {"A": found(request_of(of, "A"), displaced=displaced)})
+    run = course(of, {"A": found(asked_of(of, "A"), displaced=displaced)})
     end, start = run.decisions
     assert isinstance(end, EndStep)
     assert end.displaced == displaced
@@ -112,7 +112,7 @@ def test_outputs_are_back_in_their_places_before_the_next_step_is_looked_up() ->
 
 def test_arguments_that_change_with_the_time_make_no_key() -> None:
     of = plan({"Name": "A", "Arguments": {"Environment": {"at": {"Get": "Execution.CurrentDateTime"}}}})
-    looked_up = found(request_of(of, "A"))
+    looked_up = found(asked_of(of, "A"))
     (start,) = course(of, {"A": looked_up}, now=NOW + timedelta(microseconds=1)).decisions
     assert isinstance(start, StartStep)
     assert start.row.cache is not None

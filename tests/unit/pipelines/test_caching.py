@@ -12,6 +12,7 @@ from towpath.jobs.channels import PinnedInput, PinnedObject, Role
 from towpath.jobs.ingredients import Ingredients
 from towpath.kernel.objects import ObjectRef
 from towpath.pipelines.caching import (
+    Asked,
     Difference,
     Found,
     Lookup,
@@ -28,6 +29,7 @@ from towpath.pipelines.steps.jobs import PROCESSING, TRAINING
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 EXECUTION = "abcdefghijkl"
+ASKED = Asked(request={})
 PARTS = st.builds(Part, st.sampled_from(["argument", "input", "code", "environment"]), st.text(max_size=3), st.text())
 
 
@@ -40,7 +42,7 @@ def pinned(name: str, files: dict[str, str], *, role: Role = Role.DATA, version:
 def made(request: dict[str, Any] | None = None, **ingredients: Any) -> Material:
     """Return the material of a training step."""
     whole = {"inputs": (), "code": {"code/train.py": "c1"}, "python_version": "3.11.7", "packages": {"numpy": "2.0"}}
-    return material(TRAINING, request or {}, Ingredients(**{**whole, **ingredients}), EXECUTION)
+    return material(TRAINING, request or {}, Ingredients(**{**whole, **ingredients}), EXECUTION, {})
 
 
 def test_names_permissions_limits_and_uploads_are_no_part_of_a_key() -> None:
@@ -88,7 +90,7 @@ def test_a_place_of_outputs_counts_without_what_keeps_runs_apart(uri: str, told:
         "ProcessingJobName": "the-job",
         "ProcessingOutputConfig": {"Outputs": [{"OutputName": "o", "S3Output": {"S3Uri": uri}}]},
     }
-    parts = material(PROCESSING, request, Ingredients(python_version="3"), EXECUTION).parts
+    parts = material(PROCESSING, request, Ingredients(python_version="3"), EXECUTION, {}).parts
     assert Part("argument", "ProcessingOutputConfig.Outputs['o'].S3Output.S3Uri", told) in parts
 
 
@@ -157,14 +159,14 @@ FOUND = Found(
 @pytest.mark.parametrize(
     ("lookup", "expire_after", "source", "why"),
     [
-        (Lookup(request={}, keyless="it has no key: no"), None, None, "it has no key: no"),
-        (Lookup(request={}, key="k"), None, None, "no execution of this pipeline has succeeded"),
-        (Lookup(request={}, key="k", found=FOUND), None, "arn:source", "arn:source has succeeded with this key"),
-        (Lookup(request={}, key="k", found=FOUND), "p2d", "arn:source", "arn:source has succeeded with this key"),
-        (Lookup(request={}, key="k", found=FOUND), "PT47H59M", None, "is older than PT47H59M"),
-        (Lookup(request={}, key="k", found=replace(FOUND, gone="s3://b/k")), None, None, "s3://b/k, which arn:source"),
+        (Lookup(asked=ASKED, keyless="it has no key: no"), None, None, "it has no key: no"),
+        (Lookup(asked=ASKED, key="k"), None, None, "no execution of this pipeline has succeeded"),
+        (Lookup(asked=ASKED, key="k", found=FOUND), None, "arn:source", "arn:source has succeeded with this key"),
+        (Lookup(asked=ASKED, key="k", found=FOUND), "p2d", "arn:source", "arn:source has succeeded with this key"),
+        (Lookup(asked=ASKED, key="k", found=FOUND), "PT47H59M", None, "is older than PT47H59M"),
+        (Lookup(asked=ASKED, key="k", found=replace(FOUND, gone="s3://b/k")), None, None, "s3://b/k, which arn:source"),
         (
-            Lookup(request={}, key="k", found=replace(FOUND, displaced=(ObjectRef("b", "k", "v"),))),
+            Lookup(asked=ASKED, key="k", found=replace(FOUND, displaced=(ObjectRef("b", "k", "v"),))),
             None,
             "arn:source",
             "1 of its outputs had been changed or deleted and were put back",

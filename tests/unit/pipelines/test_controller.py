@@ -18,7 +18,7 @@ from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Heading
 from towpath.kernel.principals import Caller
 from towpath.kernel.resource import Document, Resource, Uid
-from towpath.pipelines.caching import Found, Lookup
+from towpath.pipelines.caching import Asked, Found, Lookup
 from towpath.pipelines.controller import _LOOKS, EXECUTION_EVENT, STEP_EVENT, ExecutionController
 from towpath.pipelines.definition import Step
 from towpath.pipelines.evaluation import StepYield
@@ -1094,7 +1094,7 @@ class KnownResults(NoResults):
         self.asked: list[str] = []
         self.taken: list[str] = []
 
-    def look_up(self, execution: Resource, node: Node, request: Document) -> Lookup:
+    def look_up(self, execution: Resource, node: Node, asked: Asked, request: Document, told: Document) -> Lookup:
         self.asked.append(node.name)
         found = Found(
             execution_arn="arn:source",
@@ -1104,7 +1104,7 @@ class KnownResults(NoResults):
             metadata={"ProcessingJob": {"Arn": "arn:job"}},
             yielded=StepYield(document={"FailureReason": f"by {node.name}"}),
         )
-        return Lookup(request=request, key="k", found=found)
+        return Lookup(asked=asked, key="k", found=found)
 
     def take_over(self, transaction: Any, execution: Resource, row: StepRow, displaced: Any) -> None:
         self.taken.append(row.name)
@@ -1159,3 +1159,20 @@ def test_who_may_not_run_a_step_may_not_have_its_result(platform: Platform) -> N
     platform.engine.run_until_idle()
     assert platform.statuses(arn) == {"S0": "Failed"}
     assert known.asked == []
+
+
+def test_a_pipeline_its_versions_and_its_executions_hold_one_long_definition_between_them(platform: Platform) -> None:
+    definition = chain(1)
+    definition["Steps"][0]["Description"] = "x" * 2000
+    definition["Metadata"] = {"long": "x" * 20_000}
+    platform.create(definition)
+    arns = [platform.start() for _ in range(3)]
+
+    def counts(transaction: SqlTransaction) -> tuple[int, int]:
+        run = transaction.connection.exec_driver_sql
+        texts = run("SELECT count(*) FROM long_text").scalar_one()
+        return texts, run("SELECT count(*) FROM long_spec_text").scalar_one()
+
+    assert platform.store.read(counts) == (1, 5)
+    shown = [platform.call("DescribePipelineDefinitionForExecution", PipelineExecutionArn=arn) for arn in arns]
+    assert {each["PipelineDefinition"] for each in shown} == {json.dumps(definition)}

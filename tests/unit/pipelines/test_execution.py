@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from towpath.pipelines.attempts import next_due
-from towpath.pipelines.caching import Lookup
+from towpath.pipelines.caching import Asked, Lookup
 from towpath.pipelines.decisions import (
     Decision,
     Ended,
@@ -314,7 +314,7 @@ def test_values_take_the_type_that_the_request_wants(golden: Callable[[str], Any
         shapes=shapes,
         parameters={"InputData": "s3://b/in", "ProcInstanceType": "ml.m5.large", "Epochs": 3, "MinAccuracy": 0.2},
         variables={"PipelineName": "p", "PipelineExecutionId": "abcdefghijkl"},
-        lookups=dict.fromkeys(plan.nodes, Lookup(request={}, keyless="nothing was looked up")),
+        lookups=dict.fromkeys(plan.nodes, Lookup(asked=Asked(request={}), keyless="nothing was looked up")),
     )
     (first,) = advance(plan, {}, START, situation)
     assert isinstance(first, StartStep)

@@ -19,7 +19,7 @@ from towpath.kernel.operations import Request
 from towpath.kernel.principals import Caller
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.lineage import JobFacts, artifact, artifact_of, job_graph, record
-from towpath.pipelines.caching import Found, Lookup
+from towpath.pipelines.caching import Asked, Found, Lookup, material
 from towpath.pipelines.definition import parse
 from towpath.pipelines.evaluation import StepYield
 from towpath.pipelines.graph import Node, compile
@@ -31,6 +31,7 @@ from towpath.store import SqliteStore, SqlTransaction
 JOB = Kind(noun="ProcessingJob", arn_type="processing-job", name_member="ProcessingJobName", arn_member="Arn")
 PIPELINE = Uid("pipeline-uid")
 REQUEST: Document = {"AppSpecification": {"ImageUri": "towpath"}}
+ASKED = Asked(request=REQUEST)
 
 
 class Given:
@@ -38,6 +39,12 @@ class Given:
 
     def __init__(self) -> None:
         self.refusal: Invalid | None = None
+        self.recorded: Ingredients | None = None  #: of a job that has ended; None: parts of it differ
+
+    def of_job(self, transaction: Any, job: Resource) -> Ingredients:
+        if self.recorded is None:
+            raise Invalid("they were not made of the same")
+        return self.recorded
 
     def of_request(self, noun: str, request: Document) -> Ingredients:
         assert noun == "ProcessingJob"
@@ -120,13 +127,13 @@ class Past:
         """End the step of the first execution."""
 
         def end(transaction: SqlTransaction) -> None:
-            self.results.keep(transaction, self.first, row or self.row)
+            self.results.keep(transaction, self.first, self.node, row or self.row)
             transaction.steps.put(self.first.uid, [row or self.row])
 
         self.store.write(end)
 
     def look_up(self) -> Lookup:
-        return self.results.look_up(self.second, self.node, REQUEST)
+        return self.results.look_up(self.second, self.node, ASKED, REQUEST, {})
 
     def found(self) -> Found:
         found = self.look_up().found
@@ -187,9 +194,24 @@ def test_other_steps_and_pipelines_find_nothing(past: Past) -> None:
     past.keep()
     step = {"Name": "Other", "Type": "Processing", "Arguments": REQUEST}
     other = compile(parse({"Version": "2020-12-01", "Steps": [step]})).nodes["Other"]
-    assert past.results.look_up(past.second, other, REQUEST).found is None
+    assert past.results.look_up(past.second, other, ASKED, REQUEST, {}).found is None
     elsewhere = replace(past.second, spec={**past.second.spec, "PipelineUid": "another"})
-    assert past.results.look_up(elsewhere, past.node, REQUEST).found is None
+    assert past.results.look_up(elsewhere, past.node, ASKED, REQUEST, {}).found is None
+
+
+@pytest.mark.parametrize(("python_version", "kept"), [("3.11", True), ("3.12", False), (None, False)])
+def test_a_search_is_kept_when_it_was_made_of_what_had_been_looked_up(
+    past: Past, python_version: str | None, kept: bool
+) -> None:
+    step = {"Name": "Tune", "Type": "Tuning", "Arguments": {}}
+    node = compile(parse({"Version": "2020-12-01", "Steps": [step]})).nodes["Tune"]
+    assert node.type is not None
+    key = material(node.type, past.job.spec, Ingredients(python_version="3.11"), past.first.name, {}).key
+    past.given.recorded = None if python_version is None else Ingredients(python_version=python_version)
+    row = replace(past.row, name="Tune", cache=CacheNote(why="", key=key))
+    past.store.write(lambda transaction: past.results.keep(transaction, past.first, node, row))
+    found = past.store.read(lambda transaction: transaction.cache.find(PIPELINE, "Tune", key))
+    assert (found is not None) is kept
 
 
 def test_outputs_that_are_not_in_their_places_are_put_back_as_new_versions(past: Past) -> None:

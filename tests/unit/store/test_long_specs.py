@@ -14,6 +14,7 @@ from towpath.kernel.errors import StaleRevision
 from towpath.kernel.ports import Query
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.store import SqliteStore, SqlTransaction
+from towpath.store.codec import to_json
 from towpath.store.long_specs import KEPT_BYTES, LONG_BYTES, DecodedSpecs
 from towpath.store.migrations import SCRIPTS, upgrade
 from towpath.store.sqlite import _engine
@@ -194,3 +195,89 @@ def test_a_store_of_the_schema_before_is_raised_with_all_that_it_holds(tmp_path:
         assert specs == [{"Short": 1}, LONG]
     finally:
         raised.close()
+
+
+def texts(path: Path) -> list[int]:
+    """Return how long the texts are that lie by themselves."""
+    with closing(sqlite3.connect(path)) as connection:
+        return [length for (length,) in connection.execute("SELECT length(text) FROM long_text ORDER BY length(text)")]
+
+
+def of(letter: str, **more: str) -> Document:
+    return {"Before": 1, "Definition": letter * (LONG_BYTES + len(more) + 1), **more}
+
+
+def test_a_long_text_lies_there_once_for_all_specs_that_hold_it(store: SqliteStore, tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    made = [make(store, name, of("x", Name=name)) for name in ("a", "b", "c")]
+    make(store, "other", of("\u00fc"))
+    assert len(texts(path)) == 2
+    assert all(beside is not None and beside < 100 for _, _, beside in kept(path))
+    for each in made:
+        found = store.read(lambda transaction, uid=each.uid: transaction.resources.get(uid))  # type: ignore[misc]
+        assert found == each
+    again = SqliteStore(path)  # nothing is kept decoded there
+    try:
+        read = [again.read(lambda transaction, uid=each.uid: transaction.resources.get(uid)) for each in made]  # type: ignore[misc]
+        assert read == made
+        definitions = {id(each.spec["Definition"]) for each in read if each is not None}
+        assert len(definitions) == 1, "decoded once, too"
+        (first, second, *_) = read
+        assert first is not None
+        assert second is not None
+        assert first.spec is not second.spec
+    finally:
+        again.close()
+
+
+def test_a_long_text_goes_with_the_last_spec_that_holds_it(
+    store: SqliteStore, clock: VirtualClock, tmp_path: Path
+) -> None:
+    path = tmp_path / "store.db"
+    a, b, c = (make(store, name, of("x")) for name in "abc")
+    store.write(lambda transaction: transaction.resources.replace(a, spec={**a.spec, "Before": 2}))
+    assert len(texts(path)) == 1
+    store.write(lambda transaction: transaction.resources.replace(b, spec=of("y")))
+    assert len(texts(path)) == 2
+    with pytest.raises(StaleRevision):
+        store.write(lambda transaction: transaction.resources.replace(b, spec=of("z")))
+    assert len(texts(path)) == 2
+    for uid in (a.uid, c.uid):
+        found = store.read(lambda transaction, uid=uid: transaction.resources.get(uid))  # type: ignore[misc]
+        assert found is not None
+        deleted = found
+        store.write(lambda transaction: transaction.resources.replace(deleted, deleted_at=transaction.now))  # noqa: B023
+    assert len(texts(path)) == 2, "what is deleted may be undeleted"
+    store.write(lambda transaction: transaction.housekeeping.drop_tombstones([a.uid]))
+    assert len(texts(path)) == 2
+    store.write(lambda transaction: transaction.housekeeping.drop_tombstones([c.uid]))
+    (left,) = texts(path)
+    assert store.read(lambda transaction: transaction.resources.get(b.uid)).spec == of("y")  # type: ignore[union-attr]
+    assert left > LONG_BYTES
+
+
+def test_the_texts_of_a_store_of_the_schema_before_are_moved(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    engine = _engine(path)
+    upgrade(engine, path, head="0010")
+    specs = {"a": of("x"), "b": of("x"), "c": of("\u00fc\n"), "d": LONG}
+    with closing(sqlite3.connect(path)) as connection:
+        for name, spec in specs.items():
+            connection.execute(
+                "INSERT INTO resource (uid, account, region, kind, name, arn, spec, state, generation,"
+                " observed_generation, revision, format, created_at, created_by, modified_at, sort)"
+                " VALUES (?, '000000000000', 'us-east-1', 'Barge', ?, ?, x'', '{}', 1, 1, 1, 1, 0, 'x', 0, '{}')",
+                (name, name, f"arn:barge/{name}"),
+            )
+            connection.execute("INSERT INTO long_spec VALUES (?, ?, ?)", (name, name * 32, to_json(spec)))
+        connection.commit()
+    engine.dispose()
+    raised = SqliteStore(path)
+    try:
+        for name, spec in specs.items():
+            found = raised.read(lambda transaction, name=name: transaction.resources.get(Uid(name)))  # type: ignore[misc]
+            assert found is not None
+            assert found.spec == spec
+    finally:
+        raised.close()
+    assert len(texts(path)) == 2

@@ -166,6 +166,8 @@ def test_members_of_an_older_schema_are_told_when_their_resources_were_created(t
     engine = _engine(path)
     with engine.connect() as connection:
         for statement in (
+            "DROP TABLE long_spec_text",
+            "DROP TABLE long_text",
             "DROP TABLE long_spec",
             "DROP TABLE log_line",
             "ALTER TABLE work DROP COLUMN failing_since",

@@ -11,7 +11,7 @@ from tests.unit.tuning.conftest import request
 from towpath.jobs.tuned import Objective
 from towpath.kernel.resource import Uid
 from towpath.tuning.children import Child, best_first, best_of, counters
-from towpath.tuning.decisions import Ending, Launch, Situation, StopChild, advance, is_behind, not_improving
+from towpath.tuning.decisions import Ending, Launch, Situation, StopChild, advance, ending_of, is_behind, not_improving
 from towpath.tuning.plan import Plan, plan_of
 from towpath.tuning.ranges import Point
 from towpath.tuning.search import Question, Race
@@ -55,6 +55,8 @@ class Life:
     stopping: bool = False
     ended: bool = False
     gave_up: bool = False  #: after five training jobs without a success
+    saw_stop: bool = False
+    over_before: bool = False  #: had come to its end when the stop was seen
     most_at_once: int = 0
 
     def situation(self) -> Situation:
@@ -81,6 +83,10 @@ class Life:
                     number = int(uid[1:])
                     assert self.children[number].status == "InProgress"
                     self.children[number] = child(number, "Stopping", curve=self.children[number].curve)
+        if self.stopping and not self.saw_stop:
+            self.saw_stop = True
+            known = self.ending or ending_of(self.plan, self.situation())
+            self.over_before = known is not None and not self.running()
         if decided.ending is not None and self.ending is None:
             self.gave_up = decided.ending.status == "Failed"
         self.ending = decided.ending or self.ending
@@ -131,7 +137,7 @@ def test_limits_are_never_passed_and_the_end_is_what_the_training_jobs_came_to(d
     assert life.most_at_once <= parallel
     assert life.ending is not None
     values = [child.value for child in children if child.value is not None]
-    if life.stopping:
+    if life.stopping and not life.over_before:
         assert life.ending.status == "Stopped"
     else:
         # What is stopped because the tuning job has given up may have told a value: that does not save it.

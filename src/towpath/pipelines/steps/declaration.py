@@ -27,6 +27,7 @@ class CacheRules:
     left_out: frozenset[str] = frozenset()  #: names, permissions and limits, with all that is below them
     read: frozenset[str] = frozenset()  #: S3 URIs of what it reads: what lies there counts instead
     placed: frozenset[str] = frozenset()  #: S3 URIs below which it puts what it makes
+    settled_late: bool = False  #: what it was made of is certain when it has ended, and looked up again then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,6 @@ class StepType:
     longest_name: int = LONGEST_NAME  #: that the API lets the resource have
     required_members: frozenset[str] = frozenset()  #: members beside Arguments that must be there
     cache: CacheRules | None = None  #: None: such a step is never taken over from an earlier execution
-    uncached: str = ""  #: why not, for types whose CacheConfig AWS would use
 
     def resource_name(self, execution_id: str, step: str, attempt: int, prefix: str | None = None) -> str:
         """Return the name of what a step creates: the same for the same attempt, another for each other attempt.

@@ -41,6 +41,42 @@ TRANSFORM_CACHE = CacheRules(
     read=frozenset({"TransformInput.DataSource.S3DataSource.S3Uri"}),
     placed=frozenset({"TransformOutput.S3OutputPath"}),
 )
+#: A tuning job has one definition of training jobs, or several.
+_DEFINITIONS = ("TrainingJobDefinition", "TrainingJobDefinitions")
+#: Of the tuning jobs that it goes on from, what they are counts, and not their names.
+TUNING_CACHE = CacheRules(
+    left_out=frozenset({"Tags", "WarmStartConfig.ParentHyperParameterTuningJobs"})
+    | {
+        f"{definition}.{member}"
+        for definition in _DEFINITIONS
+        for member in (
+            *_ADMINISTRATION,
+            "ResourceConfig.VolumeSizeInGB",
+            "ResourceConfig.VolumeKmsKeyId",
+            "HyperParameterTuningResourceConfig.VolumeSizeInGB",
+            "HyperParameterTuningResourceConfig.VolumeKmsKeyId",
+            "StaticHyperParameters.sagemaker_job_name",
+        )
+    },
+    read=frozenset(
+        f"{definition}.{member}"
+        for definition in _DEFINITIONS
+        for member in (
+            "InputDataConfig.DataSource.S3DataSource.S3Uri",
+            "StaticHyperParameters.sagemaker_submit_directory",
+        )
+    ),
+    placed=frozenset(
+        f"{definition}.{member}"
+        for definition in _DEFINITIONS
+        for member in (
+            "OutputDataConfig.S3OutputPath",
+            "CheckpointConfig.S3Uri",
+            "StaticHyperParameters.sagemaker_s3_output",
+        )
+    ),
+    settled_late=True,
+)
 
 PROCESSING = StepType(
     name="Processing",
@@ -81,7 +117,7 @@ TUNING = StepType(
     stop="StopHyperParameterTuningJob",
     ends=JOB_ENDS,
     metadata="TuningJob",
-    uncached="each of its training jobs looks up what it reads when it begins, so that no key is known before",
+    cache=TUNING_CACHE,
     extra_yields=frozenset({"TrainingJobSummaries"}),
     longest_name=32,  # its training jobs' names begin with its own
 )

@@ -1,12 +1,10 @@
 """Steps that judge data and models: QualityCheck and ClarifyCheck. Their Arguments are those of a processing job."""
 
 from towpath.pipelines.steps.declaration import JOB_ENDS, StepType
-from towpath.pipelines.steps.jobs import PROCESSING_NAMES
+from towpath.pipelines.steps.jobs import PROCESSING_CACHE, PROCESSING_NAMES
 
 _CONSTRAINTS = frozenset({"CalculatedBaselineConstraints", "BaselineUsedForDriftCheckConstraints"})
 _STATISTICS = frozenset({"CalculatedBaselineStatistics", "BaselineUsedForDriftCheckStatistics"})
-
-_UNCACHED = "a check judges against the baseline as it is when it begins, and registers what it found"
 
 QUALITY_CHECK = StepType(
     name="QualityCheck",
@@ -22,7 +20,7 @@ QUALITY_CHECK = StepType(
     metadata="QualityCheck",
     yields=_CONSTRAINTS | _STATISTICS,
     required_members=frozenset({"CheckType"}),
-    uncached=_UNCACHED,
+    cache=PROCESSING_CACHE,
 )
 CLARIFY_CHECK = StepType(
     name="ClarifyCheck",
@@ -38,5 +36,5 @@ CLARIFY_CHECK = StepType(
     metadata="ClarifyCheck",
     yields=_CONSTRAINTS,
     required_members=frozenset({"CheckType"}),
-    uncached=_UNCACHED,
+    cache=PROCESSING_CACHE,
 )

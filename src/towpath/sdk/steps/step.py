@@ -14,7 +14,7 @@ from towpath.sdk.expressions import Document, Expression, Get
 from towpath.sdk.steps.retry import RetryPolicy, policies_of
 
 #: The types of steps whose results may be taken over from an earlier execution; those of others run every time.
-TAKEN_OVER = frozenset({"Processing", "Training", "Transform", "Lambda"})
+TAKEN_OVER = frozenset({"Processing", "Training", "Tuning", "Transform", "Lambda", "QualityCheck", "ClarifyCheck"})
 _NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,63}")
 
 

@@ -14,7 +14,7 @@ from towpath.kernel.errors import DiskFull, Invalid
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0010"  #: the newest revision under versions/
+HEAD = "0011"  #: the newest revision under versions/
 SCRIPTS = Path(__file__).parent  #: the folder of versions/
 
 
