@@ -93,8 +93,8 @@ def check_rows(transaction: SqlTransaction, soak: Soak, played: Round) -> Counte
     """Look at the rows of an execution, at what its steps have started, and at what that said outside.
 
     Returns:
-        How often a job of a Transform step has failed, by the step: what such a job had written whole is there, as always
-        when one fails, and what the job in its place writes comes on top of it.
+        How often a job of a Transform step has failed, by the step: what such a job had written whole is there, as
+        always when one fails, and what the job in its place writes comes on top of it.
     """
     shape = played.shape
     execution = transaction.resources.find("PipelineExecution", played.execution)

@@ -37,7 +37,7 @@ from towpath.kernel.errors import Invalid
 from towpath.kernel.objects import ObjectRef
 from towpath.kernel.resource import Document
 from towpath.pipelines.attempts import tried_again
-from towpath.pipelines.caching import Found, Lookup
+from towpath.pipelines.caching import Asked, Found, Lookup
 from towpath.pipelines.decisions import Decision, Ended, EndStep, Situation, StartStep
 from towpath.pipelines.definition import parse
 from towpath.pipelines.execution import Course
@@ -55,9 +55,9 @@ class Cache:
     def __init__(self) -> None:
         self.kept: dict[tuple[str, bytes], Found] = {}
 
-    def look_up(self, name: str, request: Document) -> Lookup:
-        key = self._key(name, request)
-        return Lookup(request=request, key=key[1].decode(), found=self.kept.get(key))
+    def look_up(self, name: str, asked: Asked) -> Lookup:
+        key = self._key(name, asked.request)
+        return Lookup(asked=asked, key=key[1].decode(), found=self.kept.get(key))
 
     def keep(self, row: StepRow, request: Document) -> None:
         assert row.ended_at is not None
@@ -111,7 +111,7 @@ class Remembering(World):
         look.run()
         lookups: dict[str, Lookup] = {}
         while look.unlooked:
-            lookups |= {name: self.cache.look_up(name, request) for name, request in look.unlooked.items()}
+            lookups |= {name: self.cache.look_up(name, asked) for name, asked in look.unlooked.items()}
             look.go_on(with_lookups(situation, lookups=dict(lookups)))
         course = Course(standings.copy(), self.now, with_lookups(situation, lookups=lookups))
         decisions = course.run()
