@@ -12,7 +12,7 @@ from tests.acceptance.crash_shapes import BECAUSE, BUCKET, ENDPOINT, GROUP, TRIE
 from tests.acceptance.test_crashes import Story
 
 from towpath.kernel.resource import Resource
-from towpath.pipelines.controller import EXECUTION_EVENT
+from towpath.pipelines.acting import EXECUTION_EVENT
 from towpath.pipelines.model import Fact, StepStatus
 from towpath.store import SqliteStore, SqlTransaction
 

@@ -39,7 +39,7 @@ from tests.acceptance.crash_pipeline import (
 )
 
 from towpath.home import Server
-from towpath.pipelines.controller import EXECUTION_EVENT
+from towpath.pipelines.acting import EXECUTION_EVENT
 from towpath.pipelines.model import Fact, StepStatus
 from towpath.runner import claim, tree
 from towpath.store import SqliteStore, SqlTransaction

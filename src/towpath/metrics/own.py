@@ -15,7 +15,7 @@ from towpath.kernel.resource import Resource, Uid, view
 from towpath.metrics.intake import take_in
 from towpath.metrics.kinds import ALARM, METRIC
 from towpath.metrics.model import AlarmSpec, series_key
-from towpath.pipelines.controller import EXECUTION_EVENT, STEP_EVENT
+from towpath.pipelines.acting import EXECUTION_EVENT, STEP_EVENT
 from towpath.pipelines.model import StepStatus
 from towpath.pipelines.naming import step_of
 

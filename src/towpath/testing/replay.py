@@ -17,8 +17,8 @@ from towpath.kernel.events import Event
 from towpath.kernel.ports import Query, Store
 from towpath.kernel.ports import Transaction as KernelTransaction
 from towpath.kernel.resource import Resource
+from towpath.pipelines.acting import STEP_EVENT
 from towpath.pipelines.caching import Lookup
-from towpath.pipelines.controller import STEP_EVENT
 from towpath.pipelines.decisions import FinishExecution, Situation, Unreadable
 from towpath.pipelines.execution import Course
 from towpath.pipelines.kinds import PIPELINE_EXECUTION

@@ -16,7 +16,7 @@ from towpath.kernel.principals import Caller
 from towpath.kernel.resource import Uid
 from towpath.metrics import ALARM, operations
 from towpath.metrics.own import PIPELINES, OwnMetrics
-from towpath.pipelines.controller import EXECUTION_EVENT, STEP_EVENT
+from towpath.pipelines.acting import EXECUTION_EVENT, STEP_EVENT
 from towpath.pipelines.model import ExecutionStatus, StepStatus
 from towpath.store import SqliteStore, SqlTransaction
 

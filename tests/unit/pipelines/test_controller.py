@@ -18,8 +18,9 @@ from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Heading
 from towpath.kernel.principals import Caller
 from towpath.kernel.resource import Document, Resource, Uid
+from towpath.pipelines.acting import EXECUTION_EVENT, STEP_EVENT
 from towpath.pipelines.caching import Asked, Found, Lookup
-from towpath.pipelines.controller import _LOOKS, EXECUTION_EVENT, STEP_EVENT, ExecutionController
+from towpath.pipelines.controller import _LOOKS, ExecutionController
 from towpath.pipelines.definition import Step
 from towpath.pipelines.evaluation import StepYield
 from towpath.pipelines.graph import Node
