@@ -1,15 +1,14 @@
 """What code archives hold, by the content of their files: times and owners in an archive say nothing of the code."""
 
 import hashlib
-import lzma
 import tarfile
 import threading
-import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import IO
 
 from towpath.kernel.objects import ObjectStore, ObjectVersion
+from towpath.runner import archives
 
 LARGEST_BYTES = 1 << 30  #: of an archive's files together; a larger one counts by its own bytes
 _MOST_FILES = 100_000  #: of an archive; and of all that are remembered
@@ -45,7 +44,7 @@ def _files(content: IO[bytes]) -> dict[str, str] | None:
     files: dict[str, str] = {}
     size = 0
     try:
-        with tarfile.open(fileobj=content) as members:
+        with archives.opened(content) as members:
             for member in members:
                 size += member.size
                 if size > LARGEST_BYTES or len(files) >= _MOST_FILES:
@@ -55,7 +54,7 @@ def _files(content: IO[bytes]) -> dict[str, str] | None:
                     files[name] = _digest(members, member) + ("x" if member.mode & 0o100 else "")
                 elif member.issym() or member.islnk():
                     files[name] = f"-> {member.linkname}"
-    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError):
+    except archives.UNREADABLE:
         return None  # the job that is to unpack it will say what is wrong with it
     return files
 

@@ -2,7 +2,8 @@
 
 An interpreter takes down every module that it holds, which costs a copy of each page that they lie on: a hundred
 milliseconds for what scikit-learn imports. Those that a job inherited and has not replaced go with its memory instead.
-All else ends as Python ends it, the script's own objects and whatever it has imported itself among them.
+All else ends as Python ends it, the script's own objects and whatever it has imported itself among them; and all of it
+where other threads still run.
 """
 
 import atexit
@@ -26,9 +27,9 @@ def inherit(modules: Mapping[str, ModuleType]) -> None:
 
 
 def _let_go() -> None:
-    if not _inherited:
+    if not _inherited or len(sys._current_frames()) > 1:
+        # Daemon threads go on until the interpreter ends them: they may need the modules, and hold locks of files.
         return
-    sys.setswitchinterval(3600.0)  # daemon threads end in the middle of whatever they do, soon after this
     if gc.isenabled():
         gc.collect()  # as the interpreter is about to: finalizers of the script's garbage still find every module
     # What is written to a file that nothing but an inherited module refers to would stay in its buffer.

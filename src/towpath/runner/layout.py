@@ -1,14 +1,14 @@
 """Lays out what a job reads: checked copies of its inputs, unpacked archives, text files and folders."""
 
+import contextlib
 import hashlib
-import lzma
 import os
 import tarfile
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from towpath.runner import archives
 from towpath.runner.folder import is_full, write_all
 
 CHUNK = 1 << 20
@@ -135,7 +135,7 @@ def unpack(archive: Path, target: Path, uri: str, checkpoint: Checkpoint) -> Non
             # The checksum of what was packed lies behind the last member; without it, damage could pass for content.
             while members.fileobj is not None and members.fileobj.read(CHUNK):
                 checkpoint()
-    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+    except archives.UNREADABLE as error:
         if isinstance(error, OSError) and is_full(error):
             raise
         raise LayoutFailed(f"{uri} cannot be unpacked as a tar archive: {error}. Upload it anew, whole") from error
@@ -145,14 +145,17 @@ def unpack(archive: Path, target: Path, uri: str, checkpoint: Checkpoint) -> Non
             raise LayoutFailed(f"{uri} is not safe to unpack: the link {name!r} leads out of its folder")
 
 
-def _opened(archive: Path, uri: str) -> tarfile.TarFile:
-    try:
-        return tarfile.open(archive)
-    except tarfile.ReadError as error:  # its text has a line for each kind of compression that was tried
-        raise LayoutFailed(
-            f"{uri} is no tar archive, compressed or not ({archive.stat().st_size} bytes), or it was damaged. Pack it "
-            "again with `tar -czf`, and upload it anew"
-        ) from error
+@contextlib.contextmanager
+def _opened(archive: Path, uri: str) -> Iterator[tarfile.TarFile]:
+    with archive.open("rb") as file, contextlib.ExitStack() as stack:
+        try:
+            members = stack.enter_context(archives.opened(file))
+        except tarfile.ReadError as error:
+            raise LayoutFailed(
+                f"{uri} is no tar archive, compressed or not ({archive.stat().st_size} bytes), or it was damaged. Pack "
+                "it again with `tar -czf`, and upload it anew"
+            ) from error
+        yield members
 
 
 def _member_place(root: Path, name: str, uri: str) -> Path:

@@ -179,6 +179,22 @@ def work():
     for number in itertools.count(): import json, numpy
 threading.Thread(target=work, daemon=True).start()
 """,
+    "a thread that goes on beside what was not flushed": """
+import threading
+def work():
+    while True: pass
+threading.Thread(target=work, daemon=True).start()
+files = [open(f"/tmp/{number}", "w") for number in range(100)]
+for file in files: file.write("x" * 4000)
+large = open("/tmp/large", "wb", buffering=1 << 26); large.write(bytes(1 << 25))
+""",
+    "a thread that holds a file": """
+import os, threading, time
+read, write = os.pipe()
+pipe = os.fdopen(write, "wb", buffering=1 << 20)
+threading.Thread(target=pipe.write, args=(bytes(1 << 22),), daemon=True).start()
+time.sleep(0.2)
+""",
     "a hook": "import sys\nsys.excepthook = lambda *a: print('hook', a[1])\nraise ValueError('x')",
     "a thread that fails": """
 import threading

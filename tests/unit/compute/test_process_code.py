@@ -1,8 +1,10 @@
 """What a job's code names, before the job begins."""
 
+import gzip
 import hashlib
 import io
 import tarfile
+import tracemalloc
 from pathlib import Path
 from typing import Literal
 
@@ -85,7 +87,7 @@ def test_what_is_no_code_or_lies_elsewhere_does_not_count(tmp_path: Path) -> Non
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
 @pytest.mark.parametrize("place", ["code", "code/src", "code/src/deeper"])
 def test_archives_of_code_are_read(tmp_path: Path, mode: Mode, place: str) -> None:
-    for files, expected in (({"a_csv": "numpy", "src__b_py": "import sklearn"}, True), ({"a_csv": "numpy"}, False)):
+    for files, expected in (({"a_csv": "1", "src__b_py": "import sklearn"}, True), ({"a_py": "import json"}, False)):
         archive = laid_out(tmp_path, place, packed(mode, **files), unpack=True)
         assert names(replace(LAUNCHED, inputs=(archive,))) is expected
 
@@ -97,6 +99,21 @@ def test_what_cannot_be_read_is_left_to_the_runner(tmp_path: Path, content: byte
     damaged = laid_out(tmp_path, "code", content, unpack=True)
     assert not names(replace(LAUNCHED, inputs=(damaged,)))
     assert not names(replace(JOB, inputs=(replace(damaged, source="/not/there", path="code", unpack=False),)))
+
+
+def test_an_archive_costs_no_more_than_a_few_megabytes(tmp_path: Path) -> None:
+    large = io.BytesIO()
+    with gzip.GzipFile(fileobj=large, mode="wb", compresslevel=1) as file:
+        for _ in range(64):
+            file.write(bytes(1 << 20))
+        file.write(b"import numpy")
+    archive = laid_out(tmp_path, "code", large.getvalue(), unpack=True)
+    tracemalloc.start()
+    try:
+        assert not names(replace(LAUNCHED, inputs=(archive,))), "what lies so far behind is not read"
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_code_is_read_once(tmp_path: Path) -> None:

@@ -1,21 +1,19 @@
 """Reads which modules the code of a job names, before the job begins.
 
-Words, not imports: a word that stands in a comment or is built from parts is judged wrongly, and a job then begins
-from a process that holds more than it needs, or less. Neither changes what it does.
+Words, not imports: a word that stands in a comment, or in whatever else was packed with the code, is judged wrongly, as
+one is that is built from parts. A job then begins from a process that holds more than it needs, or less, and does the
+same.
 """
 
 import contextlib
-import lzma
 import posixpath
 import re
-import tarfile
 import threading
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO
 
 from towpath.jobs.model import InputFile, JobSpec
+from towpath.runner import archives
 from towpath.runner.folder import OPT_ML
 from towpath.runner.warm import TOOLKIT
 
@@ -35,7 +33,8 @@ class CodeReader:
         self._lock = threading.Lock()
 
     def names_one(self, job: JobSpec) -> bool:
-        """Return whether a Python file in the folder of the job's script, or in one inside it, has one of the words."""
+        """Return whether the code of a job has one of the words: a Python file in the folder of its script or in one
+        inside it, or an archive that is unpacked there."""
         if not self._words:
             return False
         folder = folder_of_script(job)
@@ -51,8 +50,10 @@ class CodeReader:
         if known is None:
             # What cannot be read ends the job with a sentence of its own, when it is laid out.
             known = False
-            with contextlib.suppress(OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError):
-                known = any(self._pattern.search(text) for text in _texts(item))
+            with contextlib.suppress(*archives.UNREADABLE), Path(item.source).open("rb") as file:
+                # An archive is searched as it is: anybody may have made it, and this is the server.
+                text = archives.beginning(file, _MOST_BYTES) if item.unpack else file.read(_MOST_BYTES)
+                known = self._pattern.search(text) is not None
             with self._lock:
                 if len(self._known) >= _MOST_REMEMBERED:
                     self._known.clear()
@@ -79,19 +80,3 @@ def _is_code(path: str, folder: str) -> bool:
 
 def _is_in(path: str, folder: str) -> bool:
     return f"{path}/".startswith(f"{folder}/")
-
-
-def _texts(item: InputFile) -> Iterator[bytes]:
-    with Path(item.source).open("rb") as file:
-        if not item.unpack:
-            yield file.read(_MOST_BYTES)
-            return
-        with tarfile.open(fileobj=file, mode="r|*") as members:
-            left = _MOST_BYTES
-            for member in members:
-                left -= member.size  # what is skipped is unpacked, too
-                content: IO[bytes] | None = members.extractfile(member) if member.name.endswith(".py") else None
-                if content is not None:
-                    yield content.read(_MOST_BYTES)
-                if left <= 0:
-                    return
