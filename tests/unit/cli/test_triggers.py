@@ -80,6 +80,23 @@ def test_a_metric_that_a_pipeline_does_not_have_is_refused_with_those_that_it_ha
     assert str(refused.value) == told
 
 
+@pytest.mark.parametrize(
+    "specification",
+    [
+        {"Get": "Parameters.Algorithm"},
+        {"MetricDefinitions": {"Get": "Steps.Prepare.Metrics"}},
+        {"MetricDefinitions": [{"Get": "Parameters.Metric"}]},
+        {"MetricDefinitions": [{"Name": {"Get": "Parameters.Metric"}, "Regex": "a=(.*)"}]},
+    ],
+)
+def test_of_metrics_that_show_only_when_the_step_runs_none_is_refused(
+    answers: Callable[..., Any], specification: dict[str, Any]
+) -> None:
+    step = {"Name": "Train", "Type": "Training", "Arguments": {"AlgorithmSpecification": specification}}
+    client = answers(DescribePipeline={"PipelineDefinition": json.dumps({"Steps": [step]})})
+    refuse_never(client, threshold("validation:accuracy < 1", of="p/Train"))
+
+
 def test_what_is_waited_for_and_is_not_there_yet_is_told(
     answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
