@@ -521,7 +521,12 @@ def test_a_trigger_that_is_refused_halfway_leaves_all_as_it_was(aws: Aws) -> Non
             triggers.create("halfway", alarm=low, **target)
         assert stands(aws) == before
     triggers.create("halfway", alarm=low, webhook="http://127.0.0.1:1/")
-    aws.client("events").disable_rule(Name="halfway")
+    (rule,), _, (kept,), _ = stands(aws)
+    described = {"Name": "halfway", "EventPattern": rule["EventPattern"], "Description": "Ours", "State": "DISABLED"}
+    aws.client("events").put_rule(**described)
+    watched = {name: value for name, value in kept.items() if name != "AlarmArn" and "State" not in name}
+    more: Any = {"AlarmDescription": "Low", "EvaluationPeriods": 3, "DatapointsToAlarm": 2, "ActionsEnabled": False}
+    aws.client("cloudwatch").put_metric_alarm(**watched | more)
     before = stands(aws)
     waits: list[Any] = [{"alarm": empty}, {"schedule": "rate(1 day)"}]
     for target in refused:
