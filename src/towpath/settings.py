@@ -133,10 +133,21 @@ def _expected(type_: Any) -> str:
     return words.get(type_, "a table of texts")
 
 
-def from_shown(values: Mapping[str, Any]) -> Settings:
-    """Return the settings whose values are these; a server of another release may have fewer, or others."""
-    known = {name: value for name, value in values.items() if name in Settings.__struct_fields__}
-    return msgspec.convert(known, Settings)
+def from_shown(values: Mapping[str, Any]) -> tuple[Settings, list[str]]:
+    """Return the settings whose values are these, and the names of those that cannot be read here.
+
+    A server of another release may have fewer, others, or some with values that are unknown here. Those have their
+    defaults.
+    """
+    types = get_type_hints(Settings)
+    known: dict[str, Any] = {}
+    left_out = []
+    for name, value in values.items():
+        try:
+            known[name] = msgspec.convert(value, types[name])
+        except (KeyError, msgspec.ValidationError):
+            left_out.append(name)
+    return Settings(**known), left_out
 
 
 def modules_in(text: str) -> tuple[str, ...]:

@@ -59,3 +59,10 @@ def test_a_setting_of_the_wrong_type_or_name_is_told_with_what_was_expected_and_
     with pytest.raises(Invalid) as refused:
         settings.load(file, environment)
     assert refused.value.message == told.replace("FILE", str(file))
+
+
+def test_what_a_server_of_another_release_shows_is_read_as_far_as_it_is_known() -> None:
+    shown = {"cores": 3, "sandbox": "docker", "colour": "blue", "port": "many", "images": {"a": "/python"}}
+    read, left_out = settings.from_shown(shown)
+    assert read == settings.Settings(cores=3, images={"a": "/python"})
+    assert left_out == ["sandbox", "colour", "port"]

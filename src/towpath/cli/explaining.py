@@ -80,7 +80,7 @@ def cache_of(execution: Execution, step: StepRun) -> tuple[str, str]:
     """Return how the cache was used for a step, and why. Only those that may have a key are asked about one by one."""
     if step.cached_from is not None:
         return "Hit", f"{name_of(step.cached_from)} has succeeded with this key"
-    if step.job is None or step.waiting_for is not None:
+    if not step.may_have_key:
         return "", ""
     explained = execution.explain(step.name)
     return explained.outcome, _named(explained.reason)

@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
-from towpath.cli.console import duration, say, show_document, show_json, show_table, when
+from towpath.cli.console import duration, note, say, show_document, show_json, show_table, when
 from towpath.cli.naming import JOBS, TUNING, StepNames, find, steps_of_jobs
 from towpath.cli.options import HomeOption, JsonOption, connect
 from towpath.sdk.client import Client
-from towpath.sdk.errors import NotFound
+from towpath.sdk.errors import Denied, NotFound, NotOffered, RequestFailed
 from towpath.sdk.expressions import Document
 
 RECENT = 10  #: executions and jobs shown without --all
@@ -32,16 +32,16 @@ def ps(
     Example: towpath ps --all
     """
     client = connect(home)
+    held_up, untold = _held_up(client)
     found = {
         "Executions": _chosen(executions(client), "PipelineExecutionStatus", "StartTime", everything=everything),
         "Jobs": _chosen(jobs(client), "Status", "CreationTime", everything=everything),
         "Endpoints": list(client.pages("SageMaker.ListEndpoints", "Endpoints")),
-        "HeldUp": client.call("Towpath.DescribeHeldUpWork", {})["HeldUp"],
     }
     if as_json:
-        show_json(found)
+        show_json({**found, "HeldUp": held_up})
         return
-    if not any(found.values()):
+    if not held_up and not any(found.values()):
         say("Nothing has run here yet. Try: towpath run pipeline.py, or: towpath demo")
         return
     if found["Executions"]:
@@ -82,14 +82,25 @@ def ps(
             for each in found["Endpoints"]
         ]
         show_table(("endpoint", "state", "changed", "serves"), rows)
-    if found["HeldUp"]:
+    if held_up:
         say("")
         rows = [
             (_named(each["ResourceArn"]), when(each["Since"]), str(each["Tries"]), when(each["NextTryAt"]))
-            for each in found["HeldUp"]
+            for each in held_up
         ]
         show_table(("held up", "since", "tries", "next try"), rows)
         say("These wait for a fault of the platform to go away. Why: towpath doctor")
+    if untold is not None and any(each["PipelineExecutionStatus"] in _RUNNING for each in found["Executions"]):
+        note(f"Whether a fault of the platform holds an execution up is not told: {untold}")
+
+
+def _held_up(client: Client) -> tuple[list[Document] | None, RequestFailed | None]:
+    """Return what a fault of the platform holds up, or why the server does not tell: no right, an older release."""
+    try:
+        answer = client.call("Towpath.DescribeHeldUpWork", {})
+    except (Denied, NotOffered) as refused:
+        return None, refused
+    return answer["HeldUp"], None
 
 
 def _named(arn: str) -> str:

@@ -125,4 +125,6 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def _fail(error: Exception | str, code: int) -> NoReturn:
     note(f"Error: {error}")
+    for added in getattr(error, "__notes__", ()):
+        note(added)
     sys.exit(code)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,13 @@ _OPERATORS = {
     ">=": "GreaterThanOrEqualToThreshold",
 }
 _SIGNS = {name: sign for sign, name in _OPERATORS.items()}
+#: What PutMetricAlarm takes of what DescribeAlarms tells.
+_WRITTEN = (
+    *("AlarmName", "AlarmDescription", "ActionsEnabled", "OKActions", "AlarmActions", "InsufficientDataActions"),
+    *("Namespace", "MetricName", "Dimensions", "Statistic", "ExtendedStatistic", "Period", "Unit"),
+    *("EvaluationPeriods", "DatapointsToAlarm", "Threshold", "ComparisonOperator", "TreatMissingData"),
+    "EvaluateLowSampleCountPercentile",
+)
 _MOST_NAMES = 100  #: of one DescribeAlarms
 
 
@@ -117,8 +124,9 @@ class Alarms:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    def put(self, name: str, wanted: Threshold) -> None:
-        """Make an alarm, or change the one of that name. Without values it is not off."""
+    def put(self, name: str, wanted: Threshold) -> Callable[[], object]:
+        """Make an alarm, or change the one of that name; return what undoes that. Without values it is not off."""
+        before = self._described([name])
         simple = wanted.statistic in {"Average", "Minimum", "Maximum", "Sum", "SampleCount"}
         asked: Document = {
             "AlarmName": name,
@@ -133,20 +141,25 @@ class Alarms:
             "TreatMissingData": "notBreaching",
         }
         self._client.call(f"{TARGET}.PutMetricAlarm", asked)
+        if not before:
+            return lambda: self.rm(name)
+        kept = {member: before[0][member] for member in _WRITTEN if before[0].get(member) is not None}
+        return lambda: self._client.call(f"{TARGET}.PutMetricAlarm", kept)
 
     def named(self, names: Iterable[str]) -> dict[str, Alarm]:
         """Return those of the alarms that there are, by name."""
-        wanted = list(dict.fromkeys(names))
-        found = {}
-        for start in range(0, len(wanted), _MOST_NAMES):
-            asked = {"AlarmNames": wanted[start : start + _MOST_NAMES]}
-            for each in self._client.call(f"{TARGET}.DescribeAlarms", asked)["MetricAlarms"]:
-                found[each["AlarmName"]] = _alarm(each)
-        return found
+        return {each["AlarmName"]: _alarm(each) for each in self._described(list(dict.fromkeys(names)))}
 
     def rm(self, name: str) -> None:
         """Remove an alarm."""
         self._client.call(f"{TARGET}.DeleteAlarms", {"AlarmNames": [name]})
+
+    def _described(self, names: list[str]) -> list[Document]:
+        found: list[Document] = []
+        for start in range(0, len(names), _MOST_NAMES):
+            asked = {"AlarmNames": names[start : start + _MOST_NAMES]}
+            found += self._client.call(f"{TARGET}.DescribeAlarms", asked)["MetricAlarms"]
+        return found
 
 
 def _number(text: str, condition: str) -> float:

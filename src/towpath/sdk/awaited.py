@@ -39,9 +39,8 @@ def refuse_never(client: Client, alarm: Threshold) -> None:
     if step is None:
         _refuse_other(f"pipeline {pipeline}", alarm.metric, OF_EXECUTIONS)
     elif alarm.namespace == TRAINING and steps[step]["Type"] == "Training":
-        found = (steps[step].get("Arguments") or {}).get("AlgorithmSpecification") or {}
-        names = [each["Name"] for each in found.get("MetricDefinitions") or ()]
-        if all(isinstance(name, str) for name in names):  # else what it is called shows when the step runs
+        names = _metrics(steps[step].get("Arguments") or {})
+        if names is not None:
             _refuse_other(f"step {pipeline}/{step}", alarm.metric, names)
 
 
@@ -72,6 +71,19 @@ def _steps(steps: list[Document]) -> Iterator[Document]:
             inside = arguments.get(member)
             if isinstance(inside, list):
                 yield from _steps(inside)
+
+
+def _metrics(arguments: Document) -> list[str] | None:
+    """Return the names of the metrics of a training step, None where an expression holds them until the step runs."""
+    specification = arguments.get("AlgorithmSpecification") or {}
+    if "Get" in specification:
+        return None
+    defined = specification.get("MetricDefinitions") or []
+    if not isinstance(defined, list):
+        return None
+    names = [each.get("Name") if isinstance(each, dict) else None for each in defined]
+    known = [name for name in names if isinstance(name, str)]
+    return known if len(known) == len(names) else None
 
 
 def _refuse_other(owner: str, metric: str, names: tuple[str, ...] | list[str]) -> None:

@@ -11,6 +11,7 @@ ClientError
     │   └── DataMissing   a pipeline reads a dataset that is not there
     ├── Conflict          a name is taken, or the resource is in the wrong state
     ├── Denied
+    ├── NotOffered        the server has no such operation: it may be of an older release
     ├── ModelError        the user's model answered an invocation with an error
     ├── FunctionFailed    the user's function failed while it was called
     └── ServerFault       the server's own fault (5xx)
@@ -82,6 +83,10 @@ class Denied(RequestFailed):
     """The credentials are missing, wrong, or do not allow the request."""
 
 
+class NotOffered(RequestFailed):
+    """The server has no such operation; it may be of an older release."""
+
+
 class ModelError(RequestFailed):
     """The model behind an endpoint answered with an error."""
 
@@ -134,6 +139,8 @@ def request_failed(code: str, message: str, *, status: int, request_id: str = ""
     kind: type[RequestFailed] = RequestFailed
     if code in _DENIED or status in {401, 403}:
         kind = Denied
+    elif code == "UnknownOperationException":
+        kind = NotOffered
     elif code == "ModelError" or status == 424:
         kind = ModelError
     elif code in _NOT_FOUND or status == 404:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: Member of a step's Metadata -> what it started, for logs and links.
 JOBS = {"TrainingJob": "TrainingJob", "ProcessingJob": "ProcessingJob", "TransformJob": "TransformJob"}
+#: What steps are told of by that may have a key in the cache.
+_WITH_KEY = frozenset({*JOBS, "TuningJob", "Lambda"})
 #: Types of steps that are told of by another name than that of the job they run.
 _RUNS = {"QualityCheck": "ProcessingJob", "ClarifyCheck": "ProcessingJob"}
 
@@ -39,6 +41,11 @@ class StepRun:
     def job(self) -> str | None:
         """The name of the job that the step started."""
         return self.arn.rpartition("/")[2] if self.arn and self.type in JOBS else None
+
+    @property
+    def may_have_key(self) -> bool:
+        """Whether it is of those that results may be taken over for, has begun and waits for nothing of the host."""
+        return self.type in _WITH_KEY and self.waiting_for is None
 
     @property
     def waits_for_answer(self) -> bool:

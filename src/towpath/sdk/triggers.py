@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -16,11 +16,14 @@ from towpath.sdk.errors import Conflict, DefinitionError, NotFound, RequestFaile
 from towpath.sdk.expressions import Document
 from towpath.sdk.known import nothing_called
 from towpath.sdk.logs import LogLine, LogReader, lines_while, log_groups
+from towpath.sdk.undoing import Undo
 
 if TYPE_CHECKING:
     from towpath.sdk.client import Client
 
 _TARGET = "target"  #: id of the one target of a trigger that is made here
+#: What PutRule takes of what ListRules tells.
+_WRITTEN = ("Name", "EventPattern", "ScheduleExpression", "State", "Description", "RoleArn")
 _LOGS = "/aws/events/"  #: what the names of the log groups begin with that events are written to
 
 
@@ -136,7 +139,7 @@ class Triggers:
         Raises:
             DefinitionError: there is not one target and one thing to wait for, or the pipeline as it is now could not
                 be started with these parameters.
-            RequestFailed: the server refuses one of them.
+            RequestFailed: the server refuses one of them; what was made or changed until then is undone.
         """
         if [pipeline, webhook, function, log].count(None) != 3:
             raise DefinitionError("a trigger has one target: give one of pipeline, webhook, function and log")
@@ -159,22 +162,18 @@ class Triggers:
         if alarm is not None:
             refuse_never(self._client, alarm)
             pattern = gone_off(name)
-            self._alarms.put(name, alarm)
         waits: Document = (
             {"EventPattern": json.dumps(pattern)} if schedule is None else {"ScheduleExpression": schedule}
         )
-        self._client.call("AWSEvents.PutRule", {"Name": name, "State": "ENABLED", **waits})
-        if log is not None:
-            target["Arn"] = self._log_group(log)
-        answer = self._client.call("AWSEvents.PutTargets", {"Rule": name, "Targets": [target]})
-        for failed in answer["FailedEntries"]:
-            if not self._targets(name):
-                self._client.call("AWSEvents.DeleteRule", {"Name": name})  # it would wait for nothing
-                if alarm is not None:
-                    self._alarms.rm(name)
-            raise RequestFailed(failed["ErrorCode"], failed["ErrorMessage"], status=400)
-        if before is not None and alarm is None:
-            self._alarms.rm(before)
+        with Undo() as undo:
+            if alarm is not None:
+                undo.by(f"alarm {name}", self._alarms.put(name, alarm))
+            undo.by(f"rule {name}", self._put_rule({"Name": name, "State": "ENABLED", **waits}))
+            if log is not None:
+                target["Arn"] = self._log_group(log, undo)
+            undo.by(f"the target of rule {name}", self._put_target(name, target))
+            if before is not None and alarm is None:
+                self._alarms.rm(before)
         made = next(each for each in self.ls() if each.is_rule and each.name == name)
         return replace(made, missing=tuple(not_there_yet(self._client, pattern, alarm)))
 
@@ -268,11 +267,30 @@ class Triggers:
             raise NotFound("ResourceNotFoundException", told, status=404)
         return lines_while(lambda: follow, LogReader(self._client, name), tail=tail)
 
-    def _log_group(self, log: str) -> str:
+    def _put_rule(self, rule: Document) -> Callable[[], object]:
+        """Make a rule, or change the one of that name; return what undoes that."""
+        before = self._rule(rule["Name"])
+        self._client.call("AWSEvents.PutRule", rule)
+        if before is None:
+            return lambda: self._client.call("AWSEvents.DeleteRule", {"Name": rule["Name"]})
+        kept = {member: before[member] for member in _WRITTEN if before.get(member) is not None}
+        return lambda: self._client.call("AWSEvents.PutRule", kept)
+
+    def _put_target(self, rule: str, target: Document) -> Callable[[], object]:
+        """Give a rule its one target; return what undoes that."""
+        before = [each for each in self._targets(rule) if each["Id"] == target["Id"]]
+        for failed in self._client.call("AWSEvents.PutTargets", {"Rule": rule, "Targets": [target]})["FailedEntries"]:
+            raise RequestFailed(failed["ErrorCode"], failed["ErrorMessage"], status=400)
+        if before:
+            return lambda: self._client.call("AWSEvents.PutTargets", {"Rule": rule, "Targets": before})
+        return lambda: self._client.call("AWSEvents.RemoveTargets", {"Rule": rule, "Ids": [target["Id"]]})
+
+    def _log_group(self, log: str, undo: Undo) -> str:
         """Return the ARN of the log group of a name, made now where there is none."""
         name = _log_name(log)
         with suppress(Conflict):  # others write to it, too
             self._client.call("Logs_20140328.CreateLogGroup", {"logGroupName": name})
+            undo.by(f"log {log}", lambda: self._client.call("Logs_20140328.DeleteLogGroup", {"logGroupName": name}))
         groups = log_groups(self._client, name)
         return next(str(group["logGroupArn"]) for group in groups if group["logGroupName"] == name)
 
@@ -298,10 +316,14 @@ class Triggers:
 
     def _alarm_of(self, name: str) -> str | None:
         """Return the alarm that was made for a rule, None where it waits for something else."""
-        for rule in self._client.pages("AWSEvents.ListRules", "Rules", {"NamePrefix": name}):
-            if rule["Name"] == name and _alarm_name(rule.get("EventPattern") or "") == name:
-                return name if self._alarms.named([name]) else None
-        return None
+        rule = self._rule(name)
+        if rule is None or _alarm_name(rule.get("EventPattern") or "") != name:
+            return None
+        return name if self._alarms.named([name]) else None
+
+    def _rule(self, name: str) -> Document | None:
+        rules = self._client.pages("AWSEvents.ListRules", "Rules", {"NamePrefix": name})
+        return next((rule for rule in rules if rule["Name"] == name), None)
 
     def _targets(self, rule: str) -> list[Document]:
         found: list[Document] = self._client.call("AWSEvents.ListTargetsByRule", {"Rule": rule})["Targets"]

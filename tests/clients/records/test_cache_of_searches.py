@@ -10,6 +10,9 @@ from tests.clients.records.test_cache import archive, explanation_of
 from tests.clients.records.test_flow import CHECK, check, create, job, run
 from tests.clients.records.test_tuning import request
 
+from towpath.cli.explaining import cache_of
+from towpath.sdk import Client
+
 pytestmark = pytest.mark.slow
 
 CACHE = {"Enabled": True, "ExpireAfter": "P1D"}
@@ -90,6 +93,11 @@ def test_a_search_is_taken_over_with_all_that_it_yields_and_its_outputs_are_put_
     assert told["Outcome"] == "Miss"
     groups = {part["Group"] for part in told["KeyParts"]}
     assert groups == {"argument", "input", "code", "environment"}
+    keys = search.aws.home.credentials()
+    assert keys is not None
+    execution = Client(search.aws.url, token=keys.token).execution(source)
+    listed = {step.name: cache_of(execution, step) for step in execution.steps()}
+    assert listed["Tune"] == ("Miss", told["Reason"])
     search.aws.s3.delete_object(Bucket=search.name, Key=models[1])
 
     second = search.run()

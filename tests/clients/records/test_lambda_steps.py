@@ -12,6 +12,7 @@ from tests.acceptance.conftest import wait_for_execution
 from tests.clients.records.conftest import ROLE, Aws, refusal
 from tests.clients.records.test_functions import asked, zipped
 
+from towpath.cli.explaining import cache_of
 from towpath.sdk import Client, Fail, FunctionFailed, Lambda, Pipeline, join
 
 pytestmark = pytest.mark.slow
@@ -184,7 +185,9 @@ def test_a_call_is_taken_over_until_event_code_or_settings_change(aws: Aws) -> N
     changed = {**document, "Steps": [{**cached, "Arguments": {"of": 2}}]}
     aws.sagemaker.update_pipeline(PipelineName="cached-call", PipelineDefinition=json.dumps(changed))
     assert answered() != third
-    explained = client.execution("cached-call/latest").explain("Call")
+    execution = client.execution("cached-call/latest")
+    explained = execution.explain("Call")
+    assert [cache_of(execution, step) for step in execution.steps()] == [("Miss", explained.reason)]
     assert [(each.name, each.before, each.after) for each in explained.differences] == [
         ("Payload", '{"of": 1}', '{"of": 2}')
     ]

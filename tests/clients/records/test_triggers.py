@@ -15,7 +15,8 @@ from botocore.exceptions import ClientError
 from tests.clients.records.conftest import ROLE, Aws
 from tests.clients.records.test_functions import zipped
 
-from towpath import Client
+from towpath import Client, RequestFailed
+from towpath.sdk.alarms import threshold
 from towpath.sdk.triggers import TriggerDelivery
 
 WAIT_S = 120  #: for something that is on its way
@@ -499,6 +500,41 @@ def test_only_groups_of_events_are_made_and_are_targets(aws: Aws) -> None:
     ):
         (refused,) = events.put_targets(Rule="astray", Targets=[{"Id": "0", "Arn": arn}])["FailedEntries"]
         assert told in refused["ErrorMessage"]
+
+
+def stands(aws: Aws) -> list[Any]:
+    """Return what there is of triggers: rules, their targets, alarms and log groups."""
+    rules = aws.client("events").list_rules()["Rules"]
+    targets = [aws.client("events").list_targets_by_rule(Rule=rule["Name"])["Targets"] for rule in rules]
+    alarms = aws.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    kept = [{name: value for name, value in each.items() if "Timestamp" not in name} for each in alarms]
+    return [rules, targets, kept, aws.client("logs").describe_log_groups()["logGroups"]]
+
+
+def test_a_trigger_that_is_refused_halfway_leaves_all_as_it_was(aws: Aws) -> None:
+    triggers = Client(aws.url, home=aws.home.path).triggers
+    low, empty = (threshold(condition, namespace="Shop") for condition in ("Stock < 3", "Stock < 1"))
+    before = stands(aws)
+    refused: list[Any] = [{"log": "no/such name"}, {"webhook": "http://"}]
+    for target in refused:
+        with pytest.raises(RequestFailed):
+            triggers.create("halfway", alarm=low, **target)
+        assert stands(aws) == before
+    triggers.create("halfway", alarm=low, webhook="http://127.0.0.1:1/")
+    (rule,), _, (kept,), _ = stands(aws)
+    described = {"Name": "halfway", "EventPattern": rule["EventPattern"], "Description": "Ours", "State": "DISABLED"}
+    aws.client("events").put_rule(**described)
+    watched = {name: value for name, value in kept.items() if name != "AlarmArn" and "State" not in name}
+    more: Any = {"AlarmDescription": "Low", "EvaluationPeriods": 3, "DatapointsToAlarm": 2, "ActionsEnabled": False}
+    aws.client("cloudwatch").put_metric_alarm(**watched | more)
+    before = stands(aws)
+    waits: list[Any] = [{"alarm": empty}, {"schedule": "rate(1 day)"}]
+    for target in refused:
+        for awaited in waits:
+            with pytest.raises(RequestFailed):
+                triggers.create("halfway", **awaited, **target)
+            assert stands(aws) == before
+    triggers.rm("halfway")
 
 
 def events_in(logs: Any, group: str, count: int) -> list[dict[str, Any]]:

@@ -1,10 +1,13 @@
 """What `towpath explain` says of a step."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from towpath.cli.explaining import lines
+from towpath.cli.explaining import cache_of, lines
+from towpath.pipelines.steps import STEP_TYPES, StepType
+from towpath.sdk.executions import Execution
 from towpath.sdk.explanations import explanation
 
 ARN = "arn:aws:sagemaker:us-east-1:000000000000:pipeline/reviews/execution"
@@ -91,3 +94,32 @@ def test_what_cannot_be_compared_is_said() -> None:
     ]
     gone = told(Outcome="NoKey", Reason="it has no key: no objects", Key=None, KeyParts=[])
     assert lines(gone) == ["Train ran: it has no key: no objects"]
+
+
+WITH_KEY = [step_type for step_type in STEP_TYPES.values() if step_type.cache is not None]
+
+
+@pytest.mark.parametrize("step_type", WITH_KEY, ids=lambda step_type: step_type.name)
+def test_every_step_that_has_a_key_is_explained_and_no_other_is_asked_about(
+    answers: Callable[..., Any], step_type: StepType
+) -> None:
+    steps = [
+        {"StepName": "Has", "StepStatus": "Succeeded", "Metadata": {step_type.metadata: {"Arn": f"{ARN}:x/y"}}},
+        *(
+            {"StepName": other.name, "StepStatus": "Succeeded", "Metadata": {other.metadata: {}}}
+            for other in STEP_TYPES.values()
+            if other.cache is None and other.metadata is not None
+        ),
+        {"StepName": "Begins", "StepStatus": "Starting"},
+    ]
+    whole = {"PipelineExecutionArn": f"{ARN}/new", "StepName": "Has", "StepType": step_type.name}
+    reason = f"{ARN}/old failed with this key"
+    explained = {**whole, "Outcome": "Miss", "Reason": reason, "KeyParts": [], "Differences": []}
+    client = answers(
+        ListPipelineExecutionSteps={"PipelineExecutionSteps": steps}, ExplainPipelineExecutionStep=explained
+    )
+    execution = Execution(client, f"{ARN}/new")
+    told = {step.name: cache_of(execution, step) for step in execution.steps()}
+    assert told.pop("Has") == ("Miss", "reviews/old failed with this key")
+    assert set(told.values()) == {("", "")}
+    assert [name for name, _ in client.asked].count("ExplainPipelineExecutionStep") == 1

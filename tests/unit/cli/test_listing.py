@@ -11,6 +11,7 @@ import pytest
 
 from towpath.cli import listing
 from towpath.cli.listing import served
+from towpath.sdk.errors import RequestFailed, ServerFault, request_failed
 
 ARN = "arn:aws:sagemaker:us-east-1:000000000000"
 
@@ -93,6 +94,49 @@ def test_what_a_fault_holds_up_is_listed(
     assert re.search(r"^HELD UP +SINCE +TRIES +NEXT TRY$", out, re.M)
     assert re.search(r"^reviews/abc +\S+ \S+ +7 +\S+ \S+$", out, re.M)
     assert out.endswith("Why: towpath doctor\n")
+
+
+def refuse(refused: RequestFailed) -> Callable[[Any], Any]:
+    def answer(request: Any) -> Any:
+        raise refused
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        request_failed("AccessDeniedException", "The role reader has no right to DescribeHeldUpWork.", status=403),
+        request_failed("UnknownOperationException", "towpath has no operation 'DescribeHeldUpWork'.", status=400),
+    ],
+)
+def test_the_rest_is_listed_where_what_is_held_up_is_not_told(
+    answers: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    refused: RequestFailed,
+) -> None:
+    told = lists() | {"DescribeHeldUpWork": refuse(refused)}
+    monkeypatch.setattr(listing, "connect", lambda home: answers(**told))
+    listing.ps()
+    shown = capsys.readouterr()
+    assert "reviews/abc" in shown.out and "held up" not in shown.out
+    assert shown.err == "", "nothing that runs could be held up"
+    told["ListPipelineExecutions"]["PipelineExecutionSummaries"][0]["PipelineExecutionStatus"] = "Executing"
+    listing.ps()
+    assert capsys.readouterr().err == f"Whether a fault of the platform holds an execution up is not told: {refused}\n"
+    listing.ps(as_json=True)
+    shown = capsys.readouterr()
+    assert (json.loads(shown.out)["HeldUp"], shown.err) == (None, "")
+
+
+def test_what_is_held_up_fails_the_list_where_the_server_itself_fails(
+    answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = request_failed("InternalFailure", "The server failed.", status=500)
+    monkeypatch.setattr(listing, "connect", lambda home: answers(**lists() | {"DescribeHeldUpWork": refuse(fault)}))
+    with pytest.raises(ServerFault):
+        listing.ps()
 
 
 def test_an_endpoint_that_is_gone_serves_nothing(answers: Callable[..., Any]) -> None:

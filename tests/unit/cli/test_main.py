@@ -11,6 +11,7 @@ from towpath.cli import main as cli
 from towpath.cli.demo import example, project_folder
 from towpath.cli.run import parse_parameters
 from towpath.home import HomeFolder
+from towpath.sdk.errors import ClientError
 
 COMMANDS = [
     "up", "down", "run", "ps", "logs", "describe", "models", "approve", "reject", "deploy", "invoke", "lineage", "env",
@@ -116,6 +117,20 @@ def test_a_server_that_does_not_answer_is_no_server(
     monkeypatch.setenv("TOWPATH_TOKEN", "t")
     assert ended("ps") == 3
     assert "no server answers at http://127.0.0.1:1" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("home")
+def test_what_was_noted_about_an_error_is_told_below_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        error = ClientError("the log was refused")
+        error.add_note("rule x is left as it was made")
+        raise error
+
+    monkeypatch.setattr(cli, "app", fail)
+    assert ended("triggers", "create", "x") == 1
+    assert capsys.readouterr().err == "Error: the log was refused\nrule x is left as it was made\n"
 
 
 def test_parameters_may_hold_equals_signs_and_the_last_one_counts() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from towpath.cli import triggers
-from towpath.sdk import DefinitionError, NotFound
+from towpath.sdk import Conflict, DefinitionError, NotFound, RequestFailed
 from towpath.sdk.alarms import threshold
 from towpath.sdk.awaited import not_there_yet, refuse_never
 from towpath.sdk.triggers import approved_versions, new_objects
@@ -78,6 +78,23 @@ def test_a_metric_that_a_pipeline_does_not_have_is_refused_with_those_that_it_ha
     with pytest.raises(DefinitionError) as refused:
         refuse_never(client, threshold(condition, of=of))
     assert str(refused.value) == told
+
+
+@pytest.mark.parametrize(
+    "specification",
+    [
+        {"Get": "Parameters.Algorithm"},
+        {"MetricDefinitions": {"Get": "Steps.Prepare.Metrics"}},
+        {"MetricDefinitions": [{"Get": "Parameters.Metric"}]},
+        {"MetricDefinitions": [{"Name": {"Get": "Parameters.Metric"}, "Regex": "a=(.*)"}]},
+    ],
+)
+def test_of_metrics_that_show_only_when_the_step_runs_none_is_refused(
+    answers: Callable[..., Any], specification: dict[str, Any]
+) -> None:
+    step = {"Name": "Train", "Type": "Training", "Arguments": {"AlgorithmSpecification": specification}}
+    client = answers(DescribePipeline={"PipelineDefinition": json.dumps({"Steps": [step]})})
+    refuse_never(client, threshold("validation:accuracy < 1", of="p/Train"))
 
 
 def test_what_is_waited_for_and_is_not_there_yet_is_told(
@@ -183,3 +200,30 @@ def test_a_trigger_that_is_refused_leaves_no_log(
         triggers.create("x", pattern='{"sorce": "x"}', to_log="wine", home=tmp_path)
     assert "PutRule" in [name for name, _ in client.asked]
     assert "CreateLogGroup" not in [name for name, _ in client.asked]
+
+
+@pytest.mark.parametrize(("is_new", "undone"), [(True, ["DeleteLogGroup", "DeleteRule"]), (False, ["DeleteRule"])])
+def test_a_log_that_was_made_for_a_trigger_goes_with_it_and_one_of_others_stays(
+    answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_new: bool, undone: list[str]
+) -> None:
+    def make(request: Any) -> Any:
+        if not is_new:
+            raise Conflict("ResourceAlreadyExistsException", "The log group already exists.", status=400)
+        return {}
+
+    groups = {"logGroups": [{"logGroupName": "/aws/events/wine", "logGroupArn": "arn"}]}
+    refused = {"FailedEntries": [{"ErrorCode": "LimitExceededException", "ErrorMessage": "too many"}]}
+    client = answers(
+        ListRules={"Rules": []},
+        PutRule={},
+        CreateLogGroup=make,
+        DescribeLogGroups=groups,
+        ListTargetsByRule={"Targets": []},
+        PutTargets=refused,
+        DeleteLogGroup={},
+        DeleteRule={},
+    )
+    monkeypatch.setattr(triggers, "client_with_server", lambda home: client)
+    with pytest.raises(RequestFailed, match="too many"):
+        triggers.create("x", pattern='{"source": ["x"]}', to_log="wine", home=tmp_path)
+    assert [name for name, _ in client.asked if name.startswith("Delete")] == undone

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from towpath.cli.checks.check import OK, WARNING, WRONG, Check
 from towpath.home import HomeFolder
@@ -32,25 +32,32 @@ def settings_checks(home: HomeFolder) -> tuple[Settings, list[Check]]:
         place = str(home.settings_file) if home.settings_file.exists() else "no file"
         found.append(Check(name=_NAME, state=OK, detail=f"{place}; {_changed(begun_with)}"))
     try:
-        running = _running(home)
+        told = _told(home)
     except ClientError as error:
         found.append(Check(name=_NAME, state=WARNING, detail=f"the server does not tell what it runs with: {error}"))
-        running = None
+        told = None
+    running, left_out = (None, []) if told is None else settings.from_shown(told)
+    if told is not None:
+        found += [_unreadable(name, told[name]) for name in left_out]
     if running is not None and begun_with is not None:
-        found += _differences(running, begun_with)
+        found += _differences(running, begun_with, left_out)
     return running or begun_with or settings.Settings(), found
 
 
-def _running(home: HomeFolder) -> Settings | None:
-    """Return what the running server was started with, None without one."""
+def _told(home: HomeFolder) -> dict[str, Any] | None:
+    """Return the settings that the running server shows, as it shows them; None without one."""
     from towpath.sdk import Client
-    from towpath.settings import from_shown
 
     if not home.path.is_dir() or home.running_server() is None:
         return None
     with Client(home=home.path) as client:
         told = client.call("Towpath.DescribeServer", {})["Settings"]
-    return from_shown({each["Name"]: json.loads(each["Value"]) for each in told})
+    return {each["Name"]: json.loads(each["Value"]) for each in told}
+
+
+def _unreadable(name: str, value: Any) -> Check:
+    told = f"the running server, of another release, has {name} {json.dumps(value)}, which this one does not know"
+    return Check(name=_NAME, state=WARNING, detail=f"{told}; begin it anew: towpath down, then towpath up")
 
 
 def _changed(settings: Settings) -> str:
@@ -60,8 +67,10 @@ def _changed(settings: Settings) -> str:
     return f"{', '.join(told)}; the others are the defaults" if told else "all are the defaults"
 
 
-def _differences(running: Settings, begun_with: Settings) -> Iterator[Check]:
+def _differences(running: Settings, begun_with: Settings, left_out: list[str]) -> Iterator[Check]:
     for name in running.differences(begun_with):
+        if name in left_out:
+            continue
         told = f"the running server has {name} {_value(running, name)}, the next one gets {_value(begun_with, name)}"
         yield Check(name=_NAME, state=WARNING, detail=f"{told}; begin it anew: towpath down, then towpath up")
 
