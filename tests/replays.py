@@ -15,6 +15,7 @@ from towpath.kernel.resource import Uid
 
 if TYPE_CHECKING:
     from towpath.kernel.objects import ObjectStore
+    from towpath.pipelines.ports import Documents
 
 _DEEPEST = 4  #: folders between a test's own and a home
 _NEVER_HOMES = {"jobs", "objects", "run", "site-packages", ".git", ".venv"}
@@ -82,10 +83,11 @@ class Again:
             folder = home.path / "objects"
             if lie == FOLDER and folder.is_dir():
                 objects = FolderObjects(folder)
-            assert objects or lie == FOLDER, (
-                f"{home.path}: decide it again while {lie}, which holds its bytes, is there"
-            )
-            documents = _NoDocuments() if objects is None else StoredDocuments(store, objects)
+            documents: Documents
+            if objects is not None:
+                documents = StoredDocuments(store, objects)
+            else:
+                documents = _NoDocuments() if lie == FOLDER else _OutOfReach(home.path, lie)
             found = replay_all(store, documents, OperationShapes(ServiceModels()))
         finally:
             store.close()
@@ -101,6 +103,17 @@ class _NoDocuments:
 
     def read(self, uri: str, *, written_by: Uid | None) -> Any:
         raise Invalid(f"There is no object {uri}")
+
+
+@dataclass(frozen=True)
+class _OutOfReach:
+    """Implements `pipelines.ports.Documents` for a home whose bytes lie in a bucket that may be gone by now."""
+
+    home: Path
+    lie: str
+
+    def read(self, uri: str, *, written_by: Uid | None) -> Any:
+        raise AssertionError(f"{self.home}: decide it again while {self.lie}, which holds its bytes, is there: {uri}")
 
 
 def _is_of_this_release(database: Path) -> bool:

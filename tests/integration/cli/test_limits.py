@@ -66,7 +66,7 @@ def test_a_job_over_its_time_is_stopped_and_says_so(shell: Shell, kind: str) -> 
     with Client(home=shell.home) as client:
         stopping = {"StoppingCondition": {"MaxRuntimeInSeconds": 1}}
         client.call(f"SageMaker.Create{kind}", REQUESTS[kind] | stopping)
-        shell("logs", "slow", "--follow")  # returns when the job has ended
+        shell("logs", "slow", "--follow", code=1)  # returns when the job has ended, and as that did
         described = client.call(f"SageMaker.Describe{kind}", {f"{kind}Name": "slow"})
     shell("down", "--all")
     assert described[f"{kind}Status"] == "Stopped"
