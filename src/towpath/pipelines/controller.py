@@ -246,7 +246,7 @@ class ExecutionController:
             return kernel.Decision(due_at=due_at)
         steps = tuple(decision for decision in decided if not isinstance(decision, FinishExecution))
         finish = next((decision for decision in decided if isinstance(decision, FinishExecution)), None)
-        state = {**resource.state, **_noted(observation.situation)}
+        state = _noting(resource.state, observation.situation.max_parallel)
         if finish is None:
             state[TURN] = self._memory.keep(resource.uid, standings)
             return kernel.Decision(state=state, facts=steps, due_at=due_at)
@@ -295,6 +295,7 @@ def _looks_elsewhere(plan: Plan) -> bool:
     return plan.reads_documents or plan.uses_cache or plan.judges
 
 
-def _noted(situation: Situation) -> Document:
-    """Return what the state of an execution keeps of what its history tells from a decision on."""
-    return {} if situation.max_parallel is None else {NOTED_PARALLELISM: situation.max_parallel}
+def _noting(state: Document, max_parallel: int | None) -> Document:
+    """Return the state of an execution with what its history tells of parallelism from a decision on."""
+    left = {name: value for name, value in state.items() if name != NOTED_PARALLELISM}
+    return left if max_parallel is None else {**left, NOTED_PARALLELISM: max_parallel}
