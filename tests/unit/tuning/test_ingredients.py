@@ -96,6 +96,7 @@ def test_each_training_job_reads_what_was_looked_up_whatever_came_meanwhile(
     world.put("s3://b/train/a.csv", b"came later")
     tuning = world.live(lambda x: x)
     assert tuning.status == "Completed"
+    assert PINNED not in tuning.state, "it is kept as long as training jobs begin"
     assert [data_of(job) for job in world.children()] == [{sha256}] * 4
     assert all(PINNED not in job.state for job in world.children()), "it is in the record of the attempt"
     made = world.store.read(lambda transaction: ingredients.of_job(transaction, tuning))
