@@ -6,7 +6,6 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from towpath.kernel.objects import ObjectRef
 from towpath.kernel.resource import Document
 from towpath.pipelines.caching import Lookup
 from towpath.pipelines.evaluation import DocumentRef
@@ -45,7 +44,7 @@ class EndStep(msgspec.Struct, frozen=True, kw_only=True):
     it failed before anything was started."""
 
     row: StepRow
-    displaced: tuple[ObjectRef, ...] = ()  #: of a result that is taken over: outputs to put back into their places
+    lookup: Lookup | None = None  #: that found a result which is taken over
 
 
 class PostponeStep(msgspec.Struct, frozen=True, kw_only=True):

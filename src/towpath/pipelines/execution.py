@@ -348,7 +348,7 @@ class Course:
             note = verdict(lookup, node.step.cache, self.now)
             row = replace(row, cache=note)
             if note.source is not None and lookup.found is not None:
-                self._take_over(row, lookup.found)
+                self._take_over(row, lookup, lookup.found)
                 return
         self.standings.put(row)
         self.decisions.append(
@@ -363,7 +363,7 @@ class Course:
         checked_members(node.step.type, members)
         return Asked(request=request, members=members)
 
-    def _take_over(self, row: StepRow, found: Found) -> None:
+    def _take_over(self, row: StepRow, lookup: Lookup, found: Found) -> None:
         taken = replace(
             row,
             status=StepStatus.SUCCEEDED,
@@ -376,7 +376,7 @@ class Course:
         )
         self.standings.put(taken)
         self._puts_back = self._puts_back or bool(found.displaced)
-        self.decisions.append(EndStep(row=taken, displaced=found.displaced))
+        self.decisions.append(EndStep(row=taken, lookup=lookup))
 
     def _request(self, node: Node, row: StepRow) -> Document:
         """Return what the step's Create operation is asked for."""

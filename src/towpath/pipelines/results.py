@@ -40,7 +40,7 @@ class Results:
         key = material(node.type, request, ingredients, execution.name, told).key
         pipeline = Uid(execution.spec["PipelineUid"])
         found = self._store.read(lambda transaction: _found(transaction, pipeline, node.name, key))
-        return Lookup(asked=asked, request=request, key=key, pinned=ingredients.inputs, found=found)
+        return Lookup(asked=asked, request=request, told=told, key=key, pinned=ingredients.inputs, found=found)
 
     def hand_over(self, transaction: Transaction, job: Uid, lookup: Lookup) -> None:
         """Have the job of a step that runs read what its key was made of."""
