@@ -79,8 +79,8 @@ class Acting:
         if end.lookup is not None and end.lookup.found is not None:
             self._compare_again(transaction, resource, node, end.row, end.lookup)
             self._results.take_over(transaction, resource, end.row, end.lookup.found.displaced)
-        else:
-            self._results.keep(transaction, resource, node, end.row)
+        elif end.as_looked_up:
+            self._results.keep(transaction, resource, end.row)
         self._write(transaction, resource, end.row, settled=True)
 
     def _compare_again(

@@ -7,6 +7,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeAlias, cast
 
+from msgspec.structs import replace
+
 from towpath.kernel import decisions as kernel
 from towpath.kernel import generic, shapes
 from towpath.kernel.errors import Invalid, TowpathError
@@ -81,7 +83,8 @@ class ExecutionController:
     def observe(self, resource: Resource) -> Observation:
         """Read the steps, what became of what they started, and the JSON documents that are about to be needed."""
         standings, situation = self._store.read(lambda transaction: self._look(transaction, resource))
-        ended = {name: self._judged(standings, name, ending) for name, ending in situation.ended.items()}
+        judged = {name: self._judged(standings, name, ending) for name, ending in situation.ended.items()}
+        ended = {name: self._compared(resource, standings, name, ending) for name, ending in judged.items()}
         situation = with_found(situation, ended=ended)
         if _looks_elsewhere(standings.plan) and not is_over(resource):
             situation = self._looked_up(resource, standings, situation)
@@ -198,6 +201,13 @@ class ExecutionController:
             return ended  # a job that found nothing need not write a report
         reason = verdict(report, uri)
         return ended if reason is None else Ended(status=StepStatus.FAILED, failure_reason=reason)
+
+    def _compared(self, resource: Resource, standings: Standings, name: str, ended: Ended) -> Ended:
+        """Return the end of a step with whether its result may be kept: here, since archives may be read for that."""
+        if ended.status is not StepStatus.SUCCEEDED:
+            return ended
+        row = standings.rows[name]
+        return replace(ended, as_looked_up=self._results.is_as_looked_up(resource, standings.node(name), row))
 
     def _ending(
         self, transaction: KernelTransaction, standings: Standings, row: StepRow, child: Heading | Resource | None

@@ -45,6 +45,7 @@ class EndStep(msgspec.Struct, frozen=True, kw_only=True):
 
     row: StepRow
     lookup: Lookup | None = None  #: that found a result which is taken over
+    as_looked_up: bool = False  #: what it started is known to be made of what its key says, so that it may be kept
 
 
 class PostponeStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +85,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     status: StepStatus
     document: Document = msgspec.field(default_factory=dict)  #: the Describe document and the named extras
     failure_reason: str | None = None
+    as_looked_up: bool = False  #: it is known to be made of what the key of the step says
     metadata: Document | None = None  #: what the step's Metadata tell now; None: what they told before
 
 

@@ -115,7 +115,8 @@ class Course:
             names = {} if node.type is None else dict(node.type.names)
             yielded = StepYield(document=ended.document, names=names)
             self._end(
-                replace(row, status=StepStatus.SUCCEEDED, ended_at=self.now, yielded=yielded, failure_reason=None)
+                replace(row, status=StepStatus.SUCCEEDED, ended_at=self.now, yielded=yielded, failure_reason=None),
+                as_looked_up=ended.as_looked_up,
             )
         elif ended.status is StepStatus.FAILED and not self.situation.stopping:
             reason = ended.failure_reason or "no reason was given"
@@ -123,9 +124,10 @@ class Course:
         else:
             self._end(replace(row, status=ended.status, ended_at=self.now, failure_reason=ended.failure_reason))
 
-    def _end(self, row: StepRow) -> None:
+    def _end(self, row: StepRow, *, as_looked_up: bool = False) -> None:
         self.standings.put(row)
-        self.decisions.append(EndStep(row=row) if row.status.is_terminal else PostponeStep(row=row))
+        ended = EndStep(row=row, as_looked_up=as_looked_up)
+        self.decisions.append(ended if row.status.is_terminal else PostponeStep(row=row))
 
     def _go_on(self) -> None:
         if self.situation.stopping:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.pipelines.test_controller import Platform
+from tests.unit.pipelines.test_controller import Platform, chain
 
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.resource import Document, Resource, Uid
@@ -124,3 +124,40 @@ def test_a_baseline_that_is_gone_between_look_up_and_commit_fails_the_step_and_n
     assert results.taken == []
     assert step["StepStatus"] == "Failed"
     assert "There is no earlier baseline" in step["FailureReason"]
+
+
+class Keeping(NoResults):
+    """Has a key for every step, and finds out what a step was made of while others write."""
+
+    def __init__(self, platform: Platform, *, same: bool) -> None:
+        self.platform = platform
+        self.same = same
+        self.kept: list[str] = []
+
+    def look_up(self, execution: Resource, node: Node, asked: Asked, request: Document, told: Document) -> Lookup:
+        return Lookup(asked=asked, key="k")
+
+    def is_as_looked_up(self, execution: Resource, node: Node, row: StepRow) -> bool:
+        self.platform.store.write(lambda transaction: transaction.resources.next_number("meanwhile"))
+        return self.same
+
+    def keep(self, transaction: Any, execution: Resource, row: StepRow) -> None:
+        assert row.cache is not None
+        self.kept.append(f"{row.name} as {row.cache.key}")
+
+
+@pytest.mark.parametrize(
+    ("status", "same", "kept"),
+    [("Completed", True, ["S0 as k"]), ("Completed", False, []), ("Failed", True, [])],
+    ids=["as looked up", "otherwise", "failed"],
+)
+def test_what_a_step_was_made_of_is_found_out_before_the_transaction_that_keeps_its_result(
+    platform: Platform, status: str, same: bool, kept: list[str]
+) -> None:
+    platform.results = results = Keeping(platform, same=same)
+    platform.engine = platform.new_engine()
+    platform.create(chain(1))
+    arn = platform.start()
+    platform.end(arn, "S0", status)
+    assert results.kept == kept
+    assert platform.execution(arn)["PipelineExecutionStatus"] == ("Failed" if status == "Failed" else "Succeeded")
