@@ -7,7 +7,7 @@ from towpath.functions.model import Code, FunctionSpec, InvocationSpec, Invocati
 from towpath.handling.settings import ARCHIVE
 from towpath.jobs.channels import PinnedInput, PinnedObject, Role
 from towpath.jobs.images import Images
-from towpath.jobs.ingredients import Ingredients
+from towpath.jobs.ingredients import Ingredients, Recorded
 from towpath.kernel.errors import Invalid, StaleRevision
 from towpath.kernel.ports import Store, Transaction
 from towpath.kernel.resource import Document, Resource, view
@@ -28,8 +28,8 @@ class CallIngredients:
         environment = self._images.resolve(spec.runtime)
         return _made(function.arn, code_of(function), spec, environment.python_version, environment.packages)
 
-    def of_resource(self, transaction: Transaction, call: Resource) -> Ingredients:
-        """Return what a call was made of.
+    def recorded(self, transaction: Transaction, call: Resource) -> Recorded:
+        """Return what tells what a call was made of.
 
         Raises:
             Invalid: it has not begun, or its environment is not recorded any more.
@@ -39,7 +39,7 @@ class CallIngredients:
         if known is None:
             raise Invalid(f"What the environment of the call {call.name!r} held is not recorded")
         facts = known[1]
-        return _made(
+        return lambda: _made(
             spec.function_arn, spec.code, spec.configuration, facts["python_version"], facts.get("packages", {})
         )
 

@@ -1,7 +1,7 @@
 """What a job is made of beside its request: the exact objects that it reads, the files of its code, its environment."""
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -35,14 +35,19 @@ class Ingredients(msgspec.Struct, frozen=True, kw_only=True):
     packages: Mapping[str, str] = msgspec.field(default_factory=dict)  #: of the environment: name -> version
 
 
+#: Tells what something was made of, from what was read of it in a transaction. Archives are opened for it, and
+#: fetched where objects lie elsewhere, so that it is called when the transaction is over.
+Recorded: TypeAlias = Callable[[], Ingredients]
+
+
 class OtherIngredients(Protocol):
     """Finds the same out for what is no job of SageMaker's, and runs as one."""
 
     def of_request(self, request: Document) -> Ingredients:
         """Return what would be made of a request now. Raises as `JobIngredients.of_request`."""
 
-    def of_resource(self, transaction: Transaction, resource: Resource) -> Ingredients:
-        """Return what one is made of that was created. Raises as `JobIngredients.of_job`."""
+    def recorded(self, transaction: Transaction, resource: Resource) -> Recorded:
+        """Return what tells what one is made of that was created. Raises as `JobIngredients.recorded`."""
 
     def hand_over(self, transaction: Transaction, resource: Resource, inputs: tuple[PinnedInput, ...]) -> None:
         """Have one that was just created read exactly these. Raises as `JobIngredients.hand_over`."""
@@ -101,13 +106,17 @@ class JobIngredients:
         )
 
     def of_job(self, transaction: Transaction, job: Resource) -> Ingredients:
-        """Return what a job is made of that was created, from what was recorded of it.
+        """Return what a job is made of that was created. Raises as `recorded`."""
+        return self.recorded(transaction, job)()
+
+    def recorded(self, transaction: Transaction, job: Resource) -> Recorded:
+        """Return what tells what a job is made of that was created, from what was recorded of it.
 
         Raises:
             Invalid, Unsupported: it has not begun yet, or what it was made of is gone.
         """
         if job.kind in self._others:
-            return self._others[job.kind].of_resource(transaction, job)
+            return self._others[job.kind].recorded(transaction, job)
         self._strategy(job.kind)
         run = run_of(job)
         if run is None:
@@ -116,9 +125,10 @@ class JobIngredients:
         known = transaction.lineage.node(environment_id(run.environment))
         if known is None:
             raise Invalid(f"What the environment of {job.kind} {job.name!r} held is not recorded any more")
-        return Ingredients(
+        versions = sources(_code_of(inputs), transaction.objects)
+        return lambda: Ingredients(
             inputs=inputs,
-            code=self._code(inputs, sources(_code_of(inputs), transaction.objects)),
+            code=self._code(inputs, versions),
             model=_settings(model_of(job)) if job.kind == TRANSFORM.kind.noun else {},
             python_version=known[1]["python_version"],
             packages=known[1].get("packages", {}),

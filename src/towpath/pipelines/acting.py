@@ -16,6 +16,7 @@ from towpath.kernel.principals import PLATFORM, Caller
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.pipelines import retry
 from towpath.pipelines.attempts import after_failure, waiting
+from towpath.pipelines.caching import Lookup
 from towpath.pipelines.decisions import (
     EndStep,
     NoteParallelism,
@@ -75,12 +76,25 @@ class Acting:
                     wide.steps.append(resource.uid, [noted])
 
     def _end(self, transaction: Transaction, resource: Resource, node: Node, end: EndStep) -> None:
-        note = end.row.cache
-        if note is not None and note.source is not None:
-            self._results.take_over(transaction, resource, end.row, end.displaced)
-        else:
-            self._results.keep(transaction, resource, node, end.row)
+        if end.lookup is not None and end.lookup.found is not None:
+            self._compare_again(transaction, resource, node, end.row, end.lookup)
+            self._results.take_over(transaction, resource, end.row, end.lookup.found.displaced)
+        elif end.as_looked_up:
+            self._results.keep(transaction, resource, end.row)
         self._write(transaction, resource, end.row, settled=True)
+
+    def _compare_again(
+        self, transaction: Transaction, resource: Resource, node: Node, row: StepRow, lookup: Lookup
+    ) -> None:
+        """Raise StaleRevision where a check whose result was found would judge against another baseline by now."""
+        if node.type is None or not node.type.checks:
+            return
+        call = partial(self.call, transaction, resource, row)
+        try:
+            request, told = with_baseline(call, node.step.type, lookup.asked.request, lookup.asked.members)
+        except TowpathError as error:  # the next look-up meets it, too: then the step begins, and fails with it
+            raise StaleRevision(f"What {node.name!r} compares with cannot be had any more: {error.message}") from error
+        _refuse_another_baseline(node, lookup, request, told)
 
     def _start(self, transaction: Transaction, resource: Resource, node: Node, start: StartStep) -> None:
         assert node.type is not None
@@ -91,8 +105,7 @@ class Acting:
             with transaction.nested():
                 if node.type.checks:
                     request, told = with_baseline(call, node.step.type, start.input, start.members)
-                if start.lookup is not None and start.lookup.request not in (None, request):
-                    raise StaleRevision(f"What {node.name!r} compares with was changed while it was looked up")
+                    _refuse_another_baseline(node, start.lookup, request, told)
                 child = self._create(transaction, resource, node.type, start.operation, request, call)
         except StaleRevision:
             raise  # the whole decision is void and is taken again
@@ -255,6 +268,12 @@ def with_baseline(call: Call, step_type: str, asked: Document, members: Document
             baseline = registered(members["CheckType"], shown.get("DriftCheckBaselines") or {})
     request = prepared(step_type, asked, members, baseline)
     return request, told_of(step_type, request, members, baseline)
+
+
+def _refuse_another_baseline(node: Node, lookup: Lookup | None, request: Document, told: Document) -> None:
+    """Raise StaleRevision where the key that was looked up is not that of a check as it would be now."""
+    if lookup is not None and lookup.key is not None and (request, told) != (lookup.request, lookup.told):
+        raise StaleRevision(f"What {node.name!r} compares with was changed while it was looked up")
 
 
 def _refuse_awaited(transaction: Transaction, execution: Resource, wanted: Resource) -> None:

@@ -81,6 +81,7 @@ class Lookup(msgspec.Struct, frozen=True, kw_only=True):
 
     asked: Asked  #: that the key is of
     request: Document | None = None  #: that its job is created with, where that is more: a check's with its baseline
+    told: Document = msgspec.field(default_factory=dict)  #: what its metadata would tell: a check's, how it judges
     key: str | None = None
     keyless: str | None = None  #: why there is no key
     pinned: tuple[PinnedInput, ...] = ()  #: its inputs, which the job has to be given like this

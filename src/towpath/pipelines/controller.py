@@ -7,6 +7,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeAlias, cast
 
+from msgspec.structs import replace
+
 from towpath.kernel import decisions as kernel
 from towpath.kernel import generic, shapes
 from towpath.kernel.errors import Invalid, TowpathError
@@ -81,7 +83,8 @@ class ExecutionController:
     def observe(self, resource: Resource) -> Observation:
         """Read the steps, what became of what they started, and the JSON documents that are about to be needed."""
         standings, situation = self._store.read(lambda transaction: self._look(transaction, resource))
-        ended = {name: self._judged(standings, name, ending) for name, ending in situation.ended.items()}
+        judged = {name: self._judged(standings, name, ending) for name, ending in situation.ended.items()}
+        ended = {name: self._compared(resource, standings, name, ending) for name, ending in judged.items()}
         situation = with_found(situation, ended=ended)
         if _looks_elsewhere(standings.plan) and not is_over(resource):
             situation = self._looked_up(resource, standings, situation)
@@ -199,6 +202,13 @@ class ExecutionController:
         reason = verdict(report, uri)
         return ended if reason is None else Ended(status=StepStatus.FAILED, failure_reason=reason)
 
+    def _compared(self, resource: Resource, standings: Standings, name: str, ended: Ended) -> Ended:
+        """Return the end of a step with whether its result may be kept: here, since archives may be read for that."""
+        if ended.status is not StepStatus.SUCCEEDED:
+            return ended
+        row = standings.rows[name]
+        return replace(ended, as_looked_up=self._results.is_as_looked_up(resource, standings.node(name), row))
+
     def _ending(
         self, transaction: KernelTransaction, standings: Standings, row: StepRow, child: Heading | Resource | None
     ) -> Ended | None:
@@ -246,7 +256,7 @@ class ExecutionController:
             return kernel.Decision(due_at=due_at)
         steps = tuple(decision for decision in decided if not isinstance(decision, FinishExecution))
         finish = next((decision for decision in decided if isinstance(decision, FinishExecution)), None)
-        state = {**resource.state, **_noted(observation.situation)}
+        state = _noting(resource.state, observation.situation.max_parallel)
         if finish is None:
             state[TURN] = self._memory.keep(resource.uid, standings)
             return kernel.Decision(state=state, facts=steps, due_at=due_at)
@@ -295,6 +305,7 @@ def _looks_elsewhere(plan: Plan) -> bool:
     return plan.reads_documents or plan.uses_cache or plan.judges
 
 
-def _noted(situation: Situation) -> Document:
-    """Return what the state of an execution keeps of what its history tells from a decision on."""
-    return {} if situation.max_parallel is None else {NOTED_PARALLELISM: situation.max_parallel}
+def _noting(state: Document, max_parallel: int | None) -> Document:
+    """Return the state of an execution with what its history tells of parallelism from a decision on."""
+    left = {name: value for name, value in state.items() if name != NOTED_PARALLELISM}
+    return left if max_parallel is None else {**left, NOTED_PARALLELISM: max_parallel}

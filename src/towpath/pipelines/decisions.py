@@ -6,7 +6,6 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from towpath.kernel.objects import ObjectRef
 from towpath.kernel.resource import Document
 from towpath.pipelines.caching import Lookup
 from towpath.pipelines.evaluation import DocumentRef
@@ -45,7 +44,8 @@ class EndStep(msgspec.Struct, frozen=True, kw_only=True):
     it failed before anything was started."""
 
     row: StepRow
-    displaced: tuple[ObjectRef, ...] = ()  #: of a result that is taken over: outputs to put back into their places
+    lookup: Lookup | None = None  #: that found a result which is taken over
+    as_looked_up: bool = False  #: what it started is known to be made of what its key says, so that it may be kept
 
 
 class PostponeStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +85,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     status: StepStatus
     document: Document = msgspec.field(default_factory=dict)  #: the Describe document and the named extras
     failure_reason: str | None = None
+    as_looked_up: bool = False  #: it is known to be made of what the key of the step says
     metadata: Document | None = None  #: what the step's Metadata tell now; None: what they told before
 
 

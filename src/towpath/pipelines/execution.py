@@ -115,7 +115,8 @@ class Course:
             names = {} if node.type is None else dict(node.type.names)
             yielded = StepYield(document=ended.document, names=names)
             self._end(
-                replace(row, status=StepStatus.SUCCEEDED, ended_at=self.now, yielded=yielded, failure_reason=None)
+                replace(row, status=StepStatus.SUCCEEDED, ended_at=self.now, yielded=yielded, failure_reason=None),
+                as_looked_up=ended.as_looked_up,
             )
         elif ended.status is StepStatus.FAILED and not self.situation.stopping:
             reason = ended.failure_reason or "no reason was given"
@@ -123,9 +124,10 @@ class Course:
         else:
             self._end(replace(row, status=ended.status, ended_at=self.now, failure_reason=ended.failure_reason))
 
-    def _end(self, row: StepRow) -> None:
+    def _end(self, row: StepRow, *, as_looked_up: bool = False) -> None:
         self.standings.put(row)
-        self.decisions.append(EndStep(row=row) if row.status.is_terminal else PostponeStep(row=row))
+        ended = EndStep(row=row, as_looked_up=as_looked_up)
+        self.decisions.append(ended if row.status.is_terminal else PostponeStep(row=row))
 
     def _go_on(self) -> None:
         if self.situation.stopping:
@@ -348,7 +350,7 @@ class Course:
             note = verdict(lookup, node.step.cache, self.now)
             row = replace(row, cache=note)
             if note.source is not None and lookup.found is not None:
-                self._take_over(row, lookup.found)
+                self._take_over(row, lookup, lookup.found)
                 return
         self.standings.put(row)
         self.decisions.append(
@@ -363,7 +365,7 @@ class Course:
         checked_members(node.step.type, members)
         return Asked(request=request, members=members)
 
-    def _take_over(self, row: StepRow, found: Found) -> None:
+    def _take_over(self, row: StepRow, lookup: Lookup, found: Found) -> None:
         taken = replace(
             row,
             status=StepStatus.SUCCEEDED,
@@ -376,7 +378,7 @@ class Course:
         )
         self.standings.put(taken)
         self._puts_back = self._puts_back or bool(found.displaced)
-        self.decisions.append(EndStep(row=taken, displaced=found.displaced))
+        self.decisions.append(EndStep(row=taken, lookup=lookup))
 
     def _request(self, node: Node, row: StepRow) -> Document:
         """Return what the step's Create operation is asked for."""

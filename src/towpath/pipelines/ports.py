@@ -125,7 +125,14 @@ class EarlierResults(Protocol):
             StaleRevision: an output is gone since it was looked up; the decision is void.
         """
 
-    def keep(self, transaction: Transaction, execution: Resource, node: Node, row: StepRow) -> None:
+    def is_as_looked_up(self, execution: Resource, node: Node, row: StepRow) -> bool:
+        """Return whether what a step started, which has succeeded, was made of what its key says.
+
+        False where the step has no key, and where that cannot be found out. Archives may be fetched for it, so that it
+        is not for a transaction.
+        """
+
+    def keep(self, transaction: Transaction, execution: Resource, row: StepRow) -> None:
         """Keep the result of a step that ran, if it succeeded and has a key, for later executions of its pipeline."""
 
 
@@ -144,7 +151,11 @@ class NoResults:
     ) -> None:
         """Record nothing."""
 
-    def keep(self, transaction: Transaction, execution: Resource, node: Node, row: StepRow) -> None:
+    def is_as_looked_up(self, execution: Resource, node: Node, row: StepRow) -> bool:
+        """Return that nothing was looked up."""
+        return False
+
+    def keep(self, transaction: Transaction, execution: Resource, row: StepRow) -> None:
         """Keep nothing."""
 
 

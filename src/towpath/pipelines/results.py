@@ -1,5 +1,6 @@
 """Results of earlier executions: found by the key of a step, taken over, and kept for later ones."""
 
+import logging
 from collections.abc import Iterable
 from uuid import uuid4
 
@@ -7,7 +8,7 @@ from msgspec.structs import replace
 
 from towpath.experiments.record import join_execution
 from towpath.jobs.channels import PinnedObject
-from towpath.jobs.ingredients import JobIngredients
+from towpath.jobs.ingredients import JobIngredients, Recorded
 from towpath.jobs.tuned import TUNING_JOB
 from towpath.kernel.errors import StaleRevision, TowpathError
 from towpath.kernel.objects import ObjectRef, ObjectRows, ObjectVersion
@@ -20,6 +21,8 @@ from towpath.pipelines.caching import Asked, Found, Lookup, material
 from towpath.pipelines.graph import Node
 from towpath.pipelines.model import StepRow, StepStatus
 from towpath.pipelines.ports import CacheEntry, Transaction
+
+logger = logging.getLogger(__name__)
 
 
 class Results:
@@ -40,7 +43,7 @@ class Results:
         key = material(node.type, request, ingredients, execution.name, told).key
         pipeline = Uid(execution.spec["PipelineUid"])
         found = self._store.read(lambda transaction: _found(transaction, pipeline, node.name, key))
-        return Lookup(asked=asked, request=request, key=key, pinned=ingredients.inputs, found=found)
+        return Lookup(asked=asked, request=request, told=told, key=key, pinned=ingredients.inputs, found=found)
 
     def hand_over(self, transaction: Transaction, job: Uid, lookup: Lookup) -> None:
         """Have the job of a step that runs read what its key was made of."""
@@ -78,14 +81,41 @@ class Results:
             record(transaction, taken_over_graph(job, execution.uid, execution.arn, put_back=put_back))
             join_execution(transaction, job, execution.uid)
 
-    def keep(self, transaction: Transaction, execution: Resource, node: Node, row: StepRow) -> None:
+    def is_as_looked_up(self, execution: Resource, node: Node, row: StepRow) -> bool:
+        """Return whether what a step started, which has succeeded, was made of what its key says."""
+        if row.cache is None or row.cache.key is None or row.resource is None:
+            return False
+        assert node.type is not None, "only steps of known types have keys"
+        if node.type.cache is None or not node.type.cache.settled_late:
+            return True
+        started = row.resource
+
+        def look(transaction: KernelTransaction) -> tuple[Document, Recorded] | None:
+            job = transaction.resources.get(started)
+            return None if job is None else (job.spec, self._ingredients.recorded(transaction, job))
+
+        try:
+            found = self._store.read(look)
+        except TowpathError:
+            return False  # parts of it were made of other things than other parts, and so of no one key
+        if found is None:
+            return False
+        request, recorded = found
+        try:
+            ingredients = recorded()
+        except Exception:
+            # The bytes of an archive are gone or cannot be had now. To run the step once more costs less than to wait.
+            logger.exception("what %s was made of cannot be read; its result is not kept", row.resource_arn)
+            return False
+        told = row.metadata.get(node.type.metadata or "", {})
+        return material(node.type, request, ingredients, execution.name, told).key == row.cache.key
+
+    def keep(self, transaction: Transaction, execution: Resource, row: StepRow) -> None:
         """Keep the result of a step that ran, if it succeeded and has a key, for later executions of its pipeline."""
         note = row.cache
         if note is None or note.key is None or note.source is not None or row.resource is None:
             return
         if row.status is not StepStatus.SUCCEEDED or row.ended_at is None:
-            return
-        if not self._is_what_was_looked_up(transaction, execution, node, row):
             return
         entry = CacheEntry(
             pipeline=Uid(execution.spec["PipelineUid"]),
@@ -96,22 +126,6 @@ class Results:
             outputs=tuple(item for job in _writers(transaction, row.resource) for item in _outputs(transaction, job)),
         )
         transaction.cache.put(entry)
-
-    def _is_what_was_looked_up(self, transaction: Transaction, execution: Resource, node: Node, row: StepRow) -> bool:
-        """Return whether what a step started was made of what its key says, where that was not certain before."""
-        assert node.type is not None, "only steps of known types have keys"
-        assert row.cache is not None, "checked"
-        if node.type.cache is None or not node.type.cache.settled_late:
-            return True
-        job = None if row.resource is None else transaction.resources.get(row.resource)
-        if job is None:
-            return False
-        try:
-            ingredients = self._ingredients.of_job(transaction, job)
-        except TowpathError:
-            return False  # parts of it were made of other things than other parts, and so of no one key
-        told = row.metadata.get(node.type.metadata or "", {})
-        return material(node.type, job.spec, ingredients, execution.name, told).key == row.cache.key
 
 
 def _writers(transaction: KernelTransaction, job: Uid) -> list[Uid]:

@@ -75,6 +75,7 @@ class TuningController:
         ending = decided.ending
         state["HyperParameterTuningEndTime"] = now.timestamp()
         state.pop(ENDING, None)
+        state.pop(PINNED, None)  # no training job begins any more
         if ending.failure_reason is not None:
             state["FailureReason"] = ending.failure_reason
         return Decision(

@@ -6,7 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from towpath.jobs.channels import PinnedInput, Role
-from towpath.jobs.ingredients import Ingredients, JobIngredients
+from towpath.jobs.ingredients import Ingredients, JobIngredients, Recorded
 from towpath.jobs.kinds import PINNED, TRAINING_JOB
 from towpath.jobs.state import run_of
 from towpath.jobs.tuned import tuned_of
@@ -42,8 +42,8 @@ class TuningIngredients:
         }
         return together(made, self._store.read(earlier))
 
-    def of_resource(self, transaction: Transaction, tuning: Resource) -> Ingredients:
-        """Return what the training jobs of a tuning job were made of.
+    def recorded(self, transaction: Transaction, tuning: Resource) -> Recorded:
+        """Return what tells what the training jobs of a tuning job were made of.
 
         Raises:
             Invalid: those of one definition were not made of the same, or none has begun.
@@ -53,7 +53,7 @@ class TuningIngredients:
             noted = tuned_of(job)
             if noted is not None and run_of(job) is not None:
                 begun.setdefault(noted.definition_name, []).append(job)
-        made = {}
+        made: dict[str | None, Recorded] = {}
         for definition in definitions_of(tuning.spec):
             name = definition.get("DefinitionName")
             jobs = begun.get(name, [])
@@ -63,8 +63,9 @@ class TuningIngredients:
             other = next((job for job in jobs if _settled(job) != _settled(jobs[0])), None)
             if other is not None:
                 raise Invalid(f"The training jobs {jobs[0].name!r} and {other.name!r} were not made of the same")
-            made[name] = self._jobs.of_job(transaction, jobs[0])
-        return together(made, tuple(Uid(uid) for uid in tuning.state.get(EARLIER, ())))
+            made[name] = self._jobs.recorded(transaction, jobs[0])
+        earlier = tuple(Uid(uid) for uid in tuning.state.get(EARLIER, ()))
+        return lambda: together({name: recorded() for name, recorded in made.items()}, earlier)
 
     def hand_over(self, transaction: Transaction, tuning: Resource, inputs: tuple[PinnedInput, ...]) -> None:
         """Have all training jobs of a tuning job that was just created read exactly these."""

@@ -45,7 +45,11 @@ REQUEST: Document = {
 class Trees:
     """Implements `jobs.ports.CodeTrees` for one archive."""
 
+    def __init__(self) -> None:
+        self.opened = 0  #: archives that were asked for so far
+
     def files(self, archive: ObjectVersion) -> Mapping[str, str] | None:
+        self.opened += 1
         return {"train.py": "t1", "helpers/deep.py": "d1"} if archive.key == "source.tar.gz" else None
 
 
@@ -64,12 +68,17 @@ def model_named(transaction: Any, name: str) -> ServedModel:
 
 
 @pytest.fixture
-def ingredients(world: World) -> JobIngredients:
+def trees() -> Trees:
+    return Trees()
+
+
+@pytest.fixture
+def ingredients(world: World, trees: Trees) -> JobIngredients:
     """Return the ingredients of a world in which everything lies where REQUEST looks."""
     for key in ("train/a.csv", "train/b.csv", "code/run.sh", "code/lib.tgz", "source.tar.gz", "checkpoints/1"):
         world.put(f"{S3}/{key}", key.encode())
     return JobIngredients(
-        store=world.store, objects=world.objects, images=world.images, trees=Trees(), model_named=model_named
+        store=world.store, objects=world.objects, images=world.images, trees=trees, model_named=model_named
     )
 
 
@@ -120,6 +129,18 @@ def test_a_job_that_ran_is_made_of_what_was_looked_up(world: World, ingredients:
     world.run()
     world.move("TrainingJob", "train", JobObservation(phase=Phase.RUNNING))
     assert made_of() == replace(found, packages=dict(found.packages))
+
+
+def test_no_archive_is_opened_before_the_transaction_that_reads_what_was_recorded_is_over(
+    world: World, ingredients: JobIngredients, trees: Trees
+) -> None:
+    world.call("CreateTrainingJob", REQUEST)
+    world.run()
+    job = world.resource("TrainingJob", "train")
+    recorded = world.store.read(lambda transaction: ingredients.recorded(transaction, job))
+    assert trees.opened == 0
+    assert "code/helpers/deep.py" in recorded().code
+    assert trees.opened > 0
 
 
 def test_a_model_counts_by_what_it_is_made_of(ingredients: JobIngredients) -> None:

@@ -103,7 +103,9 @@ def test_outputs_are_back_in_their_places_before_the_next_step_is_looked_up() ->
     run = course(of, {"A": found(asked_of(of, "A"), displaced=displaced)})
     end, start = run.decisions
     assert isinstance(end, EndStep)
-    assert end.displaced == displaced
+    assert end.lookup is not None
+    assert end.lookup.found is not None
+    assert end.lookup.found.displaced == displaced
     assert isinstance(start, StartStep)
     assert start.row.name == "C", "what does not ask for the cache begins after it in the same transaction"
     assert run.unlooked == {}

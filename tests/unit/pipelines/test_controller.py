@@ -1031,6 +1031,16 @@ def test_an_execution_whose_parallelism_was_changed_is_decided_alike(platform: P
     assert noted(platform, arn) == [(1, 1), (1, 2), (2, 3)]
 
 
+def test_a_parallelism_that_is_lifted_is_noted_once(platform: Platform, golden: Golden) -> None:
+    arn = three_side_by_side(platform, golden, **at_most(1))
+    platform.call("UpdatePipelineExecution", PipelineExecutionArn=arn, ParallelismConfiguration={})
+    platform.engine.run_until_idle()
+    assert list(platform.statuses(arn).values()).count("Executing") == 3
+    for step in THREE:
+        platform.end(arn, step)
+    assert noted(platform, arn) == [(1, 1), (1, None)]
+
+
 @pytest.mark.parametrize("also_lost", [False, True])
 def test_a_parallelism_that_comes_with_a_failure_counts_before_it(
     platform: Platform, golden: Golden, also_lost: bool

@@ -130,7 +130,7 @@ class Remembering(World):
             self.cache.keep(row, self.inputs[row.name])
             return
         for key, found in self.cache.kept.items():
-            if key[0] == row.name and found.displaced and found.displaced == end.displaced:
+            if key[0] == row.name and found.displaced and end.lookup is not None and end.lookup.found == found:
                 self.cache.kept[key] = replace(found, displaced=())
 
     def retry(self) -> None:

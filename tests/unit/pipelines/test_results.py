@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from sqlalchemy.exc import ResourceClosedError
 
 from towpath.housekeeping.model import VersionKey
-from towpath.jobs.ingredients import Ingredients
+from towpath.jobs.ingredients import Ingredients, Recorded
 from towpath.kernel import generic
 from towpath.kernel.clock import VirtualClock
-from towpath.kernel.errors import Invalid, StaleRevision
+from towpath.kernel.errors import Invalid, StaleRevision, Unavailable
 from towpath.kernel.kinds import Kind
 from towpath.kernel.objects import ObjectRef, ObjectVersion
 from towpath.kernel.operations import Request
@@ -39,12 +40,22 @@ class Given:
 
     def __init__(self) -> None:
         self.refusal: Invalid | None = None
-        self.recorded: Ingredients | None = None  #: of a job that has ended; None: parts of it differ
+        self.made: Ingredients | None = None  #: what a job that has ended was made of; None: parts of it differ
+        self.unread: Exception | None = None  #: why its archives cannot be read
 
-    def of_job(self, transaction: Any, job: Resource) -> Ingredients:
-        if self.recorded is None:
+    def recorded(self, transaction: Any, job: Resource) -> Recorded:
+        if self.made is None:
             raise Invalid("they were not made of the same")
-        return self.recorded
+        made = self.made
+
+        def read() -> Ingredients:
+            with pytest.raises(ResourceClosedError):
+                transaction.resources.get(job.uid)  # no transaction stays open while archives are read
+            if self.unread is not None:
+                raise self.unread
+            return made
+
+        return read
 
     def of_request(self, noun: str, request: Document) -> Ingredients:
         assert noun == "ProcessingJob"
@@ -127,7 +138,7 @@ class Past:
         """End the step of the first execution."""
 
         def end(transaction: SqlTransaction) -> None:
-            self.results.keep(transaction, self.first, self.node, row or self.row)
+            self.results.keep(transaction, self.first, row or self.row)
             transaction.steps.put(self.first.uid, [row or self.row])
 
         self.store.write(end)
@@ -199,19 +210,42 @@ def test_other_steps_and_pipelines_find_nothing(past: Past) -> None:
     assert past.results.look_up(elsewhere, past.node, ASKED, REQUEST, {}).found is None
 
 
-@pytest.mark.parametrize(("python_version", "kept"), [("3.11", True), ("3.12", False), (None, False)])
-def test_a_search_is_kept_when_it_was_made_of_what_had_been_looked_up(
-    past: Past, python_version: str | None, kept: bool
-) -> None:
+def searched(past: Past) -> tuple[Node, StepRow]:
+    """Return a step that searched, and how it stands when its search has been made of Python 3.11."""
     step = {"Name": "Tune", "Type": "Tuning", "Arguments": {}}
     node = compile(parse({"Version": "2020-12-01", "Steps": [step]})).nodes["Tune"]
     assert node.type is not None
     key = material(node.type, past.job.spec, Ingredients(python_version="3.11"), past.first.name, {}).key
-    past.given.recorded = None if python_version is None else Ingredients(python_version=python_version)
-    row = replace(past.row, name="Tune", cache=CacheNote(why="", key=key))
-    past.store.write(lambda transaction: past.results.keep(transaction, past.first, node, row))
-    found = past.store.read(lambda transaction: transaction.cache.find(PIPELINE, "Tune", key))
-    assert (found is not None) is kept
+    return node, replace(past.row, name="Tune", cache=CacheNote(why="", key=key))
+
+
+@pytest.mark.parametrize(("python_version", "same"), [("3.11", True), ("3.12", False), (None, False)])
+def test_a_search_may_be_kept_when_it_was_made_of_what_had_been_looked_up(
+    past: Past, python_version: str | None, same: bool
+) -> None:
+    node, row = searched(past)
+    past.given.made = None if python_version is None else Ingredients(python_version=python_version)
+    assert past.results.is_as_looked_up(past.first, node, row) is same
+
+
+@pytest.mark.parametrize(
+    "unread",
+    [FileNotFoundError("blob"), ValueError("no archive"), Unavailable("S3 does not answer")],
+    ids=["gone", "broken", "not there now"],
+)
+def test_a_search_whose_code_cannot_be_read_is_not_kept_and_holds_nothing_up(
+    past: Past, unread: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    node, row = searched(past)
+    past.given.made, past.given.unread = Ingredients(python_version="3.11"), unread
+    assert not past.results.is_as_looked_up(past.first, node, row)
+    assert "cannot be read; its result is not kept" in caplog.text
+
+
+def test_only_a_step_with_a_key_was_looked_up(past: Past) -> None:
+    assert past.results.is_as_looked_up(past.first, past.node, past.row)
+    for cache in (None, CacheNote(why="no key")):
+        assert not past.results.is_as_looked_up(past.first, past.node, replace(past.row, cache=cache))
 
 
 def test_outputs_that_are_not_in_their_places_are_put_back_as_new_versions(past: Past) -> None:

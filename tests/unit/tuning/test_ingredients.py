@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 class Trees:
     """Implements `jobs.ports.CodeTrees` without archives."""
 
+    def __init__(self) -> None:
+        self.opened = 0  #: archives that were asked for so far
+
     def files(self, archive: ObjectVersion) -> Mapping[str, str] | None:
+        self.opened += 1
         return None
 
 
@@ -39,7 +43,7 @@ def reading(*names: str | None) -> Document:
     """Return a request whose definitions have these names; each reads `train`."""
     members: Document = {
         "InputDataConfig": [channel("train")],
-        "StaticHyperParameters": {"sagemaker_program": "train.py"},
+        "StaticHyperParameters": {"sagemaker_program": "train.py", "sagemaker_submit_directory": "s3://b/code.tar.gz"},
     }
     asked = {**request(), "TrainingJobDefinition": definition(**members)}
     if names == (None,):
@@ -55,18 +59,24 @@ def reading(*names: str | None) -> Document:
 
 
 @pytest.fixture
-def ingredients(world: TuningWorld) -> JobIngredients:
+def trees() -> Trees:
+    return Trees()
+
+
+@pytest.fixture
+def ingredients(world: TuningWorld, trees: Trees) -> JobIngredients:
     def made_of(**others: Any) -> JobIngredients:
         return JobIngredients(
             store=world.store,
             objects=world.objects,
             images=world.images,
-            trees=Trees(),
+            trees=trees,
             model_named=lambda *_: world.model,
             **others,
         )
 
     world.put("s3://b/train/a.csv", b"looked up")
+    world.put("s3://b/code.tar.gz", b"code")
     return made_of(others={TUNING_JOB: TuningIngredients(world.store, made_of())})
 
 
@@ -89,13 +99,15 @@ def test_each_training_job_reads_what_was_looked_up_whatever_came_meanwhile(
 ) -> None:
     asked = reading(*names)
     looked = ingredients.of_request(TUNING_JOB, asked)
-    assert [item.name for item in looked.inputs] == ["train" if name is None else f"{name}/train" for name in names]
-    (sha256,) = {item.sha256 for pinned in looked.inputs for item in pinned.objects}
+    data = [item for item in looked.inputs if item.role is Role.DATA]
+    assert [item.name for item in data] == ["train" if name is None else f"{name}/train" for name in names]
+    (sha256,) = {item.sha256 for pinned in data for item in pinned.objects}
     handed(world, ingredients, asked, looked.inputs)
     world.run()
     world.put("s3://b/train/a.csv", b"came later")
     tuning = world.live(lambda x: x)
     assert tuning.status == "Completed"
+    assert PINNED not in tuning.state, "it is kept as long as training jobs begin"
     assert [data_of(job) for job in world.children()] == [{sha256}] * 4
     assert all(PINNED not in job.state for job in world.children()), "it is in the record of the attempt"
     made = world.store.read(lambda transaction: ingredients.of_job(transaction, tuning))
@@ -116,6 +128,16 @@ def test_what_was_not_looked_up_before_is_told_where_all_training_jobs_read_the_
     world.live(lambda x: x)
     with pytest.raises(Invalid, match=r"The training jobs 'tune-001-.*' and 'tune-00.*' were not made of the same"):
         made()
+
+
+def test_no_archive_is_opened_before_the_transaction_that_reads_what_was_recorded_is_over(
+    world: TuningWorld, ingredients: JobIngredients, trees: Trees
+) -> None:
+    tuning = world.begin(reading("one", "other"))
+    world.live(lambda x: x)
+    recorded = world.store.read(lambda transaction: ingredients.recorded(transaction, tuning))
+    assert trees.opened == 0
+    assert len(recorded().code) == trees.opened == 2
 
 
 def test_a_tuning_job_none_of_whose_training_jobs_has_begun_is_made_of_nothing_known(

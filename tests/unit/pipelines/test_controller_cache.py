@@ -1,0 +1,163 @@
+"""Executions that ask for the cache, on a real store: what changes between a look-up and the commit."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.pipelines.test_controller import Platform, chain
+
+from towpath.kernel.operations import Operation, Request
+from towpath.kernel.resource import Document, Resource, Uid
+from towpath.pipelines.caching import Asked, Found, Lookup
+from towpath.pipelines.evaluation import StepYield
+from towpath.pipelines.graph import Node
+from towpath.pipelines.model import StepRow
+from towpath.pipelines.ports import NoResults, Shapes
+
+OLD, NEW = "s3://b/old/constraints.json", "s3://b/new/constraints.json"
+
+
+class Registry:
+    """A model package group whose latest approved version names a baseline."""
+
+    def __init__(self) -> None:
+        self.baseline: str | None = OLD  #: None: no version is approved
+
+    def operations(self) -> list[Operation]:
+        return [
+            Operation(name="ListModelPackages", function=self._list, writes=False),
+            Operation(name="DescribeModelPackage", function=self._describe, writes=False),
+        ]
+
+    def _list(self, transaction: Any, request: Request) -> Document:
+        latest = [] if self.baseline is None else [{"ModelPackageArn": "arn:latest"}]
+        return {"ModelPackageSummaryList": latest}
+
+    def _describe(self, transaction: Any, request: Request) -> Document:
+        return {"DriftCheckBaselines": {"ModelDataQuality": {"Constraints": {"S3Uri": self.baseline}}}}
+
+
+class Approving(NoResults):
+    """Approves another version right after the first look-up."""
+
+    def __init__(self, registry: Registry, *, hits: bool, then: str | None) -> None:
+        self.registry = registry
+        self.hits = hits
+        self.then = then
+        self.looked: list[str] = []  #: for each look-up, the baseline that it was of
+        self.taken: list[str] = []
+
+    def look_up(self, execution: Resource, node: Node, asked: Asked, request: Document, told: Document) -> Lookup:
+        self.looked.append(told["BaselineUsedForDriftCheckConstraints"])
+        self.registry.baseline = self.then
+        found = Found(
+            execution_arn="arn:source",
+            ended_at=execution.created_at,
+            job=Uid("a-job"),
+            job_arn="arn:job",
+            metadata={"QualityCheck": {**told, "CheckJobArn": "arn:job"}},
+            yielded=StepYield(document={}),
+        )
+        return Lookup(asked=asked, request=request, told=told, key="k", found=found if self.hits else None)
+
+    def take_over(self, transaction: Any, execution: Resource, row: StepRow, displaced: Any) -> None:
+        self.taken.append(row.metadata["QualityCheck"]["BaselineUsedForDriftCheckConstraints"])
+
+
+@pytest.fixture
+def platform(tmp_path: Path, shapes: Shapes) -> Iterator[Platform]:
+    platform = Platform(tmp_path, shapes)
+    yield platform
+    platform.store.close()
+
+
+def checked(platform: Platform, *, hits: bool, then: str | None, skip: bool = False) -> tuple[Approving, Document]:
+    """Run a check that asks for the cache; return what was looked up, and how its step stands."""
+    registry = Registry()
+    platform.operations = {**platform.operations, **{each.name: each for each in registry.operations()}}
+    platform.results = results = Approving(registry, hits=hits, then=then)
+    platform.engine = platform.new_engine()
+    output = {
+        "OutputName": "out",
+        "S3Output": {"S3Uri": "s3://b/made", "LocalPath": "/opt/ml/processing/out", "S3UploadMode": "EndOfJob"},
+    }
+    arguments = {
+        "AppSpecification": {"ImageUri": "towpath"},
+        "ProcessingResources": {
+            "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
+        },
+        "ProcessingOutputConfig": {"Outputs": [output]},
+        "RoleArn": "arn:aws:iam::000000000000:role/any",
+    }
+    step = {
+        "Name": "Check",
+        "Type": "QualityCheck",
+        "CheckType": "DATA_QUALITY",
+        "ModelPackageGroupName": "reviews",
+        "SkipCheck": skip,
+        "RegisterNewBaseline": False,
+        "Arguments": arguments,
+        "CacheConfig": {"Enabled": True},
+    }
+    platform.create({"Version": "2020-12-01", "Steps": [step]})
+    return results, platform.steps(platform.start())["Check"]
+
+
+@pytest.mark.parametrize("skip", [False, True], ids=["compared with", "used on"])
+@pytest.mark.parametrize("hits", [True, False], ids=["hit", "miss"])
+def test_a_baseline_that_is_approved_between_look_up_and_commit_voids_the_decision(
+    platform: Platform, hits: bool, skip: bool
+) -> None:
+    results, step = checked(platform, hits=hits, then=NEW, skip=skip)
+    assert results.looked == [OLD, NEW]
+    assert results.taken == ([NEW] if hits else [])
+    assert step["StepStatus"] == ("Succeeded" if hits else "Executing")
+    assert step["Metadata"]["QualityCheck"]["BaselineUsedForDriftCheckConstraints"] == NEW
+
+
+def test_a_baseline_that_is_gone_between_look_up_and_commit_fails_the_step_and_no_result_stands_for_it(
+    platform: Platform,
+) -> None:
+    results, step = checked(platform, hits=True, then=None)
+    assert results.looked == [OLD]
+    assert results.taken == []
+    assert step["StepStatus"] == "Failed"
+    assert "There is no earlier baseline" in step["FailureReason"]
+
+
+class Keeping(NoResults):
+    """Has a key for every step, and finds out what a step was made of while others write."""
+
+    def __init__(self, platform: Platform, *, same: bool) -> None:
+        self.platform = platform
+        self.same = same
+        self.kept: list[str] = []
+
+    def look_up(self, execution: Resource, node: Node, asked: Asked, request: Document, told: Document) -> Lookup:
+        return Lookup(asked=asked, key="k")
+
+    def is_as_looked_up(self, execution: Resource, node: Node, row: StepRow) -> bool:
+        self.platform.store.write(lambda transaction: transaction.resources.next_number("meanwhile"))
+        return self.same
+
+    def keep(self, transaction: Any, execution: Resource, row: StepRow) -> None:
+        assert row.cache is not None
+        self.kept.append(f"{row.name} as {row.cache.key}")
+
+
+@pytest.mark.parametrize(
+    ("status", "same", "kept"),
+    [("Completed", True, ["S0 as k"]), ("Completed", False, []), ("Failed", True, [])],
+    ids=["as looked up", "otherwise", "failed"],
+)
+def test_what_a_step_was_made_of_is_found_out_before_the_transaction_that_keeps_its_result(
+    platform: Platform, status: str, same: bool, kept: list[str]
+) -> None:
+    platform.results = results = Keeping(platform, same=same)
+    platform.engine = platform.new_engine()
+    platform.create(chain(1))
+    arn = platform.start()
+    platform.end(arn, "S0", status)
+    assert results.kept == kept
+    assert platform.execution(arn)["PipelineExecutionStatus"] == ("Failed" if status == "Failed" else "Succeeded")
