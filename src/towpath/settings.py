@@ -4,6 +4,7 @@ Settings come from `HOME/towpath.toml`; an environment variable `TOWPATH_<NAME>`
 `docs/operations.md` has a line for each.
 """
 
+import math
 import os
 import re
 import tomllib
@@ -18,6 +19,8 @@ from towpath.kernel.errors import Invalid
 from towpath.objects.location import location_of
 
 LONGEST_LEASE_S = 3600
+MOST_THREADS = 256  #: of the engine
+MOST_RESTARTS = 100  #: of a job whose runner vanished
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 SECRET = frozenset({"objects_access_key", "objects_secret_key"})  #: settings whose values are shown to nobody
 LONGEST_KEPT = 36_500  #: days, and GB: beyond that nobody means a number
@@ -160,6 +163,13 @@ def _check(settings: Settings, file: Path) -> None:
         raise Invalid(f"{file}: account is {settings.account!r}; expected 12 digits")
     if settings.cores < 0 or settings.memory_gb < 0:
         raise Invalid(f"{file}: cores and memory_gb are what jobs may use of this host; expected 0 (all of it) or more")
+    if not math.isfinite(settings.memory_gb):
+        raise Invalid(f"{file}: memory_gb is {settings.memory_gb:g}; expected 0 (all of it) or a number of gigabytes")
+    if not 1 <= settings.engine_threads <= MOST_THREADS:
+        raise Invalid(f"{file}: engine_threads is {settings.engine_threads}; expected 1 to {MOST_THREADS}")
+    if not 0 <= settings.lost_runner_restarts <= MOST_RESTARTS:
+        given = f"lost_runner_restarts is {settings.lost_runner_restarts}"
+        raise Invalid(f"{file}: {given}; expected 0 (none) to {MOST_RESTARTS}")
     if settings.functions_at_a_time < 0:
         raise Invalid(
             f"{file}: functions_at_a_time is {settings.functions_at_a_time}; expected 0 (by the cores) or more"

@@ -39,6 +39,10 @@ SEE = "see docs/operations.md for the settings"
     [
         ('port = "many"', {}, "FILE: port is 'many'; expected a whole number"),
         ('memory_gb = "all"', {}, "FILE: memory_gb is 'all'; expected a number"),
+        ("memory_gb = inf", {}, "FILE: memory_gb is inf; expected 0 (all of it) or a number of gigabytes"),
+        ("memory_gb = nan", {}, "FILE: memory_gb is nan; expected 0 (all of it) or a number of gigabytes"),
+        ("engine_threads = 0", {}, "FILE: engine_threads is 0; expected 1 to 256"),
+        ("lost_runner_restarts = -5", {}, "FILE: lost_runner_restarts is -5; expected 0 (none) to 100"),
         ("host = 1", {}, "FILE: host is 1; expected a text in quotation marks"),
         ('images = "mine"', {}, "FILE: images is 'mine'; expected a table of texts"),
         ("", {"TOWPATH_JOB_LIMITS": "1"}, "TOWPATH_JOB_LIMITS is '1'; expected auto, on or off"),

@@ -1,46 +1,70 @@
-"""The end of a job that began in a fork: modules that it inherited are not taken down with it.
+"""The end of a job that began in a fork: what its script has left with an inherited module is finalized all the same.
 
-An interpreter takes down every module that it holds, which costs a copy of each page that they lie on: a hundred
-milliseconds for what scikit-learn imports. Those that a job inherited and has not replaced go with its memory instead.
-All else ends as Python ends it, the script's own objects and whatever it has imported itself among them; and all of it
-where other threads still run.
+What a process held before it was forked is frozen: no collection looks at it, since that would copy each page that it
+lies on. At its end an interpreter collects what is left of modules that it has taken down, and so releases what they
+referred to. If the script's own names are among that (`json.JSONEncoder.default = …` is enough), all is thawed before,
+which takes some hundred milliseconds where much was inherited; else nothing of the script depends on it.
 """
 
 import atexit
-import contextlib
-import ctypes
 import gc
 import sys
-from _io import _IOBase  # not `io.IOBase`: asking that one for its subclasses writes to each type
-from collections.abc import Mapping
-from types import ModuleType
 
-_inherited: dict[str, ModuleType] = {}
-
-
-def inherit(modules: Mapping[str, ModuleType]) -> None:
-    """Have these modules outlive the interpreter, from here on and in every fork of this process."""
-    _inherited.update(modules)
-    leak = ctypes.pythonapi.Py_IncRef
-    leak.argtypes, leak.restype = [ctypes.py_object], None
-    leak(_inherited)  # what is never freed keeps what it refers to
+#: Of the objects that a script has left; of more, all is thawed without a look.
+_MOST = 200_000
+_is_fork = False
 
 
-def _let_go() -> None:
-    if not _inherited or len(sys._current_frames()) > 1:
-        # Daemon threads go on until the interpreter ends them: they may need the modules, and hold locks of files.
-        return
-    if gc.isenabled():
-        gc.collect()  # as the interpreter is about to: finalizers of the script's garbage still find every module
-    # What is written to a file that nothing but an inherited module refers to would stay in its buffer.
-    for file in [each for each in gc.get_objects() if issubclass(type(each), _IOBase)]:
-        with contextlib.suppress(Exception):  # as at the end of an interpreter, where nobody is told either
-            if not file.closed and file.writable():
-                file.flush()
-    for name, module in _inherited.items():
-        if sys.modules.get(name) is module:
-            del sys.modules[name]
+def begin() -> None:
+    """Say that this process is that of a job."""
+    global _is_fork
+    _is_fork = True
+
+
+def is_kept(wanted: int) -> bool:
+    """Return whether an object is reached from what is frozen, or from anything that no collection knows.
+
+    By counting, as a collection does: what has more references than the objects that are not frozen have to it is
+    referred to from elsewhere, and so is all that it refers to. Modules are referred to once from elsewhere as a rule.
+
+    Args:
+        wanted: the object's `id`; a reference to it would count.
+    """
+    probe: list[int] = []  #: this variable alone refers to it, beside what looks at it here
+    objects = gc.get_objects()
+    if len(objects) > _MOST:
+        return True
+    known = {id(each): each for each in objects}
+    counts = _counted(objects)
+    modules = set(map(id, sys.modules.values()))
+    more = {key: sys.getrefcount(each) - counts[key] - (key in modules) for key, each in known.items()}
+    none = more.pop(id(probe)) - 1
+    left = [key for key, number in more.items() if number > none]
+    seen = set(left)
+    while left:
+        key = left.pop()
+        if key == wanted:
+            return True
+        found = {id(other) for other in gc.get_referents(known[key])} & counts.keys() - seen
+        seen |= found
+        left += found
+    return False
+
+
+def _counted(objects: list[object]) -> dict[int, int]:
+    """Return how many references these objects have to each of themselves, by `id`."""
+    counts = dict.fromkeys(map(id, objects), 0)
+    for each in objects:
+        for other in gc.get_referents(each):
+            if id(other) in counts:
+                counts[id(other)] += 1
+    return counts
+
+
+def _thaw() -> None:
+    if _is_fork and is_kept(id(vars(sys.modules.get("__main__", sys)))):
+        gc.unfreeze()
 
 
 # The first that is registered is the last that is called: behind all that libraries and scripts leave for the end.
-atexit.register(_let_go)
+atexit.register(_thaw)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from towpath.runner import chance, syscalls, tree
+from towpath.runner import chance, ending, syscalls, tree
 
 #: Laid out by the platform where it starts the script of script mode. Source: `towpath.jobs.contract.TOOLKIT_PATH`.
 TOOLKIT = "/opt/ml/input/config/towpath_toolkit.py"
@@ -32,6 +32,7 @@ _HARMLESS = frozenset(
     }
 )
 _HARMLESS_PREFIXES = ("AWS_", "SAGEMAKER_", "SM_", "TOWPATH_")
+_PACKED = (".zip", ".whl", ".egg", ".pyz")  #: what Python can import from without unpacking it
 _MOST_BESIDE = 5000  #: files beside a script that are looked at
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD)
 _Stamp = tuple[int, int] | None
@@ -180,6 +181,7 @@ def take_over(origin: Origin, script: Script) -> None:
     for renew in _RENEWALS:
         renew()
     importlib.invalidate_caches()
+    ending.begin()
     gc.enable()
 
 
@@ -192,7 +194,8 @@ def run(script: Script) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.fopen.restype = ctypes.c_void_p
     libc.fopen.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
-    path = os.fsencode(os.path.abspath(script.command[1]))  # noqa: PTH100 - without following links, as Python does
+    # As Python does: without following links, and with every dot that the word has.
+    path = os.fsencode(os.path.join(os.getcwd(), script.command[1]))  # noqa: PTH109, PTH118
     file = libc.fopen(path, b"rbe")
     if not file:
         raise OSError(ctypes.get_errno(), f"{path!r} cannot be opened")
@@ -228,7 +231,14 @@ def _renew_tempfile() -> None:
         tempfile.tempdir = None
 
 
-_RENEWALS: tuple[Callable[[], None], ...] = (_renew_multiprocessing, _renew_logging, _renew_tempfile)
+def _renew_threading() -> None:
+    """The number by which the kernel knows the main thread."""
+    threading: Any = sys.modules.get("threading")
+    if threading is not None:
+        threading.main_thread()._set_native_id()
+
+
+_RENEWALS: tuple[Callable[[], None], ...] = (_renew_multiprocessing, _renew_logging, _renew_tempfile, _renew_threading)
 
 
 # -- details
@@ -250,6 +260,8 @@ def _clash(names: frozenset[str], folder: str) -> str:
         seen += len(folders) + len(files)
         if seen > _MOST_BESIDE:
             return f"more than {_MOST_BESIDE} files lie beside its script"
+        if packed := next((name for name in files if name.endswith(_PACKED)), ""):
+            return f"{os.path.relpath(os.path.join(where, packed), folder)} may hold modules"  # noqa: PTH118
         for name in (*folders, *files):
             if name.partition(".")[0] in names and (name in folders or name.endswith((".py", ".pyc", ".so"))):
                 return f"{os.path.relpath(os.path.join(where, name), folder)} has the name of a module"  # noqa: PTH118

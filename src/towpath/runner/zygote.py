@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from towpath.runner import attempt, chance, ending, syscalls, tree, warm
+from towpath.runner import attempt, chance, syscalls, tree, warm
 from towpath.runner.folder import NOT_INSTALLED, write_all
 
 CONTROL = 3  #: descriptor of the socket to the host
@@ -73,7 +73,6 @@ def main(fresh: Mapping[str, Any], held: frozenset[str]) -> Callable[[], None]:
             _begin_anew(wish, name, problem, environment)
         imported.append(name)
     zygote = _Zygote(warm.origin(fresh, held, environment, twin.states()))
-    ending.inherit({name: module for name, module in sys.modules.items() if name not in (*held, "__main__")})
     gc.collect()
     gc.freeze()  # forks share what no collection touches
     gc.disable()

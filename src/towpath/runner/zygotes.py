@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -271,8 +272,8 @@ def _become_zygote(wish: dict[str, Any], control: socket.socket, said: int) -> N
         told = json.dumps({"imports": wish["imports"], "left_out": {}})
         command = [wish["python"], *wish["options"], "-c", zygote.PROGRAM, package, told]
         os.execve(command[0], command, wish["environment"])
-    except OSError as error:
-        _say(f"the zygote could not be started: {error}")
+    except BaseException:  # noqa: BLE001 - this fork must end here; the host's log keeps the cause
+        _say(f"the zygote could not be started:\n{traceback.format_exc()}")
     os._exit(127)
 
 

@@ -65,6 +65,7 @@ tell("status", [line.split() for line in open("/proc/self/status") if line.start
 tell("dumpable", [libc.prctl(3, 0, 0, 0, 0), libc.prctl(37, 0, 0, 0, 0)])
 tell("program", [os.readlink("/proc/self/exe"), open("/proc/self/comm").read()])
 tell("command line", open("/proc/self/cmdline").read().rstrip(chr(0)).split(chr(0)))
+tell("native id", threading.main_thread().native_id == threading.get_native_id())
 tell("out of memory", open("/proc/self/oom_score_adj").read())
 tell("mounts", sorted(line.split()[4:6] for line in open("/proc/self/mountinfo")))
 tell("locale", [locale.getlocale(), locale.setlocale(locale.LC_ALL)])
@@ -143,6 +144,15 @@ if len(sys.argv) == 1 and __import__("os").fork() > 0:
 import json, os
 json.kept = os.fdopen(os.dup(1), "w")
 json.kept.write("kept by a module")
+""",
+    "a library that keeps a function": """
+import gzip, json
+json.JSONEncoder.default = lambda self, value: str(value)
+class Writer:
+    def __init__(self): self.lines = ["whole"]
+    def __del__(self): print(self.lines, flush=True)
+writer = Writer()
+out = gzip.open("/tmp/out.gz", "wt"); out.write("whole")
 """,
     "garbage": """
 import gc, json, numpy
@@ -359,19 +369,22 @@ def test_an_interrupt_ends_a_job_by_its_signal(both: Both) -> None:
     assert warm.exit_code == -signal.SIGINT
 
 
-@pytest.mark.parametrize("program", ["{python}", "python", "python3"])
-def test_the_launcher_of_script_mode_is_left_out(both: Both, program: str) -> None:
+@pytest.mark.parametrize(
+    ("program", "word"), [("{python}", "train.py"), ("python", "./train.py"), ("python3", "train.py")]
+)
+def test_the_launcher_of_script_mode_is_left_out(both: Both, program: str, word: str) -> None:
     code = "import sys, os; print(sys.argv, sys.orig_argv[1:], __file__, sys.path[0], os.getcwd()); sys.exit(4)"
     job = script(
         "",
-        argv=(program, "/opt/ml/input/config/towpath_toolkit.py", "train.py", "--rate", "1"),
+        argv=(program, "/opt/ml/input/config/towpath_toolkit.py", word, "--rate", "1"),
         cwd="/opt/ml/code",
         files={"code/train.py": code, "input/config/towpath_toolkit.py": Path(toolkit.__file__).read_text()},
     )
     (warm, told), (cold, expected) = both.run(job)
     assert told == expected
     assert warm.exit_code == cold.exit_code == 4
-    assert "['train.py', '--rate', '1'] ['train.py', '--rate', '1'] /opt/ml/code/train.py /opt/ml/code" in told[0]
+    words = f"['{word}', '--rate', '1']"
+    assert f"{words} {words} /opt/ml/code/{word} /opt/ml/code" in told[0]
 
 
 def test_what_is_drawn_by_chance_differs(both: Both) -> None:
@@ -403,6 +416,7 @@ print(bytes(multiprocessing.current_process().authkey).hex()); print(check_rando
         ("libraries may read its variables while they are imported: FLAVOUR", {"environment": {"FLAVOUR": "x"}}),
         ("it has several hosts", {"hosts": (HostPart(name="algo-1"), HostPart(name="algo-2"))}),
         ("logging.py has the name of a module", {"files": {"code/logging.py": "def getLogger(name): pass"}}),
+        ("deps.zip may hold modules", {"files": {"code/deps.zip": ""}}),
         ("sub/numpy has the name of a module", {"files": {"code/sub/numpy/__init__.py": ""}}),
         (
             "a variable that libraries read while they are imported has an odd value",

@@ -82,14 +82,14 @@ def _warm_start(home: HomeFolder, settings: Settings) -> Iterator[Check]:
     if not standing:
         yield Check(name=name, state=OK, detail="on; the first job that could begin warm has a process for it started")
     for each in standing:
+        threads = each.environment.get("OMP_NUM_THREADS")
         if each.state == "failed":
-            yield Check(
-                name=name, state=WARNING, detail=f"jobs begin cold: the process with imports failed, {each.problem}"
-            )
+            asked = f" for jobs with OMP_NUM_THREADS={threads}" if threads else ""
+            detail = f"jobs begin cold: a process with imports{asked} failed, {each.problem}"
+            yield Check(name=name, state=WARNING, detail=detail)
             continue
         held = ", ".join(each.imports) or ("nothing but Python" if each.state == "ready" else "no imports yet")
         told = f"process {each.pid} holds {held} for jobs"
-        threads = each.environment.get("OMP_NUM_THREADS")
         told += f" with OMP_NUM_THREADS={threads}" if threads else ""
         unfit = [f"{module} is left out: {why}" for module, why in each.left_out.items() if why != NOT_INSTALLED]
         missing = [module for module, why in each.left_out.items() if why == NOT_INSTALLED]
