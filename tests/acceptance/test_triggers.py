@@ -119,9 +119,8 @@ def test_triggers_from_the_command_line(machine: Machine) -> None:
     assert "no member" not in machine.towpath(
         "triggers", "create", "bad", "--pattern", "{", "--pipeline", "arrivals", code=2
     )
-    assert "there is no trigger 'nothing'; known: data, gate, soon" in machine.towpath(
-        "triggers", "rm", "nothing", code=1
-    )
+    told = machine.towpath("triggers", "rm", "nothing", code=1)
+    assert "there is no trigger 'nothing'; known: data, gate, soon" in told
     machine.towpath("triggers", "enable", "data")
     machine.towpath("triggers", "rm", "data")
     machine.towpath("triggers", "rm", "gate")

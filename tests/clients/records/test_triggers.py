@@ -521,7 +521,9 @@ def test_a_trigger_that_is_refused_halfway_leaves_all_as_it_was(aws: Aws) -> Non
             triggers.create("halfway", alarm=low, **target)
         assert stands(aws) == before
     triggers.create("halfway", alarm=low, webhook="http://127.0.0.1:1/")
-    (rule,), _, (kept,), _ = stands(aws)
+    rules, _, alarms, _ = stands(aws)
+    rule = next(each for each in rules if each["Name"] == "halfway")
+    kept = next(each for each in alarms if each["AlarmName"] == "halfway")
     described = {"Name": "halfway", "EventPattern": rule["EventPattern"], "Description": "Ours", "State": "DISABLED"}
     aws.client("events").put_rule(**described)
     watched = {name: value for name, value in kept.items() if name != "AlarmArn" and "State" not in name}
