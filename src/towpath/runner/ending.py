@@ -3,12 +3,15 @@
 What a process held before it was forked is frozen: no collection looks at it, since that would copy each page that it
 lies on. At its end an interpreter collects what is left of modules that it has taken down, and so releases what they
 referred to. If the script's own names are among that (`json.JSONEncoder.default = …` is enough), all is thawed before,
-which takes some hundred milliseconds where much was inherited; else nothing of the script depends on it.
+which takes some hundred milliseconds where much was inherited, and the names are released by hand, since some library
+that the script never named may keep them even so; else nothing of the script depends on it.
 """
 
 import atexit
 import gc
 import sys
+from types import ModuleType
+from typing import Any
 
 #: Of the objects that a script has left; of more, all is thawed without a look.
 _MOST = 200_000
@@ -45,9 +48,10 @@ def is_kept(wanted: int) -> bool:
         key = left.pop()
         if key == wanted:
             return True
-        found = {id(other) for other in gc.get_referents(known[key])} & counts.keys() - seen
-        seen |= found
-        left += found
+        for other in map(id, gc.get_referents(known[key])):
+            if other in counts and other not in seen:
+                seen.add(other)
+                left.append(other)
     return False
 
 
@@ -61,9 +65,19 @@ def _counted(objects: list[object]) -> dict[int, int]:
     return counts
 
 
+def _clear(names: dict[str, Any]) -> None:
+    """Release what a module's names stand for, in the order of the interpreter's own `_PyModule_ClearDict`."""
+    private = [name for name in names if name.startswith("_") and not name.startswith("__")]
+    for name in (*private, *(name for name in names if name != "__builtins__")):
+        names[name] = None
+
+
 def _thaw() -> None:
     if _is_fork and is_kept(id(vars(sys.modules.get("__main__", sys)))):
         gc.unfreeze()
+        main = sys.modules.get("__main__")
+        if isinstance(main, ModuleType):
+            _clear(vars(main))
 
 
 # The first that is registered is the last that is called: behind all that libraries and scripts leave for the end.
