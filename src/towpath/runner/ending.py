@@ -39,7 +39,7 @@ def is_kept(wanted: int) -> bool:
         return True
     known = {id(each): each for each in objects}
     counts = _counted(objects)
-    modules = set(map(id, sys.modules.values()))
+    modules = set(map(id, list(sys.modules.values())))
     more = {key: sys.getrefcount(each) - counts[key] - (key in modules) for key, each in known.items()}
     none = more.pop(id(probe)) - 1
     left = [key for key, number in more.items() if number > none]
@@ -76,7 +76,8 @@ def _thaw() -> None:
     if _is_fork and is_kept(id(vars(sys.modules.get("__main__", sys)))):
         gc.unfreeze()
         main = sys.modules.get("__main__")
-        if isinstance(main, ModuleType):
+        # Daemon threads use the names until the interpreter ends them, soon after this.
+        if isinstance(main, ModuleType) and len(sys._current_frames()) == 1:
             _clear(vars(main))
 
 

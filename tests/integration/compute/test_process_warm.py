@@ -198,6 +198,15 @@ files = [open(f"/tmp/{number}", "w") for number in range(100)]
 for file in files: file.write("x" * 4000)
 large = open("/tmp/large", "wb", buffering=1 << 26); large.write(bytes(1 << 25))
 """,
+    "a thread that uses the script's names": """
+import json, threading, time
+json.JSONEncoder.default = lambda self, value: str(value)
+value = 1
+def work():
+    while True: value + 1
+threading.Thread(target=work, daemon=True).start()
+time.sleep(0.1)
+""",
     "a thread that holds a file": """
 import os, threading, time
 read, write = os.pipe()
