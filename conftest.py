@@ -38,10 +38,9 @@ def _shared_homes_are_decided_alike(tmp_path_factory: pytest.TempPathFactory, ag
 def _homes_are_decided_alike(request: pytest.FixtureRequest, again: Again) -> Iterator[None]:
     """Decide the executions that a test has run in its own folder again, once everything it started is gone."""
     folder: Path | None = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
-    unreadable = [uri for mark in request.node.iter_markers("unreadable") for uri in mark.args]
     yield
     if folder is not None and folder.is_dir():
-        again.decide(folder, unreadable=unreadable)
+        again.decide(folder)
 
 
 @pytest.hookimpl(wrapper=True)

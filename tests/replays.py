@@ -3,7 +3,7 @@
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,6 @@ _NEVER_HOMES = {"jobs", "objects", "run", "site-packages", ".git", ".venv"}
 
 EXECUTIONS = "executions decided again"
 OTHER_STORES = "homes left out: damaged, or of another release"
-NO_LONGER_READABLE = "executions left out: their test removes what they were decided by"
 
 
 @dataclass(frozen=True)
@@ -52,15 +51,14 @@ class Again:
             if each.name not in _NEVER_HOMES and os.access(each, os.R_OK | os.X_OK):
                 yield from self.homes_below(each, depth - 1)
 
-    def decide(self, folder: Path, objects: "ObjectStore | None" = None, *, unreadable: Collection[str] = ()) -> None:
+    def decide(self, folder: Path, objects: "ObjectStore | None" = None) -> None:
         """Decide the executions of all homes in a folder again, each home once.
 
         Args:
             objects: holds the bytes of homes whose objects lie in a bucket, while its service runs.
-            unreadable: objects that the test removes after executions were decided by them.
         """
         for home in self.homes_below(folder):
-            self._decide_home(home, objects, unreadable)
+            self._decide_home(home, objects)
 
     def told(self) -> dict[str, int]:
         """Return what has been counted since this was asked last."""
@@ -68,7 +66,7 @@ class Again:
         self.counted.clear()
         return counted
 
-    def _decide_home(self, home: HomeFolder, objects: "ObjectStore | None", unreadable: Collection[str]) -> None:
+    def _decide_home(self, home: HomeFolder, objects: "ObjectStore | None") -> None:
         from towpath.app import OperationShapes
         from towpath.gateway import ServiceModels
         from towpath.objects.documents import StoredDocuments
@@ -91,11 +89,8 @@ class Again:
             found = replay_all(store, documents, OperationShapes(ServiceModels()))
         finally:
             store.close()
-        left_out = [f"{arn}: {why}" for arn, why in found.left_out if not any(uri in why for uri in unreadable)]
-        assert (left_out, found.complaints) == ([], ()), f"{home.path}: decided otherwise today, or not at all"
+        assert (found.left_out, found.complaints) == ((), ()), f"{home.path}: decided otherwise today, or not at all"
         self.counted[EXECUTIONS] += found.executions
-        if found.left_out:
-            self.counted[NO_LONGER_READABLE] += len(found.left_out)
 
 
 class _NoDocuments:

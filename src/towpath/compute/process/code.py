@@ -34,7 +34,7 @@ class CodeReader:
 
     def names_one(self, job: JobSpec) -> bool:
         """Return whether the code of a job has one of the words: a Python file in the folder of its script or in one
-        inside it, or an archive that is unpacked there."""
+        inside it, or an archive that is unpacked there, as far as its beginning shows."""
         if not self._words:
             return False
         folder = folder_of_script(job)
