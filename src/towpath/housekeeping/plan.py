@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from msgspec.structs import replace
 
 from towpath import lineage
-from towpath.housekeeping.model import Facts, Item, Node, Retention, VersionKey, What
+from towpath.housekeeping.model import Facts, Item, Node, OldRows, Retention, VersionKey, What
 from towpath.kernel.resource import Uid
 
 _ARTIFACT = "Artifact"
@@ -36,8 +36,14 @@ def plan(facts: Facts, retention: Retention, now: datetime) -> list[Item]:
         *_tombstones(facts, kept, retention),
         *_lineage(facts, graph, kept, named, retention),
         *_layers(facts, retention),
-        *_accesses(facts, retention),
-        *_lines(facts, retention),
+        *_rows(
+            What.ACCESS,
+            facts.accesses,
+            "records of access to objects",
+            retention.accesses_days,
+            "keep_accesses_days",
+        ),
+        *_rows(What.LINE, facts.lines, "lines of log groups", retention.logs_days, "keep_logs_days"),
     ]
     going = [item for item, days in unneeded if _over(item.since, days, now)]
     going += _over_the_limit([item for item, days in unneeded if not _over(item.since, days, now)], retention, now)
@@ -158,30 +164,23 @@ def _layers(facts: Facts, retention: Retention) -> Iterator[_Unneeded]:
         yield item, retention.layers_days
 
 
-def _accesses(facts: Facts, retention: Retention) -> Iterator[_Unneeded]:
-    if facts.accesses is not None:
-        item = Item(
-            what=What.ACCESS,
-            id=(),
-            name=f"{facts.accesses.count} records of access to objects",
-            since=facts.accesses.since,
-            reason=f"of more than {_age(retention.accesses_days)} ago (keep_accesses_days)",
-            count=facts.accesses.count,
-        )
-        yield item, retention.accesses_days
+def _rows(what: What, rows: OldRows | None, named: str, days: float, setting: str) -> Iterator[_Unneeded]:
+    """Yield rows that are told of as one thing.
 
-
-def _lines(facts: Facts, retention: Retention) -> Iterator[_Unneeded]:
-    if facts.lines is not None:
+    Args:
+        named: what they are, in the plural.
+        setting: says for how many `days` they are kept.
+    """
+    if rows is not None:
         item = Item(
-            what=What.LINE,
+            what=what,
             id=(),
-            name=f"{facts.lines.count} lines of log groups",
-            since=facts.lines.since,
-            reason=f"of more than {_age(retention.logs_days)} ago (keep_logs_days)",
-            count=facts.lines.count,
+            name=f"{rows.count} {named}",
+            since=rows.since,
+            reason=f"of more than {_age(days)} ago ({setting})",
+            count=rows.count,
         )
-        yield item, retention.logs_days
+        yield item, days
 
 
 def _over_the_limit(remaining: list[Item], retention: Retention, now: datetime) -> list[Item]:
