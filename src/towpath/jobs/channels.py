@@ -241,7 +241,7 @@ def empty_shards(divided: Iterable[PinnedInput], hosts: Sequence[str]) -> tuple[
     """Return what to say of sharded inputs that have fewer objects than there are hosts, which is allowed."""
     return tuple(
         f"input {item.name!r} has {len(item.objects)} object{'' if len(item.objects) == 1 else 's'} for {len(hosts)} "
-        f"hosts (ShardedByS3Key): {', '.join(hosts[len(item.objects) :])} get{'s' if missing == 1 else ''} none"
+        f"hosts that share them: {', '.join(hosts[len(item.objects) :])} get{'s' if missing == 1 else ''} none"
         for item in divided
         if (missing := len(hosts) - len(item.objects)) > 0
     )

@@ -87,19 +87,10 @@ def of_groups(groups: tuple[dict[str, object], ...]) -> Cluster:
     )
 
 
-def refuse_several_hosts(count: int) -> None:
-    """Raise Unsupported when a job of a kind that runs on one host asks for more."""
-    if count > 1:
-        raise Unsupported(
-            f"InstanceCount {count} is not supported for transform jobs: what divides their objects among several "
-            "hosts is missing here. Set InstanceCount to 1; MaxConcurrentTransforms says how many requests are under "
-            "way at one time."
-        )
-
-
 def hosts_of(spec: Document) -> tuple[str, ...]:
     """Return the names of a job's hosts, from its Create request whatever its kind."""
-    resources = spec.get("ResourceConfig") or (spec.get("ProcessingResources") or {}).get("ClusterConfig") or {}
+    processing = (spec.get("ProcessingResources") or {}).get("ClusterConfig")
+    resources = spec.get("ResourceConfig") or processing or spec.get("TransformResources") or {}
     groups = resources.get("InstanceGroups") or ()
     count = sum(int(group.get("InstanceCount", 1)) for group in groups) or int(resources.get("InstanceCount") or 1)
     return Cluster(instance_type="", count=count).hosts

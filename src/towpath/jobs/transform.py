@@ -5,8 +5,8 @@ Source: Amazon SageMaker API Reference, "CreateTransformJob", for defaults and l
 
 from msgspec.structs import replace
 
-from towpath.jobs.channels import PinnedInput, WantedInput
-from towpath.jobs.cluster import Cluster, refuse_several_hosts
+from towpath.jobs.channels import PinnedInput, WantedInput, shard
+from towpath.jobs.cluster import FIRST, Cluster
 from towpath.jobs.contract import Attempt, below
 from towpath.jobs.model import JobSpec, Output
 from towpath.jobs.requests import TransformJobRequest
@@ -35,7 +35,7 @@ def model_in(state: Document) -> ServedModel:
 
 
 def wanted_inputs(request: TransformJobRequest) -> tuple[WantedInput, ...]:
-    """Return the objects that a transform job asks for.
+    """Return the objects that a transform job asks for, which are divided among its hosts.
 
     Raises:
         Invalid, Unsupported: the input is not one that can be laid out.
@@ -46,7 +46,8 @@ def wanted_inputs(request: TransformJobRequest) -> tuple[WantedInput, ...]:
             f"TransformInput: S3DataType {source.s3_data_type!r} is not supported; use S3Prefix or ManifestFile"
         )
     parse_s3_uri(source.s3_uri)
-    return (WantedInput(name=_DATA, uri=source.s3_uri, path=INPUT, manifest=source.s3_data_type == "ManifestFile"),)
+    manifest = source.s3_data_type == "ManifestFile"
+    return (WantedInput(name=_DATA, uri=source.s3_uri, path=INPUT, manifest=manifest, sharded=True),)
 
 
 def output(request: TransformJobRequest) -> Output:
@@ -59,7 +60,7 @@ def check(request: TransformJobRequest) -> None:
     """Raise Invalid or Unsupported when the request cannot become a job on this platform."""
     wanted_inputs(request)
     output(request)
-    refuse_several_hosts(request.transform_resources.instance_count)
+    cluster(request).check()
     split = request.transform_input.split_type
     if split not in {"None", "Line"}:
         raise Unsupported(
@@ -76,8 +77,9 @@ def check(request: TransformJobRequest) -> None:
 
 
 def cluster(request: TransformJobRequest) -> Cluster:
-    """Return the machine that a transform job asks for."""
-    return Cluster(instance_type=request.transform_resources.instance_type)
+    """Return the machines that a transform job asks for."""
+    asked = request.transform_resources
+    return Cluster(instance_type=asked.instance_type, count=asked.instance_count)
 
 
 def _check_payload(request: TransformJobRequest) -> None:
@@ -109,18 +111,20 @@ def _check_processing(request: TransformJobRequest) -> None:
         )
 
 
-def settings(request: TransformJobRequest, inputs: tuple[PinnedInput, ...]) -> Settings:
-    """Return what the driver is told.
+def settings(request: TransformJobRequest, inputs: tuple[PinnedInput, ...], host: str = FIRST) -> Settings:
+    """Return what the driver on one of the hosts is told.
 
     Args:
-        inputs: all of the job; the data among them is transformed in the order of its keys.
+        inputs: all of the job; the host's part of the data among them is transformed in the order of its keys.
     """
     read, processing, client = request.transform_input, request.data_processing, request.model_client_config
     payload_mb = 6 if request.max_payload_in_mb is None else request.max_payload_in_mb
     data = next(item for item in inputs if item.name == _DATA)
+    hosts = cluster(request).hosts
+    own = [item for position, item in enumerate(data.objects) if shard(position, hosts) == host]
     joins = processing.join_source == "Input" or processing.output_filter != "$"
     return Settings(
-        sources=tuple(Source(path=item.path[len(INPUT) + 1 :], uri=item.uri) for item in data.objects),
+        sources=tuple(Source(path=item.path[len(INPUT) + 1 :], uri=item.uri) for item in own),
         content_type=read.content_type,
         accept=request.transform_output.accept or (read.content_type if joins else ""),
         compression=read.compression_type,
@@ -143,20 +147,28 @@ def job(resource: Resource, attempt: Attempt) -> JobSpec:
     check(request)
     model = model_of(resource)
     asked = {**model.environment, **request.environment}
-    told = settings(request, attempt.inputs)
-    allocated = attempt.allocated(cluster(request))
+    machines = cluster(request)
+    allocated = attempt.allocated(machines)
+    variables = model_environment(
+        attempt.surroundings, asked, _told(settings(request, attempt.inputs)), cores=allocated.cores
+    )
+
+    def files(host: str) -> dict[str, str]:
+        return {SETTINGS: settings(request, attempt.inputs, host).text()}
+
     common = attempt.job(
         resource,
         kind="transform",
         argv=("{python}", "-m", "towpath.transform"),
-        environment=model_environment(attempt.surroundings, asked, _told(told), cores=allocated.cores),
-        files={SETTINGS: told.text()},
+        environment=variables,
+        files=files(FIRST),
         folders=("model", "output", PARTIAL),
         wanted=wanted_inputs(request),
         outputs=(output(request),),
         allocated=allocated,
         max_runtime_s=LONGEST_S,
         network=model.network,
+        hosts=machines.parts(lambda _: variables, files),
     )
     return replace(common, requirements=model_requirements(asked), failure_file=FAILURE)
 

@@ -14,6 +14,7 @@ from towpath.runner import claim, failure, hosts, layers, layout, network, outpu
 from towpath.runner.command import Command, SecretMissing, command_of, with_secrets
 from towpath.runner.continuous import ContinuousOutputs
 from towpath.runner.folder import (
+    APART,
     HOSTS,
     INCREMENTS,
     JOB,
@@ -281,7 +282,8 @@ class _Attempt:
                     self.timed_out = True
                     self.log.say(f"the job reached its time limit of {max_runtime:g} s and is being stopped")
                     self._terminate()
-            if self.failed and peers_end_at is None and not (self.stopped or self.timed_out):
+            together = self.job["kind"] != APART
+            if self.failed and peers_end_at is None and together and not (self.stopped or self.timed_out):
                 peers_end_at = now + _PEERS_FAIL_S
             if peers_end_at is not None and now >= peers_end_at:
                 peers_end_at = float("inf")
@@ -389,7 +391,7 @@ class _Attempt:
 
         A training job that was asked to stop had its grace time to save its model, as on SageMaker; that is kept.
         """
-        unwanted = self.job["kind"] == "transform" and (self.stopped or self.timed_out)  # as on SageMaker, again
+        unwanted = self.job["kind"] == APART and (self.stopped or self.timed_out)  # as on SageMaker, again
         if self.exit_code is None or unwanted:
             return []
         saved = self.job["kind"] == "training" and (self.stopped or self.timed_out) and not self.killed

@@ -30,6 +30,10 @@ STOP_AT_ONCE = "at once"
 
 OPT_ML = "/opt/ml"
 
+#: Kind of the jobs whose hosts know nothing of each other: each works on objects of its own, and what it made of these
+#: is kept though another host failed.
+APART = "transform"
+
 NOT_ASKED = "no warm start was asked for"
 NOT_INSTALLED = "it is not installed"  #: why a zygote does not hold a module
 

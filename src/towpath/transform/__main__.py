@@ -15,6 +15,9 @@ def main() -> int:
     """Transform the files of the job; return the exit code."""
     base = Path(os.environ.get("SAGEMAKER_BASE_DIR") or "/opt/ml").absolute()
     settings = read(base)
+    if not settings.sources:
+        say("There is no file for this host")
+        return 0
 
     def life(channel: ModelEnd) -> None:
         # What the model server takes a request for that says nothing.

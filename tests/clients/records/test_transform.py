@@ -294,12 +294,46 @@ def test_a_model_that_cannot_be_loaded_ends_the_job_with_its_last_words(aws: Aws
         assert results(aws, name) == {}
 
 
+def test_several_hosts_share_the_objects_and_what_all_of_them_made_is_kept(aws: Aws, sums: str) -> None:
+    """In turn by the order of the keys, each with a log of its own; one left without an object is no failure."""
+    put(aws, "shared", {f"in/{name}.csv": f"{number},1\n".encode() for number, name in enumerate("abc")})
+    described = transform(aws, request("shared", sums, TransformResources__InstanceCount=4))
+    assert described["TransformJobStatus"] == "Completed", described.get("FailureReason")
+    assert results(aws, "shared") == {
+        "a.csv.out": b'{"sum": 1.0}\n',
+        "b.csv.out": b'{"sum": 2.0}\n',
+        "c.csv.out": b'{"sum": 3.0}\n',
+    }
+    logs, group = aws.client("logs"), "/aws/sagemaker/TransformJobs"
+    told = {}
+    for stream in logs.describe_log_streams(logGroupName=group, logStreamNamePrefix="shared/")["logStreams"]:
+        name = stream["logStreamName"]
+        events = logs.get_log_events(logGroupName=group, logStreamName=name)["events"]
+        told[name.split("/")[1][:6]] = events[-1]["message"].partition(",")[0]
+    one = "Transformed 1 file: 1 record"
+    assert told == {"algo-1": one, "algo-2": one, "algo-3": one, "algo-4": "There is no file for this host"}
+
+
+def test_a_host_that_fails_leaves_the_others_their_objects(aws: Aws, sums: str) -> None:
+    """The first one fails at once, the second one works on for longer than hosts have that depend on each other."""
+    slow = b"".join(b"1,2\n" for _ in range(12))
+    put_model(aws, "slow", SUMS.replace("    rows =", "    import time; time.sleep(0.25)\n    rows ="))
+    put(aws, "parted", {"in/a.csv": b"one,two\n", "in/b.csv": slow})
+    asked = request(
+        "parted", "slow", TransformResources__InstanceCount=2, ModelClientConfig={"InvocationsMaxRetries": 0}
+    )
+    described = transform(aws, asked)
+    assert described["TransformJobStatus"] == "Failed"
+    assert "algo-1: s3://sums/parted/in/a.csv line 1" in described["FailureReason"]
+    assert results(aws, "parted") == {"b.csv.out": b'{"sum": 3.0}\n' * 12}
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"TransformInput__SplitType": "RecordIO"}, "SplitType 'RecordIO' is not supported; use Line"),
         ({"TransformInput__SplitType": "TFRecord"}, "SplitType 'TFRecord' is not supported; use Line"),
-        ({"TransformResources__InstanceCount": 2}, "InstanceCount 2 is not supported for transform jobs"),
+        ({"TransformResources__InstanceCount": 101}, "InstanceCount is 101; expected 1 to 100"),
         ({"MaxPayloadInMB": 101}, "MaxPayloadInMB is 101; expected at most 100"),
         ({"MaxPayloadInMB": 60, "MaxConcurrentTransforms": 2}, "is 120 MB; expected at most 100 MB"),
         ({"DataProcessing": {"InputFilter": "$..a"}}, "DataProcessing: '$..a' cannot be read from '..a' on"),

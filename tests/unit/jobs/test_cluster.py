@@ -47,7 +47,7 @@ def test_inputs_that_are_not_sharded_are_for_every_host() -> None:
 def test_hosts_that_get_nothing_are_named() -> None:
     hosts = Cluster(instance_type="ml.m5.large", count=4).hosts
     assert empty_shards([pinned("a", 4), pinned("b", 2)], hosts) == (
-        "input 'b' has 2 objects for 4 hosts (ShardedByS3Key): algo-3, algo-4 get none",
+        "input 'b' has 2 objects for 4 hosts that share them: algo-3, algo-4 get none",
     )
 
 

@@ -185,7 +185,7 @@ def test_a_group_of_instances_gives_type_and_number(world: World, script_mode: D
         {"instance_group_name": "workers", "instance_type": "ml.c5.xlarge", "hosts": ["algo-1", "algo-2"]}
     ]
     assert "2 instances of ml.c5.xlarge have 8 cores, this host 2" in job.notes[0]
-    assert job.notes[-1] == "input 'train' has 1 object for 2 hosts (ShardedByS3Key): algo-2 gets none"
+    assert job.notes[-1] == "input 'train' has 1 object for 2 hosts that share them: algo-2 gets none"
 
 
 def test_the_entrypoint_of_the_newer_sdk_runs_as_it_is_given(world: World, drivers: Document) -> None:

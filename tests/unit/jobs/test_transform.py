@@ -1,5 +1,6 @@
 """CreateTransformJob as a job: what the driver is told, and what the model's process finds around it."""
 
+import json
 from typing import Any
 
 import pytest
@@ -10,9 +11,9 @@ from towpath.jobs import transform
 from towpath.jobs.channels import PinnedInput, PinnedObject
 from towpath.jobs.requests import TransformJobRequest
 from towpath.jobs.served import ServedModel
-from towpath.kernel.errors import Unsupported
 from towpath.kernel.objects import ObjectRef
 from towpath.kernel.resource import Document, Uid, view
+from towpath.transform.settings import INPUT, SETTINGS
 
 ASKED: Document = {
     "TransformJobName": "score",
@@ -92,12 +93,26 @@ def test_the_job_runs_the_model_of_its_creation_under_the_request(world: World) 
     assert not job.limits.network
 
 
-def test_several_hosts_are_refused_with_what_is_missing(world: World) -> None:
-    world.put("s3://data/rows/a.csv", b"1,2\n")
-    with pytest.raises(Unsupported, match=r"InstanceCount 2 .* divides their objects among several hosts is missing"):
-        world.call(
-            "CreateTransformJob", {**ASKED, "TransformResources": {**ASKED["TransformResources"], "InstanceCount": 2}}
-        )
+def test_several_hosts_are_each_told_of_the_objects_that_they_are_given(world: World) -> None:
+    """By the turns in which the runner lays them out, and of the model all of it."""
+    archive = world.put("s3://data/model.tar.gz", b"archive")
+    pinned = PinnedObject("model", "data", "model.tar.gz", archive.version_id, archive.size, archive.sha256)
+    given = (PinnedInput(name="model", uri="s3://data/model.tar.gz", path="model", unpack=True, objects=(pinned,)),)
+    world.model = ServedModel(uid=Uid("wine"), image="towpath", environment={}, inputs=given, network=True)
+    for name in ("c", "a", "b"):
+        world.put(f"s3://data/rows/{name}.csv", b"1,2\n")
+    world.call(
+        "CreateTransformJob", {**ASKED, "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 2}}
+    )
+    world.run()
+    (job,) = world.backend.jobs.values()
+    told = {}
+    for part in job.hosts:
+        settings = json.loads(part.files.get(SETTINGS, job.files[SETTINGS]))
+        laid_out = [item.path for item in job.inputs if item.host in ("", part.name)]
+        assert laid_out == ["model", *(f"{INPUT}/{source['path']}" for source in settings["sources"])]
+        told[part.name] = [source["uri"][-5:] for source in settings["sources"]]
+    assert told == {"algo-1": ["a.csv", "c.csv"], "algo-2": ["b.csv"]}
 
 
 def test_outputs_of_files_that_went_well_are_kept_of_a_job_that_failed(world: World) -> None:
