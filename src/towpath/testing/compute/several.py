@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from towpath.jobs.model import HostPart, JobSpec, Limits, Manifest, MetricDefinition, Output, OutputMode, Phase
 from towpath.jobs.ports import ComputeBackend
@@ -175,6 +176,27 @@ class Several(Trials):
         assert manifest.reason is not None
         assert manifest.reason.startswith("ExitCode 1: ValueError: bad shard"), manifest.reason
         assert "towpath: algo-2 has failed, so the other hosts are ended" in self.text(backend)
+
+    def test_hosts_of_a_transform_job_need_no_names_and_survive_each_other(
+        self, backend: ComputeBackend, news: News
+    ) -> None:
+        """They run where hosts that look for each other cannot, and longer than those have after one has failed."""
+        self.need_hosts(backend)
+        code = """
+            import os, signal
+            if os.environ["CURRENT_HOST"] == "algo-2":
+                raise ValueError("bad record")
+            signal.setitimer(signal.ITIMER_REAL, 3)
+            signal.signal(signal.SIGALRM, lambda *_: None)
+            signal.pause()
+            os.makedirs("/opt/ml/data", exist_ok=True)
+            open("/opt/ml/data/rest", "w").write("of algo-1")
+        """
+        data = Output(name="data", path="data", bucket="b", key="out", on_failure=True)
+        job = replace(on_hosts(code, outputs=(data,)), kind="transform")
+        manifest = self.run(backend, news, job)
+        assert (manifest.host, manifest.exit_code) == ("algo-2", 1)
+        assert [Path(item.path).read_bytes() for item in manifest.outputs] == [b"of algo-1"]
 
     def test_a_host_that_fails_of_another_ones_failure_is_told_of_too(
         self, backend: ComputeBackend, news: News
