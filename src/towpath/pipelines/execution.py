@@ -1,8 +1,7 @@
 """What has to be done next in an execution: pure decisions on its step rows as they stand."""
 
 import itertools
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace as with_config
 from datetime import datetime
 from functools import partial
@@ -13,7 +12,7 @@ from msgspec.structs import replace
 from towpath.kernel import shapes as kernel_shapes
 from towpath.kernel.errors import Invalid
 from towpath.kernel.resource import Document
-from towpath.pipelines import retry
+from towpath.pipelines import foreach, retry
 from towpath.pipelines.attempts import after_failure
 from towpath.pipelines.caching import Asked, Found, Lookup, verdict
 from towpath.pipelines.conditions import holds
@@ -33,21 +32,11 @@ from towpath.pipelines.decisions import (
     Unreadable,
 )
 from towpath.pipelines.evaluation import DocumentRef, EvaluationError, Scope, StepYield, as_text, document_ref, evaluate
-from towpath.pipelines.expressions import Literal, MapOf
 from towpath.pipelines.graph import Node, Plan, round_key
 from towpath.pipelines.model import ExecutionStatus, StepRow, StepStatus
 from towpath.pipelines.quality_checks import checked_members
 from towpath.pipelines.rights import refuse_brought_keys
-from towpath.pipelines.rounds import (
-    EndedRounds,
-    RoundYields,
-    SelectedYields,
-    concurrency_of,
-    item_text,
-    items_of,
-    picked,
-    round_yields,
-)
+from towpath.pipelines.rounds import EndedRounds, RoundYields, SelectedYields, item_text
 from towpath.pipelines.standing import Standings
 
 
@@ -208,55 +197,14 @@ class Course:
     def _close_rounds(self) -> bool:
         """End every ForEach in whose rounds nothing goes on or will begin; True when there was one."""
         closed = False
-        over = self.situation.stopping or bool(self.standings.fatal())
+        stopping, failing = self.situation.stopping, bool(self.standings.fatal())
         for row in self.standings.looping():
-            failed = self.standings.fatal(row.name)
-            if not self.standings.rounds_quiet(row.name):
-                continue
-            if failed and not self.situation.stopping:
-                self._end(self._loop_ended(row, StepStatus.FAILED, failure_reason=_of_rounds(failed)))
-            elif self.standings.rounds_done(row.name) and not failed:
-                self._end(self._loop_succeeded(row))
-            elif over:
-                reason = None if self.situation.stopping else "the execution failed before all of its rounds had run"
-                self._end(self._loop_ended(row, StepStatus.STOPPED, failure_reason=reason))
-            else:
-                continue
-            closed = True
+            scope = partial(self._scope, self.standings.node(row.name), row)
+            ended = foreach.ended(row, self.standings, scope, self.now, stopping=stopping, failing=failing)
+            if ended is not None:
+                self._end(ended)
+                closed = True
         return closed
-
-    def _loop_succeeded(self, row: StepRow) -> StepRow:
-        selector = self.plan.bodies[row.name].selector
-        node = self.standings.node(row.name)
-        number = None
-        if selector is not None:
-            try:
-                number = picked(
-                    selector,
-                    len(row.items or ()),
-                    partial(round_yields, self.plan, self.rows, row.name),
-                    self._scope(node, row),
-                )
-            except Invalid as error:
-                return self._loop_ended(row, StepStatus.FAILED, failure_reason=error.message)
-        return self._loop_ended(
-            row, StepStatus.SUCCEEDED, picked=number, yielded=StepYield(document={}), failure_reason=None
-        )
-
-    def _loop_ended(self, row: StepRow, status: StepStatus, **changes: Any) -> StepRow:
-        counted = Counter(inner.status for inner in self.standings.in_rounds(row.name))
-        body = self.plan.bodies[row.name]
-        told: Document = {
-            "Status": status.value,
-            "InputItemCount": len(row.items or ()),
-            "TotalStepCount": counted.total(),
-            "SucceededStepCount": counted[StepStatus.SUCCEEDED],
-            "FailedStepCount": counted[StepStatus.FAILED],
-            "StoppedStepCount": counted[StepStatus.STOPPED],
-        }
-        if changes.get("picked") is not None and body.selector is not None:
-            told["Selector"] = {"StepName": body.selector.step, "Index": changes["picked"]}
-        return replace(row, status=status, ended_at=self.now, metadata={"ForEach": told}, **changes)
 
     def _begun(self, node: Node, row: StepRow | None) -> StepRow:
         """Return how a step stands when its next attempt begins."""
@@ -298,15 +246,7 @@ class Course:
     def _open_rounds(self, node: Node, row: StepRow) -> None:
         if row.items is None:
             # Evaluated once: a retry goes on with the items of the first attempt.
-            members = node.arguments.members if isinstance(node.arguments, MapOf) else {}
-            literal = node.arguments.value if isinstance(node.arguments, Literal) else {}
-            scope = self._scope(node, row)
-            asked = {
-                name: evaluate(members[name], scope) if name in members else literal.get(name)
-                for name in ("IterableItems", "MaxConcurrency")
-            }
-            items = items_of(asked["IterableItems"])
-            row = replace(row, items=items, max_concurrency=concurrency_of(asked["MaxConcurrency"]))
+            row = foreach.with_items(node, row, self._scope(node, row))
         self.standings.put(row)
         self.decisions.append(OpenRounds(row=row))
 
@@ -502,13 +442,3 @@ class Course:
         reason = f"Step {first.name!r} {happened}" + (f": {first.failure_reason}" if first.failure_reason else "")
         others = ", ".join(repr(row.name) for row in fatal[1:])
         return f"{reason} (also: {others})" if others else reason
-
-
-def _of_rounds(failed: Sequence[StepRow]) -> str:
-    """Return why a ForEach failed: its first round that did."""
-    first = min(failed, key=lambda row: (row.round or 0, row.position))
-    happened = "was stopped" if first.status is StepStatus.STOPPED else "failed"
-    reason = f"Step {first.step!r} {happened} in round {first.round} (item {first.item or ''!r})"
-    reason += f": {first.failure_reason}" if first.failure_reason else ""
-    rest = len(failed) - 1
-    return f"{reason} (and {rest} more)" if rest else reason
