@@ -8,7 +8,8 @@ from dataclasses import fields, replace
 
 from towpath.sdk.errors import DefinitionError
 from towpath.sdk.expressions import expressions_in
-from towpath.sdk.steps.function import Files, FunctionStep
+from towpath.sdk.steps.arguments import Files
+from towpath.sdk.steps.function import FunctionStep
 from towpath.sdk.steps.step import After, Step, StepResult
 
 _NAME_LENGTH = 64
