@@ -20,12 +20,11 @@ from towpath.sdk.errors import DefinitionError
 from towpath.sdk.expressions import Document, Expression, as_text
 from towpath.sdk.steps.arguments import Files, Inputs, leaves, words
 from towpath.sdk.steps.place import place_of
+from towpath.sdk.steps.processing_job import FOLDER, job_input, job_output
 from towpath.sdk.steps.retry import RetryPolicy
-from towpath.sdk.steps.sources import s3_input
 from towpath.sdk.steps.step import After, Step, StepResult
 from towpath.sdk.steps.value import VALUE, Value, hints
 
-_FOLDER = "/opt/ml/processing"
 _made = itertools.count()
 
 
@@ -74,9 +73,9 @@ class FunctionStep(Step):
         inputs = Inputs()
         line = words(self.arguments, inputs, self.name)
         entries = [
-            _input("code", build.code_uri(self.name)),
-            _input("runtime", build.runtime_uri),
-            *(_input(name, uri) for name, uri in inputs.found.items()),
+            job_input("code", build.code_uri(self.name)),
+            job_input("runtime", build.runtime_uri),
+            *(job_input(name, uri) for name, uri in inputs.found.items()),
         ]
         request: Document = {
             "ProcessingResources": {
@@ -86,23 +85,12 @@ class FunctionStep(Step):
             },
             "AppSpecification": {
                 "ImageUri": self.image or build.defaults.image,
-                "ContainerEntrypoint": ["python3", f"{_FOLDER}/input/runtime/run.py", self.place.named],
+                "ContainerEntrypoint": ["python3", f"{FOLDER}/input/runtime/run.py", self.place.named],
                 "ContainerArguments": line,
             },
             "RoleArn": build.defaults.role,
             "ProcessingInputs": entries,
-            "ProcessingOutputConfig": {
-                "Outputs": [
-                    {
-                        "OutputName": VALUE,
-                        "S3Output": {
-                            "S3Uri": build.location(self.name, VALUE),
-                            "LocalPath": f"{_FOLDER}/output/{VALUE}",
-                            "S3UploadMode": "EndOfJob",
-                        },
-                    }
-                ]
-            },
+            "ProcessingOutputConfig": {"Outputs": [job_output(self.name, VALUE, build)]},
             "Tags": build.tags[self.name],
         }
         if not line:
@@ -222,11 +210,6 @@ def _checked(function: Any) -> Callable[..., Any]:
     if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
         raise DefinitionError(f"@step: {function.__qualname__} is no plain function; expected one that returns a value")
     return function
-
-
-def _input(name: str, uri: str | Expression) -> Document:
-    local = {"LocalPath": f"{_FOLDER}/input/{name}", "S3InputMode": "File", "S3CompressionType": "None"}
-    return {"InputName": name, "S3Input": {**s3_input(uri), **local}}
 
 
 def _requirements(asked: Sequence[str] | str | None, root: Path, name: str) -> str | None:
