@@ -3,7 +3,6 @@
 import os
 import shutil
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,7 +15,8 @@ from towpath.kernel.errors import Conflict, Invalid
 from towpath.kernel.events import Event
 from towpath.kernel.ports import Query
 from towpath.kernel.principals import PLATFORM
-from towpath.kernel.resource import Resource, view
+from towpath.kernel.queries import every_in
+from towpath.kernel.resource import view
 from towpath.objects.location import FOLDER
 from towpath.store import SqliteStore, SqlTransaction
 from towpath.store import backup as store_backup
@@ -102,7 +102,7 @@ def _begin_anew(transaction: SqlTransaction, description: Description) -> None:
         Event(type=RESTORED, subject=None, principal=PLATFORM.principal, at=transaction.now, detail=detail)
     )
     kind = KINDS[ENDPOINT.noun]
-    for endpoint in list(_endpoints(transaction)):
+    for endpoint in list(every_in(transaction, Query(kind=ENDPOINT.noun, sort_by="name"))):
         config = view(EndpointSpec, endpoint.spec).endpoint_config_name
         if endpoint.status in {EndpointStatus.DELETING, EndpointStatus.FAILED}:
             continue
@@ -112,13 +112,3 @@ def _begin_anew(transaction: SqlTransaction, description: Description) -> None:
             endpoint, status=kind.undeleted_status, state={}, generation=endpoint.generation + 1
         )
         transaction.work.schedule(endpoint.uid, transaction.now)
-
-
-def _endpoints(transaction: SqlTransaction) -> Iterator[Resource]:
-    token = None
-    while True:
-        page = transaction.resources.query(Query(kind=ENDPOINT.noun, token=token, sort_by="name"))
-        yield from page.items
-        token = page.token
-        if token is None:
-            return
