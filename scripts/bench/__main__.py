@@ -60,7 +60,7 @@ def main() -> None:
         "--chain", type=int, default=1000, help="length of the longest chain of `steps` (default 1,000)"
     )
     settings = parser.parse_args()
-    parts = {**PARTS, "scale": partial(scale, jobs=settings.jobs), "steps": partial(steps, chain=settings.chain)}
+    parts = {**PARTS, "scale": partial(scale, job_count=settings.jobs), "steps": partial(steps, chain=settings.chain)}
     before = json.loads(LAST.read_text()) if LAST.exists() else {}
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {sys.version.split()[0]}\n")
     print("| what | measured | floor | ratio | since last | target | the floor is |\n|---|---|---|---|---|---|---|")

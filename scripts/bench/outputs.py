@@ -9,20 +9,15 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from engine import ROLE
 from measuring import Row, wall_ms
 
 from towpath.app import Platform
 from towpath.home import HomeFolder
 from towpath.jobs.model import JobObservation, JobSpec, Manifest, Phase, StagedFile
-from towpath.kernel.operations import Request
-from towpath.kernel.principals import PLATFORM
-from towpath.kernel.resource import Document
-from towpath.settings import Settings
 from towpath.store import SqlTransaction
 from towpath.testing.instant import InstantBackend
+from towpath.testing.many_steps import ask, at_work, processing
 
 FILES = 100_000
 BUCKET = "bench"
@@ -56,14 +51,8 @@ class ManyFiles(InstantBackend):
 def outputs(_: int, *, count: int = FILES) -> Iterator[Row]:
     """Measure the longest wait of a writer of one small row while a job's outputs become objects."""
     with tempfile.TemporaryDirectory(prefix="towpath-bench-") as scratch:
-        home = HomeFolder(Path(scratch, "home"))
-        home.path.mkdir()
-        platform = Platform.open(home, Settings(), url="http://127.0.0.1:0", backend=ManyFiles(home, count))
-        try:
-            platform.start()
+        with at_work(Path(scratch), lambda home: ManyFiles(home, count)) as platform:
             longest_ms, all_s = waits(platform)
-        finally:
-            platform.close()
         floor = max(bare_ms(Path(scratch, "floor.db"), count))
     yield Row(
         what=f"longest wait of another writer while {count:,} outputs of a job become objects",
@@ -79,11 +68,6 @@ def outputs(_: int, *, count: int = FILES) -> Iterator[Row]:
 def waits(platform: Platform) -> tuple[float, float]:
     """Run the job; return the longest wait of a small write meanwhile in milliseconds, and how long all took in s."""
 
-    def call(name: str, **members: Any) -> Document:
-        operation = platform.operations[name]
-        request = Request(operation=name, input=members, caller=PLATFORM)
-        return platform.store.write(lambda transaction: operation.function(transaction, request))
-
     def small(transaction: SqlTransaction) -> None:
         transaction.resources.next_number("bench")
 
@@ -96,15 +80,7 @@ def waits(platform: Platform) -> tuple[float, float]:
 
     writer = threading.Thread(target=write)
     began = time.perf_counter()
-    call(
-        "CreateProcessingJob",
-        ProcessingJobName="many",
-        RoleArn=ROLE,
-        ProcessingResources={
-            "ClusterConfig": {"InstanceType": "ml.t3.medium", "InstanceCount": 1, "VolumeSizeInGB": 1}
-        },
-        AppSpecification={"ImageUri": "towpath", "ContainerEntrypoint": ["python", "-c", "pass"]},
-    )
+    ask(platform, "CreateProcessingJob", ProcessingJobName="many", **processing())
     writer.start()
     while (status := status_of(platform)) == "InProgress":
         time.sleep(0.05)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from client_and_server import BARE
-from engine import ROLE, commit_ms, definition, run
+from engine import commit_ms, run
 from measuring import (
     PASS,
     Row,
@@ -37,11 +37,8 @@ from measuring import (
 )
 
 from towpath import Client
-from towpath.app import Platform
 from towpath.aws import session
-from towpath.home import HomeFolder
-from towpath.settings import Settings
-from towpath.testing.instant import InstantBackend
+from towpath.testing.many_steps import ROLE, at_work, conditions, jobs
 
 SIZES = (500, 1_000, 2_000, 4_000)  #: steps of the engine's part, which shows whether one costs more among many
 MANY = 10_000  #: steps of one execution without jobs
@@ -53,7 +50,7 @@ BUCKET = "bench"
 WAIT_S = 3 * 3600
 
 
-def scale(repeat: int, *, jobs: int = JOBS) -> Iterator[Row]:
+def scale(repeat: int, *, job_count: int = JOBS) -> Iterator[Row]:
     """Measure the engine at growing sizes, then a server with very many steps, executions and jobs."""
     yield from engine_at_sizes()
     with (
@@ -63,30 +60,15 @@ def scale(repeat: int, *, jobs: int = JOBS) -> Iterator[Row]:
     ):
         client = Client(home=home)
         session(home).client("s3").create_bucket(Bucket=BUCKET)
-        create(home, "warm-up", definition(1))
+        create(home, "warm-up", jobs(1))
         wait(client, start(client, "warm-up"))  # the first job makes the bucket and the spare runner ready
         yield from many_steps(repeat, Path(scratch), home, client, server, int(bare.told))
         yield from many_executions(repeat, Path(scratch), home, client, server, int(bare.told))
-        yield from many_jobs(home, client, server, jobs)
-
-
-def conditions(count: int) -> str:
-    """Return a chain of steps that start nothing."""
-    holds = {"Type": "Equals", "LeftValue": 1, "RightValue": 1}
-    steps = [
-        {
-            "Name": f"s{number}",
-            "Type": "Condition",
-            "Arguments": {"Conditions": [holds], "IfSteps": [], "ElseSteps": []},
-            **({"DependsOn": [f"s{number - 1}"]} if number else {}),
-        }
-        for number in range(count)
-    ]
-    return json.dumps({"Version": "2020-12-01", "Steps": steps})
+        yield from many_jobs(home, client, server, job_count)
 
 
 #: Pipelines of the engine's part, by name.
-SHAPES = {"conditions": conditions, "chain": definition, "side by side": partial(definition, chained=False)}
+SHAPES = {"conditions": conditions, "chain": jobs, "side by side": partial(jobs, chained=False)}
 
 
 def engine_at_sizes() -> Iterator[Row]:
@@ -121,18 +103,11 @@ def alone(shape: str, count: int, *, counting: bool) -> dict[str, float]:
     seen = {"statements": 0, "transactions": 0}
     if counting:
         count_statements(seen)
-    with tempfile.TemporaryDirectory(prefix="towpath-bench-") as scratch:
-        home = HomeFolder(Path(scratch, "home"))
-        home.path.mkdir()
-        platform = Platform.open(home, Settings(), url="http://127.0.0.1:0", backend=InstantBackend(home))
-        try:
-            platform.start()
-            seen.update(statements=0, transactions=0)
-            before = time.process_time()
-            wall = run(platform, SHAPES[shape](count))
-            took_s = time.process_time() - before
-        finally:
-            platform.close()
+    with tempfile.TemporaryDirectory(prefix="towpath-bench-") as scratch, at_work(Path(scratch)) as platform:
+        seen.update(statements=0, transactions=0)
+        before = time.process_time()
+        wall = run(platform, SHAPES[shape](count))
+        took_s = time.process_time() - before
     if counting:
         return {name: number / count for name, number in seen.items()}
     most_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -285,7 +260,7 @@ def many_executions(
     repeat: int, scratch: Path, home: Path, client: Client, server: Started, port: int
 ) -> Iterator[Row]:
     """Measure a thousand executions of one no-op job each that are started at once, and their list meanwhile."""
-    create(home, "one", definition(1))
+    create(home, "one", jobs(1))
     floor = two_at_a_time(EXECUTIONS)
     began = time.perf_counter()
     with watched(server) as told:
@@ -321,20 +296,20 @@ def many_executions(
     )
 
 
-def many_jobs(home: Path, client: Client, server: Started, jobs: int) -> Iterator[Row]:
+def many_jobs(home: Path, client: Client, server: Started, count: int) -> Iterator[Row]:
     """Measure one execution of very many no-op jobs, side by side as far as the machine has room."""
-    create(home, "jobs", definition(jobs, chained=False))
-    floor = two_at_a_time(jobs)
+    create(home, "jobs", jobs(count, chained=False))
+    floor = two_at_a_time(count)
     with watched(server) as told:
         took_ms = wait(client, start(client, "jobs"))
     yield Row(
-        what=f"{jobs:,} independent no-op jobs in one execution",
+        what=f"{count:,} independent no-op jobs in one execution",
         measured=took_ms,
         floor=floor,
         unit="ms",
-        floor_is=f"{jobs} x {PASS}, two at a time",
-        beside=f"a step {took_ms / jobs:.0f} ms, {told['processor_s'] * 1000 / jobs:.1f} ms of the server's processor "
-        f"time; at most {told['most_mb']:.0f} MB",
+        floor_is=f"{count} x {PASS}, two at a time",
+        beside=f"a step {took_ms / count:.0f} ms, {told['processor_s'] * 1000 / count:.1f} ms of the server's "
+        f"processor time; at most {told['most_mb']:.0f} MB",
     )
 
 

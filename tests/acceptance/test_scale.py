@@ -1,6 +1,5 @@
 """Very many steps, jobs and executions on a real server: all end once, lists hold all, memory stays bounded."""
 
-import json
 import socketserver
 import threading
 from collections import Counter
@@ -13,6 +12,8 @@ from typing import Any
 import pytest
 from tests.acceptance.conftest import Machine, clients, wait_for_execution
 
+from towpath.testing.many_steps import ROLE, conditions, jobs, processing
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 STEPS = 2_000  #: of one execution, that start nothing
@@ -23,7 +24,6 @@ PAGE = 100
 MOST_BYTES_A_STEP = 15_000
 #: The same while all of that is done a second time: what is kept of an execution goes with it.
 MOST_BYTES_AGAIN = 8_000_000
-ROLE = "arn:aws:iam::000000000000:role/anything"
 #: Tells the test, outside of the platform, that it has run. An argument has at most 256 characters.
 JOB = """
 import json, socket, sys
@@ -33,34 +33,6 @@ line.sendall(job["ProcessingJobName"].encode())
 line.shutdown(1)
 assert line.recv(9)
 """
-
-
-def conditions(count: int) -> str:
-    """Return a chain of steps that start nothing."""
-    holds = {"Type": "Equals", "LeftValue": 1, "RightValue": 1}
-    arguments = {"Conditions": [holds], "IfSteps": [], "ElseSteps": []}
-    steps = [
-        {"Name": f"s{at}", "Type": "Condition", "Arguments": arguments, "DependsOn": [f"s{at - 1}"] if at else []}
-        for at in range(count)
-    ]
-    return json.dumps({"Version": "2020-12-01", "Steps": steps})
-
-
-def jobs(count: int, port: int) -> str:
-    """Return jobs side by side that tell that they have run."""
-    arguments = {
-        "RoleArn": ROLE,
-        "ProcessingResources": {
-            "ClusterConfig": {"InstanceType": "ml.t3.medium", "InstanceCount": 1, "VolumeSizeInGB": 1}
-        },
-        "AppSpecification": {
-            "ImageUri": "towpath",
-            "ContainerEntrypoint": ["python", "-c", JOB],
-            "ContainerArguments": [str(port)],
-        },
-    }
-    steps = [{"Name": f"s{at}", "Type": "Processing", "Arguments": arguments} for at in range(count)]
-    return json.dumps({"Version": "2020-12-01", "Steps": steps})
 
 
 @contextmanager
@@ -140,8 +112,10 @@ def test_very_many_jobs_and_executions_at_once_each_run_once(machine: Machine) -
     machine.up()
     sagemaker = clients(machine)["sagemaker"]
     with hearing() as (port, heard):
+        job = processing(JOB, str(port))
         for name, count in (("wide", JOBS), ("one", 1)):
-            sagemaker.create_pipeline(PipelineName=name, PipelineDefinition=jobs(count, port), RoleArn=ROLE)
+            definition = jobs(count, job, chained=False)
+            sagemaker.create_pipeline(PipelineName=name, PipelineDefinition=definition, RoleArn=ROLE)
         wide = started(sagemaker, "wide")
         with ThreadPoolExecutor(8) as starters:
             arns = list(starters.map(lambda number: started(sagemaker, "one", number), range(EXECUTIONS)))

@@ -12,8 +12,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from towpath import backup
-from towpath.backup import back_up, restore
+from towpath.backup import back_up, restore, taking
 from towpath.home import HomeFolder
 from towpath.kernel.errors import Conflict, Invalid
 from towpath.kernel.objects import ObjectRef, ObjectVersion
@@ -139,7 +138,7 @@ def test_objects_that_go_while_a_backup_is_taken_are_not_in_it(
     home: Home, tmp_path: Path, elsewhere: Callable[[Path], Home], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = home.put("c", b"gamma")
-    held = backup._hold
+    held = taking._hold
     done = False
 
     def meanwhile(blob: Path, to: Path) -> bool:
@@ -152,7 +151,7 @@ def test_objects_that_go_while_a_backup_is_taken_are_not_in_it(
             home.put("d", b"delta")
         return held(blob, to)
 
-    monkeypatch.setattr(backup, "_hold", meanwhile)
+    monkeypatch.setattr(taking, "_hold", meanwhile)
     assert back_up(home.folder, tmp_path / "b.tar").description.objects == 3
     found = elsewhere(tmp_path / "b.tar")
     assert [found.read(key) for key in "abd"] == [b"alpha", b"beta", b"delta"]
@@ -163,14 +162,14 @@ def test_what_is_deleted_after_it_was_held_on_to_is_still_in_the_backup(
     home: Home, tmp_path: Path, elsewhere: Callable[[Path], Home], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version = home.put("c", b"gamma")
-    write = backup._write
+    write = taking._write
 
     def after_deletion(*arguments: object) -> None:
         home.store.write(lambda transaction: transaction.objects.remove("lake", "c", version.version_id))
         home.objects.discard(version.blob or "")
         write(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(backup, "_write", after_deletion)
+    monkeypatch.setattr(taking, "_write", after_deletion)
     back_up(home.folder, tmp_path / "b.tar")
     found = elsewhere(tmp_path / "b.tar")
     assert found.read("c") == b"gamma"

@@ -45,53 +45,70 @@ def ps(
         say("Nothing has run here yet. Try: towpath run pipeline.py, or: towpath demo")
         return
     if found["Executions"]:
-        rows = [
-            (
-                f"{each['PipelineName']}/{each['PipelineExecutionArn'].rpartition('/')[2]}",
-                each["PipelineExecutionStatus"],
-                when(each.get("StartTime")),
-                _given_name(each),
-            )
-            for each in found["Executions"]
-        ]
-        show_table(("execution", "state", "started", "name"), rows)
+        _show_executions(found["Executions"])
     if found["Jobs"]:
         say("")
-        steps = steps_of_jobs(client, (each["PipelineExecutionArn"] for each in found["Executions"]))
-        named = StepNames(client)
-        lines = [
-            (
-                steps.get(each["Arn"], each["Name"]),
-                each["Status"],
-                when(each.get("CreationTime")),
-                _took(each),
-                named.in_(each["WaitingFor"] or ""),
-            )
-            for each in found["Jobs"]
-        ]
-        show_table(("job", "state", "started", "time", ""), lines)
+        _show_jobs(client, found["Jobs"], found["Executions"])
     if found["Endpoints"]:
         say("")
-        rows = [
-            (
-                each["EndpointName"],
-                each["EndpointStatus"],
-                when(each.get("LastModifiedTime")),
-                ", ".join(served(client, each["EndpointName"])),
-            )
-            for each in found["Endpoints"]
-        ]
-        show_table(("endpoint", "state", "changed", "serves"), rows)
+        _show_endpoints(client, found["Endpoints"])
     if held_up:
         say("")
-        rows = [
-            (_named(each["ResourceArn"]), when(each["Since"]), str(each["Tries"]), when(each["NextTryAt"]))
-            for each in held_up
-        ]
-        show_table(("held up", "since", "tries", "next try"), rows)
-        say("These wait for a fault of the platform to go away. Why: towpath doctor")
+        _show_held_up(held_up)
     if untold is not None and any(each["PipelineExecutionStatus"] in _RUNNING for each in found["Executions"]):
         note(f"Whether a fault of the platform holds an execution up is not told: {untold}")
+
+
+def _show_executions(found: list[Document]) -> None:
+    rows = [
+        (
+            f"{each['PipelineName']}/{each['PipelineExecutionArn'].rpartition('/')[2]}",
+            each["PipelineExecutionStatus"],
+            when(each.get("StartTime")),
+            _given_name(each),
+        )
+        for each in found
+    ]
+    show_table(("execution", "state", "started", "name"), rows)
+
+
+def _show_jobs(client: Client, found: list[Document], shown: list[Document]) -> None:
+    """Show jobs, those of the executions that are shown by the names of their steps."""
+    steps = steps_of_jobs(client, (each["PipelineExecutionArn"] for each in shown))
+    named = StepNames(client)
+    rows = [
+        (
+            steps.get(each["Arn"], str(each["Name"])),
+            each["Status"],
+            when(each.get("CreationTime")),
+            _took(each),
+            named.in_(each["WaitingFor"] or ""),
+        )
+        for each in found
+    ]
+    show_table(("job", "state", "started", "time", ""), rows)
+
+
+def _show_endpoints(client: Client, found: list[Document]) -> None:
+    rows = [
+        (
+            each["EndpointName"],
+            each["EndpointStatus"],
+            when(each.get("LastModifiedTime")),
+            ", ".join(served(client, each["EndpointName"])),
+        )
+        for each in found
+    ]
+    show_table(("endpoint", "state", "changed", "serves"), rows)
+
+
+def _show_held_up(found: list[Document]) -> None:
+    rows = [
+        (_named(each["ResourceArn"]), when(each["Since"]), str(each["Tries"]), when(each["NextTryAt"]))
+        for each in found
+    ]
+    show_table(("held up", "since", "tries", "next try"), rows)
+    say("These wait for a fault of the platform to go away. Why: towpath doctor")
 
 
 def _held_up(client: Client) -> tuple[list[Document] | None, RequestFailed | None]:

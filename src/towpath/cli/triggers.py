@@ -26,53 +26,73 @@ app = typer.Typer(
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The trigger's name, as `towpath triggers ls` shows it.")]
 
 
+# What `create` is told: what the trigger waits for,
+NewDataOption = Annotated[
+    str | None, typer.Option(metavar="S3URI", help="When an object is created under s3://BUCKET/PREFIX.")
+]
+ApprovedOption = Annotated[
+    str | None, typer.Option(metavar="GROUP", help="When a version of this model package group is approved.")
+]
+PatternOption = Annotated[
+    str | None, typer.Option(metavar="JSON", help="When an event is as this EventBridge pattern describes.")
+]
+ScheduleOption = Annotated[
+    str | None, typer.Option(metavar="EXPRESSION", help="At times, in UTC: rate(1 day), cron(0 3 * * ? *).")
+]
+AlarmOption = Annotated[
+    str | None, typer.Option(metavar="CONDITION", help="When a metric comes to values: 'validation:accuracy < 0.8'.")
+]
+# which metric an alarm is about,
+OfOption = Annotated[
+    str | None,
+    typer.Option(metavar="PIPELINE[/STEP]", help="Whose metric: of a step's training jobs, or of executions."),
+]
+NamespaceOption = Annotated[str | None, typer.Option(help="Or where the metric is, as PutMetricData put it.")]
+DimensionOption = Annotated[
+    list[str] | None, typer.Option(metavar="NAME=VALUE", help="Dimension of the metric in that namespace.")
+]
+StatisticOption = Annotated[
+    str, typer.Option(help="Of the values in a period: Average, Minimum, Maximum, Sum, SampleCount, p90.")
+]
+PeriodOption = Annotated[int, typer.Option(metavar="SECONDS", help="10, 20, 30 or a multiple of 60.")]
+PeriodsOption = Annotated[int, typer.Option(min=1, help="How many periods in a row.")]
+# and what it does.
+PipelineOption = Annotated[str | None, typer.Option(help="Start this pipeline.")]
+WebhookOption = Annotated[str | None, typer.Option(help="Send the event to this address, as JSON.")]
+FunctionOption = Annotated[str | None, typer.Option(help="Call this function with the event.")]
+LogOption = Annotated[
+    str | None, typer.Option("--log", metavar="LOG", help="Write the event to this log; `triggers lines` shows it.")
+]
+ParameterOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--parameter",
+        "-p",
+        metavar="NAME=VALUE",
+        help="Parameter of the pipeline. A value that begins with $. is read from the event.",
+    ),
+]
+
+
 @app.command()
 def create(
     name: Name,
-    pipeline: Annotated[str | None, typer.Option(help="Start this pipeline.")] = None,
-    webhook: Annotated[str | None, typer.Option(help="Send the event to this address, as JSON.")] = None,
-    function: Annotated[str | None, typer.Option(help="Call this function with the event.")] = None,
-    to_log: Annotated[
-        str | None, typer.Option("--log", metavar="LOG", help="Write the event to this log; `triggers lines` shows it.")
-    ] = None,
-    new_data: Annotated[
-        str | None, typer.Option(metavar="S3URI", help="When an object is created under s3://BUCKET/PREFIX.")
-    ] = None,
-    approved: Annotated[
-        str | None, typer.Option(metavar="GROUP", help="When a version of this model package group is approved.")
-    ] = None,
-    pattern: Annotated[
-        str | None, typer.Option(metavar="JSON", help="When an event is as this EventBridge pattern describes.")
-    ] = None,
-    schedule: Annotated[
-        str | None, typer.Option(metavar="EXPRESSION", help="At times, in UTC: rate(1 day), cron(0 3 * * ? *).")
-    ] = None,
-    alarm: Annotated[
-        str | None,
-        typer.Option(metavar="CONDITION", help="When a metric comes to values: 'validation:accuracy < 0.8'."),
-    ] = None,
-    of: Annotated[
-        str | None,
-        typer.Option(metavar="PIPELINE[/STEP]", help="Whose metric: of a step's training jobs, or of executions."),
-    ] = None,
-    namespace: Annotated[str | None, typer.Option(help="Or where the metric is, as PutMetricData put it.")] = None,
-    dimension: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Dimension of the metric in that namespace.")
-    ] = None,
-    statistic: Annotated[
-        str, typer.Option(help="Of the values in a period: Average, Minimum, Maximum, Sum, SampleCount, p90.")
-    ] = "Average",
-    period: Annotated[int, typer.Option(metavar="SECONDS", help="10, 20, 30 or a multiple of 60.")] = 60,
-    periods: Annotated[int, typer.Option(min=1, help="How many periods in a row.")] = 1,
-    parameter: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--parameter",
-            "-p",
-            metavar="NAME=VALUE",
-            help="Parameter of the pipeline. A value that begins with $. is read from the event.",
-        ),
-    ] = None,
+    pipeline: PipelineOption = None,
+    webhook: WebhookOption = None,
+    function: FunctionOption = None,
+    to_log: LogOption = None,
+    new_data: NewDataOption = None,
+    approved: ApprovedOption = None,
+    pattern: PatternOption = None,
+    schedule: ScheduleOption = None,
+    alarm: AlarmOption = None,
+    of: OfOption = None,
+    namespace: NamespaceOption = None,
+    dimension: DimensionOption = None,
+    statistic: StatisticOption = "Average",
+    period: PeriodOption = 60,
+    periods: PeriodsOption = 1,
+    parameter: ParameterOption = None,
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from towpath.hosting import endpoint as rules
 from towpath.hosting import fleet as fleets
-from towpath.hosting.endpoint import Endpoint, Forget, Observation, SetRoutes, Stop, Submit
+from towpath.hosting.decisions import Endpoint, Forget, Observation, Outcome, SetRoutes, Stop, Submit
 from towpath.hosting.kinds import ENDPOINT, ENDPOINT_CONFIG, MODEL, state_of
 from towpath.hosting.model import (
     EndpointSpec,
@@ -19,6 +19,7 @@ from towpath.hosting.model import (
     PlanFailed,
     Seen,
     attempt_key,
+    attempts_of,
     state_document,
 )
 from towpath.hosting.ports import Ping, Resolve
@@ -86,7 +87,7 @@ class EndpointController:
             for instance in fleet.instances
             if rules.wants_ping(fleet, instance, Phase.READY)
         }
-        keys = rules.attempts_of(resource.uid, standing.state)
+        keys = attempts_of(resource.uid, standing.state)
         return Observation(
             plan=self._plan(resource) if rules.wants_plan(standing) else None,
             attempts={key: self._seen(key, pings=key in pinged) for key in keys},
@@ -147,7 +148,7 @@ class EndpointController:
             standing = _standing(resource)
             if standing.status is EndpointStatus.DELETING:
                 continue
-            keys = rules.attempts_of(resource.uid, standing.state)
+            keys = attempts_of(resource.uid, standing.state)
             attempts = {key: self._seen(key, pings=False) for key in keys}
             self._count(resource, standing.state, attempts)
             self._routes.replace(resource.name, rules.entry(standing, attempts))
@@ -246,7 +247,7 @@ def _within_limits(state: EndpointState) -> EndpointState:
     return msgspec.structs.replace(state, failure_reason=shortened(state.failure_reason))
 
 
-def _state_change(resource: Resource, outcome: rules.Outcome, now: datetime) -> Event:
+def _state_change(resource: Resource, outcome: Outcome, now: datetime) -> Event:
     """Return EventBridge's event of an endpoint, with the transition and what is deployed."""
     return Event(
         type=STATE_CHANGE,

@@ -13,10 +13,10 @@ before it counts as hung, and is killed and started again.
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-import msgspec
 from msgspec.structs import replace
 
 from towpath.hosting import resizing
+from towpath.hosting.decisions import Effect, Endpoint, Forget, Observation, Outcome, SetRoutes, Stop, Submit
 from towpath.hosting.model import (
     EndpointState,
     EndpointStatus,
@@ -26,13 +26,11 @@ from towpath.hosting.model import (
     PlanFailed,
     Seen,
     Stage,
-    VariantProperties,
     attempt_key,
 )
 from towpath.hosting.routing import Entry, Target
 from towpath.jobs.model import Phase
 from towpath.kernel.clock import went_back
-from towpath.kernel.resource import Uid
 
 DRAIN_S = 30.0  #: a request that takes longer than this is cut off by an update
 PING_AGAIN_S = 1.0
@@ -47,82 +45,13 @@ LOGS_KEPT = 2  #: ended attempts of an instance's fleet that keep their logs
 ENDED = frozenset({Phase.FINISHED, Phase.LOST})
 
 
-class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint as it stands."""
-
-    uid: Uid
-    generation: int
-    status: EndpointStatus
-    state: EndpointState
-    resizes: int | None = None  #: of `model.EndpointSpec`
-    wanted: Mapping[str, VariantProperties] = msgspec.field(default_factory=dict)  #: of variants by name
-
-
-class Observation(msgspec.Struct, frozen=True, kw_only=True):
-    """The world around an endpoint."""
-
-    plan: FleetPlan | PlanFailed | None = None  #: given where `wants_plan`
-    attempts: Mapping[str, Seen]
-    entry: Entry | None = None  #: what the front door knows now
-    in_flight: Mapping[str, int]  #: requests by attempt, where there are any
-
-
-class Submit(msgspec.Struct, frozen=True):
-    """Start an instance's attempt."""
-
-    key: str
-    fleet: Fleet
-    instance: Instance
-
-
-class SetRoutes(msgspec.Struct, frozen=True):
-    """Tell the front door, None to forget the endpoint."""
-
-    entry: Entry | None
-
-
-class Stop(msgspec.Struct, frozen=True):
-    """Stop an attempt."""
-
-    key: str
-    at_once: bool = False  #: without time for the requests that it has
-
-
-class Forget(msgspec.Struct, frozen=True):
-    """Remove what an ended attempt left."""
-
-    key: str
-
-
-Effect = Submit | SetRoutes | Stop | Forget
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """The next change of an endpoint."""
-
-    state: EndpointState
-    status: EndpointStatus
-    effects: tuple[Effect, ...] = ()
-    due_at: datetime | None = None
-    deployed: Fleet | None = None  #: the fleet that begins to serve with this change
-    removed: bool = False  #: nothing is left of the endpoint
-
-
 def wants_plan(endpoint: Endpoint) -> bool:
     """Whether a fleet for the endpoint's generation is still to be planned."""
-    return endpoint.status is not EndpointStatus.DELETING and not _is_followed(endpoint) and _resized(endpoint) is None
-
-
-def _is_followed(endpoint: Endpoint) -> bool:
-    return any(fleet.follows == endpoint.generation for fleet in endpoint.state.fleets)
-
-
-def _resized(endpoint: Endpoint) -> Fleet | None:
-    """Return the fleet that is to follow the endpoint's generation with other weights and counts, where one is."""
-    if _is_followed(endpoint) or endpoint.resizes is None:
-        return None
-    serving = (fleet for fleet in endpoint.state.fleets if fleet.stage is Stage.SERVING)
-    return next((fleet for fleet in serving if fleet.follows == endpoint.resizes), None)
+    return (
+        endpoint.status is not EndpointStatus.DELETING
+        and not endpoint.is_followed
+        and resizing.to_follow(endpoint) is None
+    )
 
 
 def wants_ping(fleet: Fleet, instance: Instance, phase: Phase) -> bool:
@@ -130,15 +59,6 @@ def wants_ping(fleet: Fleet, instance: Instance, phase: Phase) -> bool:
     if phase is not Phase.READY:
         return False
     return fleet.stage is Stage.SERVING or (fleet.stage is Stage.STARTING and not instance.healthy)
-
-
-def attempts_of(uid: Uid, state: EndpointState) -> list[str]:
-    """Return the keys of all attempts that the state knows."""
-    keys: list[str] = []
-    for fleet in state.fleets:
-        keys += [attempt_key(uid, fleet, instance) for instance in fleet.instances]
-        keys += fleet.ended
-    return keys
 
 
 def decide(endpoint: Endpoint, seen: Observation, now: datetime) -> Outcome:
@@ -168,7 +88,7 @@ class _Turn:
         fleets = list(self.endpoint.state.fleets)
         if deleting:
             fleets = [replace(fleet, stage=Stage.STOPPING) for fleet in fleets]
-        elif (fleet := _resized(self.endpoint)) is not None:
+        elif (fleet := resizing.to_follow(self.endpoint)) is not None:
             fleets = self._resize(fleets, fleet)
         elif self.seen.plan is not None:
             fleets = self._begin(fleets, self.seen.plan)

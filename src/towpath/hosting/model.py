@@ -186,6 +186,15 @@ def attempt_key(uid: Uid, fleet: Fleet, instance: Instance) -> str:
     return f"{uid}-{fleet.generation}-{instance.variant}-{instance.number}-{instance.attempt}"
 
 
+def attempts_of(uid: Uid, state: EndpointState) -> list[str]:
+    """Return the keys of all attempts that the state knows."""
+    keys: list[str] = []
+    for fleet in state.fleets:
+        keys += [attempt_key(uid, fleet, instance) for instance in fleet.instances]
+        keys += fleet.ended
+    return keys
+
+
 def state_document(state: msgspec.Struct) -> Document:
     """Return a typed state exactly as it is read back from the store, so that equal states compare equal."""
     document: Document = msgspec.json.decode(msgspec.json.encode(state))

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
+from towpath.hosting.decisions import Endpoint
 from towpath.hosting.model import Fleet, Instance, Stage, VariantPlan, VariantProperties
 
 
@@ -26,6 +27,14 @@ def resized(variants: tuple[VariantPlan, ...], wanted: Mapping[str, VariantPrope
             )
         )
     return tuple(found)
+
+
+def to_follow(endpoint: Endpoint) -> Fleet | None:
+    """Return the fleet that is to follow the endpoint's generation with other weights and counts, where one is."""
+    if endpoint.is_followed or endpoint.resizes is None:
+        return None
+    serving = (fleet for fleet in endpoint.state.fleets if fleet.stage is Stage.SERVING)
+    return next((fleet for fleet in serving if fleet.follows == endpoint.resizes), None)
 
 
 def begin(fleet: Fleet, wanted: Mapping[str, VariantProperties], generation: int, now: datetime) -> Fleet:

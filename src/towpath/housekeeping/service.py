@@ -10,8 +10,8 @@ from typing import TypeVar
 import msgspec
 
 from towpath.functions import FUNCTION_INVOCATION, InvocationStatus
-from towpath.hosting.endpoint import attempts_of
 from towpath.hosting.kinds import state_of as endpoint_state
+from towpath.hosting.model import attempts_of
 from towpath.housekeeping.model import Attempt, Facts, Item, Retention, VersionKey, What
 from towpath.housekeeping.plan import plan, version_of
 from towpath.housekeeping.ports import Attempts, Blobs, Layers, Store, Transaction

@@ -7,8 +7,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 
-from msgspec.structs import replace
-
 from towpath.callers import ROLE_OF_POLICY, Role
 from towpath.identity.kinds import POLICY, ROLE, USER
 from towpath.identity.ports import Transaction
@@ -20,6 +18,7 @@ from towpath.kernel.errors import Conflict, NotFound
 from towpath.kernel.kinds import Kind
 from towpath.kernel.operations import Request
 from towpath.kernel.ports import Query
+from towpath.kernel.queries import every_in
 from towpath.kernel.resource import Document, Resource
 
 ADMINISTRATOR_ROLE = "towpath-administrator"  #: what GetCallerIdentity says that every user has taken on
@@ -168,13 +167,7 @@ def _attachments(transaction: Transaction) -> Counter[str]:
 
 
 def _all(transaction: Transaction, kind: Kind) -> Iterator[Resource]:
-    query = Query(kind=kind.noun)
-    while True:
-        page = transaction.resources.query(query)
-        yield from page.items
-        if page.token is None:
-            return
-        query = replace(query, token=page.token)
+    return every_in(transaction, Query(kind=kind.noun))
 
 
 def delete_policy(transaction: Transaction, request: Request) -> Document:

@@ -11,6 +11,7 @@ from towpath.jobs.contract import Attempt
 from towpath.jobs.kinds import PROCESSING_JOB, TRAINING_JOB, TRANSFORM_JOB
 from towpath.jobs.model import JobSpec, Phase
 from towpath.jobs.requests import ProcessingJobRequest, TrainingJobRequest, TransformJobRequest
+from towpath.jobs.script_mode import hyperparameters
 from towpath.kernel.kinds import Kind
 from towpath.kernel.resource import Document, Resource, Uid, view
 
@@ -78,7 +79,7 @@ TRAINING = Strategy(
     cluster=lambda spec: training.cluster(_training(spec)),
     wanted_inputs=lambda spec: training.wanted_inputs(_training(spec)),
     job=training.job,
-    parameters=lambda spec: dict(training.hyperparameters(_training(spec))[0]),
+    parameters=lambda spec: dict(hyperparameters(_training(spec))[0]),
     packs_only=lambda spec: training.is_repack(_training(spec)),
 )
 

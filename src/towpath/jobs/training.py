@@ -1,8 +1,4 @@
-"""CreateTrainingJob as a job: channels, hyperparameters, the three ways to run, and what is kept."""
-
-import json
-from collections.abc import Mapping
-from typing import Any
+"""CreateTrainingJob as a job: channels, the three ways to run, and what is kept."""
 
 from msgspec.structs import replace
 
@@ -22,10 +18,10 @@ from towpath.jobs.images import Environment
 from towpath.jobs.metrics import definitions
 from towpath.jobs.model import JobSpec, Output, OutputMode
 from towpath.jobs.requests import Channel, TrainingJobRequest
+from towpath.jobs.script_mode import arguments, hyperparameters, input_data_config, script, script_environment
 from towpath.kernel.errors import Invalid, Unsupported
 from towpath.kernel.objects import parse_s3_uri
-from towpath.kernel.resource import Document, Resource, view
-from towpath.kernel.texts import read_json
+from towpath.kernel.resource import Resource, view
 
 _CODE_CHANNELS = {
     "code",
@@ -35,7 +31,6 @@ _CODE_CHANNELS = {
 }  #: what the SageMaker SDKs call the channels that hold code
 #: The entrypoint of notebook jobs. Source: SageMaker Python SDK, NotebookJobStep.
 _SCHEDULER = "amazon_sagemaker_scheduler"
-_CONTROL_PREFIX = "sagemaker_"  #: hyperparameters that speak to the toolkit, not to the script
 #: Of `distribution` in estimators of the SageMaker SDK 2.
 _LAUNCHERS = {
     "sagemaker_torch_distributed_enabled",
@@ -46,51 +41,6 @@ _LAUNCHERS = {
     "sagemaker_parameter_server_enabled",
     "sagemaker_multi_worker_mirrored_strategy_enabled",
 }
-_KNOWN_CONTROL = {
-    "sagemaker_program",
-    "sagemaker_submit_directory",
-    "sagemaker_container_log_level",
-    "sagemaker_region",
-    "sagemaker_job_name",
-}
-
-
-def decoded(value: str) -> Any:
-    """Return a hyperparameter's value: what it means as JSON, else the text itself.
-
-    Framework estimators send JSON, pipeline variables arrive as they are.
-    """
-    try:
-        return read_json(value, not_a_number=True)
-    except ValueError:
-        return value
-
-
-def hyperparameters(request: TrainingJobRequest) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the decoded hyperparameters: (the script's own, those that control the toolkit)."""
-    own: dict[str, Any] = {}
-    control: dict[str, Any] = {}
-    for key, value in sorted(request.hyper_parameters.items()):
-        is_control = key.startswith(_CONTROL_PREFIX) or key == "_tuning_objective_metric"
-        (control if is_control else own)[key] = decoded(value)
-    return own, control
-
-
-def arguments(own: Mapping[str, Any]) -> list[str]:
-    """Return the script's command line: `--key value`, keys sorted, `-k` for keys of one letter.
-
-    Booleans read `True` and `False`, null is empty, a map reads `a=1,b=2`, as the training toolkit writes them.
-    """
-    words: list[str] = []
-    for key, value in sorted(own.items()):
-        words.append(f"-{key}" if len(key) == 1 else f"--{key}")
-        if value is None:
-            words.append("")
-        elif isinstance(value, dict):
-            words.append(",".join(f"{name}={item}" for name, item in sorted(value.items())))
-        else:
-            words.append(str(value))
-    return words
 
 
 def wanted_inputs(request: TrainingJobRequest) -> tuple[WantedInput, ...]:
@@ -138,19 +88,6 @@ def _wanted(channel: Channel, request: TrainingJobRequest) -> WantedInput:
         role=Role.CODE if channel.channel_name in _CODE_CHANNELS else Role.DATA,
         sharded=source.s3_data_distribution_type == "ShardedByS3Key",
     )
-
-
-def script(request: TrainingJobRequest) -> tuple[str | None, str | None]:
-    """Return (program, source directory) of script mode, (None, None) when the request runs another way."""
-    specification = request.algorithm_specification
-    if specification.container_entrypoint or specification.container_arguments:
-        return None, None
-    _, control = hyperparameters(request)
-    program = control.get("sagemaker_program")
-    if not program:
-        return None, None
-    source = control.get("sagemaker_submit_directory")
-    return str(program), str(source) if source else None
 
 
 def model_location(request: TrainingJobRequest, name: str) -> tuple[str, str]:
@@ -230,102 +167,6 @@ def command(request: TrainingJobRequest, image: Environment) -> tuple[tuple[str,
     )
 
 
-def input_data_config(request: TrainingJobRequest) -> Document:
-    """Return the content of inputdataconfig.json."""
-    default = request.algorithm_specification.training_input_mode
-    config: Document = {}
-    for channel in request.input_data_config:
-        source = channel.data_source.s3_data_source
-        config[channel.channel_name] = {
-            "TrainingInputMode": channel.input_mode or default,
-            "S3DistributionType": source.s3_data_distribution_type if source else "FullyReplicated",
-            "RecordWrapperType": channel.record_wrapper_type,
-            **({"ContentType": channel.content_type} if channel.content_type else {}),
-        }
-    return config
-
-
-def script_environment(request: TrainingJobRequest, name: str, host: str, *, cores: int, gpus: int) -> dict[str, str]:
-    """Return the SM_* variables of script mode on one of the hosts."""
-    own, control = hyperparameters(request)
-    program, source = script(request)
-    program = program or ""
-    channels = {c.channel_name: f"/opt/ml/input/data/{c.channel_name}" for c in request.input_data_config}
-    machines = cluster(request)
-    resources = machines.resource_config(host)
-    data_config = input_data_config(request)
-    words = arguments(own)
-    log_level = control.get("sagemaker_container_log_level", 20)
-    framework = {key: value for key, value in control.items() if key not in _KNOWN_CONTROL}
-    module = program.removesuffix(".py")
-    values: dict[str, Any] = {
-        "HOSTS": resources["hosts"],
-        "CURRENT_HOST": host,
-        "CURRENT_INSTANCE_TYPE": machines.instance_type,
-        "CURRENT_INSTANCE_GROUP": machines.group,
-        "CURRENT_INSTANCE_GROUP_HOSTS": resources["hosts"],
-        "INSTANCE_GROUPS": [machines.group],
-        "NETWORK_INTERFACE_NAME": resources["network_interface_name"],
-        "NUM_CPUS": cores,
-        "NUM_GPUS": gpus,
-        "NUM_NEURONS": 0,
-        "INPUT_DIR": "/opt/ml/input",
-        "INPUT_CONFIG_DIR": "/opt/ml/input/config",
-        "OUTPUT_DIR": "/opt/ml/output",
-        "OUTPUT_DATA_DIR": "/opt/ml/output/data",
-        "OUTPUT_INTERMEDIATE_DIR": "/opt/ml/output/intermediate",
-        "MODEL_DIR": "/opt/ml/model",
-        "MODULE_DIR": source or "/opt/ml/code",
-        "MODULE_NAME": module,
-        "USER_ENTRY_POINT": program,
-        "USER_ARGS": words,
-        "HPS": own,
-        "CHANNELS": sorted(channels),
-        "INPUT_DATA_CONFIG": data_config,
-        "RESOURCE_CONFIG": resources,
-        "FRAMEWORK_PARAMS": framework,
-        "FRAMEWORK_MODULE": "",
-        "LOG_LEVEL": log_level,
-    }
-    values["TRAINING_ENV"] = {
-        "additional_framework_parameters": framework,
-        "channel_input_dirs": channels,
-        "current_host": host,
-        "current_instance_type": machines.instance_type,
-        "hosts": resources["hosts"],
-        "hyperparameters": own,
-        "input_config_dir": "/opt/ml/input/config",
-        "input_data_config": data_config,
-        "input_dir": "/opt/ml/input",
-        "is_master": host == FIRST,
-        "job_name": name,
-        "log_level": log_level,
-        "master_hostname": FIRST,
-        "model_dir": "/opt/ml/model",
-        "module_dir": values["MODULE_DIR"],
-        "module_name": module,
-        "network_interface_name": resources["network_interface_name"],
-        "num_cpus": cores,
-        "num_gpus": gpus,
-        "output_data_dir": "/opt/ml/output/data",
-        "output_dir": "/opt/ml/output",
-        "output_intermediate_dir": "/opt/ml/output/intermediate",
-        "resource_config": resources,
-        "user_entry_point": program,
-    }
-    values.update({f"CHANNEL_{channel.upper()}": path for channel, path in channels.items()})
-    values.update({f"HP_{key.upper()}": value for key, value in own.items()})
-    return {f"SM_{key}": _variable(value) for key, value in values.items()}
-
-
-def _variable(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
 def requirements(request: TrainingJobRequest, folder: str) -> tuple[str, ...]:
     """Return where requirements files may lie, below /opt/ml: beside the program of script mode, else with the code.
 
@@ -373,7 +214,9 @@ def job(resource: Resource, attempt: Attempt) -> JobSpec:
             "CURRENT_HOST": host,
         }
         if program is not None:
-            contract |= script_environment(request, resource.name, host, cores=allocated.cores, gpus=allocated.gpus)
+            contract |= script_environment(
+                request, resource.name, machines, host, cores=allocated.cores, gpus=allocated.gpus
+            )
         given = remote.variables(attempt.surroundings) if is_function else {}
         return environment(attempt.surroundings, {**given, **request.environment}, contract)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from towpath.kernel.ports import Page, Query, Store
+from towpath.kernel.ports import Page, Query, Store, Transaction
 from towpath.kernel.resource import Resource
 
 
@@ -14,6 +14,15 @@ def every(store: Store, query: Query) -> Iterator[Resource]:
     yield from page.items
     while page.token is not None:
         page = _page(store, replace(query, token=page.token))
+        yield from page.items
+
+
+def every_in(transaction: Transaction, query: Query) -> Iterator[Resource]:
+    """Yield what a query finds, read page by page inside a transaction."""
+    page = transaction.resources.query(query)
+    yield from page.items
+    while page.token is not None:
+        page = transaction.resources.query(replace(query, token=page.token))
         yield from page.items
 
 

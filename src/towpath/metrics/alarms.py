@@ -16,6 +16,7 @@ from towpath.kernel.errors import Invalid, Unsupported
 from towpath.kernel.events import Event
 from towpath.kernel.operations import Request
 from towpath.kernel.ports import Filter, Query, Transaction
+from towpath.kernel.queries import every_in
 from towpath.kernel.resource import Document, Resource, view
 from towpath.metrics.controller import notify
 from towpath.metrics.evaluation import COMPARISONS, TREATMENTS
@@ -126,7 +127,7 @@ def describe_alarm_history(transaction: Transaction, request: Request) -> Docume
         return {"AlarmHistoryItems": []}
     name = asked.get("AlarmName")
     if name is None:
-        alarms = _all(transaction)
+        alarms = list(every_in(transaction, Query(kind=ALARM.noun)))
     else:
         found = transaction.resources.find(ALARM.noun, name)
         alarms = [] if found is None else [found]
@@ -325,17 +326,6 @@ def _by_name(asked: Document, *filters: Filter) -> Query:
         limit=paging.size(asked, "MaxRecords"),
         token=asked.get("NextToken"),
     )
-
-
-def _all(transaction: Transaction) -> list[Resource]:
-    found: list[Resource] = []
-    token: str | None = None
-    while True:
-        page = transaction.resources.query(Query(kind=ALARM.noun, token=token))
-        found += page.items
-        token = page.token
-        if token is None:
-            return found
 
 
 def _shown(alarm: Resource) -> Document:

@@ -4,6 +4,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from towpath.kernel.ports import Datum, Filter, Query, SeriesKey, Transaction
+from towpath.kernel.queries import every_in
 from towpath.kernel.resource import Resource, view
 from towpath.metrics.kinds import ALARM, METRIC
 from towpath.metrics.model import AlarmSpec, digest
@@ -41,12 +42,5 @@ def take_in(
 
 
 def watching(transaction: Transaction, key: SeriesKey) -> Iterator[Resource]:
-    """Yield the alarms on a metric."""
-    token: str | None = None
-    while True:
-        wanted = Query(kind=ALARM.noun, filters=(Filter(METRIC, "=", digest(key)),), token=token)
-        page = transaction.resources.query(wanted)
-        yield from page.items
-        token = page.token
-        if token is None:
-            return
+    """Return the alarms on a metric, one by one."""
+    return every_in(transaction, Query(kind=ALARM.noun, filters=(Filter(METRIC, "=", digest(key)),)))

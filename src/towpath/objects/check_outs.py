@@ -11,6 +11,7 @@ from towpath.kernel.accesses import GET_OBJECT
 from towpath.kernel.events import Event
 from towpath.kernel.objects import ObjectRef
 from towpath.kernel.ports import Filter, Query, Transaction
+from towpath.kernel.queries import every_in
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.objects.kinds import DATASET, DATASET_VERSION
 from towpath.objects.manifest import files_of, path_below
@@ -49,7 +50,7 @@ def dataset_versions_of(transaction: Transaction, refs: Iterable[ObjectRef]) -> 
     known = _digests(transaction, refs)
     if not known:
         return []
-    datasets = _all(transaction, Query(kind=DATASET.noun, sort_by="name", descending=False))
+    datasets = every_in(transaction, Query(kind=DATASET.noun, sort_by="name", descending=False))
     return [use for dataset in datasets for use in _versions_in(transaction, dataset, known)]
 
 
@@ -207,7 +208,7 @@ def _best(transaction: Transaction, dataset: Resource, wanted: dict[ObjectRef, t
     """Return the version that fits the objects best, each given with its path and digest."""
     best: DatasetUse | None = None
     versions = Query(kind=DATASET_VERSION.noun, filters=(Filter("dataset", "=", dataset.name),), sort_by="version")
-    for version in _all(transaction, versions):
+    for version in every_in(transaction, versions):
         listed = {(file.path, file.sha256) for file in files_of(version.state)}
         refs = tuple(ref for ref, entry in wanted.items() if entry in listed)
         complete = len({wanted[ref] for ref in refs}) == len(listed)
@@ -225,13 +226,3 @@ def _best(transaction: Transaction, dataset: Resource, wanted: dict[ObjectRef, t
         if complete and len(refs) == len(wanted):
             break
     return best
-
-
-def _all(transaction: Transaction, query: Query) -> Iterator[Resource]:
-    """Yield everything that a query finds, page by page."""
-    while True:
-        page = transaction.resources.query(query)
-        yield from page.items
-        if page.token is None:
-            return
-        query = msgspec.structs.replace(query, token=page.token)

@@ -1,19 +1,13 @@
 """What has to be done next in an execution: pure decisions on its step rows as they stand."""
 
 import itertools
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import replace as with_config
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from msgspec.structs import replace
 
-from towpath.kernel import shapes as kernel_shapes
 from towpath.kernel.errors import Invalid
-from towpath.kernel.resource import Document
-from towpath.pipelines import retry
+from towpath.pipelines import foreach, retry
 from towpath.pipelines.attempts import after_failure
 from towpath.pipelines.caching import Asked, Found, Lookup, verdict
 from towpath.pipelines.conditions import holds
@@ -30,24 +24,12 @@ from towpath.pipelines.decisions import (
     StartStep,
     Steps,
     StopStep,
-    Unreadable,
 )
-from towpath.pipelines.evaluation import DocumentRef, EvaluationError, Scope, StepYield, as_text, document_ref, evaluate
-from towpath.pipelines.expressions import Literal, MapOf
-from towpath.pipelines.graph import Node, Plan, round_key
+from towpath.pipelines.evaluation import DocumentRef, StepYield, as_text, document_ref, evaluate
+from towpath.pipelines.graph import Node, Plan
 from towpath.pipelines.model import ExecutionStatus, StepRow, StepStatus
-from towpath.pipelines.quality_checks import checked_members
-from towpath.pipelines.rights import refuse_brought_keys
-from towpath.pipelines.rounds import (
-    EndedRounds,
-    RoundYields,
-    SelectedYields,
-    concurrency_of,
-    item_text,
-    items_of,
-    picked,
-    round_yields,
-)
+from towpath.pipelines.rounds import item_text
+from towpath.pipelines.sight import Sight
 from towpath.pipelines.standing import Standings
 
 
@@ -69,11 +51,11 @@ class Course:
         self, standings: Standings, now: datetime, situation: Situation, *, at_once: int | None = None
     ) -> None:
         """`at_once`: start or stop so many steps at most; `has_more` tells whether others are left for the next run."""
-        self.plan = standings.plan
         self.standings = standings
         self.rows = self.standings.rows
         self.now = now
         self.situation = situation
+        self._sight = Sight(standings.plan, self.rows, situation, now)
         self.decisions: list[Decision] = []
         self.wanted: dict[DocumentRef, None] = {}
         self.unlooked: dict[str, Asked] = {}
@@ -99,6 +81,7 @@ class Course:
     def go_on(self, situation: Situation) -> None:
         """Decide on from here, now that more is known; what has ended is what it was."""
         self.situation = situation
+        self._sight = Sight(self.standings.plan, self.rows, situation, self.now)
         self.wanted, self.unlooked = {}, {}
         self._go_on()
 
@@ -208,55 +191,14 @@ class Course:
     def _close_rounds(self) -> bool:
         """End every ForEach in whose rounds nothing goes on or will begin; True when there was one."""
         closed = False
-        over = self.situation.stopping or bool(self.standings.fatal())
+        stopping, failing = self.situation.stopping, bool(self.standings.fatal())
         for row in self.standings.looping():
-            failed = self.standings.fatal(row.name)
-            if not self.standings.rounds_quiet(row.name):
-                continue
-            if failed and not self.situation.stopping:
-                self._end(self._loop_ended(row, StepStatus.FAILED, failure_reason=_of_rounds(failed)))
-            elif self.standings.rounds_done(row.name) and not failed:
-                self._end(self._loop_succeeded(row))
-            elif over:
-                reason = None if self.situation.stopping else "the execution failed before all of its rounds had run"
-                self._end(self._loop_ended(row, StepStatus.STOPPED, failure_reason=reason))
-            else:
-                continue
-            closed = True
+            scope = partial(self._sight.scope, self.standings.node(row.name), row)
+            ended = foreach.ended(row, self.standings, scope, self.now, stopping=stopping, failing=failing)
+            if ended is not None:
+                self._end(ended)
+                closed = True
         return closed
-
-    def _loop_succeeded(self, row: StepRow) -> StepRow:
-        selector = self.plan.bodies[row.name].selector
-        node = self.standings.node(row.name)
-        number = None
-        if selector is not None:
-            try:
-                number = picked(
-                    selector,
-                    len(row.items or ()),
-                    partial(round_yields, self.plan, self.rows, row.name),
-                    self._scope(node, row),
-                )
-            except Invalid as error:
-                return self._loop_ended(row, StepStatus.FAILED, failure_reason=error.message)
-        return self._loop_ended(
-            row, StepStatus.SUCCEEDED, picked=number, yielded=StepYield(document={}), failure_reason=None
-        )
-
-    def _loop_ended(self, row: StepRow, status: StepStatus, **changes: Any) -> StepRow:
-        counted = Counter(inner.status for inner in self.standings.in_rounds(row.name))
-        body = self.plan.bodies[row.name]
-        told: Document = {
-            "Status": status.value,
-            "InputItemCount": len(row.items or ()),
-            "TotalStepCount": counted.total(),
-            "SucceededStepCount": counted[StepStatus.SUCCEEDED],
-            "FailedStepCount": counted[StepStatus.FAILED],
-            "StoppedStepCount": counted[StepStatus.STOPPED],
-        }
-        if changes.get("picked") is not None and body.selector is not None:
-            told["Selector"] = {"StepName": body.selector.step, "Index": changes["picked"]}
-        return replace(row, status=status, ended_at=self.now, metadata={"ForEach": told}, **changes)
 
     def _begun(self, node: Node, row: StepRow | None) -> StepRow:
         """Return how a step stands when its next attempt begins."""
@@ -298,20 +240,12 @@ class Course:
     def _open_rounds(self, node: Node, row: StepRow) -> None:
         if row.items is None:
             # Evaluated once: a retry goes on with the items of the first attempt.
-            members = node.arguments.members if isinstance(node.arguments, MapOf) else {}
-            literal = node.arguments.value if isinstance(node.arguments, Literal) else {}
-            scope = self._scope(node, row)
-            asked = {
-                name: evaluate(members[name], scope) if name in members else literal.get(name)
-                for name in ("IterableItems", "MaxConcurrency")
-            }
-            items = items_of(asked["IterableItems"])
-            row = replace(row, items=items, max_concurrency=concurrency_of(asked["MaxConcurrency"]))
+            row = foreach.with_items(node, row, self._sight.scope(node, row))
         self.standings.put(row)
         self.decisions.append(OpenRounds(row=row))
 
     def _evaluated(self, node: Node, row: StepRow) -> StepRow:
-        scope = self._scope(node, row)
+        scope = self._sight.scope(node, row)
         outcome = all(holds(condition, scope) for condition in node.conditions)
         word = "True" if outcome else "False"
         return replace(
@@ -324,7 +258,7 @@ class Course:
         )
 
     def _failed_as_wished(self, node: Node, row: StepRow) -> StepRow:
-        message = as_text(evaluate(node.arguments, self._scope(node, row))["ErrorMessage"])
+        message = as_text(evaluate(node.arguments, self._sight.scope(node, row))["ErrorMessage"])
         return replace(
             row,
             status=StepStatus.FAILED,
@@ -335,12 +269,12 @@ class Course:
 
     def _start(self, node: Node, row: StepRow) -> None:
         if node.type is not None and node.type.perform is not None:
-            arguments = evaluate(node.arguments, self._scope(node, row))
+            arguments = evaluate(node.arguments, self._sight.scope(node, row))
             steps = {need.step: self.rows[need.step] for need in node.needs if need.step in self.rows}
             self.standings.put(row)
             self.decisions.append(PerformStep(row=row, arguments=arguments, steps=steps))
             return
-        asked = self._asked(node, row)
+        asked = self._sight.asked(node, row)
         assert node.type is not None
         assert node.type.create is not None
         lookup = self.situation.lookups.get(node.name)
@@ -357,14 +291,6 @@ class Course:
             StartStep(row=row, operation=node.type.create, input=asked.request, members=asked.members, lookup=lookup)
         )
 
-    def _asked(self, node: Node, row: StepRow) -> Asked:
-        request = self._request(node, row)
-        if node.type is None or not node.type.checks:
-            return Asked(request=request)
-        members = evaluate(node.members, self._scope(node, row))
-        checked_members(node.step.type, members)
-        return Asked(request=request, members=members)
-
     def _take_over(self, row: StepRow, lookup: Lookup, found: Found) -> None:
         taken = replace(
             row,
@@ -380,67 +306,6 @@ class Course:
         self._puts_back = self._puts_back or bool(found.displaced)
         self.decisions.append(EndStep(row=taken, lookup=lookup))
 
-    def _request(self, node: Node, row: StepRow) -> Document:
-        """Return what the step's Create operation is asked for."""
-        if node.type is None or node.type.create is None:
-            raise Invalid(f"{node.step.place}: steps of type {node.step.type} are not executed yet")
-        scope = self._scope(node, row)
-        request = dict(evaluate(node.arguments, scope))
-        if node.type.request is not None:
-            request = node.type.request(request, evaluate(node.members, scope))
-        if node.type.name_member is not None and not (node.type.keeps_name and request.get(node.type.name_member)):
-            request[node.type.name_member] = self._resource_name(node, row)
-        refuse_brought_keys(node.step, request)
-        shape = self.situation.shapes.input(node.type.create)
-        if shape is not None:
-            request = kernel_shapes.coerce(request, shape)
-            for fault in kernel_shapes.check(request, shape):
-                raise EvaluationError(f"{node.step.place}.Arguments.{fault.place}", str(fault))
-        return request
-
-    def _resource_name(self, node: Node, row: StepRow) -> str:
-        assert node.type is not None
-        prefix = node.step.arguments.get(node.type.name_member or "")
-        return node.type.resource_name(
-            self.situation.execution_id, node.name, row.attempt, prefix if isinstance(prefix, str) else None
-        )
-
-    def _scope(self, node: Node, row: StepRow) -> Scope:
-        variables = {**self.situation.variables, "CurrentDateTime": self.now.isoformat()}
-        if node.type is not None and node.type.noun in {"TrainingJob", "ProcessingJob"}:
-            variables[f"{node.type.noun}Name"] = self._resource_name(node, row)
-        row_of = self._row_of(node)
-        items = None if node.each is None or node.round is None else self.rows[node.each].items
-        bare = Scope(
-            parameters=self.situation.parameters,
-            execution=variables,
-            yields=RoundYields(self.rows, row_of),
-            property_files=self.plan.property_files,
-            row_of=row_of,
-            document=self._document,
-            item=None if items is None or node.round is None else items[node.round],
-            rounds=EndedRounds(self.plan, self.rows),
-            selected=SelectedYields(self.plan, self.rows),
-        )
-        if not self.plan.config:
-            return bare
-        config = {section: evaluate(expression, bare) for section, expression in self.plan.config.items()}
-        return with_config(bare, config=config)
-
-    def _row_of(self, node: Node) -> Callable[[str], str]:
-        """Return a function from a step to the name of its row, as seen from a node: in a round, those of the round."""
-        each, number = node.each, node.round
-        if each is None or number is None:
-            return str
-        body = self.plan.bodies[each].nodes
-        return lambda name: round_key(name, number) if name in body else name
-
-    def _document(self, ref: DocumentRef) -> Any:
-        found = self.situation.documents.get(ref, Unreadable(f"{ref.uri} was not read"))
-        if isinstance(found, Unreadable):
-            raise Invalid(found.reason)
-        return found
-
     def _has_its_documents(self, node: Node) -> bool:
         if not node.documents:
             return True
@@ -448,7 +313,7 @@ class Course:
         missing = False
         for get in node.documents:
             try:
-                ref = document_ref(get.source, self._scope(node, row))
+                ref = document_ref(get.source, self._sight.scope(node, row))
             except Invalid:
                 continue  # the step begins, and fails with this very error in its place
             if ref not in self.situation.documents:
@@ -467,7 +332,7 @@ class Course:
             self.has_more = True  # what could not begin now is not looked up now
             return False
         try:
-            self.unlooked[node.name] = self._asked(node, self._begun(node, self.rows.get(node.name)))
+            self.unlooked[node.name] = self._sight.asked(node, self._begun(node, self.rows.get(node.name)))
         except Invalid:
             return True  # the step begins, and fails with this very error in its place
         return False
@@ -502,13 +367,3 @@ class Course:
         reason = f"Step {first.name!r} {happened}" + (f": {first.failure_reason}" if first.failure_reason else "")
         others = ", ".join(repr(row.name) for row in fatal[1:])
         return f"{reason} (also: {others})" if others else reason
-
-
-def _of_rounds(failed: Sequence[StepRow]) -> str:
-    """Return why a ForEach failed: its first round that did."""
-    first = min(failed, key=lambda row: (row.round or 0, row.position))
-    happened = "was stopped" if first.status is StepStatus.STOPPED else "failed"
-    reason = f"Step {first.step!r} {happened} in round {first.round} (item {first.item or ''!r})"
-    reason += f": {first.failure_reason}" if first.failure_reason else ""
-    rest = len(failed) - 1
-    return f"{reason} (and {rest} more)" if rest else reason

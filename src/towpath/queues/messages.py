@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from towpath.kernel import formats, generic
 from towpath.kernel.errors import Conflict, Invalid, NotFound
 from towpath.kernel.ports import Filter, Query, Transaction
+from towpath.kernel.queries import every_in
 from towpath.kernel.resource import Document, Resource, Uid, view
 from towpath.queues.kinds import OF_QUEUE, QUEUE, QUEUE_MESSAGE, VISIBLE_AT
 from towpath.queues.model import MessageSpec, MessageState, QueueSpec
@@ -149,14 +150,9 @@ def next_visible_at(transaction: Transaction, queue: Resource) -> float | None:
 
 
 def all_of(transaction: Transaction, queue: Resource) -> Iterator[Resource]:
-    """Yield the messages of a queue, those that were sent first before others; they may be discarded meanwhile."""
+    """Return the messages of a queue one by one, the earliest sent first; they may be discarded meanwhile."""
     wanted = Query(kind=QUEUE_MESSAGE.noun, filters=(Filter(OF_QUEUE, "=", queue.uid),), descending=False, limit=_PAGE)
-    while True:
-        page = transaction.resources.query(wanted)
-        yield from page.items
-        if page.token is None:
-            return
-        wanted = replace(wanted, token=page.token)
+    return every_in(transaction, wanted)
 
 
 def discard(transaction: Transaction, message: Resource) -> None:

@@ -8,7 +8,8 @@ from dataclasses import fields, replace
 
 from towpath.sdk.errors import DefinitionError
 from towpath.sdk.expressions import expressions_in
-from towpath.sdk.steps.function import Files, FunctionStep
+from towpath.sdk.steps.arguments import Files, leaves
+from towpath.sdk.steps.function import FunctionStep
 from towpath.sdk.steps.step import After, Step, StepResult
 
 _NAME_LENGTH = 64
@@ -62,21 +63,10 @@ def _reads(step: Step) -> Iterator[FunctionStep]:
     values = [getattr(step, each.name) for each in fields(step) if each.name not in within]
     given = [each.step if isinstance(each, After) else each for each in step.depends_on]
     if isinstance(step, FunctionStep):
-        values += [each.source if isinstance(each, Files) else each for each in _flat(step.reads)]
+        values += [each.source if isinstance(each, Files) else each for each in leaves(step.reads)]
     for expression in (*expressions_in(values), *given):
         if isinstance(expression, StepResult) and isinstance(expression.step, FunctionStep):
             yield expression.step
-
-
-def _flat(value: object) -> Iterator[object]:
-    if isinstance(value, dict):
-        for member in value.values():
-            yield from _flat(member)
-    elif isinstance(value, list | tuple):
-        for member in value:
-            yield from _flat(member)
-    else:
-        yield value
 
 
 def _all(steps: Iterable[Step]) -> Iterator[Step]:

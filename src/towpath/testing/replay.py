@@ -16,6 +16,7 @@ from towpath.kernel.errors import Invalid
 from towpath.kernel.events import Event
 from towpath.kernel.ports import Query, Store
 from towpath.kernel.ports import Transaction as KernelTransaction
+from towpath.kernel.queries import every
 from towpath.kernel.resource import Resource
 from towpath.pipelines.acting import STEP_EVENT
 from towpath.pipelines.caching import Lookup
@@ -86,25 +87,18 @@ def replay_all(store: Store, documents: Documents, shapes: Shapes) -> Replayed:
 
 
 def _all(store: Store) -> Iterator[_Recorded]:
-    token = None
-    while True:
-        query = Query(kind=PIPELINE_EXECUTION.noun, limit=_PAGE, token=token)
-        page = store.read(lambda transaction, query=query: transaction.resources.query(query))  # type: ignore[misc]
-        for execution in page.items:
+    for execution in every(store, Query(kind=PIPELINE_EXECUTION.noun, limit=_PAGE)):
 
-            def look(transaction: KernelTransaction, execution: Resource = execution) -> _Recorded:
-                steps = cast(Transaction, transaction).steps
-                return _Recorded(
-                    transaction.resources.get(execution.uid) or execution,
-                    steps.of(execution.uid),
-                    steps.history(execution.uid),
-                    transaction.events.of(execution.uid),
-                )
+        def look(transaction: KernelTransaction, execution: Resource = execution) -> _Recorded:
+            steps = cast(Transaction, transaction).steps
+            return _Recorded(
+                transaction.resources.get(execution.uid) or execution,
+                steps.of(execution.uid),
+                steps.history(execution.uid),
+                transaction.events.of(execution.uid),
+            )
 
-            yield store.read(look)
-        token = page.token
-        if token is None:
-            return
+        yield store.read(look)
 
 
 class _Replay:

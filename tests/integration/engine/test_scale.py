@@ -1,9 +1,6 @@
 """What the engine asks of the store for a step does not grow with the steps, and is built by SQLAlchemy for none."""
 
-import json
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,17 +9,11 @@ import pytest
 from sqlalchemy import event
 
 from towpath.app import Platform
-from towpath.home import HomeFolder
-from towpath.kernel.operations import Request
-from towpath.kernel.principals import PLATFORM
-from towpath.kernel.resource import Document
-from towpath.settings import Settings
 from towpath.store import SqliteStore
-from towpath.testing.instant import InstantBackend
+from towpath.testing.many_steps import ROLE, ask, at_work, jobs
 
 pytestmark = pytest.mark.slow
 
-ROLE = "arn:aws:iam::000000000000:role/anything"
 FEW, MANY = 60, 360  #: links of a chain
 MOST_STATEMENTS = 66  #: for a link, reads and commits included; nine for values of metrics that it is the first to have
 MOST_TRANSACTIONS = 1.5  #: for a link
@@ -67,40 +58,10 @@ def counting(store: SqliteStore) -> Counted:
     return counted
 
 
-@contextmanager
-def platform(folder: Path) -> Iterator[Platform]:
-    """Return a platform at work whose jobs take no time."""
-    home = HomeFolder(folder / "home")
-    home.path.mkdir()
-    opened = Platform.open(home, Settings(), url="http://127.0.0.1:0", backend=InstantBackend(home))
-    opened.start()
-    try:
-        yield opened
-    finally:
-        opened.close()
-
-
-def call(platform: Platform, name: str, **members: Any) -> Document:
-    operation = platform.operations[name]
-    request = Request(operation=name, input=members, caller=PLATFORM)
-    return platform.store.write(lambda transaction: operation.function(transaction, request))
-
-
 def run(platform: Platform, name: str, count: int) -> None:
     """Run a chain of jobs to its end, without asking the store for how it stands."""
-    cluster = {"InstanceType": "ml.t3.medium", "InstanceCount": 1, "VolumeSizeInGB": 1}
-    arguments = {
-        "RoleArn": ROLE,
-        "ProcessingResources": {"ClusterConfig": cluster},
-        "AppSpecification": {"ImageUri": "towpath", "ContainerEntrypoint": ["python", "-c", "pass"]},
-    }
-    steps = [
-        {"Name": f"s{at}", "Type": "Processing", "Arguments": arguments, "DependsOn": [f"s{at - 1}"] if at else []}
-        for at in range(count)
-    ]
-    definition = json.dumps({"Version": "2020-12-01", "Steps": steps})
-    call(platform, "CreatePipeline", PipelineName=name, PipelineDefinition=definition, RoleArn=ROLE)
-    arn = call(platform, "StartPipelineExecution", PipelineName=name, ClientRequestToken="x" * 32)
+    ask(platform, "CreatePipeline", PipelineName=name, PipelineDefinition=jobs(count), RoleArn=ROLE)
+    arn = ask(platform, "StartPipelineExecution", PipelineName=name, ClientRequestToken="x" * 32)
     pause = threading.Event()
     while True:
         pause.wait(0.1)  # seldom enough that what it asks is not seen in what a step asks
@@ -112,7 +73,7 @@ def run(platform: Platform, name: str, count: int) -> None:
 
 
 def test_a_step_among_many_asks_the_store_for_no_more_than_one_among_few(tmp_path: Path) -> None:
-    with platform(tmp_path) as engine:
+    with at_work(tmp_path) as engine:
         run(engine, "first", 5)  # statements are built when they are run for the first time
         counted = counting(engine.store)
         asked: dict[int, Counted] = {}

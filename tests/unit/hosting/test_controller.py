@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from towpath.hosting.endpoint import DRAIN_S, MISSED_AGAIN_S, PING_EVERY_S, attempts_of
+from towpath.hosting.endpoint import DRAIN_S, MISSED_AGAIN_S, PING_EVERY_S
 from towpath.hosting.kinds import state_of
+from towpath.hosting.model import attempts_of
 from towpath.kernel.errors import NotFound
 
 World = Any  #: the fixture's class lives in conftest.py, which cannot be imported by name

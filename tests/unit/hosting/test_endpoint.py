@@ -8,20 +8,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from msgspec.structs import replace
 
 from towpath.gateway.invocations import TIMEOUT_S
-from towpath.hosting.endpoint import (
-    MISSED_AGAIN_S,
-    MISSED_MOST,
-    Effect,
-    Endpoint,
-    Forget,
-    Observation,
-    SetRoutes,
-    Stop,
-    Submit,
-    attempts_of,
-    decide,
-    wants_plan,
-)
+from towpath.hosting.decisions import Effect, Endpoint, Forget, Observation, SetRoutes, Stop, Submit
+from towpath.hosting.endpoint import MISSED_AGAIN_S, MISSED_MOST, decide, wants_plan
 from towpath.hosting.model import (
     EndpointState,
     EndpointStatus,
@@ -33,6 +21,7 @@ from towpath.hosting.model import (
     VariantPlan,
     VariantProperties,
     attempt_key,
+    attempts_of,
     state_document,
 )
 from towpath.hosting.resizing import resized

@@ -12,16 +12,8 @@ from msgspec.structs import replace
 from towpath.jobs import ImageMap, Interpreter
 from towpath.jobs.model import JobSpec, MetricDefinition, OutputMode
 from towpath.jobs.requests import TrainingJobRequest
-from towpath.jobs.training import (
-    arguments,
-    check,
-    command,
-    decoded,
-    is_repack,
-    outputs,
-    requirements,
-    script_environment,
-)
+from towpath.jobs.script_mode import arguments, decoded, script_environment
+from towpath.jobs.training import check, cluster, command, is_repack, outputs, requirements
 from towpath.kernel.errors import Invalid, Unsupported
 from towpath.kernel.resource import Document, view
 
@@ -289,7 +281,8 @@ def test_a_null_hyperparameter_is_an_empty_variable() -> None:
             "HyperParameters": {"dependencies": "null", "sagemaker_program": '"x.sh"'},
         },
     )
-    assert script_environment(request, "name", "algo-1", cores=1, gpus=0)["SM_HP_DEPENDENCIES"] == ""
+    variables = script_environment(request, "name", cluster(request), "algo-1", cores=1, gpus=0)
+    assert variables["SM_HP_DEPENDENCIES"] == ""
 
 
 def test_the_repack_job_of_the_sdk_is_known_as_one(step_arguments: Arguments) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from towpath.kernel.arns import Home
 from towpath.kernel.clock import VirtualClock
 from towpath.kernel.ports import Filter, Query
-from towpath.kernel.queries import every
+from towpath.kernel.queries import every, every_in
 from towpath.kernel.resource import Resource, Uid
 from towpath.store import SqliteStore, SqlTransaction
 
@@ -38,8 +38,11 @@ def test_a_query_is_read_to_its_end_each_resource_once(tmp_path: Path) -> None:
 
     store.write(fill)
     for limit in (1, 2, 3, 7, 100):
-        found = [resource.name for resource in every(store, Query(kind="Thing", limit=limit))]
+        things = Query(kind="Thing", limit=limit)
+        found = [resource.name for resource in every(store, things)]
         assert sorted(found) == [f"thing-{number}" for number in range(7)]
+        within = store.read(lambda transaction, things=things: list(every_in(transaction, things)))  # type: ignore[misc]
+        assert [resource.name for resource in within] == found
         even = Query(kind="Thing", filters=(Filter("status", "=", "Even"),), limit=limit)
         assert sorted(resource.name for resource in every(store, even)) == ["thing-0", "thing-2", "thing-4", "thing-6"]
     assert list(every(store, Query(kind="Nothing"))) == []

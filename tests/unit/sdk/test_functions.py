@@ -109,6 +109,15 @@ def test_the_last_value_pulls_in_what_it_needs_and_each_call_is_a_processing_ste
     assert [each["InputName"] for each in told["ProcessingInputs"]][2:] == ["from-fit", "from-prepare", "folder-0"]
 
 
+def test_files_in_any_mapping_pull_in_what_makes_them(load: Load) -> None:
+    pipeline = load("""
+        from types import MappingProxyType
+        _, words = prepare(3)
+        pipeline = Pipeline("p", steps=[tell_it(MappingProxyType({"words": files(words)}))])
+    """)
+    assert list(steps(pipeline)) == ["prepare", "tell-it"]
+
+
 def test_values_are_compared_joined_and_read_as_files_by_other_steps(load: Load) -> None:
     pipeline = load("""
         scores = fit(1)

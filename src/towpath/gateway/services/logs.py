@@ -14,8 +14,7 @@ from towpath.functions.kinds import OF_FUNCTION
 from towpath.functions.model import InvocationState
 from towpath.functions.running import stream_name
 from towpath.gateway.services.event_groups import STREAM, Reader, StoredLines
-from towpath.hosting.endpoint import attempts_of
-from towpath.hosting.model import EndpointState
+from towpath.hosting.model import EndpointState, attempts_of
 from towpath.jobs import attempt_keys
 from towpath.jobs.cluster import FIRST, hosts_of
 from towpath.jobs.model import LogLine, LogPage

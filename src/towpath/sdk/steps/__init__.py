@@ -4,9 +4,10 @@ A role, an account, an instance type or an image need not be named; what is left
 defaults.
 """
 
+from towpath.sdk.steps.arguments import Files, files
 from towpath.sdk.steps.callback import Callback
 from towpath.sdk.steps.flow import Condition, Fail
-from towpath.sdk.steps.function import Files, StepFunction, Value, files, step
+from towpath.sdk.steps.function import StepFunction, step
 from towpath.sdk.steps.lambda_step import Lambda
 from towpath.sdk.steps.model import CreateModel, Register
 from towpath.sdk.steps.processing import Processing
@@ -23,6 +24,7 @@ from towpath.sdk.steps.step import After, Step, ended, failed, stopped
 from towpath.sdk.steps.training import Training
 from towpath.sdk.steps.transform import Transform
 from towpath.sdk.steps.tuning import Tuning
+from towpath.sdk.steps.value import Value
 
 __all__ = [
     "After",

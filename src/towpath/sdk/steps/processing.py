@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 from towpath.sdk.build import Build, Code
 from towpath.sdk.errors import DefinitionError
 from towpath.sdk.expressions import Document, Expression, Get, Join, JsonGet, as_text
-from towpath.sdk.steps.sources import Source, s3_input, source_uri
+from towpath.sdk.steps.processing_job import FOLDER, job_input, job_output
+from towpath.sdk.steps.sources import Source, source_uri
 from towpath.sdk.steps.step import Step
 
-_FOLDER = "/opt/ml/processing"
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_-]{0,62}[A-Za-z0-9])?")
 
 
@@ -88,10 +88,10 @@ class Processing(Step):
         bundle = build.bundles[self.name]
         alone = len(bundle.files) == 1
         inputs = [
-            _input(name, source_uri(source, reader=f"step {self.name}, input {name!r},"))
+            job_input(name, source_uri(source, reader=f"step {self.name}, input {name!r},"))
             for name, source in self.inputs.items()
         ]
-        inputs.append(_input("code", build.code_uri(self.name, bundle.script if alone else "")))
+        inputs.append(job_input("code", build.code_uri(self.name, bundle.script if alone else "")))
         request: Document = {
             "ProcessingResources": {
                 "ClusterConfig": build.resources(
@@ -100,7 +100,7 @@ class Processing(Step):
             },
             "AppSpecification": {
                 "ImageUri": self.image or build.defaults.image,
-                "ContainerEntrypoint": ["python3", f"{_FOLDER}/input/code/{bundle.script}"],
+                "ContainerEntrypoint": ["python3", f"{FOLDER}/input/code/{bundle.script}"],
             },
             "RoleArn": build.defaults.role,
             "ProcessingInputs": inputs,
@@ -109,30 +109,14 @@ class Processing(Step):
         if arguments:
             request["AppSpecification"]["ContainerArguments"] = arguments
         if self.outputs:
-            request["ProcessingOutputConfig"] = {
-                "Outputs": [
-                    {
-                        "OutputName": name,
-                        "S3Output": {
-                            "S3Uri": build.location(self.name, name),
-                            "LocalPath": f"{_FOLDER}/output/{name}",
-                            "S3UploadMode": "EndOfJob",
-                        },
-                    }
-                    for name in self.outputs
-                ]
-            }
+            outputs = [job_output(self.name, name, build) for name in self.outputs]
+            request["ProcessingOutputConfig"] = {"Outputs": outputs}
         if self.environment:
             request["Environment"] = {name: as_text(value) for name, value in self.environment.items()}
         if self.timeout_s is not None:
             request["StoppingCondition"] = {"MaxRuntimeInSeconds": self.timeout_s}
         request["Tags"] = build.tags[self.name]
         return request
-
-
-def _input(name: str, uri: str | Expression) -> Document:
-    local = {"LocalPath": f"{_FOLDER}/input/{name}", "S3InputMode": "File", "S3CompressionType": "None"}
-    return {"InputName": name, "S3Input": {**s3_input(uri), **local}}
 
 
 def _command_line(arguments: Mapping[str, Any] | Sequence[Any]) -> list[Any]:
