@@ -44,8 +44,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def beside(folder: Path, *targets: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen([BESIDE, *targets], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def beside(folder: Path, *targets: str, interrupts: str = "default") -> "subprocess.Popen[str]":
+    """Run targets.
+
+    Args:
+        interrupts: what it inherits for SIGINT, `default` or `ignore`, whatever these tests themselves run under.
+    """
+    command = ["env", f"--{interrupts}-signal=INT", BESIDE, *targets]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def test_targets_run_at_the_same_time_and_are_printed_whole(folder: Path) -> None:
@@ -57,8 +63,10 @@ def test_targets_run_at_the_same_time_and_are_printed_whole(folder: Path) -> Non
     assert "== make one\nbegun one\n== make one: passed after" in told
 
 
-def test_the_first_that_fails_ends_the_others_which_clean_up(folder: Path) -> None:
-    process = beside(folder, "long", "failing")
+@pytest.mark.parametrize("interrupts", ["default", "ignore"])
+def test_the_first_that_fails_ends_the_others_which_clean_up(folder: Path, interrupts: str) -> None:
+    """In the background of a script, where the shell has interrupts ignored, as well."""
+    process = beside(folder, "long", "failing", interrupts=interrupts)
     told, _ = process.communicate(timeout=60)
     assert process.returncode == 2, told
     assert "went wrong" in told
