@@ -50,7 +50,7 @@ def beside(folder: Path, *targets: str, interrupts: str = "default") -> "subproc
     Args:
         interrupts: what it inherits for SIGINT, `default` or `ignore`, whatever these tests themselves run under.
     """
-    command = ["env", f"--{interrupts}-signal=INT", BESIDE, *targets]
+    command = ["env", f"--{interrupts}-signal=INT", str(BESIDE), *targets]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
