@@ -16,14 +16,13 @@ from towpath.compute.process.address import address_of, forget_address
 from towpath.compute.process.host_link import HostLink
 from towpath.compute.process.reading import MetricsReader, drop_increments, read_increments, read_log, read_status
 from towpath.compute.process.selftest import SandboxMode, SelfTest, self_test
+from towpath.compute.process.telling import Telling
 from towpath.compute.process.warm import Imports, Wish, ZygoteStanding, wish_of
 from towpath.compute.process.watcher import Watcher
 from towpath.jobs.model import Capabilities, JobObservation, JobSpec, LogPage, Manifest, MetricPoint, Phase
-from towpath.jobs.secrets import SESSION, named_in
 from towpath.kernel.errors import InUse, Invalid, Unavailable, noticing_full_disk
 from towpath.kernel.resource import view
 from towpath.runner import claim
-from towpath.runner.command import folder_of_python
 from towpath.runner.folder import (
     INCREMENTS,
     JOB,
@@ -42,16 +41,11 @@ from towpath.runner.folder import (
 )
 from towpath.runner.hosts import folders_in
 from towpath.runner.removal import remove_tree
-from towpath.runner.sandbox import needed_for, without_links
 
 _log = logging.getLogger(__name__)
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
-#: The model server runs from here, which in an editable installation is not below this interpreter's folder.
-_PACKAGE = str(Path(claim.__file__).resolve().parents[1])
 #: Attempts that are being removed; the name is no valid key.
 _FORGOTTEN = ".forgotten-"
-#: Variables that tell uv where packages come from and how to reach them.
-_CONCERNS_UV = re.compile(r"PATH|HOME|LANG|TMPDIR|NETRC|SSL_\w+|UV_\w+|XDG_\w+|(?i:\w+_proxy)")
 _LONG_MANIFEST = 1000  #: outputs; one with more is read once while they are published portion by portion
 #: What nobody reads once the outputs of an attempt have been adopted.
 _WORKED_ON = (STAGING, INCREMENTS, ML)
@@ -99,13 +93,11 @@ class ProcessBackend:
         self._home = home.resolve()
         self._run = self._home / "run"
         self._wanted = sandbox
-        self._groups = groups
-        self._log_bytes = log_bytes
-        self._secrets = secrets
-        self._session = session
+        self._telling = Telling(
+            self._home, needed=needed, groups=groups, log_bytes=log_bytes, secrets=secrets, session=session
+        )
         self._imports = imports
         self._warm_python = warm_python
-        self._needed = tuple((sys.prefix, sys.base_prefix, _PACKAGE) if needed is None else needed)
         # Private: a job's environment may hold what is not for other users of the host.
         self._jobs.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._run.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -115,8 +107,6 @@ class ProcessBackend:
         self._long_manifests: dict[str, tuple[int, Manifest]] = {}  #: of attempts not tidied yet, with their inodes
         self._lock = threading.Lock()  #: guards what is found out once: the sandbox and the metric readers
         self._tested: SelfTest | None = None
-        #: by path: what an interpreter needs, and the folder where it is `python`
-        self._interpreters: dict[tuple[str, float], tuple[tuple[str, ...], str]] = {}
 
     def sandbox(self) -> SelfTest:
         """Return which sandbox jobs get here and why; found out once.
@@ -147,7 +137,7 @@ class ProcessBackend:
             with noticing_full_disk():
                 folder.mkdir(exist_ok=True)
                 self._record(folder, job)
-        settings = self._settings(job)
+        settings = self._telling.settings(job, self.sandbox())
         zygote, cold = self._zygote(job, settings)
         runner = self._host.start_runner(folder, job.key, settings._replace(cold=cold), zygote)
         if self._watcher is not None:
@@ -356,30 +346,6 @@ class ProcessBackend:
         sync_folder(folder)
         sync_folder(self._jobs)
 
-    def _settings(self, job: JobSpec) -> Settings:
-        tested = self.sandbox()
-        with self._lock:
-            version = _version(Path(job.python))
-            if (job.python, version) not in self._interpreters:
-                folders = without_links([*self._needed, *needed_for(job.python)])
-                self._interpreters[job.python, version] = (tuple(folders), folder_of_python(job.python))
-            needed, python_folder = self._interpreters[job.python, version]
-        return Settings(
-            home=str(self._home),
-            wake=str(self._run),
-            sandbox=tested.chosen,
-            user_namespace=tested.user_namespace,
-            bwrap=tested.bwrap,
-            needed=needed,
-            python_folder=python_folder,
-            groups=self._groups,
-            log_bytes=self._log_bytes,
-            layers=str(self._home / "layers"),
-            uv=(sys.executable, "-m", "uv"),
-            secrets=tuple(self._values(job).items()),
-            uv_environment=tuple(item for item in os.environ.items() if _CONCERNS_UV.fullmatch(item[0])),
-        )
-
     def _zygote(self, job: JobSpec, settings: Settings) -> tuple[Wish | None, str]:
         if self._imports is None:
             return None, NOT_ASKED
@@ -390,11 +356,6 @@ class ProcessBackend:
             python_folder=settings.python_folder,
             python=self._warm_python,
         )
-
-    def _values(self, job: JobSpec) -> Mapping[str, str]:
-        named = named_in(job.environment.values())
-        own = self._session(job) if any(name.startswith(SESSION) for name in named) else {}
-        return {**self._secrets(named), **own}
 
     def _reader(self, key: str, folder: Path) -> MetricsReader:
         with self._lock:
@@ -429,12 +390,6 @@ def zygotes_of(home: Path) -> list[ZygoteStanding]:
 
 def _zygotes(host: HostLink, wait_s: float) -> list[ZygoteStanding]:
     return [view(ZygoteStanding, each) for each in host.zygotes(wait_s=wait_s)]
-
-
-def _version(python: Path) -> float:
-    """Return what changes when an environment is made again under its old path."""
-    configuration = python.parent.parent / "pyvenv.cfg"
-    return configuration.stat().st_mtime if configuration.exists() else 0.0
 
 
 def _signal_runner(folder: Path, number: signal.Signals) -> None:
