@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from towpath.kernel.errors import Invalid, NotFound
 from towpath.kernel.objects import ObjectRef, ObjectVersion, delete_marker, parse_s3_uri
@@ -10,11 +10,17 @@ from towpath.kernel.ports import Transaction
 from towpath.kernel.resource import Document
 from towpath.lineage import artifact, is_produced
 from towpath.pipelines.model import StepRow
+from towpath.pipelines.performed_arguments import (
+    ENTITIES,
+    cleanup_faults,
+    entity_name_faults,
+    lineage_faults,
+    refuse,
+)
 
 Call: TypeAlias = Callable[[str, Document], Document]  #: an operation's name and its input -> its answer
 
 _PAGE = 1000  #: objects that are looked at together
-_ENTITIES = ("Artifact", "Action", "Context")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,21 +42,19 @@ def keep_records(performance: Performance, arguments: Document) -> Document:
     An action or a context that is there already is taken as it is: their names are unique, and a pipeline runs often.
 
     Raises:
-        Invalid: an association names an entity that the step does not make.
+        Invalid: the arguments are not what they must be; an association names an entity that the step does not make.
     """
-    arns: dict[str, dict[str, str]] = {noun: {} for noun in _ENTITIES}
-    for noun in _ENTITIES:
+    refuse(lineage_faults(arguments, entity_name_faults))
+    arns: dict[str, dict[str, str]] = {noun: {} for noun in ENTITIES}
+    for noun in ENTITIES:
         for asked in arguments.get(f"{noun}s") or ():
             name = asked.get(f"{noun}Name")
             arn = _entity(performance, noun, asked)
             if name is not None:
                 arns[noun][name] = arn
     associations = []
-    for number, asked in enumerate(arguments.get("Associations") or ()):
-        ends = {
-            f"{end}Arn": _named(asked.get(end), arns, f"Associations[{number}].{end}")
-            for end in ("Source", "Destination")
-        }
+    for asked in arguments.get("Associations") or ():
+        ends = {f"{end}Arn": _named(asked[end], arns) for end in ("Source", "Destination")}
         kind = asked.get("AssociationType")
         performance.call("AddAssociation", {**ends, **({} if kind is None else {"AssociationType": kind})})
         associations.append(ends)
@@ -68,16 +72,9 @@ def _entity(performance: Performance, noun: str, asked: Document) -> str:
     return str(performance.call(f"Create{noun}", asked)[f"{noun}Arn"])
 
 
-def _named(end: Any, arns: Mapping[str, Mapping[str, str]], place: str) -> str:
+def _named(end: Document, arns: Mapping[str, Mapping[str, str]]) -> str:
     """Return the ARN of an end of an association: {Arn} or {Name, Type}."""
-    if isinstance(end, dict) and isinstance(end.get("Arn"), str):
-        return str(end["Arn"])
-    if isinstance(end, dict) and end.get("Type") in arns and isinstance(end.get("Name"), str):
-        made = arns[end["Type"]]
-        if end["Name"] in made:
-            return made[end["Name"]]
-        raise Invalid(f"{place}: the step makes no {end['Type']} {end['Name']!r}; it makes {', '.join(made) or 'none'}")
-    raise Invalid(f"{place}: expected an object with Arn, or with Name and Type ({', '.join(_ENTITIES)})")
+    return str(end["Arn"]) if "Arn" in end else arns[end["Type"]][end["Name"]]
 
 
 def clean_up(performance: Performance, arguments: Document) -> Document:
@@ -85,11 +82,15 @@ def clean_up(performance: Performance, arguments: Document) -> Document:
 
     Where no URIs are given, it is what the step's own job wrote to its output locations, and nothing else that lies
     there. Versions are kept behind a delete marker, as whenever something is deleted in S3.
+
+    Raises:
+        Invalid: the arguments are not what they must be.
     """
+    refuse(cleanup_faults(arguments))
     cleaned: list[str] = []
     skipped: list[str] = []
     failed: list[Document] = []
-    for entry in (arguments.get("Resources") or {}).get("S3") or ():
+    for entry in arguments["Resources"]["S3"]:
         name = entry["StepName"]
         row = performance.steps.get(name)
         uris = entry.get("S3Uris")
@@ -120,7 +121,10 @@ def _locations(row: StepRow) -> list[str]:
 
 def _delete(performance: Performance, uri: str, writer: StepRow | None) -> None:
     transaction = performance.transaction
-    for version in _below(transaction, *parse_s3_uri(uri)):
+    bucket, key = parse_s3_uri(uri)
+    if transaction.objects.bucket_created_at(bucket) is None:
+        raise Invalid(f"{uri}: there is no bucket {bucket!r}")
+    for version in _below(transaction, bucket, key):
         wrote = writer is None or (
             writer.resource is not None and is_produced(transaction, writer.resource, artifact(version))
         )

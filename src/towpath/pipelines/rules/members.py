@@ -1,17 +1,18 @@
 """Rules about what a step asks for: its Arguments and the members beside them."""
 
+from typing import Any
+
 from towpath.functions.requests import is_name
 from towpath.kernel.errors import Invalid
 from towpath.pipelines.argument_checks import argument_faults
 from towpath.pipelines.callbacks import output_faults
 from towpath.pipelines.comparison_checks import comparison_faults
 from towpath.pipelines.durations import parse_duration
-from towpath.pipelines.expressions import (
-    is_expression,
-)
-from towpath.pipelines.faults import item, member
-from towpath.pipelines.graph import Node, cleaned
+from towpath.pipelines.expressions import is_expression
+from towpath.pipelines.faults import Place, item, member
+from towpath.pipelines.graph import Node
 from towpath.pipelines.paths import describe
+from towpath.pipelines.performed_arguments import cleanup_faults, entity_name_faults, lineage_faults
 from towpath.pipelines.quality_checks import checked_members
 from towpath.pipelines.retry import EXCEPTION_TYPES
 from towpath.pipelines.rules.checked import Checked, Findings
@@ -80,17 +81,25 @@ def required_members(checked: Checked) -> Findings:
             yield member(inside, "Conditions"), "there must be at least one condition"
 
 
-def cleanups(checked: Checked) -> Findings:
-    """A Cleanup step names steps of the definition, and URIs as a list."""
+def performed(checked: Checked) -> Findings:
+    """Lineage and Cleanup steps say what they keep and delete, as far as that is written literally."""
+
+    def entity_faults(noun: str, entity: Any, place: Place) -> Findings:
+        shape = checked.shapes.input(f"Create{noun}")
+        if shape is None:
+            return entity_name_faults(noun, entity, place, is_expression)
+        return argument_faults(entity, shape, place)
+
     for node in checked.outline.nodes:
-        for place, entry in cleaned(node):
-            name = entry.get("StepName") if isinstance(entry, dict) else None
-            if not isinstance(name, str):
-                yield place, "expected an object with StepName, and S3Uris where only some are meant"
-            elif name not in checked.nodes:
-                yield member(place, "StepName"), f"there is no step {name!r}"
-            elif not isinstance(entry.get("S3Uris", []), list):
-                yield member(place, "S3Uris"), f"expected a list, found {describe(entry['S3Uris'])}"
+        inside = member(node.step.place, "Arguments")
+        if node.step.type == "Lineage":
+            yield from lineage_faults(node.step.arguments, entity_faults, place=inside, unknown=is_expression)
+        if (
+            node.step.type == "Cleanup" and node.step.arguments.get("Resources") is not None
+        ):  # else it is told as missing
+            yield from cleanup_faults(
+                node.step.arguments, place=inside, unknown=is_expression, steps=checked.nodes.keys()
+            )
 
 
 def check_members(checked: Checked) -> Findings:
