@@ -6,16 +6,19 @@ others go on. Source: Amazon SageMaker API Reference, "TransformOutput".
 
 import gzip
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import dropwhile, islice
 from pathlib import Path
 from typing import IO
 
 from towpath.runner.folder import is_full
 from towpath.transform import records
-from towpath.transform.feeding import Feeder, Item, Model
+from towpath.transform.feeding import Feeder, Item, Model, ModelGone
 from towpath.transform.joining import Processing, Unjoinable
 from towpath.transform.jsonpath import PathError
+from towpath.transform.narrowing import narrowed
 from towpath.transform.payloads import Payload, assembled, cut, payloads
 from towpath.transform.progress import Progress
 from towpath.transform.settings import INPUT, OUTPUT, PARTIAL, SUFFIX, Settings, Source
@@ -32,15 +35,18 @@ class File:
     unpacked: int = 0  #: of those, where the file is packed
     answered: int = 0  #: bytes of its records
     failure: str | None = None  #: the first one
+    failed_at: int = 0  #: line of the first record of a payload of several that has failed
     output: IO[bytes] | None = field(default=None, repr=False)
 
     def place(self, payload: Payload | None) -> str:
         """Return the name of the file, with the lines of a payload."""
         if payload is None or not payload.first:
             return self.source.uri
-        if payload.first == payload.last:
-            return f"{self.source.uri} line {payload.first}"
-        return f"{self.source.uri} lines {payload.first} to {payload.last}"
+        return self.lines(payload.first, payload.last)
+
+    def lines(self, first: int, last: int) -> str:
+        """Return the name of the file, with these lines."""
+        return f"{self.source.uri} line {first}" if first == last else f"{self.source.uri} lines {first} to {last}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +82,7 @@ class Driver:
         self._base = base
         self._settings = settings
         self._say = say
+        self._model = model
         self._processing = Processing.of(
             settings.content_type,
             input_filter=settings.input_filter,
@@ -108,6 +115,7 @@ class Driver:
                 self._answered(item.key, item.payload, item)
                 if item.key.failure is None:
                     progress.answered(item.payload.records, item.key.unpacked or item.key.answered)
+        self._name_records(file for file in files if file.failed_at)
         failures = tuple(f"{file.failure}" for file in files if file.failure is not None)
         progress.over(len(failures))
         return Outcome(files=len(files), failures=failures)
@@ -171,6 +179,8 @@ class Driver:
         """Write what the output gets of an answer, or give the file up."""
         processing = self._processing
         if item.failure is not None:
+            if payload.records > 1 and not item.timed_out:
+                file.failed_at = payload.first
             self._give_up(file, f"{file.place(payload)}: {item.failure}")
             return
         assert item.answer is not None
@@ -216,6 +226,45 @@ class Driver:
             file.output.close()
             file.output = None
             self._partial.unlink()
+
+    def _name_records(self, files: Iterable[File]) -> None:
+        """Find out which record it is that fails, of files of which a payload of several records has failed.
+
+        A payload that took too long is left as it is: finding out would take as long, many times.
+        """
+        with suppress(ModelGone):  # what failed is told already, only less exactly
+            for file in files:
+                self._name_record(file)
+
+    def _name_record(self, file: File) -> None:
+        payload = next(each for each in self._payloads(file) if each.first == file.failed_at)
+        reason = ""
+        asks: Feeder[None] = Feeder(
+            self._model, concurrent=1, timeout_s=self._settings.timeout_s, retries=0, retried=lambda *_: None
+        )
+
+        def fails(body: bytes) -> bool:
+            asked = Payload(first=0, last=0, records=0, body=body)
+            (item,) = asks.answers([Item(None, asked)])
+            nonlocal reason
+            reason = item.failure or reason
+            return item.failure is not None
+
+        begin, end = narrowed(payload.body.split(records.NEWLINE), fails)
+        if (begin, end) == (0, payload.records):
+            self._say(f"{file.place(payload)}: no half of these records fails by itself")
+            return
+        lines = self._lines_of(file, payload)
+        file.failure = f"{file.lines(lines[begin], lines[end - 1])}: {reason}"
+        self._say(f"{file.failure}; found by asking for less at a time")
+
+    def _lines_of(self, file: File, payload: Payload) -> Sequence[int]:
+        """Return the line of each record of a payload."""
+        if payload.last - payload.first + 1 == payload.records:
+            return range(payload.first, payload.last + 1)
+        with (self._base / INPUT / file.source.path).open("rb", buffering=0) as raw:  # empty lines are among them
+            every = (record.line for record in records.lines(self._chunks(file, raw), self._settings.payload_bytes))
+            return list(islice(dropwhile(lambda line: line < payload.first, every), payload.records))
 
     @property
     def _partial(self) -> Path:

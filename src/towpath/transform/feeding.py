@@ -39,6 +39,7 @@ class Item(Generic[Key]):
     payload: Payload | None = None
     answer: bytes | None = None
     failure: str | None = None  #: why there is no answer
+    timed_out: bool = False  #: it took too long the last time
     tries: int = 0
 
     @property
@@ -140,7 +141,8 @@ class Feeder(Generic[Key]):
             return self._again(asked, f"the model's process {self._model.end()}")
         if frame is None:
             self._model.end()
-            return self._again(asked, f"no answer within {self._timeout_s:g} s (InvocationsTimeoutInSeconds)")
+            words = f"no answer within {self._timeout_s:g} s (InvocationsTimeoutInSeconds)"
+            return self._again(asked, words, timed_out=True)
         item = asked.popleft()
         self._heard += 1
         text = "" if frame.word == ANSWER else frame.data.decode("utf-8", "replace")
@@ -157,15 +159,15 @@ class Feeder(Generic[Key]):
         if item.tries < self._tries:
             self._retried(item, f"{reason}; trying again ({item.tries} of {self._tries} tries)")
             return False
-        times = "once" if item.tries == 1 else f"{item.tries} times"
-        item.failure = f"{reason} (tried {times})"
+        item.failure = reason if self._tries == 1 else f"{reason} (tried {item.tries} times)"
         return True
 
-    def _again(self, asked: "deque[Item[Key]]", reason: str) -> float:
+    def _again(self, asked: "deque[Item[Key]]", reason: str, *, timed_out: bool = False) -> float:
         """Start the model anew after it ended over one of the payloads that it had, and give it all of them again."""
         left = list(asked)
         asked.clear()
         culprit = left[min(self._model.answered() - self._heard, len(left) - 1)]
+        culprit.timed_out = timed_out
         given_up = self._give_up(culprit, reason)
         self._model.start()
         self._heard = 0

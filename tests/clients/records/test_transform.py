@@ -241,6 +241,18 @@ def test_a_record_that_fails_is_named_and_the_other_files_have_their_output(aws:
     assert "Transformed 2 files, 1 of them failed: 2 records" in log
 
 
+PICKY = """
+import os
+def model_fn(folder):
+    return folder
+def transform_fn(folder, body, content_type, accept):
+    for line in body.split("\\n"):
+        if line == "raises":
+            raise ValueError("cannot read raises")
+        if line == "dies":
+            os._exit(7)
+    return body, accept
+"""
 HARD = """
 import os, signal, time
 def model_fn(folder):
@@ -275,9 +287,22 @@ def test_a_model_whose_process_dies_is_loaded_anew_and_the_record_is_named(aws: 
         aws, request("hanging", "hard", TransformInput__ContentType="text/plain", ModelClientConfig=soon)
     )
     assert described["FailureReason"] == (
-        "AlgorithmError: s3://sums/hanging/in/a.txt line 1: no answer within 1 s (InvocationsTimeoutInSeconds) "
-        "(tried once), ExitCode 1"
+        "AlgorithmError: s3://sums/hanging/in/a.txt line 1: no answer within 1 s (InvocationsTimeoutInSeconds), "
+        "ExitCode 1"
     )
+
+
+def test_the_record_that_fails_is_named_among_many_that_are_asked_together(aws: Aws, sums: str) -> None:
+    """With the batch strategy that holds where nothing is said, also where the record takes the process with it."""
+    put_model(aws, "picky", PICKY)
+    put(aws, "batched", {"in/a.txt": b"one\n" * 40 + b"raises\n" + b"two\n" * 30, "in/b.txt": b"\none\n\ndies\ntwo\n"})
+    asked = request("batched", "picky", TransformInput__ContentType="text/plain")
+    described = transform(aws, {name: value for name, value in asked.items() if name != "BatchStrategy"})
+    assert described["FailureReason"].startswith(
+        "AlgorithmError: s3://sums/batched/in/a.txt line 41: ValueError: cannot read raises (2 of 2 files failed"
+    )
+    found = "b.txt line 4: the model's process ended with exit code 7; found by asking for less at a time"
+    assert found in log_of(aws, "batched")
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_job_with_its_last_words(aws: Aws, sums: str) -> None:

@@ -121,9 +121,32 @@ def test_a_record_that_fails_is_named_and_takes_its_file_with_it(tmp_path: Path)
     assert job.said[0] == "s3://data/bad line 3: invalid literal for int() with base 10: b'x'"
 
 
-def test_a_payload_of_several_records_is_named_by_their_lines(tmp_path: Path) -> None:
-    outcome = Job(tmp_path, {"a": b"1\n2\n\n3"}, split="Line").run(number)
-    assert outcome.reason == "s3://data/a lines 1 to 4: invalid literal for int() with base 10: b'1\\n2\\n3'"
+def numbers(body: bytes) -> bytes:
+    """Return each number twice."""
+    return b"\n".join(map(number, body.split(b"\n")))
+
+
+@pytest.mark.parametrize(
+    ("lines", "line"),
+    [(b"1\n2\nx\n4\ny\n", 3), (b"x\n2", 1), (b"\n1\n\n2\nx", 5), (b"1\n" * 999 + b"x\n" + b"1\n" * 500, 1000)],
+)
+def test_the_record_of_a_payload_of_several_that_fails_is_found(tmp_path: Path, lines: bytes, line: int) -> None:
+    job = Job(tmp_path, {"a": lines, "b": b"5\n6"}, split="Line", payload_bytes=900)
+    outcome = job.run(numbers)
+    assert outcome.failures == (f"s3://data/a line {line}: invalid literal for int() with base 10: b'x'",)
+    assert job.said[-2] == f"{outcome.failures[0]}; found by asking for less at a time"
+    assert job.written() == {"b.out": b"10\n12"}
+
+
+def test_records_that_fail_only_together_are_named_by_their_lines(tmp_path: Path) -> None:
+    job = Job(tmp_path, {"a": b"1\n2\n\n3"}, split="Line")
+    assert job.run(number).reason == "s3://data/a lines 2 to 4: invalid literal for int() with base 10: b'2\\n3'"
+    whole = Job(tmp_path / "two", {"a": b"1\n2"}, split="Line")
+    assert whole.run(number).reason == "s3://data/a lines 1 to 2: invalid literal for int() with base 10: b'1\\n2'"
+    assert whole.said[-2] == "s3://data/a lines 1 to 2: no half of these records fails by itself"
+
+
+def test_a_file_that_is_not_split_is_named(tmp_path: Path) -> None:
     assert Job(tmp_path / "whole", {"a": b"x", "b": b"y"}).run(number).reason == (
         "s3://data/a: invalid literal for int() with base 10: b'x' (2 of 2 files failed; none has output)"
     )
