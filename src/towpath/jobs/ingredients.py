@@ -14,7 +14,7 @@ from towpath.jobs.state import run_of
 from towpath.jobs.strategies import PROCESSING, TRAINING, TRANSFORM, Strategy
 from towpath.jobs.transform import model_of
 from towpath.kernel.errors import Invalid, StaleRevision, Unsupported
-from towpath.kernel.objects import ObjectRef, ObjectStore, ObjectVersion
+from towpath.kernel.objects import ObjectRef, ObjectStore, ObjectVersion, naming_unreadable
 from towpath.kernel.ports import Store, Transaction
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.lineage import environment_id
@@ -81,7 +81,7 @@ class JobIngredients:
         """Return what a job of this kind and request would be made of if it began now.
 
         Raises:
-            Invalid, Unsupported: it could not begin, or nothing tells what such a job reads.
+            Invalid, Unsupported: it could not begin, something cannot be read, or nothing tells what such a job reads.
         """
         if noun in self._others:
             return self._others[noun].of_request(request)
@@ -113,7 +113,7 @@ class JobIngredients:
         """Return what tells what a job is made of that was created, from what was recorded of it.
 
         Raises:
-            Invalid, Unsupported: it has not begun yet, or what it was made of is gone.
+            Invalid, Unsupported: it has not begun yet, or what it was made of is gone; so does what is returned.
         """
         if job.kind in self._others:
             return self._others[job.kind].recorded(transaction, job)
@@ -171,7 +171,8 @@ class JobIngredients:
     def _files(self, pinned: PinnedInput, item: PinnedObject, version: ObjectVersion) -> Mapping[str, str]:
         if not pinned.unpack and not item.key.endswith(_ARCHIVES):
             return {item.path: item.sha256}
-        inside = self._trees.files(version)
+        with naming_unreadable(version):
+            inside = self._trees.files(version)
         if inside is None:
             return {item.path: item.sha256}
         return {f"{item.path}/{name}": digest for name, digest in inside.items()}

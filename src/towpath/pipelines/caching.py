@@ -86,6 +86,7 @@ class Lookup(msgspec.Struct, frozen=True, kw_only=True):
     keyless: str | None = None  #: why there is no key
     pinned: tuple[PinnedInput, ...] = ()  #: its inputs, which the job has to be given like this
     found: Found | None = None
+    unread: str | None = None  #: why nothing can be said of a success that has the same key
 
 
 def verdict(lookup: Lookup, config: CacheConfig, now: datetime) -> CacheNote:
@@ -93,6 +94,8 @@ def verdict(lookup: Lookup, config: CacheConfig, now: datetime) -> CacheNote:
     if lookup.key is None:
         return CacheNote(why=lookup.keyless or "nothing is known of what it reads")
     found = lookup.found
+    if lookup.unread is not None:
+        return CacheNote(key=lookup.key, why=lookup.unread)
     if found is None:
         return CacheNote(key=lookup.key, why="no execution of this pipeline has succeeded with this key")
     if config.expire_after is not None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import Table, update
 from sqlalchemy.exc import ResourceClosedError
 
 from towpath.housekeeping.model import VersionKey
@@ -20,14 +21,15 @@ from towpath.kernel.operations import Request
 from towpath.kernel.principals import Caller
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.lineage import JobFacts, artifact, artifact_of, job_graph, record
-from towpath.pipelines.caching import Asked, Found, Lookup, material
-from towpath.pipelines.definition import parse
+from towpath.pipelines.caching import Asked, Found, Lookup, material, verdict
+from towpath.pipelines.definition import CacheConfig, parse
 from towpath.pipelines.evaluation import StepYield
 from towpath.pipelines.graph import Node, compile
 from towpath.pipelines.kinds import PIPELINE_EXECUTION
 from towpath.pipelines.model import CacheNote, StepRow, StepStatus
 from towpath.pipelines.results import Results
 from towpath.store import SqliteStore, SqlTransaction
+from towpath.store.tables import cached_step, step
 
 JOB = Kind(noun="ProcessingJob", arn_type="processing-job", name_member="ProcessingJobName", arn_member="Arn")
 PIPELINE = Uid("pipeline-uid")
@@ -39,7 +41,7 @@ class Given:
     """Stands for `JobIngredients`: what every job would be made of."""
 
     def __init__(self) -> None:
-        self.refusal: Invalid | None = None
+        self.refusal: Exception | None = None
         self.made: Ingredients | None = None  #: what a job that has ended was made of; None: parts of it differ
         self.unread: Exception | None = None  #: why its archives cannot be read
 
@@ -199,6 +201,35 @@ def test_without_its_inputs_a_step_has_no_key(past: Past) -> None:
     past.given.refusal = Invalid("There are no objects under s3://lake/in")
     looked = past.look_up()
     assert (looked.key, looked.keyless) == (None, "it has no key: There are no objects under s3://lake/in")
+
+
+def test_what_a_step_reads_and_nobody_can_decode_leaves_it_without_a_key(past: Past) -> None:
+    past.given.refusal = ValueError("damaged")
+    looked = past.look_up()
+    assert (looked.key, looked.keyless) == (None, "it has no key: what it reads cannot be read (ValueError: damaged)")
+
+
+@pytest.mark.parametrize(
+    "passing", [Unavailable("the store could not be read"), StaleRevision("changed"), OSError(24, "")]
+)
+def test_what_may_pass_makes_no_miss(past: Past, passing: Exception) -> None:
+    past.given.refusal = passing
+    with pytest.raises(type(passing)):
+        past.look_up()
+
+
+@pytest.mark.parametrize(("table", "column"), [(cached_step, "outputs"), (step, "data")], ids=["entry", "step"])
+def test_a_record_of_the_earlier_result_that_is_damaged_makes_a_miss_that_says_so(
+    past: Past, table: Table, column: str
+) -> None:
+    past.keep()
+    past.store.write(lambda transaction: transaction.connection.execute(update(table).values({column: b"\xff["})))
+    looked = past.look_up()
+    note = verdict(looked, CacheConfig(enabled=True), past.clock.now())
+    assert (note.key, note.source) == (past.note.key, None)
+    assert "what is recorded of the newest success with this key cannot be read (DecodeError" in note.why
+    past.keep()
+    assert past.found().execution_arn == past.first.arn, "the step that ran leaves a whole entry"
 
 
 def test_other_steps_and_pipelines_find_nothing(past: Past) -> None:
