@@ -133,6 +133,7 @@ def operations_of(
             definitions=StoredTexts(store, objects),
             check_arguments=lambda step: jobs.check_step_arguments(step.type, step.arguments),
             shapes=OperationShapes(models),
+            store=store,
         ),
         *Explaining(ingredients).operations(),
         *function_operations(),
