@@ -135,7 +135,7 @@ def operations_of(
             shapes=OperationShapes(models),
             store=store,
         ),
-        *Explaining(ingredients).operations(),
+        *Explaining(store, ingredients).operations(),
         *function_operations(),
     ]
     table = {operation.name: operation for operation in found}

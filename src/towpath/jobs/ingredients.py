@@ -105,10 +105,6 @@ class JobIngredients:
             packages=environment.packages,
         )
 
-    def of_job(self, transaction: Transaction, job: Resource) -> Ingredients:
-        """Return what a job is made of that was created. Raises as `recorded`."""
-        return self.recorded(transaction, job)()
-
     def recorded(self, transaction: Transaction, job: Resource) -> Recorded:
         """Return what tells what a job is made of that was created, from what was recorded of it.
 

@@ -1,21 +1,26 @@
 """The operation that tells why a step ran, or whose result it took over: what its key is made of, and what differs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias, TypeVar, cast
 
 import msgspec
 
 from towpath.jobs.ingredients import Ingredients, JobIngredients
 from towpath.kernel import generic
 from towpath.kernel.errors import NotFound, TowpathError
+from towpath.kernel.faults import said_by
 from towpath.kernel.operations import Operation, Request
-from towpath.kernel.ports import Filter, Query
-from towpath.kernel.resource import Document, Resource
+from towpath.kernel.ports import Filter, Query, Store
+from towpath.kernel.resource import Document, Resource, Uid
 from towpath.pipelines.caching import INPUT, Difference, Material, changed_files, differences, material
 from towpath.pipelines.graph import Node
 from towpath.pipelines.kinds import OF_PIPELINE, PIPELINE_EXECUTION
 from towpath.pipelines.model import StepRow
 from towpath.pipelines.plans import plan_for
 from towpath.pipelines.ports import Transaction
+
+R = TypeVar("R")
 
 _EARLIER = 100  #: executions that are looked through for the one in which the step ran before
 _MOST_FILES = 100  #: of an input, that are named one by one
@@ -28,29 +33,45 @@ class _Made(msgspec.Struct, frozen=True, kw_only=True):
     ingredients: Ingredients
 
 
-class Explaining:
-    """Explains steps of executions."""
+#: Tells what a step was made of, from what was read of it in a transaction: called when that is over.
+_Making: TypeAlias = Callable[[], _Made]
 
-    def __init__(self, ingredients: JobIngredients) -> None:
+
+class _Meant(msgspec.Struct, frozen=True, kw_only=True):
+    """The step that is asked about, as the rows tell of it."""
+
+    execution: Resource
+    row: StepRow | None  #: None: it has not begun, or is none
+    begun: tuple[str, ...] = ()  #: where there is no row: the steps that have begun
+
+
+class Explaining:
+    """Explains steps of executions. Rows are read in transactions, archives opened between them."""
+
+    def __init__(self, store: Store, ingredients: JobIngredients) -> None:
+        self._store = store
         self._ingredients = ingredients
 
     def operations(self) -> list[Operation]:
         """Return the operation of the service `towpath`."""
-        return [Operation(name="ExplainPipelineExecutionStep", function=self.explain, writes=False)]
+        return [
+            Operation(
+                name="ExplainPipelineExecutionStep",
+                function=lambda _, request: request.prepared,
+                writes=False,
+                prepare=self.explain,
+            )
+        ]
 
-    def explain(self, transaction: Transaction, request: Request) -> Document:
-        """Carry out ExplainPipelineExecutionStep."""
-        execution = generic.find(transaction, PIPELINE_EXECUTION, request.input["PipelineExecutionArn"])
+    def explain(self, request: Request) -> Document:
+        """Carry out ExplainPipelineExecutionStep: before the transaction, since archives are read for it."""
         name = request.input["StepName"]
-        node = plan_for(execution).find(name.partition("[")[0])
-        row = transaction.steps.find(execution.uid, name)
+        meant = self._read(lambda transaction: _meant(transaction, request.input["PipelineExecutionArn"], name))
+        node, row = plan_for(meant.execution).find(name.partition("[")[0]), meant.row
         if row is None:
-            begun = ", ".join(transaction.steps.of(execution.uid)) or "none yet"
-            missing = "has not begun in" if node is not None else "is no step of"
-            named = execution.arn.partition(":pipeline/")[2].replace("/execution/", "/")
-            raise NotFound(f"{name!r} {missing} {named}; steps that began: {begun}", code="ResourceNotFound")
+            raise _not_begun(meant, node, name)
         answer: Document = {
-            "PipelineExecutionArn": execution.arn,
+            "PipelineExecutionArn": meant.execution.arn,
             "StepName": name,
             "StepType": "" if node is None else node.step.type,
             "KeyParts": [],
@@ -64,9 +85,12 @@ class Explaining:
             }
         answer |= _outcome(node, row)
         try:
-            made = self._made(transaction, node, row)
-        except TowpathError as error:
-            return answer if answer["Outcome"] == "NoKey" else {**answer, "Outcome": "NoKey", "Reason": error.message}
+            made = self._made(node, row)
+        except (TowpathError, ValueError) as error:
+            if answer["Outcome"] == "NoKey":
+                return answer
+            why = error.message if isinstance(error, TowpathError) else said_by(error)
+            return {**answer, "Reason": f"{answer['Reason']}; what it was made of cannot be told: {why}"}
         recorded = None if row.cache is None else row.cache.key
         answer["Key"] = recorded or made.material.key
         answer["KeyParts"] = [
@@ -80,25 +104,40 @@ class Explaining:
             )
         if answer["Outcome"] == "Hit":
             return answer
-        return answer | self._compared(transaction, execution, node, row.name, made)
+        return answer | self._compared(meant.execution, node, row.name, made)
 
-    def _made(self, transaction: Transaction, node: Node, row: StepRow) -> _Made:
+    def _read(self, work: Callable[[Transaction], R]) -> R:
+        return self._store.read(lambda transaction: work(cast(Transaction, transaction)))
+
+    def _made(self, node: Node, row: StepRow) -> _Made:
+        return self._read(lambda transaction: self._making(transaction, node, row))()
+
+    def _making(self, transaction: Transaction, node: Node, row: StepRow) -> _Making:
         job = None if row.resource is None else transaction.resources.get(row.resource)
         if job is None:
             raise NotFound("it started nothing, or what it started was removed")
-        assert node.type is not None, "checked"
-        ingredients = self._ingredients.of_job(transaction, job)
+        step_type = node.type
+        assert step_type is not None, "checked"
+        recorded = self._ingredients.recorded(transaction, job)
         # The job may be that of another execution, whose result was taken over.
         execution = None if job.parent is None else transaction.resources.get(job.parent)
-        told = row.metadata.get(node.type.metadata or "", {})
-        made_of = material(node.type, job.spec, ingredients, "" if execution is None else execution.name, told)
-        return _Made(material=made_of, ingredients=ingredients)
+        told = row.metadata.get(step_type.metadata or "", {})
 
-    def _compared(self, transaction: Transaction, execution: Resource, node: Node, step: str, made: _Made) -> Document:
-        for earlier, row in _before(transaction, execution, step):
+        def made() -> _Made:
+            ingredients = recorded()
+            made_of = material(step_type, job.spec, ingredients, "" if execution is None else execution.name, told)
+            return _Made(material=made_of, ingredients=ingredients)
+
+        return made
+
+    def _compared(self, execution: Resource, node: Node, step: str, made: _Made) -> Document:
+        for earlier in self._read(lambda transaction: _before(transaction, execution)):
             try:
-                before = self._made(transaction, node, row)
-            except TowpathError:
+                row = self._read(partial(_row, execution=earlier.uid, step=step))
+                if row is None:
+                    continue
+                before = self._made(node, row)
+            except (TowpathError, ValueError):
                 continue  # nothing can be told of that one; an older one may do
             found = differences(before.material, made.material)
             return {
@@ -106,6 +145,25 @@ class Explaining:
                 "Differences": [_shown(each, before.ingredients, made.ingredients) for each in found],
             }
         return {}
+
+
+def _meant(transaction: Transaction, arn: str, step: str) -> _Meant:
+    execution = generic.find(transaction, PIPELINE_EXECUTION, arn)
+    row = transaction.steps.find(execution.uid, step)
+    return _Meant(
+        execution=execution, row=row, begun=() if row is not None else tuple(transaction.steps.of(execution.uid))
+    )
+
+
+def _not_begun(meant: _Meant, node: Node | None, name: str) -> NotFound:
+    begun = ", ".join(meant.begun) or "none yet"
+    missing = "has not begun in" if node is not None else "is no step of"
+    named = meant.execution.arn.partition(":pipeline/")[2].replace("/execution/", "/")
+    return NotFound(f"{name!r} {missing} {named}; steps that began: {begun}", code="ResourceNotFound")
+
+
+def _row(transaction: Transaction, execution: Uid, step: str) -> StepRow | None:
+    return transaction.steps.find(execution, step)
 
 
 def _outcome(node: Node, row: StepRow) -> Document:
@@ -118,8 +176,8 @@ def _outcome(node: Node, row: StepRow) -> Document:
     return {"Outcome": "NoKey" if note.key is None else "Miss", "Reason": note.why}
 
 
-def _before(transaction: Transaction, execution: Resource, step: str) -> Iterator[tuple[Resource, StepRow]]:
-    """Yield the executions of the same pipeline in which the step began before, the latest first."""
+def _before(transaction: Transaction, execution: Resource) -> list[Resource]:
+    """Return the executions of the same pipeline that began before, the latest first."""
     earlier = Query(
         kind=PIPELINE_EXECUTION.noun,
         filters=(
@@ -128,10 +186,7 @@ def _before(transaction: Transaction, execution: Resource, step: str) -> Iterato
         ),
         limit=_EARLIER,
     )
-    for found in transaction.resources.query(earlier).items:
-        row = transaction.steps.find(found.uid, step)
-        if row is not None:
-            yield found, row
+    return transaction.resources.query(earlier).items
 
 
 def _shown(difference: Difference, before: Ingredients, after: Ingredients) -> Document:

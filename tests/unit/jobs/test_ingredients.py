@@ -126,7 +126,7 @@ def test_a_job_that_ran_is_made_of_what_was_looked_up(world: World, ingredients:
 
     def made_of() -> Any:
         job = world.resource("TrainingJob", "train")
-        return world.store.read(lambda transaction: ingredients.of_job(transaction, job))
+        return world.store.read(lambda transaction: ingredients.recorded(transaction, job))()
 
     with pytest.raises(Invalid, match="has not begun"):
         made_of()

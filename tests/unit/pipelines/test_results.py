@@ -1,5 +1,6 @@
 """Earlier results on a real store: found by key, put back into their places, kept from house-keeping."""
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -34,6 +35,8 @@ from towpath.store.tables import cached_step, step
 JOB = Kind(noun="ProcessingJob", arn_type="processing-job", name_member="ProcessingJobName", arn_member="Arn")
 PIPELINE = Uid("pipeline-uid")
 REQUEST: Document = {"AppSpecification": {"ImageUri": "towpath"}}
+STEP: Document = {"Name": "Prepare", "Type": "Processing", "Arguments": REQUEST, "CacheConfig": {"Enabled": True}}
+DEFINITION: Document = {"Version": "2020-12-01", "Steps": [STEP]}
 ASKED = Asked(request=REQUEST)
 
 
@@ -74,8 +77,7 @@ class Past:
         self.store = SqliteStore(folder / "store.db", clock=self.clock)
         self.given = Given()
         self.results = Results(self.store, self.given)  # type: ignore[arg-type]
-        step = {"Name": "Prepare", "Type": "Processing", "Arguments": REQUEST}
-        self.node: Node = compile(parse({"Version": "2020-12-01", "Steps": [step]})).nodes["Prepare"]
+        self.node: Node = compile(parse(DEFINITION)).nodes["Prepare"]
         self.first, self.second = self.execution("first"), self.execution("second")
         self.outputs = [self.put("out/a"), self.put("out/b")]
         self.job = self.store.write(self._job)
@@ -94,7 +96,7 @@ class Past:
     def execution(self, name: str) -> Resource:
         def make(transaction: SqlTransaction) -> Resource:
             request = Request(operation="StartPipelineExecution", input={}, caller=Caller("ada"))
-            spec = {"PipelineUid": PIPELINE, "PipelineName": "p"}
+            spec = {"PipelineUid": PIPELINE, "PipelineName": "p", "PipelineDefinition": json.dumps(DEFINITION)}
             return generic.create(transaction, PIPELINE_EXECUTION, request, name=name, spec=spec, status="Executing")
 
         return self.store.write(make)
