@@ -94,14 +94,11 @@ def load(file: Path, environment: dict[str, str] | None = None) -> Settings:
     """Return the settings of a home: defaults, then the file, then the environment.
 
     Raises:
-        Invalid: the file is not TOML, or a setting is unknown or of the wrong type; names file and setting.
+        Invalid: the file cannot be read, is not TOML, or has a setting that is unknown or of a wrong type; names both.
     """
     values: dict[str, Any] = {}
     if file.exists():
-        try:
-            values = tomllib.loads(file.read_text(encoding="utf-8"))
-        except tomllib.TOMLDecodeError as error:
-            raise Invalid(f"{file} is not valid TOML: {error}") from error
+        values = _read(file)
     environment = dict(os.environ) if environment is None else environment
     places = {name: f"{file}: {name}" for name in values}
     for name in Settings.__struct_fields__:
@@ -125,6 +122,18 @@ def load(file: Path, environment: dict[str, str] | None = None) -> Settings:
     settings = msgspec.convert(values, Settings, strict=False)
     _check(settings, file)
     return settings
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise Invalid(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise Invalid(f"{file} is not valid TOML: line {line} is not UTF-8; save it in this encoding") from error
+    except tomllib.TOMLDecodeError as error:
+        raise Invalid(f"{file} is not valid TOML: {error}") from error
 
 
 def _expected(type_: Any) -> str:

@@ -65,6 +65,28 @@ def test_a_setting_of_the_wrong_type_or_name_is_told_with_what_was_expected_and_
     assert refused.value.message == told.replace("FILE", str(file))
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"port = [", "FILE is not valid TOML: Invalid value (at end of document)"),
+        (b'port = 1\nregion = "\xff"', "FILE is not valid TOML: line 2 is not UTF-8; save it in this encoding"),
+        (None, "FILE cannot be read: Is a directory"),
+    ],
+    ids=["cut off", "another encoding", "a folder"],
+)
+def test_a_file_that_cannot_be_read_is_told_with_what_is_wrong(
+    tmp_path: Path, content: bytes | None, told: str
+) -> None:
+    file = tmp_path / "towpath.toml"
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    with pytest.raises(Invalid) as refused:
+        settings.load(file, {})
+    assert refused.value.message == told.replace("FILE", str(file))
+
+
 def test_what_a_server_of_another_release_shows_is_read_as_far_as_it_is_known() -> None:
     shown = {"cores": 3, "sandbox": "docker", "colour": "blue", "port": "many", "images": {"a": "/python"}}
     read, left_out = settings.from_shown(shown)
