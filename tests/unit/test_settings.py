@@ -51,6 +51,7 @@ SEE = "see docs/operations.md for the settings"
             {},
             "FILE: objects_secret_key is of another type; expected a text in quotation marks",
         ),
+        ('log_level = "loud"', {}, "FILE: log_level is 'loud'; expected DEBUG, INFO, WARNING, ERROR or CRITICAL"),
         ("warm_starts = 1", {}, f"FILE: there is no setting 'warm_starts' (did you mean 'warm_start'?); {SEE}"),
         ("nothing_like_it = 1", {}, f"FILE: there is no setting 'nothing_like_it'; {SEE}"),
     ],
