@@ -1,6 +1,7 @@
 """The operation that tells why a step ran, or whose result it took over: what its key is made of, and what differs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from functools import partial
 from typing import TypeAlias, TypeVar, cast
 
@@ -14,15 +15,16 @@ from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Filter, Query, Store
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.pipelines.caching import INPUT, Difference, Material, changed_files, differences, material
-from towpath.pipelines.graph import Node
+from towpath.pipelines.graph import Node, Plan
 from towpath.pipelines.kinds import OF_PIPELINE, PIPELINE_EXECUTION
-from towpath.pipelines.model import StepRow
+from towpath.pipelines.model import ExecutionStatus, StepRow
 from towpath.pipelines.plans import plan_for
 from towpath.pipelines.ports import Transaction
 
 R = TypeVar("R")
 
 _EARLIER = 100  #: executions that are looked through for the one in which the step ran before
+_NAMED = 20  #: steps that a sentence names at most
 _MOST_FILES = 100  #: of an input, that are named one by one
 
 
@@ -67,9 +69,10 @@ class Explaining:
         """Carry out ExplainPipelineExecutionStep: before the transaction, since archives are read for it."""
         name = request.input["StepName"]
         meant = self._read(lambda transaction: _meant(transaction, request.input["PipelineExecutionArn"], name))
-        node, row = plan_for(meant.execution).find(name.partition("[")[0]), meant.row
+        plan, row = plan_for(meant.execution), meant.row
         if row is None:
-            raise _not_begun(meant, node, name)
+            raise _not_begun(meant, plan, name)
+        node = plan.find(row.step)
         answer: Document = {
             "PipelineExecutionArn": meant.execution.arn,
             "StepName": name,
@@ -155,11 +158,32 @@ def _meant(transaction: Transaction, arn: str, step: str) -> _Meant:
     )
 
 
-def _not_begun(meant: _Meant, node: Node | None, name: str) -> NotFound:
-    begun = ", ".join(meant.begun) or "none yet"
-    missing = "has not begun in" if node is not None else "is no step of"
-    named = meant.execution.arn.partition(":pipeline/")[2].replace("/execution/", "/")
-    return NotFound(f"{name!r} {missing} {named}; steps that began: {begun}", code="ResourceNotFound")
+def _not_begun(meant: _Meant, plan: Plan, name: str) -> NotFound:
+    """Return what to tell of a step that has no row: whether there is one of that name, and what can be asked about."""
+    execution, plain = meant.execution, name.partition("[")[0]
+    named = execution.arn.partition(":pipeline/")[2].replace("/execution/", "/")
+    rounds = [begun for begun in meant.begun if begun.partition("[")[0] == name and begun != name]
+    if plan.find(plain) is None:
+        known = [*plan.nodes, *(inner for body in plan.bodies.values() for inner in body.nodes)]
+        # Whoever writes a name in another case means just that one.
+        like = [each for each in known if each.lower() == plain.lower()] or get_close_matches(plain, known, n=1)
+        did_you_mean = f" (did you mean {like[0]!r}?)" if like else ""
+        told = f"{name!r} is no step of {named}{did_you_mean}; its steps: {_some(known)}"
+    elif rounds:
+        told = f"{name!r} runs in rounds in {named}; name it with the number of one: {_some(rounds)}"
+    elif plain in meant.begun:
+        told = f"{plain!r} runs in no rounds in {named}; name it without a number"
+    elif ExecutionStatus(execution.status or "").is_terminal:
+        told = f"{name!r} did not run in {named}, which is {execution.status}; steps that began: {_some(meant.begun)}"
+    else:
+        begun = _some(meant.begun)
+        told = f"{name!r} has not begun in {named} yet, which is {execution.status}; steps that began: {begun}"
+    return NotFound(told, code="ResourceNotFound")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return (", ".join(names[:_NAMED]) or "none") + more
 
 
 def _row(transaction: Transaction, execution: Uid, step: str) -> StepRow | None:

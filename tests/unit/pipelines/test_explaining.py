@@ -1,11 +1,12 @@
 """What is told of a step's key on a real store: rows are read in transactions, archives opened outside of them."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from tests.unit.pipelines.test_results import Past
+from tests.unit.pipelines.test_results import DEFINITION, STEP, Past
 
 from towpath.jobs.ingredients import Ingredients
 from towpath.kernel.errors import Invalid, NotFound, Unavailable
@@ -13,7 +14,8 @@ from towpath.kernel.operations import Request
 from towpath.kernel.principals import Caller
 from towpath.kernel.resource import Document
 from towpath.pipelines.explaining import Explaining
-from towpath.pipelines.model import CacheNote
+from towpath.pipelines.model import CacheNote, ExecutionStatus
+from towpath.store import SqlTransaction
 
 
 @pytest.fixture
@@ -67,8 +69,62 @@ def test_why_there_is_no_key_is_told_as_it_was_noted(past: Past) -> None:
     assert explained(past)["Reason"] == "it has no key: s3://b/source.tar.gz cannot be read"
 
 
-def test_a_step_that_has_not_begun_is_told_from_one_that_is_none(past: Past) -> None:
-    with pytest.raises(NotFound, match="'Prepare' has not begun in"):
-        explained(past)
-    with pytest.raises(NotFound, match="'Nowhere' is no step of"):
-        explained(past, "Nowhere")
+def begun(past: Past, *names: str, status: ExecutionStatus = ExecutionStatus.EXECUTING) -> None:
+    """Let steps have begun in the first execution."""
+    rows = [replace(past.row, name=name, position=place) for place, name in enumerate(names)]
+
+    def begin(transaction: SqlTransaction) -> None:
+        transaction.steps.put(past.first.uid, rows)
+        execution = transaction.resources.get(past.first.uid)
+        assert execution is not None
+        spec = {**execution.spec, "PipelineDefinition": json.dumps(WITH_ROUNDS)}
+        transaction.resources.replace(execution, spec=spec, status=status.value)
+
+    past.store.write(begin)
+
+
+EACH: Document = {
+    "Name": "Each",
+    "Type": "ForEach",
+    "Arguments": {"IterableItems": [1, 2], "ForEachBody": [{**STEP, "Name": "Train"}]},
+}
+WITH_ROUNDS: Document = {**DEFINITION, "Steps": [STEP, {**STEP, "Name": "Later"}, EACH]}
+
+
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        ("Nowhere", "'Nowhere' is no step of first; its steps: Prepare, Later, Each, Train"),
+        (
+            "prepare",
+            "'prepare' is no step of first (did you mean 'Prepare'?); its steps: Prepare, Later, Each, Train",
+        ),
+        (
+            "Trian[1]",
+            "'Trian[1]' is no step of first (did you mean 'Train'?); its steps: Prepare, Later, Each, Train",
+        ),
+        ("Train", "'Train' runs in rounds in first; name it with the number of one: Train[0], Train[1]"),
+        ("Prepare[0]", "'Prepare' runs in no rounds in first; name it without a number"),
+        (
+            "Later",
+            "'Later' has not begun in first yet, which is Executing; steps that began: Prepare, Train[0], Train[1]",
+        ),
+    ],
+)
+def test_of_a_step_that_cannot_be_explained_it_is_told_what_can_be(past: Past, step: str, told: str) -> None:
+    begun(past, "Prepare", "Train[0]", "Train[1]")
+    with pytest.raises(NotFound) as raised:
+        explained(past, step)
+    assert raised.value.message == told
+
+
+def test_a_step_that_will_not_run_any_more_is_told_as_such(past: Past) -> None:
+    begun(past, status=ExecutionStatus.FAILED)
+    with pytest.raises(NotFound, match="'Later' did not run in first, which is Failed; steps that began: none"):
+        explained(past, "Later")
+
+
+def test_of_very_many_steps_some_are_named(past: Past) -> None:
+    begun(past, "Prepare", *(f"Train[{number}]" for number in range(25)))
+    with pytest.raises(NotFound, match=r"Train\[19\] and 5 more$"):
+        explained(past, "Train")
