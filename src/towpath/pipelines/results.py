@@ -54,7 +54,15 @@ class Results:
             return Lookup(asked=asked, keyless=f"it has no key: what it reads cannot be read ({said_by(error)})")
         key = material(node.type, request, ingredients, execution.name, told).key
         pipeline = Uid(execution.spec["PipelineUid"])
-        looked = Lookup(asked=asked, request=request, told=told, key=key, pinned=ingredients.inputs)
+        late = node.type.cache is not None and node.type.cache.settled_late
+        looked = Lookup(
+            asked=asked,
+            request=request,
+            told=told,
+            key=key,
+            settled=ingredients.settled if late else None,
+            pinned=ingredients.inputs,
+        )
         try:
             found = self._store.read(lambda transaction: _found(transaction, pipeline, node.name, key))
         except ValueError as error:
@@ -108,25 +116,20 @@ class Results:
             return True
         started = row.resource
 
-        def look(transaction: KernelTransaction) -> tuple[Document, Recorded] | None:
+        def look(transaction: KernelTransaction) -> Recorded | None:
             job = transaction.resources.get(started)
-            return None if job is None else (job.spec, self._ingredients.recorded(transaction, job))
+            return None if job is None else self._ingredients.recorded(transaction, job)
 
         try:
-            found = self._store.read(look)
+            recorded = self._store.read(look)
+        except (Unavailable, StaleRevision):
+            raise  # it may be found out in a moment, and what was computed for hours is not thrown away before
         except TowpathError:
             return False  # parts of it were made of other things than other parts, and so of no one key
-        if found is None:
-            return False
-        request, recorded = found
-        try:
-            ingredients = recorded()
-        except Exception:
-            # The bytes of an archive are gone or cannot be had now. To run the step once more costs less than to wait.
+        except ValueError:
             logger.exception("what %s was made of cannot be read; its result is not kept", row.resource_arn)
             return False
-        told = row.metadata.get(node.type.metadata or "", {})
-        return material(node.type, request, ingredients, execution.name, told).key == row.cache.key
+        return recorded is not None and recorded.known.settled == row.cache.settled
 
     def keep(self, transaction: Transaction, execution: Resource, row: StepRow) -> None:
         """Keep the result of a step that ran, if it succeeded and has a key, for later executions of its pipeline."""

@@ -135,6 +135,16 @@ def test_a_job_that_ran_is_made_of_what_was_looked_up(world: World, ingredients:
     assert made_of() == replace(found, packages=dict(found.packages))
 
 
+def test_what_decides_the_ingredients_is_known_without_the_files_of_their_code(
+    world: World, ingredients: JobIngredients
+) -> None:
+    found = ingredients.of_request("TrainingJob", REQUEST)
+    assert replace(found, code={}, packages=dict(sorted(found.packages.items(), reverse=True))).settled == found.settled
+    assert replace(found, python_version="3.12").settled != found.settled
+    world.put(f"{S3}/source.tar.gz", b"other code")
+    assert ingredients.of_request("TrainingJob", REQUEST).settled != found.settled
+
+
 def test_no_archive_is_opened_before_the_transaction_that_reads_what_was_recorded_is_over(
     world: World, ingredients: JobIngredients, trees: Trees
 ) -> None:

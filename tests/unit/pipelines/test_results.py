@@ -1,7 +1,7 @@
 """Earlier results on a real store: found by key, put back into their places, kept from house-keeping."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from towpath.kernel.operations import Request
 from towpath.kernel.principals import Caller
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.lineage import JobFacts, artifact, artifact_of, job_graph, record
-from towpath.pipelines.caching import Asked, Found, Lookup, material, verdict
+from towpath.pipelines.caching import Asked, Found, Lookup, verdict
 from towpath.pipelines.definition import CacheConfig, parse
 from towpath.pipelines.evaluation import StepYield
 from towpath.pipelines.graph import Node, compile
@@ -47,23 +47,26 @@ class Given:
         self.refusal: Exception | None = None
         self.made: Ingredients | None = None  #: what a job that has ended was made of; None: parts of it differ
         self.unread: Exception | None = None  #: why its archives cannot be read
+        self.unrecorded: Exception | None = None  #: why the rows about it cannot be read
 
     def recorded(self, transaction: Any, job: Resource) -> Recorded:
         if self.made is None:
             raise Invalid("they were not made of the same")
         made = self.made
 
-        def read() -> Ingredients:
+        def read() -> Mapping[str, str]:
             with pytest.raises(ResourceClosedError):
                 transaction.resources.get(job.uid)  # no transaction stays open while archives are read
             if self.unread is not None:
                 raise self.unread
-            return made
+            return made.code
 
-        return read
+        if self.unrecorded is not None:
+            raise self.unrecorded
+        return Recorded(replace(made, code={}), read)
 
     def of_request(self, noun: str, request: Document) -> Ingredients:
-        assert noun == "ProcessingJob"
+        assert noun in {"ProcessingJob", "HyperParameterTuningJob"}
         if self.refusal is not None:
             raise self.refusal
         return Ingredients(python_version="3.11")
@@ -248,8 +251,10 @@ def searched(past: Past) -> tuple[Node, StepRow]:
     step = {"Name": "Tune", "Type": "Tuning", "Arguments": {}}
     node = compile(parse({"Version": "2020-12-01", "Steps": [step]})).nodes["Tune"]
     assert node.type is not None
-    key = material(node.type, past.job.spec, Ingredients(python_version="3.11"), past.first.name, {}).key
-    return node, replace(past.row, name="Tune", cache=CacheNote(why="", key=key))
+    looked = past.results.look_up(past.first, node, ASKED, {}, {})
+    note = verdict(looked, CacheConfig(enabled=True), past.clock.now())
+    assert (note.key, note.settled is None, note.source) == (looked.key, False, None)
+    return node, replace(past.row, name="Tune", cache=note)
 
 
 @pytest.mark.parametrize(("python_version", "same"), [("3.11", True), ("3.12", False), (None, False)])
@@ -266,13 +271,42 @@ def test_a_search_may_be_kept_when_it_was_made_of_what_had_been_looked_up(
     [FileNotFoundError("blob"), ValueError("no archive"), Unavailable("S3 does not answer")],
     ids=["gone", "broken", "not there now"],
 )
-def test_a_search_whose_code_cannot_be_read_is_not_kept_and_holds_nothing_up(
-    past: Past, unread: Exception, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_search_whose_code_cannot_be_read_when_it_ends_is_kept_like_a_job(past: Past, unread: Exception) -> None:
     node, row = searched(past)
     past.given.made, past.given.unread = Ingredients(python_version="3.11"), unread
+    assert past.results.is_as_looked_up(past.first, node, row)
+
+
+@pytest.mark.parametrize(
+    "passing", [Unavailable("the store"), StaleRevision("changed"), OSError(24, "no more files")], ids=str
+)
+def test_what_may_pass_when_a_search_ends_costs_it_nothing(past: Past, passing: Exception) -> None:
+    node, row = searched(past)
+    past.given.made, past.given.unrecorded = Ingredients(python_version="3.11"), passing
+    with pytest.raises(type(passing)):
+        past.results.is_as_looked_up(past.first, node, row)
+    past.given.unrecorded = None
+    assert past.results.is_as_looked_up(past.first, node, row)
+
+
+def test_a_search_whose_records_are_damaged_is_not_kept_and_holds_nothing_up(
+    past: Past, caplog: pytest.LogCaptureFixture
+) -> None:
+    node, row = searched(past)
+    past.given.made, past.given.unrecorded = Ingredients(python_version="3.11"), ValueError("damaged")
     assert not past.results.is_as_looked_up(past.first, node, row)
     assert "cannot be read; its result is not kept" in caplog.text
+
+
+def test_a_search_that_began_before_it_was_noted_what_it_is_made_of_is_not_kept(past: Past) -> None:
+    node, row = searched(past)
+    assert row.cache is not None
+    past.given.made = Ingredients(python_version="3.11")
+    assert not past.results.is_as_looked_up(past.first, node, replace(row, cache=replace(row.cache, settled=None)))
+
+
+def test_a_job_notes_no_more_than_its_key(past: Past) -> None:
+    assert verdict(past.look_up(), CacheConfig(enabled=True), past.clock.now()).settled is None
 
 
 def test_only_a_step_with_a_key_was_looked_up(past: Past) -> None:

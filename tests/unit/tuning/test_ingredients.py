@@ -112,6 +112,8 @@ def test_each_training_job_reads_what_was_looked_up_whatever_came_meanwhile(
     assert all(PINNED not in job.state for job in world.children()), "it is in the record of the attempt"
     made = world.store.read(lambda transaction: ingredients.recorded(transaction, tuning))()
     assert made == looked
+    recorded = world.store.read(lambda transaction: ingredients.recorded(transaction, tuning))
+    assert recorded.known.settled == looked.settled, "what was looked up is known again without reading its archives"
 
 
 def test_what_was_not_looked_up_before_is_told_where_all_training_jobs_read_the_same(
