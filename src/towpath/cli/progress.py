@@ -214,7 +214,7 @@ def _watch(
         described = execution.describe()
         steps = [
             step if step.waiting_for is None else replace(step, waiting_for=named.in_(step.waiting_for))
-            for step in runs.look()
+            for step in runs.look(described.get("LastModifiedTime"))
         ]
         for step in steps:
             if step.name not in settled:
