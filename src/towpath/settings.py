@@ -18,11 +18,14 @@ import msgspec
 from towpath.kernel.errors import Invalid
 from towpath.objects.location import location_of
 
+PREFIX = "TOWPATH_"  #: of the variables of the environment; `variables` declares those that are no settings
+IN_THE_FILE = frozenset({"images"})  #: settings that no variable can hold
 LONGEST_LEASE_S = 3600
 MOST_THREADS = 256  #: of the engine
 MOST_RESTARTS = 100  #: of a job whose runner vanished
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 SECRET = frozenset({"objects_access_key", "objects_secret_key"})  #: settings whose values are shown to nobody
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")  #: in any case
 LONGEST_KEPT = 36_500  #: days, and GB: beyond that nobody means a number
 
 
@@ -62,7 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         "latest"  #: times that passed while no server ran: start once, for each of them, or not at all
     )
     callback_timeout_days: float = 7.0  #: without an answer a Callback step has failed then; 0: it waits for ever
-    log_level: str = "INFO"  #: of the server's own log
+    log_level: str = "INFO"  #: of the server's own log: DEBUG, INFO, WARNING, ERROR or CRITICAL
     log_limit_mb: float = 256.0  #: of the log of one job; of a larger one the middle is dropped
     keep_attempts_days: float = 7.0  #: what an ended attempt worked on, where that is still there
     keep_logs_days: float = 90.0  #: the folder of an ended attempt, with its log
@@ -94,19 +97,16 @@ def load(file: Path, environment: dict[str, str] | None = None) -> Settings:
     """Return the settings of a home: defaults, then the file, then the environment.
 
     Raises:
-        Invalid: the file is not TOML, or a setting is unknown or of the wrong type; names file and setting.
+        Invalid: the file cannot be read, is not TOML, or has a setting that is unknown or of a wrong type; names both.
     """
     values: dict[str, Any] = {}
     if file.exists():
-        try:
-            values = tomllib.loads(file.read_text(encoding="utf-8"))
-        except tomllib.TOMLDecodeError as error:
-            raise Invalid(f"{file} is not valid TOML: {error}") from error
+        values = _read(file)
     environment = dict(os.environ) if environment is None else environment
     places = {name: f"{file}: {name}" for name in values}
     for name in Settings.__struct_fields__:
-        variable = f"TOWPATH_{name.upper()}"
-        if variable in environment and name != "images":
+        variable = variable_of(name)
+        if variable in environment and name not in IN_THE_FILE:
             values[name] = environment[variable]
             places[name] = variable
     types = get_type_hints(Settings)
@@ -125,6 +125,23 @@ def load(file: Path, environment: dict[str, str] | None = None) -> Settings:
     settings = msgspec.convert(values, Settings, strict=False)
     _check(settings, file)
     return settings
+
+
+def variable_of(name: str) -> str:
+    """Return the variable of the environment that wins over a setting in the file."""
+    return f"{PREFIX}{name.upper()}"
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise Invalid(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise Invalid(f"{file} is not valid TOML: line {line} is not UTF-8; save it in this encoding") from error
+    except tomllib.TOMLDecodeError as error:
+        raise Invalid(f"{file} is not valid TOML: {error}") from error
 
 
 def _expected(type_: Any) -> str:
@@ -159,6 +176,9 @@ def modules_in(text: str) -> tuple[str, ...]:
 
 
 def _check(settings: Settings, file: Path) -> None:
+    if settings.log_level.upper() not in LOG_LEVELS:
+        *others, last = LOG_LEVELS
+        raise Invalid(f"{file}: log_level is {settings.log_level!r}; expected {', '.join(others)} or {last}")
     if not (len(settings.account) == 12 and settings.account.isdigit()):
         raise Invalid(f"{file}: account is {settings.account!r}; expected 12 digits")
     if settings.cores < 0 or settings.memory_gb < 0:

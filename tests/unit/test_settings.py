@@ -51,6 +51,7 @@ SEE = "see docs/operations.md for the settings"
             {},
             "FILE: objects_secret_key is of another type; expected a text in quotation marks",
         ),
+        ('log_level = "loud"', {}, "FILE: log_level is 'loud'; expected DEBUG, INFO, WARNING, ERROR or CRITICAL"),
         ("warm_starts = 1", {}, f"FILE: there is no setting 'warm_starts' (did you mean 'warm_start'?); {SEE}"),
         ("nothing_like_it = 1", {}, f"FILE: there is no setting 'nothing_like_it'; {SEE}"),
     ],
@@ -62,6 +63,28 @@ def test_a_setting_of_the_wrong_type_or_name_is_told_with_what_was_expected_and_
     file.write_text(line)
     with pytest.raises(Invalid) as refused:
         settings.load(file, environment)
+    assert refused.value.message == told.replace("FILE", str(file))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"port = [", "FILE is not valid TOML: Invalid value (at end of document)"),
+        (b'port = 1\nregion = "\xff"', "FILE is not valid TOML: line 2 is not UTF-8; save it in this encoding"),
+        (None, "FILE cannot be read: Is a directory"),
+    ],
+    ids=["cut off", "another encoding", "a folder"],
+)
+def test_a_file_that_cannot_be_read_is_told_with_what_is_wrong(
+    tmp_path: Path, content: bytes | None, told: str
+) -> None:
+    file = tmp_path / "towpath.toml"
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    with pytest.raises(Invalid) as refused:
+        settings.load(file, {})
     assert refused.value.message == told.replace("FILE", str(file))
 
 

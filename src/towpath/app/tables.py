@@ -133,8 +133,9 @@ def operations_of(
             definitions=StoredTexts(store, objects),
             check_arguments=lambda step: jobs.check_step_arguments(step.type, step.arguments),
             shapes=OperationShapes(models),
+            store=store,
         ),
-        *Explaining(ingredients).operations(),
+        *Explaining(store, ingredients).operations(),
         *function_operations(),
     ]
     table = {operation.name: operation for operation in found}

@@ -11,7 +11,7 @@ import typer
 
 from towpath.cli.console import busy, note, say, show_json, show_table, size, when
 from towpath.cli.naming import StepNames
-from towpath.cli.options import HomeOption, JsonOption, connect, folder
+from towpath.cli.options import HomeOption, JsonOption, connect, folder, listing_all
 from towpath.cli.run import client_with_server
 from towpath.sdk.accesses import accesses
 from towpath.sdk.dataset_versions import DatasetVersion, split_dataset
@@ -91,7 +91,7 @@ def get(
         say(f"{version.name} is in {folder}: {version.files} file{'s' * (version.files != 1)}, {size(version.size)}")
 
 
-@app.command()
+@app.command(cls=listing_all("towpath data versions {}"))
 def ls(as_json: JsonOption = False, home: HomeOption = None) -> None:
     """List the datasets.
 

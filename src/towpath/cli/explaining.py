@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from towpath.cli.console import say, say_as_it_is, show_json, show_table
-from towpath.cli.naming import find
+from towpath.cli.naming import find, has_run, never_run
 from towpath.cli.options import HomeOption, JsonOption, connect
+from towpath.sdk.errors import NotFound
 from towpath.sdk.executions import Execution
 from towpath.sdk.explanations import Difference, Explanation, explanation
 from towpath.sdk.step_runs import StepRun
@@ -20,7 +21,9 @@ _SHORT = 12
 def explain(
     execution: Annotated[
         str,
-        typer.Argument(metavar="EXECUTION", help="PIPELINE/EXECUTION or an ARN. PIPELINE alone means its newest one."),
+        typer.Argument(
+            metavar="EXECUTION", help="PIPELINE/EXECUTION[/STEP] or an ARN. PIPELINE alone means its newest one."
+        ),
     ],
     step: Annotated[
         str | None,
@@ -40,7 +43,11 @@ def explain(
       towpath explain reviews/latest Train
     """
     client = connect(home)
+    if step is None and not execution.startswith("arn:") and execution.removeprefix("execution/").count("/") == 2:
+        execution, _, step = execution.rpartition("/")  # as steps are named everywhere else
     found = find(client, execution, kinds=("PipelineExecution", "Pipeline"))
+    if found.kind == "Pipeline" and not has_run(client, found.name):
+        raise NotFound("ResourceNotFound", never_run(found.name), status=404)
     arn = client.execution(f"{found.name}/latest").arn if found.kind == "Pipeline" else None
     meant = client.execution(arn or found.described["PipelineExecutionArn"])
     if step is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TypeVar
@@ -114,6 +114,8 @@ def _nothing(client: Client, name: str, kinds: Sequence[str] | None) -> str:
     known = _steps(client, name)
     if known is None and (kinds is None or "ModelPackage" in kinds):
         known = _versions(client, name)
+    if known is None and (kinds is None or "PipelineExecution" in kinds):
+        known = _executions(client, name)
     if known is not None:
         return known
     if kinds is None:
@@ -151,6 +153,37 @@ def _steps(client: Client, name: str) -> str | None:
         return _tuned_by(client, f"{wanted} of {execution.pipeline}/{execution.id}", step.arn.rpartition("/")[2])
     what = f"{wanted} of {execution.pipeline}/{execution.id} is {step.status} and ran no job"
     return f"{what}: {step.failure_reason}" if step.failure_reason else what
+
+
+def _executions(client: Client, name: str) -> str | None:
+    """Return what to tell of `PIPELINE/EXECUTION` where only the pipeline is there, None for any other name."""
+    pipeline, _, wanted = name.removeprefix("execution/").partition("/")
+    if not wanted or "/" in wanted or _or_none(lambda client: _describe(client, "Pipeline", pipeline), client) is None:
+        return None
+    newest = next(_recent(client, pipeline), None)
+    if newest is None:
+        return never_run(pipeline)
+    told = f"pipeline {pipeline!r} has no execution {wanted!r}; its newest one is {pipeline}/{newest}"
+    if any(step.name == wanted for step in client.execution(f"{pipeline}/{newest}").steps()):
+        return f"{told}, which has a step of that name: {pipeline}/latest/{wanted}"
+    return f"{told}, `towpath ps --all` lists them"
+
+
+def _recent(client: Client, pipeline: str) -> Iterator[str]:
+    """Yield the ids of a pipeline's executions, the newest first."""
+    request = {"PipelineName": pipeline, "SortBy": "CreationTime", "SortOrder": "Descending"}
+    for shown in client.pages("SageMaker.ListPipelineExecutions", "PipelineExecutionSummaries", request):
+        yield str(shown["PipelineExecutionArn"]).rpartition("/")[2]
+
+
+def has_run(client: Client, pipeline: str) -> bool:
+    """Return whether a pipeline has an execution, whatever came of it."""
+    return next(_recent(client, pipeline), None) is not None
+
+
+def never_run(pipeline: str) -> str:
+    """Return what to tell of a pipeline that has no execution."""
+    return f"pipeline {pipeline!r} has no execution yet; start one: towpath run FILE"
 
 
 def _versions(client: Client, name: str) -> str | None:

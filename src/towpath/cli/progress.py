@@ -17,6 +17,7 @@ from rich.text import Text
 from towpath.cli.console import coloured, console, duration, is_terminal
 from towpath.cli.naming import StepNames
 from towpath.sdk.client import Client
+from towpath.sdk.constraints import in_words
 from towpath.sdk.executions import ENDED, POLL_S, Execution
 from towpath.sdk.expressions import Document
 from towpath.sdk.step_runs import StepRun, StepRuns
@@ -137,7 +138,7 @@ def most_telling_line(reason: str) -> str:
     A reason that begins inside a traceback, as that of a script that does not compile, says most in its last line.
     """
     lines = [line for line in reason.strip().splitlines() if line.strip()]
-    head = lines[0] if lines else ""
+    head = in_words(lines[0]) if lines else ""
     cause, colon, rest = head.partition(":   File ")
     return f"{cause}: {lines[-1].strip()}" if colon and rest and len(lines) > 1 else head
 
@@ -213,7 +214,7 @@ def _watch(
         described = execution.describe()
         steps = [
             step if step.waiting_for is None else replace(step, waiting_for=named.in_(step.waiting_for))
-            for step in runs.look()
+            for step in runs.look(described.get("LastModifiedTime"))
         ]
         for step in steps:
             if step.name not in settled:

@@ -1,5 +1,6 @@
 """`towpath up` and `towpath down`: start a server, find one, end one."""
 
+import logging
 import os
 import select
 import signal
@@ -14,6 +15,8 @@ import typer
 
 from towpath.home import HomeFolder, Server, find_home
 from towpath.sdk.errors import NoServer
+
+logger = logging.getLogger(__name__)
 
 START_S = 60.0  #: how long a background server may take to answer
 POLL_S = 0.05  #: between two looks at a server that somebody else starts
@@ -66,6 +69,7 @@ def _serve(home: HomeFolder, port: int | None, ready_fd: int | None) -> None:
     from towpath.app import configure_logging
     from towpath.kernel.errors import TowpathError
     from towpath.server import run
+    from towpath.variables import misspelt
 
     def on_ready(server: Server) -> None:
         if ready_fd is not None:
@@ -84,6 +88,8 @@ def _serve(home: HomeFolder, port: int | None, ready_fd: int | None) -> None:
     try:
         loaded = settings.load(home.settings_file)
         configure_logging(loaded)
+        for told in misspelt(os.environ):
+            logger.warning("%s", told)
         run(home, loaded, port=port, on_ready=on_ready)
     except TowpathError as error:
         if ready_fd is not None:
@@ -129,6 +135,8 @@ def down(
 def ensure_server(home: HomeFolder, *, port: int | None = None) -> Server:
     """Return the home's running server, started in the background when there was none.
 
+    What the environment holds that a server would not heed is told on standard error.
+
     Raises:
         NoServer: it could not be started; says why, or holds the end of its log where that is not known.
     """
@@ -142,6 +150,7 @@ def ensure_server(home: HomeFolder, *, port: int | None = None) -> Server:
         raise NoServer(
             f"The home {home.path} cannot be used: {error.strerror}. Choose another with --home or TOWPATH_HOME."
         ) from error
+    _tell_misspelt()
     reader, writer = os.pipe()
     command = [sys.executable, "-m", "towpath", "up", "--home", str(home.path), "--ready-fd", str(writer)]
     if port is not None:
@@ -175,6 +184,14 @@ def ensure_server(home: HomeFolder, *, port: int | None = None) -> Server:
         raise NoServer(f"The server did not start. {why}")
     process.returncode = 0  # it is meant to outlive us: no warning that it still runs
     return started
+
+
+def _tell_misspelt() -> None:
+    # Only whoever starts a server needs the settings, and waits for a second then.
+    from towpath.variables import misspelt
+
+    for told in misspelt(os.environ):
+        typer.echo(f"Warning: {told}", err=True)
 
 
 def _started_elsewhere(home: HomeFolder) -> Server | None:

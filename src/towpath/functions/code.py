@@ -133,3 +133,23 @@ def _check(file: IO[bytes]) -> None:
         )
     if not any(not member.is_dir() for member in members):
         raise Invalid("Uploaded file must be a non-empty zip", code=INVALID)
+    both = _file_and_folder(members)
+    if both is not None:
+        raise Invalid(
+            f"Could not unzip uploaded file: {both!r} is a file in it and a folder, too. Pack it again with only one "
+            "of the two",
+            code=INVALID,
+        )
+
+
+def _file_and_folder(members: list[zipfile.ZipInfo]) -> str | None:
+    """Return a name that the members of an archive have for a file and for a folder, None where there is none."""
+    files: set[str] = set()
+    folders: set[str] = set()
+    for member in members:
+        parts = [part for part in member.filename.split("/") if part not in {"", ".", ".."}]  # as it is unpacked
+        within = len(parts) + 1 if member.is_dir() else len(parts)
+        folders.update("/".join(parts[:end]) for end in range(1, within))
+        if not member.is_dir():
+            files.add("/".join(parts))
+    return min(files & folders, default=None)

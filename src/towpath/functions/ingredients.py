@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from towpath.functions.invoking import code_of, find_function
 from towpath.functions.model import Code, FunctionSpec, InvocationSpec, InvocationState
 from towpath.handling.settings import ARCHIVE
@@ -39,9 +41,10 @@ class CallIngredients:
         if known is None:
             raise Invalid(f"What the environment of the call {call.name!r} held is not recorded")
         facts = known[1]
-        return lambda: _made(
+        made = _made(
             spec.function_arn, spec.code, spec.configuration, facts["python_version"], facts.get("packages", {})
         )
+        return Recorded(replace(made, code={}), lambda: made.code)
 
     def hand_over(self, transaction: Transaction, call: Resource, inputs: tuple[PinnedInput, ...]) -> None:
         """Do nothing: what a call reads was settled when it was created.

@@ -8,7 +8,7 @@ import msgspec
 
 from towpath.jobs.model import InputFile
 from towpath.kernel.errors import Invalid, Unsupported
-from towpath.kernel.objects import ObjectRef, ObjectRows, ObjectVersion, parse_s3_uri
+from towpath.kernel.objects import ObjectRef, ObjectRows, ObjectVersion, naming_unreadable, parse_s3_uri
 from towpath.kernel.texts import read_json
 
 ROOT = "/opt/ml"
@@ -89,7 +89,7 @@ def pin(
     what lies in it; else every key that begins so, as S3 understands a prefix.
 
     Raises:
-        Invalid: there is no such object, or the manifest is not one.
+        Invalid: there is no such object, or the manifest is not one or cannot be read.
     """
     if wanted.manifest:
         objects = tuple(_of_manifest(wanted, rows, read_text, page))
@@ -163,7 +163,9 @@ def _of_manifest(
     if version is None or version.is_delete_marker:
         raise Invalid(f"There is no manifest at {wanted.uri} (input {wanted.name!r})")
     try:
-        entries = read_json(read_text(version))
+        with naming_unreadable(version):
+            text = read_text(version)
+        entries = read_json(text)
         prefix = entries[0]["prefix"]
         names = [str(name) for name in entries[1:]]
     except (ValueError, LookupError, TypeError) as error:

@@ -1,9 +1,11 @@
 """What a job is made of beside its request: the exact objects that it reads, the files of its code, its environment."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from towpath.jobs.channels import PinnedInput, PinnedObject, Role, pin, sources
 from towpath.jobs.images import Images
@@ -14,7 +16,7 @@ from towpath.jobs.state import run_of
 from towpath.jobs.strategies import PROCESSING, TRAINING, TRANSFORM, Strategy
 from towpath.jobs.transform import model_of
 from towpath.kernel.errors import Invalid, StaleRevision, Unsupported
-from towpath.kernel.objects import ObjectRef, ObjectStore, ObjectVersion
+from towpath.kernel.objects import ObjectRef, ObjectStore, ObjectVersion, naming_unreadable
 from towpath.kernel.ports import Store, Transaction
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.lineage import environment_id
@@ -34,10 +36,25 @@ class Ingredients(msgspec.Struct, frozen=True, kw_only=True):
     python_version: str
     packages: Mapping[str, str] = msgspec.field(default_factory=dict)  #: of the environment: name -> version
 
+    @property
+    def settled(self) -> str:
+        """SHA-256, in hex, of all that decides them: of code, the exact versions that hold it, not what these hold."""
+        return hashlib.sha256(_ordered(replace(self, code={}))).hexdigest()
 
-#: Tells what something was made of, from what was read of it in a transaction. Archives are opened for it, and
-#: fetched where objects lie elsewhere, so that it is called when the transaction is over.
-Recorded: TypeAlias = Callable[[], Ingredients]
+
+_ordered = msgspec.json.Encoder(order="deterministic").encode
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """What something was made of, as it was read in a transaction."""
+
+    known: Ingredients  #: without the files of its code
+    #: Finds these out. Archives are opened for it, and fetched where objects lie elsewhere: called when it is over.
+    code: Callable[[], Mapping[str, str]]
+
+    def __call__(self) -> Ingredients:
+        """Return the whole."""
+        return replace(self.known, code=self.code())
 
 
 class OtherIngredients(Protocol):
@@ -81,7 +98,7 @@ class JobIngredients:
         """Return what a job of this kind and request would be made of if it began now.
 
         Raises:
-            Invalid, Unsupported: it could not begin, or nothing tells what such a job reads.
+            Invalid, Unsupported: it could not begin, something cannot be read, or nothing tells what such a job reads.
         """
         if noun in self._others:
             return self._others[noun].of_request(request)
@@ -105,15 +122,11 @@ class JobIngredients:
             packages=environment.packages,
         )
 
-    def of_job(self, transaction: Transaction, job: Resource) -> Ingredients:
-        """Return what a job is made of that was created. Raises as `recorded`."""
-        return self.recorded(transaction, job)()
-
     def recorded(self, transaction: Transaction, job: Resource) -> Recorded:
         """Return what tells what a job is made of that was created, from what was recorded of it.
 
         Raises:
-            Invalid, Unsupported: it has not begun yet, or what it was made of is gone.
+            Invalid, Unsupported: it has not begun yet, or what it was made of is gone; so does what is returned.
         """
         if job.kind in self._others:
             return self._others[job.kind].recorded(transaction, job)
@@ -126,13 +139,13 @@ class JobIngredients:
         if known is None:
             raise Invalid(f"What the environment of {job.kind} {job.name!r} held is not recorded any more")
         versions = sources(_code_of(inputs), transaction.objects)
-        return lambda: Ingredients(
+        made = Ingredients(
             inputs=inputs,
-            code=self._code(inputs, versions),
             model=_settings(model_of(job)) if job.kind == TRANSFORM.kind.noun else {},
             python_version=known[1]["python_version"],
             packages=known[1].get("packages", {}),
         )
+        return Recorded(made, lambda: self._code(inputs, versions))
 
     def hand_over(self, transaction: Transaction, job: Uid, inputs: tuple[PinnedInput, ...]) -> None:
         """Have a job that was just created read exactly these inputs, whatever lies there when it begins.
@@ -171,7 +184,8 @@ class JobIngredients:
     def _files(self, pinned: PinnedInput, item: PinnedObject, version: ObjectVersion) -> Mapping[str, str]:
         if not pinned.unpack and not item.key.endswith(_ARCHIVES):
             return {item.path: item.sha256}
-        inside = self._trees.files(version)
+        with naming_unreadable(version):
+            inside = self._trees.files(version)
         if inside is None:
             return {item.path: item.sha256}
         return {f"{item.path}/{name}": digest for name, digest in inside.items()}

@@ -107,6 +107,9 @@ class CodeTrees(Protocol):
     def files(self, archive: ObjectVersion) -> Mapping[str, str] | None:
         """Return the files of a tar archive: path -> SHA-256 of the content, with an `x` behind it where the file can
         be executed; of a link, where it leads. None when it is no archive that can be read, or an overly large one.
+
+        Raises:
+            OSError: its bytes are gone, or the disk does not give them.
         """
 
 

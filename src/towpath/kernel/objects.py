@@ -1,6 +1,8 @@
 """Objects, their versions and digests, and the port through which the rest of the platform reads and writes them."""
 
+import errno
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import IO, Protocol
 from uuid import uuid4
@@ -9,6 +11,11 @@ import msgspec
 
 from towpath.kernel.arns import Home
 from towpath.kernel.errors import Invalid
+
+#: What the moment is to blame for and not the bytes: the same may well be read when it is tried again.
+_PASSING = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT, errno.ECONNRESET}
+)
 
 
 class ObjectRef(msgspec.Struct, frozen=True):
@@ -72,6 +79,22 @@ class ObjectVersion(msgspec.Struct, frozen=True, kw_only=True):
     def uri(self) -> str:
         """The `s3://bucket/key` form, without the version."""
         return f"s3://{self.bucket}/{self.key}"
+
+
+@contextmanager
+def naming_unreadable(version: ObjectVersion) -> Iterator[None]:
+    """Raise Invalid, with what cannot be read and why, where the bytes of a version are gone or damaged.
+
+    What only the moment is to blame for, and may pass, is raised as it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _PASSING:
+            raise
+        # Not the whole text: it would name a file of the platform's home.
+        gone = "its bytes are gone" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
+        raise Invalid(f"Version {version.version_id} of {version.uri} cannot be read: {gone}") from error
 
 
 def delete_marker(ref: ObjectRef, *, at: datetime, by: str) -> ObjectVersion:

@@ -26,6 +26,9 @@ class StoredCodeTrees:
     def files(self, archive: ObjectVersion) -> Mapping[str, str] | None:
         """Return the files of a tar archive: path -> SHA-256 of the content, with an `x` behind it where the file can
         be executed; of a link, where it leads. None when it is no archive that can be read, or an overly large one.
+
+        Raises:
+            OSError: its bytes are gone, or the disk does not give them.
         """
         with self._lock:
             if archive.sha256 in self._known:
@@ -54,7 +57,9 @@ def _files(content: IO[bytes]) -> dict[str, str] | None:
                     files[name] = _digest(members, member) + ("x" if member.mode & 0o100 else "")
                 elif member.issym() or member.islnk():
                     files[name] = f"-> {member.linkname}"
-    except archives.UNREADABLE:
+    except archives.UNREADABLE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's word, and not that of a decompressor about what it was given: nothing to remember
         return None  # the job that is to unpack it will say what is wrong with it
     return files
 

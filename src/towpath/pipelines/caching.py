@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from towpath.jobs.channels import PinnedInput, Role
 from towpath.jobs.ingredients import Ingredients
@@ -83,16 +84,25 @@ class Lookup(msgspec.Struct, frozen=True, kw_only=True):
     request: Document | None = None  #: that its job is created with, where that is more: a check's with its baseline
     told: Document = msgspec.field(default_factory=dict)  #: what its metadata would tell: a check's, how it judges
     key: str | None = None
+    settled: str | None = None  #: where the type of the step says so: `Ingredients.settled` of what the key is made of
     keyless: str | None = None  #: why there is no key
     pinned: tuple[PinnedInput, ...] = ()  #: its inputs, which the job has to be given like this
     found: Found | None = None
+    unread: str | None = None  #: why nothing can be said of a success that has the same key
 
 
 def verdict(lookup: Lookup, config: CacheConfig, now: datetime) -> CacheNote:
     """Return whether a step takes the result that was found over (the note has a source), or why it runs."""
+    note = _verdict(lookup, config, now)
+    return note if note.source is not None else replace(note, settled=lookup.settled)
+
+
+def _verdict(lookup: Lookup, config: CacheConfig, now: datetime) -> CacheNote:
     if lookup.key is None:
         return CacheNote(why=lookup.keyless or "nothing is known of what it reads")
     found = lookup.found
+    if lookup.unread is not None:
+        return CacheNote(key=lookup.key, why=lookup.unread)
     if found is None:
         return CacheNote(key=lookup.key, why="no execution of this pipeline has succeeded with this key")
     if config.expire_after is not None:

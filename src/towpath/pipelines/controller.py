@@ -203,7 +203,7 @@ class ExecutionController:
         return ended if reason is None else Ended(status=StepStatus.FAILED, failure_reason=reason)
 
     def _compared(self, resource: Resource, standings: Standings, name: str, ended: Ended) -> Ended:
-        """Return the end of a step with whether its result may be kept: here, since archives may be read for that."""
+        """Return the end of a step with whether its result may be kept, where that shows only now."""
         if ended.status is not StepStatus.SUCCEEDED:
             return ended
         row = standings.rows[name]

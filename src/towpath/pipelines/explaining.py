@@ -1,23 +1,30 @@
 """The operation that tells why a step ran, or whose result it took over: what its key is made of, and what differs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from functools import partial
+from typing import TypeAlias, TypeVar, cast
 
 import msgspec
 
 from towpath.jobs.ingredients import Ingredients, JobIngredients
 from towpath.kernel import generic
 from towpath.kernel.errors import NotFound, TowpathError
+from towpath.kernel.faults import said_by
 from towpath.kernel.operations import Operation, Request
-from towpath.kernel.ports import Filter, Query
-from towpath.kernel.resource import Document, Resource
+from towpath.kernel.ports import Filter, Query, Store
+from towpath.kernel.resource import Document, Resource, Uid
 from towpath.pipelines.caching import INPUT, Difference, Material, changed_files, differences, material
-from towpath.pipelines.graph import Node
+from towpath.pipelines.graph import Node, Plan
 from towpath.pipelines.kinds import OF_PIPELINE, PIPELINE_EXECUTION
-from towpath.pipelines.model import StepRow
+from towpath.pipelines.model import ExecutionStatus, StepRow
 from towpath.pipelines.plans import plan_for
 from towpath.pipelines.ports import Transaction
 
+R = TypeVar("R")
+
 _EARLIER = 100  #: executions that are looked through for the one in which the step ran before
+_NAMED = 20  #: steps that a sentence names at most
 _MOST_FILES = 100  #: of an input, that are named one by one
 
 
@@ -28,29 +35,46 @@ class _Made(msgspec.Struct, frozen=True, kw_only=True):
     ingredients: Ingredients
 
 
-class Explaining:
-    """Explains steps of executions."""
+#: Tells what a step was made of, from what was read of it in a transaction: called when that is over.
+_Making: TypeAlias = Callable[[], _Made]
 
-    def __init__(self, ingredients: JobIngredients) -> None:
+
+class _Meant(msgspec.Struct, frozen=True, kw_only=True):
+    """The step that is asked about, as the rows tell of it."""
+
+    execution: Resource
+    row: StepRow | None  #: None: it has not begun, or is none
+    begun: tuple[str, ...] = ()  #: where there is no row: the steps that have begun
+
+
+class Explaining:
+    """Explains steps of executions. Rows are read in transactions, archives opened between them."""
+
+    def __init__(self, store: Store, ingredients: JobIngredients) -> None:
+        self._store = store
         self._ingredients = ingredients
 
     def operations(self) -> list[Operation]:
         """Return the operation of the service `towpath`."""
-        return [Operation(name="ExplainPipelineExecutionStep", function=self.explain, writes=False)]
+        return [
+            Operation(
+                name="ExplainPipelineExecutionStep",
+                function=lambda _, request: request.prepared,
+                writes=False,
+                prepare=self.explain,
+            )
+        ]
 
-    def explain(self, transaction: Transaction, request: Request) -> Document:
-        """Carry out ExplainPipelineExecutionStep."""
-        execution = generic.find(transaction, PIPELINE_EXECUTION, request.input["PipelineExecutionArn"])
+    def explain(self, request: Request) -> Document:
+        """Carry out ExplainPipelineExecutionStep: before the transaction, since archives are read for it."""
         name = request.input["StepName"]
-        node = plan_for(execution).find(name.partition("[")[0])
-        row = transaction.steps.find(execution.uid, name)
+        meant = self._read(lambda transaction: _meant(transaction, request.input["PipelineExecutionArn"], name))
+        plan, row = plan_for(meant.execution), meant.row
         if row is None:
-            begun = ", ".join(transaction.steps.of(execution.uid)) or "none yet"
-            missing = "has not begun in" if node is not None else "is no step of"
-            named = execution.arn.partition(":pipeline/")[2].replace("/execution/", "/")
-            raise NotFound(f"{name!r} {missing} {named}; steps that began: {begun}", code="ResourceNotFound")
+            raise _not_begun(meant, plan, name)
+        node = plan.find(row.step)
         answer: Document = {
-            "PipelineExecutionArn": execution.arn,
+            "PipelineExecutionArn": meant.execution.arn,
             "StepName": name,
             "StepType": "" if node is None else node.step.type,
             "KeyParts": [],
@@ -64,9 +88,12 @@ class Explaining:
             }
         answer |= _outcome(node, row)
         try:
-            made = self._made(transaction, node, row)
-        except TowpathError as error:
-            return answer if answer["Outcome"] == "NoKey" else {**answer, "Outcome": "NoKey", "Reason": error.message}
+            made = self._made(node, row)
+        except (TowpathError, ValueError) as error:
+            if answer["Outcome"] == "NoKey":
+                return answer
+            why = error.message if isinstance(error, TowpathError) else said_by(error)
+            return {**answer, "Reason": f"{answer['Reason']}; what it was made of cannot be told: {why}"}
         recorded = None if row.cache is None else row.cache.key
         answer["Key"] = recorded or made.material.key
         answer["KeyParts"] = [
@@ -80,25 +107,40 @@ class Explaining:
             )
         if answer["Outcome"] == "Hit":
             return answer
-        return answer | self._compared(transaction, execution, node, row.name, made)
+        return answer | self._compared(meant.execution, node, row.name, made)
 
-    def _made(self, transaction: Transaction, node: Node, row: StepRow) -> _Made:
+    def _read(self, work: Callable[[Transaction], R]) -> R:
+        return self._store.read(lambda transaction: work(cast(Transaction, transaction)))
+
+    def _made(self, node: Node, row: StepRow) -> _Made:
+        return self._read(lambda transaction: self._making(transaction, node, row))()
+
+    def _making(self, transaction: Transaction, node: Node, row: StepRow) -> _Making:
         job = None if row.resource is None else transaction.resources.get(row.resource)
         if job is None:
             raise NotFound("it started nothing, or what it started was removed")
-        assert node.type is not None, "checked"
-        ingredients = self._ingredients.of_job(transaction, job)
+        step_type = node.type
+        assert step_type is not None, "checked"
+        recorded = self._ingredients.recorded(transaction, job)
         # The job may be that of another execution, whose result was taken over.
         execution = None if job.parent is None else transaction.resources.get(job.parent)
-        told = row.metadata.get(node.type.metadata or "", {})
-        made_of = material(node.type, job.spec, ingredients, "" if execution is None else execution.name, told)
-        return _Made(material=made_of, ingredients=ingredients)
+        told = row.metadata.get(step_type.metadata or "", {})
 
-    def _compared(self, transaction: Transaction, execution: Resource, node: Node, step: str, made: _Made) -> Document:
-        for earlier, row in _before(transaction, execution, step):
+        def made() -> _Made:
+            ingredients = recorded()
+            made_of = material(step_type, job.spec, ingredients, "" if execution is None else execution.name, told)
+            return _Made(material=made_of, ingredients=ingredients)
+
+        return made
+
+    def _compared(self, execution: Resource, node: Node, step: str, made: _Made) -> Document:
+        for earlier in self._read(lambda transaction: _before(transaction, execution)):
             try:
-                before = self._made(transaction, node, row)
-            except TowpathError:
+                row = self._read(partial(_row, execution=earlier.uid, step=step))
+                if row is None:
+                    continue
+                before = self._made(node, row)
+            except (TowpathError, ValueError):
                 continue  # nothing can be told of that one; an older one may do
             found = differences(before.material, made.material)
             return {
@@ -106,6 +148,46 @@ class Explaining:
                 "Differences": [_shown(each, before.ingredients, made.ingredients) for each in found],
             }
         return {}
+
+
+def _meant(transaction: Transaction, arn: str, step: str) -> _Meant:
+    execution = generic.find(transaction, PIPELINE_EXECUTION, arn)
+    row = transaction.steps.find(execution.uid, step)
+    return _Meant(
+        execution=execution, row=row, begun=() if row is not None else tuple(transaction.steps.of(execution.uid))
+    )
+
+
+def _not_begun(meant: _Meant, plan: Plan, name: str) -> NotFound:
+    """Return what to tell of a step that has no row: whether there is one of that name, and what can be asked about."""
+    execution, plain = meant.execution, name.partition("[")[0]
+    named = execution.arn.partition(":pipeline/")[2].replace("/execution/", "/")
+    rounds = [begun for begun in meant.begun if begun.partition("[")[0] == name and begun != name]
+    if plan.find(plain) is None:
+        known = [*plan.nodes, *(inner for body in plan.bodies.values() for inner in body.nodes)]
+        # Whoever writes a name in another case means just that one.
+        like = [each for each in known if each.lower() == plain.lower()] or get_close_matches(plain, known, n=1)
+        did_you_mean = f" (did you mean {like[0]!r}?)" if like else ""
+        told = f"{name!r} is no step of {named}{did_you_mean}; its steps: {_some(known)}"
+    elif rounds:
+        told = f"{name!r} runs in rounds in {named}; name it with the number of one: {_some(rounds)}"
+    elif plain in meant.begun:
+        told = f"{plain!r} runs in no rounds in {named}; name it without a number"
+    elif ExecutionStatus(execution.status or "").is_terminal:
+        told = f"{name!r} did not run in {named}, which is {execution.status}; steps that began: {_some(meant.begun)}"
+    else:
+        begun = _some(meant.begun)
+        told = f"{name!r} has not begun in {named} yet, which is {execution.status}; steps that began: {begun}"
+    return NotFound(told, code="ResourceNotFound")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return (", ".join(names[:_NAMED]) or "none") + more
+
+
+def _row(transaction: Transaction, execution: Uid, step: str) -> StepRow | None:
+    return transaction.steps.find(execution, step)
 
 
 def _outcome(node: Node, row: StepRow) -> Document:
@@ -118,8 +200,8 @@ def _outcome(node: Node, row: StepRow) -> Document:
     return {"Outcome": "NoKey" if note.key is None else "Miss", "Reason": note.why}
 
 
-def _before(transaction: Transaction, execution: Resource, step: str) -> Iterator[tuple[Resource, StepRow]]:
-    """Yield the executions of the same pipeline in which the step began before, the latest first."""
+def _before(transaction: Transaction, execution: Resource) -> list[Resource]:
+    """Return the executions of the same pipeline that began before, the latest first."""
     earlier = Query(
         kind=PIPELINE_EXECUTION.noun,
         filters=(
@@ -128,10 +210,7 @@ def _before(transaction: Transaction, execution: Resource, step: str) -> Iterato
         ),
         limit=_EARLIER,
     )
-    for found in transaction.resources.query(earlier).items:
-        row = transaction.steps.find(found.uid, step)
-        if row is not None:
-            yield found, row
+    return transaction.resources.query(earlier).items
 
 
 def _shown(difference: Difference, before: Ingredients, after: Ingredients) -> Document:

@@ -50,6 +50,7 @@ class CacheNote(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     why: str  #: in a sentence: why the step runs, or whose result it took over
     key: str | None = None
+    settled: str | None = None  #: of what is looked up again when it has ended: digest of what the key was made of
     source: str | None = None  #: ARN of the execution whose result was taken over; None where the step ran
 
 

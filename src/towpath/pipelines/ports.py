@@ -128,8 +128,10 @@ class EarlierResults(Protocol):
     def is_as_looked_up(self, execution: Resource, node: Node, row: StepRow) -> bool:
         """Return whether what a step started, which has succeeded, was made of what its key says.
 
-        False where the step has no key, and where that cannot be found out. Archives may be fetched for it, so that it
-        is not for a transaction.
+        False where the step has no key, and where that cannot be found out any more. No archive is read for it.
+
+        Raises:
+            Unavailable: it cannot be found out just now.
         """
 
     def keep(self, transaction: Transaction, execution: Resource, row: StepRow) -> None:

@@ -10,7 +10,8 @@ from towpath.experiments.record import join_execution
 from towpath.jobs.channels import PinnedObject
 from towpath.jobs.ingredients import JobIngredients, Recorded
 from towpath.jobs.tuned import TUNING_JOB
-from towpath.kernel.errors import StaleRevision, TowpathError
+from towpath.kernel.errors import StaleRevision, TowpathError, Unavailable
+from towpath.kernel.faults import said_by
 from towpath.kernel.objects import ObjectRef, ObjectRows, ObjectVersion
 from towpath.kernel.ports import Store
 from towpath.kernel.ports import Transaction as KernelTransaction
@@ -33,17 +34,42 @@ class Results:
         self._ingredients = ingredients
 
     def look_up(self, execution: Resource, node: Node, asked: Asked, request: Document, told: Document) -> Lookup:
-        """Return the key of a step that would start now, and the newest success with this key."""
+        """Return the key of a step that would start now, and the newest success with this key.
+
+        What is gone or damaged makes a miss that says so, since to run the step costs less than to wait for it.
+
+        Raises:
+            Unavailable: what is needed cannot be had just now; the decision is taken again.
+        """
         assert node.type is not None, "only steps of known types are looked up"
         assert node.type.noun is not None, "what is cached are the results of resources"
         try:
             ingredients = self._ingredients.of_request(node.type.noun, request)
+        except (Unavailable, StaleRevision):
+            raise
         except TowpathError as error:
             return Lookup(asked=asked, keyless=f"it has no key: {error.message}")
+        except ValueError as error:
+            logger.exception("what step %r of %s would be made of cannot be read", node.name, execution.arn)
+            return Lookup(asked=asked, keyless=f"it has no key: what it reads cannot be read ({said_by(error)})")
         key = material(node.type, request, ingredients, execution.name, told).key
         pipeline = Uid(execution.spec["PipelineUid"])
-        found = self._store.read(lambda transaction: _found(transaction, pipeline, node.name, key))
-        return Lookup(asked=asked, request=request, told=told, key=key, pinned=ingredients.inputs, found=found)
+        late = node.type.cache is not None and node.type.cache.settled_late
+        looked = Lookup(
+            asked=asked,
+            request=request,
+            told=told,
+            key=key,
+            settled=ingredients.settled if late else None,
+            pinned=ingredients.inputs,
+        )
+        try:
+            found = self._store.read(lambda transaction: _found(transaction, pipeline, node.name, key))
+        except ValueError as error:
+            logger.exception("the earlier result of step %r of %s cannot be read", node.name, execution.arn)
+            why = f"what is recorded of the newest success with this key cannot be read ({said_by(error)})"
+            return replace(looked, unread=why)
+        return replace(looked, found=found)
 
     def hand_over(self, transaction: Transaction, job: Uid, lookup: Lookup) -> None:
         """Have the job of a step that runs read what its key was made of."""
@@ -90,25 +116,20 @@ class Results:
             return True
         started = row.resource
 
-        def look(transaction: KernelTransaction) -> tuple[Document, Recorded] | None:
+        def look(transaction: KernelTransaction) -> Recorded | None:
             job = transaction.resources.get(started)
-            return None if job is None else (job.spec, self._ingredients.recorded(transaction, job))
+            return None if job is None else self._ingredients.recorded(transaction, job)
 
         try:
-            found = self._store.read(look)
+            recorded = self._store.read(look)
+        except (Unavailable, StaleRevision):
+            raise  # it may be found out in a moment, and what was computed for hours is not thrown away before
         except TowpathError:
             return False  # parts of it were made of other things than other parts, and so of no one key
-        if found is None:
-            return False
-        request, recorded = found
-        try:
-            ingredients = recorded()
-        except Exception:
-            # The bytes of an archive are gone or cannot be had now. To run the step once more costs less than to wait.
+        except ValueError:
             logger.exception("what %s was made of cannot be read; its result is not kept", row.resource_arn)
             return False
-        told = row.metadata.get(node.type.metadata or "", {})
-        return material(node.type, request, ingredients, execution.name, told).key == row.cache.key
+        return recorded is not None and recorded.known.settled == row.cache.settled
 
     def keep(self, transaction: Transaction, execution: Resource, row: StepRow) -> None:
         """Keep the result of a step that ran, if it succeeded and has a key, for later executions of its pipeline."""

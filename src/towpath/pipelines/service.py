@@ -12,12 +12,13 @@ from towpath.kernel import generic, paging
 from towpath.kernel.errors import Conflict, Invalid, Unsupported
 from towpath.kernel.faults import SEEN_AFTER, sentence
 from towpath.kernel.operations import Operation, Request
-from towpath.kernel.ports import Filter
+from towpath.kernel.ports import Filter, Store
 from towpath.kernel.priorities import PRIORITY, priority_of
 from towpath.kernel.resource import Document, Resource
 from towpath.pipelines import selection, versions
 from towpath.pipelines.attempts import tried_again
 from towpath.pipelines.checks import accept, refuse_unexecuted
+from towpath.pipelines.compiling import Compiling
 from towpath.pipelines.definition import Definition, Step
 from towpath.pipelines.evaluation import as_text
 from towpath.pipelines.graph import Plan
@@ -395,6 +396,7 @@ def operations(
     definitions: Definitions | None = None,
     check_arguments: CheckArguments = accept_arguments,
     shapes: Shapes | None = None,
+    store: Store | None = None,
 ) -> list[Operation]:
     """Return every operation on pipelines and executions.
 
@@ -402,7 +404,9 @@ def operations(
         definitions: reads definitions that stand in S3; without it they are refused.
         check_arguments: refuses steps that could never start, when a pipeline is created or updated.
         shapes: the API's shapes, to check arguments by.
+        store: what plans are compiled from before the transactions that need them; without it, they are in these.
     """
+    compiling = None if store is None else Compiling(store)
     pipelines = Pipelines(definitions, check_arguments, shapes or NoShapes())
     return [
         Operation(name="CreatePipeline", function=pipelines.create_pipeline, prepare=pipelines.checked_definition),
@@ -412,9 +416,17 @@ def operations(
         generic.delete_operation(PIPELINE),
         Operation(name="ListPipelineVersions", function=versions.list_pipeline_versions, writes=False),
         Operation(name="UpdatePipelineVersion", function=versions.update_pipeline_version),
-        Operation(name="StartPipelineExecution", function=start_pipeline_execution),
+        Operation(
+            name="StartPipelineExecution",
+            function=start_pipeline_execution,
+            prepare=None if compiling is None else compiling.before_start,
+        ),
         Operation(name="StopPipelineExecution", function=stop_pipeline_execution),
-        Operation(name="RetryPipelineExecution", function=retry_pipeline_execution),
+        Operation(
+            name="RetryPipelineExecution",
+            function=retry_pipeline_execution,
+            prepare=None if compiling is None else compiling.before_retry,
+        ),
         Operation(name="UpdatePipelineExecution", function=update_pipeline_execution),
         Operation(name="DescribePipelineExecution", function=describe_pipeline_execution, writes=False),
         Operation(name="ListPipelineExecutions", function=list_pipeline_executions, writes=False),

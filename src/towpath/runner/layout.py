@@ -39,7 +39,8 @@ def lay_out(job: dict[str, Any], ml: Path, checkpoint: Checkpoint, rewrite: Call
         except OSError as error:
             if is_full(error):
                 raise  # no fault of this input
-            raise LayoutFailed(f"Input {item['uri']} cannot be laid out at /opt/ml/{item['path']}: {error}") from error
+            why = _why_not_laid_out(item, error)
+            raise LayoutFailed(f"Input {item['uri']} cannot be laid out at /opt/ml/{item['path']}: {why}") from error
     for path, text in job.get("files", {}).items():
         target = _inside(ml, path)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -52,6 +53,16 @@ def _inside(ml: Path, path: str) -> Path:
     if pure.is_absolute() or ".." in pure.parts:
         raise LayoutFailed(f"The path {path!r} leads out of /opt/ml; it must be relative and without '..'")
     return ml / pure
+
+
+def _why_not_laid_out(item: dict[str, Any], error: OSError) -> str:
+    """Return why in words that do not tell where the platform's home lies."""
+    if error.filename == item["source"]:
+        why = "gone" if isinstance(error, FileNotFoundError) else f"not to be read ({error.strerror})"
+        return f"the bytes of version {item['version_id']} are {why}"
+    if isinstance(error, (FileExistsError, NotADirectoryError, IsADirectoryError)):
+        return "another input of the job is laid out in that place, or a file where this one needs a folder"
+    return error.strerror or str(error)
 
 
 def _lay_out_input(item: dict[str, Any], ml: Path, checkpoint: Checkpoint) -> None:
@@ -110,28 +121,12 @@ def unpack(archive: Path, target: Path, uri: str, checkpoint: Checkpoint) -> Non
         with _opened(archive, uri) as members:
             for member in members:
                 checkpoint()
-                place = _member_place(root, member.name, uri)
-                if member.isdir():
-                    place.mkdir(parents=True, exist_ok=True)
-                    continue
-                place.parent.mkdir(parents=True, exist_ok=True)
-                if place.is_symlink() or place.is_file():
-                    place.unlink()  # as tar does: the later member wins
-                if member.issym():
-                    place.symlink_to(member.linkname)
-                    links.append((member.name, place))
-                elif member.islnk():
-                    original = _member_place(root, member.linkname, uri)
-                    if not original.is_file() or original.is_symlink():
-                        raise LayoutFailed(
-                            f"{uri} is not safe to unpack: {member.name!r} links to {member.linkname!r}, which is no "
-                            "file that came before it"
-                        )
-                    os.link(original, place, follow_symlinks=False)
-                elif member.isreg():
-                    _write_member(members, member, place, checkpoint)
-                else:
-                    raise LayoutFailed(f"{uri} is not safe to unpack: {member.name!r} is neither file, folder nor link")
+                try:
+                    _place(members, member, root, uri, links, checkpoint)
+                except OSError as error:
+                    if error.filename is None:
+                        raise  # it is about the archive, or about all that is written
+                    raise LayoutFailed(_why_not_placed(member.name, uri, error)) from error
             # The checksum of what was packed lies behind the last member; without it, damage could pass for content.
             while members.fileobj is not None and members.fileobj.read(CHUNK):
                 checkpoint()
@@ -171,6 +166,49 @@ def _member_place(root: Path, name: str, uri: str) -> Path:
                 f"{uri} is not safe to unpack: {name!r} would be written through the link {parent.name!r}"
             )
     return place
+
+
+def _place(
+    members: tarfile.TarFile,
+    member: tarfile.TarInfo,
+    root: Path,
+    uri: str,
+    links: list[tuple[str, Path]],
+    checkpoint: Checkpoint,
+) -> None:
+    """Make what a member stands for; what is a link is added to `links`."""
+    place = _member_place(root, member.name, uri)
+    if member.isdir():
+        place.mkdir(parents=True, exist_ok=True)
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.is_symlink() or place.is_file():
+        place.unlink()  # as tar does: the later member wins
+    if member.issym():
+        place.symlink_to(member.linkname)
+        links.append((member.name, place))
+    elif member.islnk():
+        original = _member_place(root, member.linkname, uri)
+        if not original.is_file() or original.is_symlink():
+            raise LayoutFailed(
+                f"{uri} is not safe to unpack: {member.name!r} links to {member.linkname!r}, which is no file that "
+                "came before it"
+            )
+        os.link(original, place, follow_symlinks=False)
+    elif member.isreg():
+        _write_member(members, member, place, checkpoint)
+    else:
+        raise LayoutFailed(f"{uri} is not safe to unpack: {member.name!r} is neither file, folder nor link")
+
+
+def _why_not_placed(name: str, uri: str, error: OSError) -> str:
+    """Return why a member has no place, by its name in the archive: the error tells where the platform's home lies."""
+    if isinstance(error, (FileExistsError, NotADirectoryError, IsADirectoryError)):
+        return (
+            f"{uri} cannot be unpacked: {name!r} and what was unpacked before it are a file and a folder of one name. "
+            "Pack it again with only one of the two, and upload it anew"
+        )
+    return f"{uri} cannot be unpacked: {name!r} cannot be written: {error.strerror}"
 
 
 def _write_member(members: tarfile.TarFile, member: tarfile.TarInfo, place: Path, checkpoint: Checkpoint) -> None:

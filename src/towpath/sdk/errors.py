@@ -20,6 +20,8 @@ ClientError
 import re
 from typing import Any
 
+from towpath.sdk.constraints import in_words
+
 
 class ClientError(Exception):
     """Something the caller of the SDK can act on."""
@@ -54,7 +56,7 @@ class RequestFailed(ClientError):
 
     Args:
         code: the error's code on the wire, for example "ValidationException".
-        message: the server's words.
+        message: the server's words; printed, the error says what a text may hold in place of a pattern.
         status: the HTTP status, for example 400.
         request_id: what the server's own log calls this request; empty when it gave none.
     """
@@ -64,7 +66,7 @@ class RequestFailed(ClientError):
         self.message = message
         self.status = status
         self.request_id = request_id
-        super().__init__(f"{message} ({code})" if message else code)
+        super().__init__(f"{in_words(message)} ({code})" if message else code)
 
 
 class NotFound(RequestFailed):

@@ -70,8 +70,10 @@ class Execution:
         seen: set[str] = set()
         while True:
             # Asked first: a job that begins before the execution ends is then not missed.
-            ended = self.status in ENDED
-            steps = [step for step in runs.look() if step.job is not None and step.waiting_for is None]
+            described = self.describe()
+            ended = described["PipelineExecutionStatus"] in ENDED
+            changed_at = described.get("LastModifiedTime")
+            steps = [step for step in runs.look(changed_at) if step.job is not None and step.waiting_for is None]
             for step in steps:
                 assert step.job is not None
                 if step.job not in seen:
@@ -190,7 +192,8 @@ class Execution:
         runs = StepRuns(self._client, self.arn)
         while True:
             ended = self.describe()
-            steps = runs.look() if watch is not None or ended["PipelineExecutionStatus"] in ENDED else []
+            looks = watch is not None or ended["PipelineExecutionStatus"] in ENDED
+            steps = runs.look(ended.get("LastModifiedTime")) if looks else []
             if watch is not None:
                 watch(steps)
             if ended["PipelineExecutionStatus"] in ENDED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from towpath.sdk.expressions import Document
 if TYPE_CHECKING:
     from towpath.sdk.client import Client
 
+UNCHANGED_S = 5.0  #: after so long a list of several pages is asked for although its execution has not changed
 #: Member of a step's Metadata -> what it started, for logs and links.
 JOBS = {"TrainingJob": "TrainingJob", "ProcessingJob": "ProcessingJob", "TransformJob": "TransformJob"}
 #: What steps are told of by that may have a key in the cache.
@@ -116,9 +118,26 @@ class StepRuns:
         self._client = client
         self._asked: Document = {"PipelineExecutionArn": execution, "SortOrder": "Ascending"}
         self._pages: list[_Page] = []
+        self._found: list[StepRun] = []
+        self._changed_at: float | None = None
+        self._again_at = 0.0  #: on the monotonic clock
 
-    def look(self) -> list[StepRun]:
-        """Return the steps that have begun as they stand now, in the order in which they began."""
+    def look(self, changed_at: float | None = None) -> list[StepRun]:
+        """Return the steps that have begun as they stand now, in the order in which they began.
+
+        Args:
+            changed_at: LastModifiedTime of the execution, described just before. Whoever tells it asks for a list of
+                several pages only where that is another time, and else after a few seconds: no step begins or ends
+                without it, and only that a job waits no more for room on the host is seen a little later.
+        """
+        now = time.monotonic()
+        if len(self._pages) > 1 and changed_at is not None and changed_at == self._changed_at and now < self._again_at:
+            return self._found
+        self._found = self._asked_for()
+        self._changed_at, self._again_at = changed_at, now + UNCHANGED_S
+        return self._found
+
+    def _asked_for(self) -> list[StepRun]:
         known, self._pages = self._pages, []
         token: str | None = None
         while True:

@@ -3,6 +3,7 @@
 What goes to a webhook because a step of a pipeline says so is a delivery, too.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -28,9 +29,10 @@ from towpath.triggers.kinds import DELIVERY, LOG_GROUP
 from towpath.triggers.log_groups import group_named, write
 from towpath.triggers.model import DeliverySpec, DeliveryState, DeliveryStatus, Target
 from towpath.triggers.ports import Answer, Message, Send
-from towpath.triggers.targets import TargetKind, kind_of, pipeline_name, queue_name
+from towpath.triggers.targets import TargetKind, is_pipeline, kind_of, pipeline_name, queue_name
 
 OUTCOME = "TriggerOutcome"  #: type of the event that tells what came of a delivery; its subject is the rule
+_START = "StartPipelineExecution"
 _LONGEST_PAUSE_S = 300
 _LONGEST_DESCRIPTION = 3072  #: characters of an execution's description in the API
 #: Answers of a webhook that may be another one the next time. Source: EventBridge User Guide, "API destinations".
@@ -128,7 +130,16 @@ class DeliveryController:
         self._lock = threading.Lock()
 
     def observe(self, resource: Resource) -> Answer | UnderWay | None:
-        """Return what came of the try that was made last, None when it is not known: it is then made again."""
+        """Return what came of the try that was made last, None when it is not known: it is then made again.
+
+        What starting a pipeline needs is made ready here, before the transaction that starts it.
+        """
+        start = self._operations.get(_START)
+        if start is not None and start.prepare is not None and resource.status == DeliveryStatus.PENDING:
+            spec = view(DeliverySpec, resource.spec)
+            if is_pipeline(spec.target.arn):
+                with contextlib.suppress(TowpathError):  # `apply` says it, as what came of the delivery
+                    start.prepare(_start_of(resource, spec))
         tries = view(DeliveryState, resource.state).tries
         with self._lock:
             known, answer = self._answers.get(resource.uid, (-1, None))
@@ -206,19 +217,7 @@ class DeliveryController:
             return Settle(DeliveryStatus.FAILED, error.message)
 
     def _started(self, transaction: Transaction, delivery: Resource, spec: DeliverySpec) -> Settle:
-        given = spec.target.sage_maker_pipeline_parameters.pipeline_parameter_list
-        asked: Document = {
-            "PipelineName": pipeline_name(spec.target.arn),
-            "ClientRequestToken": delivery.uid,
-            "PipelineExecutionDescription": _why(spec)[:_LONGEST_DESCRIPTION],
-            "PipelineParameters": [{"Name": each.name, "Value": text_at(spec.event, each.value)} for each in given],
-        }
-        request = Request(
-            operation="StartPipelineExecution",
-            input=asked,
-            caller=Caller(delivery.created_by, request_id=delivery.uid, roles=starter_roles(delivery.spec)),
-        )
-        answer = self._operations["StartPipelineExecution"].function(transaction, request)
+        answer = self._operations[_START].function(transaction, _start_of(delivery, spec))
         return Settle(DeliveryStatus.DELIVERED, str(answer["PipelineExecutionArn"]))
 
     def _called(self, transaction: Transaction, delivery: Resource, spec: DeliverySpec) -> Settle:
@@ -236,6 +235,21 @@ class DeliveryController:
         templated = spec.target.input_transformer is not None
         write(transaction, group, _body(spec), templated=templated, keep_days=self._keep_lines_days)
         return Settle(DeliveryStatus.DELIVERED, f"a line in {group.name}")
+
+
+def _start_of(delivery: Resource, spec: DeliverySpec) -> Request:
+    given = spec.target.sage_maker_pipeline_parameters.pipeline_parameter_list
+    asked: Document = {
+        "PipelineName": pipeline_name(spec.target.arn),
+        "ClientRequestToken": delivery.uid,
+        "PipelineExecutionDescription": _why(spec)[:_LONGEST_DESCRIPTION],
+        "PipelineParameters": [{"Name": each.name, "Value": text_at(spec.event, each.value)} for each in given],
+    }
+    return Request(
+        operation=_START,
+        input=asked,
+        caller=Caller(delivery.created_by, request_id=delivery.uid, roles=starter_roles(delivery.spec)),
+    )
 
 
 def _queued(transaction: Transaction, delivery: Resource, spec: DeliverySpec) -> Settle:

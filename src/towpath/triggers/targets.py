@@ -44,7 +44,7 @@ def kind_of(arn: str, home: Home) -> TargetKind:
             )
         return TargetKind.WEBHOOK
     parts_of_arn = arn.split(":", 5)
-    if len(parts_of_arn) == 6 and parts_of_arn[2] == "sagemaker" and parts_of_arn[5].startswith("pipeline/"):
+    if is_pipeline(arn):
         if parts_of_arn[3:5] != [home.region, home.account]:
             raise Invalid(
                 f"{arn!r} is a pipeline elsewhere; here are those of {home.region} and account {home.account}"
@@ -66,6 +66,12 @@ def kind_of(arn: str, home: Home) -> TargetKind:
         group_named(arn, home)
         return TargetKind.LOG
     raise Invalid(f"{arn!r} is nothing that an event can be delivered to; expected {_EXPECTED}")
+
+
+def is_pipeline(arn: str) -> bool:
+    """Return whether an ARN is that of a pipeline, here or elsewhere."""
+    parts = arn.split(":", 5)
+    return len(parts) == 6 and parts[2] == "sagemaker" and parts[5].startswith("pipeline/")
 
 
 def queue_name(arn: str) -> str:

@@ -65,7 +65,10 @@ class TuningIngredients:
                 raise Invalid(f"The training jobs {jobs[0].name!r} and {other.name!r} were not made of the same")
             made[name] = self._jobs.recorded(transaction, jobs[0])
         earlier = tuple(Uid(uid) for uid in tuning.state.get(EARLIER, ()))
-        return lambda: together({name: recorded() for name, recorded in made.items()}, earlier)
+        return Recorded(
+            together({name: recorded.known for name, recorded in made.items()}, earlier),
+            lambda: together({name: recorded() for name, recorded in made.items()}, earlier).code,
+        )
 
     def hand_over(self, transaction: Transaction, tuning: Resource, inputs: tuple[PinnedInput, ...]) -> None:
         """Have all training jobs of a tuning job that was just created read exactly these."""

@@ -410,7 +410,7 @@ def test_a_step_without_the_cache_is_explained_too(lake: Lake) -> None:
     assert (told["Outcome"], told["Reason"]) == ("Off", "the step has no CacheConfig")
     assert told["Key"] == explained(lake.first, "Train")["Key"]
     assert told["Differences"] == []
-    with pytest.raises(ClientError, match=r"'Nowhere' is no step of .*; steps that began: Prepare, Train"):
+    with pytest.raises(ClientError, match=r"'Nowhere' is no step of .*; its steps: Prepare, Train"):
         explained(lake.first, "Nowhere")
 
 

@@ -68,4 +68,4 @@ def test_a_run_says_what_was_taken_over_and_explains_what_was_not(towpath: Shell
     assert re.search(r"^Train +Succeeded +Miss +\w.*$", told, re.M)
     assert told.endswith(f"towpath explain kept/{execution.id} STEP\n")
     told = towpath("explain", "kept/latest", "Nope", code=1)
-    assert f"'Nope' is no step of kept/{execution.id}; steps that began: " in told
+    assert f"'Nope' is no step of kept/{execution.id}; its steps: Prepare, " in told

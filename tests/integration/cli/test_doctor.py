@@ -71,6 +71,13 @@ def test_a_broken_setting_is_wrong_and_ends_with_1(tmp_path: Path) -> None:
     assert found(home)["settings"][0] == "wrong"
 
 
+def test_a_misspelt_variable_is_a_warning_with_the_right_name_and_without_its_value(tmp_path: Path) -> None:
+    code, told = doctor(tmp_path / "home", TOWPATH_WARM_STRT="off")
+    assert code == 0
+    assert re.search(r"environment +warning +TOWPATH_WARM_STRT .*did you mean TOWPATH_WARM_START\?", told)
+    assert "environment" not in found(tmp_path / "home", TOWPATH_WARM_START="off")
+
+
 @pytest.mark.shows("towpath", "DescribeServer", how="stores")
 def test_what_the_running_server_uses_counts_and_differences_to_the_file_are_told(shell: Shell) -> None:
     file = shell.home / "towpath.toml"

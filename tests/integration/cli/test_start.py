@@ -25,6 +25,20 @@ def test_a_setting_that_is_unknown_is_named(shell: Shell) -> None:
     )
 
 
+def test_a_misspelt_variable_is_told_to_whoever_starts_the_server_and_in_its_log(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = {**shell.environment, "TOWPATH_OBJECTS_SECRETKEY": "hush"}
+    monkeypatch.setattr(type(shell), "environment", property(lambda _: here))
+    command = shell.argv("up", "--background")
+    done = subprocess.run(command, cwd=shell.folder, env=here, capture_output=True, text=True, timeout=60, check=True)
+    told = "TOWPATH_OBJECTS_SECRETKEY is set and changes nothing: there is no such setting (did you mean "
+    assert f"Warning: {told}TOWPATH_OBJECTS_SECRET_KEY? see" in done.stderr
+    log = (shell.home / "server.log").read_text()
+    assert f"WARNING towpath.cli.server: {told}" in log
+    assert "hush" not in done.stderr + log
+
+
 def test_a_port_that_is_taken_is_named(shell: Shell) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

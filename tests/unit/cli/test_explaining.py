@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from towpath.cli import explaining
 from towpath.cli.explaining import cache_of, lines
 from towpath.pipelines.steps import STEP_TYPES, StepType
+from towpath.sdk import NotFound
 from towpath.sdk.executions import Execution
 from towpath.sdk.explanations import explanation
 
@@ -123,3 +125,30 @@ def test_every_step_that_has_a_key_is_explained_and_no_other_is_asked_about(
     assert told.pop("Has") == ("Miss", "reviews/old failed with this key")
     assert set(told.values()) == {("", "")}
     assert [name for name, _ in client.asked].count("ExplainPipelineExecutionStep") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "step"), [("reviews/abc", "Train"), ("reviews/abc/Train", None), ("execution/reviews/abc/Train", None)]
+)
+def test_a_step_may_be_named_as_it_is_everywhere_else(
+    answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, name: str, step: str | None
+) -> None:
+    asked = {"PipelineExecutionArn": f"{ARN}/abc", "StepName": "Train"}
+    explained = {**asked, "StepType": "Training", "Outcome": "Off", "Reason": "no", "KeyParts": [], "Differences": []}
+    client = answers(
+        ListPipelineExecutions={"PipelineExecutionSummaries": [{"PipelineExecutionArn": f"{ARN}/abc"}]},
+        DescribePipelineExecution={"PipelineExecutionArn": f"{ARN}/abc"},
+        ExplainPipelineExecutionStep=explained,
+    )
+    monkeypatch.setattr(explaining, "connect", lambda home: client)
+    explaining.explain(name, step)
+    assert ("ExplainPipelineExecutionStep", asked) in client.asked
+
+
+def test_a_pipeline_that_has_never_run_is_told_as_such(
+    answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = answers(DescribePipeline={}, ListPipelineExecutions={"PipelineExecutionSummaries": []})
+    monkeypatch.setattr(explaining, "connect", lambda home: client)
+    with pytest.raises(NotFound, match="pipeline 'reviews' has no execution yet; start one: towpath run FILE"):
+        explaining.explain("reviews")

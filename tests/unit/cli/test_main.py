@@ -202,3 +202,12 @@ def test_ctrl_c_ends_a_command_without_a_traceback(
     monkeypatch.setattr(cli, "app", interrupted)
     assert ended("ps") == 130
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_list_of_everything_that_is_given_a_name_says_which_command_is_about_that(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert ended("data", "ls", "my iris") == 2
+    assert (
+        "towpath data ls lists all of them; about my iris: towpath data versions 'my iris'" in capsys.readouterr().err
+    )

@@ -126,11 +126,36 @@ def test_jobs_are_known_by_their_step(answers: Callable[..., Any]) -> None:
     assert found == {f"{ARN}:training-job/t-1": "reviews/abc/Train"}
 
 
-@pytest.mark.parametrize("name", ["nothing", "reviews/xyz", "reviews/xyz/Train", "a/b/c/d"])
+@pytest.mark.parametrize("name", ["nothing", "review/xyz", "reviews/xyz/Train", "a/b/c/d"])
 def test_what_nothing_is_called_is_told_with_the_forms_that_names_have(answers: Callable[..., Any], name: str) -> None:
     nothing: Any = {"ListEndpoints": {}, "ListModelPackageGroups": {}}
     with pytest.raises(NotFound, match=r"nothing is called .*PIPELINE/EXECUTION/STEP"):
         find(answers(**TABLE, **nothing), name)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("reviews/xyz", "its newest one is reviews/abc, `towpath ps --all` lists them"),
+        (f"{ARN}:pipeline/reviews/execution/xyz", "its newest one is reviews/abc, `towpath ps --all` lists them"),
+        ("reviews/Gate", "its newest one is reviews/abc, which has a step of that name: reviews/latest/Gate"),
+    ],
+)
+@pytest.mark.parametrize("kinds", [None, ("PipelineExecution", "Pipeline")])
+def test_of_an_execution_that_a_pipeline_does_not_have_the_newest_is_told(
+    answers: Callable[..., Any], name: str, told: str, kinds: tuple[str, ...] | None
+) -> None:
+    table = {**TABLE, "DescribePipelineExecution": None}
+    wanted = name.rpartition("/")[2]
+    with pytest.raises(NotFound) as raised:
+        find(answers(**table), name, kinds=kinds)
+    assert raised.value.message == f"pipeline 'reviews' has no execution {wanted!r}; {told}"
+
+
+def test_a_pipeline_that_has_never_run_is_told_as_such(answers: Callable[..., Any]) -> None:
+    client = answers(**{**TABLE, "ListPipelineExecutions": {"PipelineExecutionSummaries": []}})
+    with pytest.raises(NotFound, match="pipeline 'reviews' has no execution yet; start one: towpath run FILE"):
+        find(client, "reviews/latest", kinds=("PipelineExecution",))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -47,9 +48,12 @@ class Trees:
 
     def __init__(self) -> None:
         self.opened = 0  #: archives that were asked for so far
+        self.failure: OSError | None = None
 
     def files(self, archive: ObjectVersion) -> Mapping[str, str] | None:
         self.opened += 1
+        if self.failure is not None:
+            raise self.failure
         return {"train.py": "t1", "helpers/deep.py": "d1"} if archive.key == "source.tar.gz" else None
 
 
@@ -122,13 +126,23 @@ def test_a_job_that_ran_is_made_of_what_was_looked_up(world: World, ingredients:
 
     def made_of() -> Any:
         job = world.resource("TrainingJob", "train")
-        return world.store.read(lambda transaction: ingredients.of_job(transaction, job))
+        return world.store.read(lambda transaction: ingredients.recorded(transaction, job))()
 
     with pytest.raises(Invalid, match="has not begun"):
         made_of()
     world.run()
     world.move("TrainingJob", "train", JobObservation(phase=Phase.RUNNING))
     assert made_of() == replace(found, packages=dict(found.packages))
+
+
+def test_what_decides_the_ingredients_is_known_without_the_files_of_their_code(
+    world: World, ingredients: JobIngredients
+) -> None:
+    found = ingredients.of_request("TrainingJob", REQUEST)
+    assert replace(found, code={}, packages=dict(sorted(found.packages.items(), reverse=True))).settled == found.settled
+    assert replace(found, python_version="3.12").settled != found.settled
+    world.put(f"{S3}/source.tar.gz", b"other code")
+    assert ingredients.of_request("TrainingJob", REQUEST).settled != found.settled
 
 
 def test_no_archive_is_opened_before_the_transaction_that_reads_what_was_recorded_is_over(
@@ -141,6 +155,45 @@ def test_no_archive_is_opened_before_the_transaction_that_reads_what_was_recorde
     assert trees.opened == 0
     assert "code/helpers/deep.py" in recorded().code
     assert trees.opened > 0
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (FileNotFoundError(errno.ENOENT, "No such file", "/home/objects/blobs/1"), "its bytes are gone"),
+        (OSError(errno.EIO, "Input/output error", "/home/objects/blobs/1"), "Input/output error"),
+        (OSError("blob 1 of s3://b/source.tar.gz is 3 bytes short"), "blob 1 .* is 3 bytes short"),
+    ],
+    ids=["gone", "damaged disk", "cut off"],
+)
+def test_an_archive_that_cannot_be_read_is_named_without_its_place_on_this_host(
+    ingredients: JobIngredients, trees: Trees, failure: OSError, said: str
+) -> None:
+    trees.failure = failure
+    with pytest.raises(Invalid, match=f"Version .* of s3://b/.*gz cannot be read: {said}") as raised:
+        ingredients.of_request("TrainingJob", REQUEST)
+    assert "/home" not in raised.value.message
+
+
+def test_what_may_pass_is_a_fault_of_the_moment(ingredients: JobIngredients, trees: Trees) -> None:
+    trees.failure = OSError(errno.EMFILE, "Too many open files")
+    with pytest.raises(OSError, match="Too many open files"):
+        ingredients.of_request("TrainingJob", REQUEST)
+
+
+def test_a_manifest_whose_bytes_are_gone_is_named(
+    world: World, ingredients: JobIngredients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.put(f"{S3}/list.json", b"[]")
+    source = {"S3DataType": "ManifestFile", "S3Uri": f"{S3}/list.json"}
+    listed = {"ChannelName": "train", "DataSource": {"S3DataSource": source}}
+
+    def read(version: ObjectVersion) -> Any:
+        raise FileNotFoundError(errno.ENOENT, "No such file", "/home/objects/blobs/1")
+
+    monkeypatch.setattr(world.objects, "read", read)
+    with pytest.raises(Invalid, match="its bytes are gone"):
+        ingredients.of_request("TrainingJob", {**REQUEST, "InputDataConfig": [listed]})
 
 
 def test_a_model_counts_by_what_it_is_made_of(ingredients: JobIngredients) -> None:

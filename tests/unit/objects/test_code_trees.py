@@ -1,5 +1,6 @@
 """Code archives by the content of their files."""
 
+import errno
 import hashlib
 import io
 import tarfile
@@ -96,6 +97,22 @@ def test_what_cannot_be_read_as_an_archive_goes_by_its_bytes(blobs: Blobs, monke
     assert known.files(blobs.put(whole[:-20])) is None
     monkeypatch.setattr(code_trees, "LARGEST_BYTES", 99_999)
     assert trees(blobs).files(blobs.put(whole)) is None
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE])
+def test_what_the_disk_does_not_give_is_no_word_about_the_archive(blobs: Blobs, number: int) -> None:
+    known = trees(blobs)
+    archive = blobs.put(packed(FILES))
+    whole = blobs.contents[archive.sha256]
+
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise OSError(number, "no")
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(OSError, match="no"):
+        patch.setattr(blobs, "open", lambda version: Failing(whole))
+        known.files(archive)
+    assert "train.py" in (known.files(archive) or {}), "nothing was remembered"
 
 
 def test_what_is_remembered_is_bounded(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:

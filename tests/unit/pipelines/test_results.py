@@ -1,12 +1,14 @@
 """Earlier results on a real store: found by key, put back into their places, kept from house-keeping."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from sqlalchemy import Table, update
 from sqlalchemy.exc import ResourceClosedError
 
 from towpath.housekeeping.model import VersionKey
@@ -20,18 +22,21 @@ from towpath.kernel.operations import Request
 from towpath.kernel.principals import Caller
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.lineage import JobFacts, artifact, artifact_of, job_graph, record
-from towpath.pipelines.caching import Asked, Found, Lookup, material
-from towpath.pipelines.definition import parse
+from towpath.pipelines.caching import Asked, Found, Lookup, verdict
+from towpath.pipelines.definition import CacheConfig, parse
 from towpath.pipelines.evaluation import StepYield
 from towpath.pipelines.graph import Node, compile
 from towpath.pipelines.kinds import PIPELINE_EXECUTION
 from towpath.pipelines.model import CacheNote, StepRow, StepStatus
 from towpath.pipelines.results import Results
 from towpath.store import SqliteStore, SqlTransaction
+from towpath.store.tables import cached_step, step
 
 JOB = Kind(noun="ProcessingJob", arn_type="processing-job", name_member="ProcessingJobName", arn_member="Arn")
 PIPELINE = Uid("pipeline-uid")
 REQUEST: Document = {"AppSpecification": {"ImageUri": "towpath"}}
+STEP: Document = {"Name": "Prepare", "Type": "Processing", "Arguments": REQUEST, "CacheConfig": {"Enabled": True}}
+DEFINITION: Document = {"Version": "2020-12-01", "Steps": [STEP]}
 ASKED = Asked(request=REQUEST)
 
 
@@ -39,26 +44,29 @@ class Given:
     """Stands for `JobIngredients`: what every job would be made of."""
 
     def __init__(self) -> None:
-        self.refusal: Invalid | None = None
+        self.refusal: Exception | None = None
         self.made: Ingredients | None = None  #: what a job that has ended was made of; None: parts of it differ
         self.unread: Exception | None = None  #: why its archives cannot be read
+        self.unrecorded: Exception | None = None  #: why the rows about it cannot be read
 
     def recorded(self, transaction: Any, job: Resource) -> Recorded:
         if self.made is None:
             raise Invalid("they were not made of the same")
         made = self.made
 
-        def read() -> Ingredients:
+        def read() -> Mapping[str, str]:
             with pytest.raises(ResourceClosedError):
                 transaction.resources.get(job.uid)  # no transaction stays open while archives are read
             if self.unread is not None:
                 raise self.unread
-            return made
+            return made.code
 
-        return read
+        if self.unrecorded is not None:
+            raise self.unrecorded
+        return Recorded(replace(made, code={}), read)
 
     def of_request(self, noun: str, request: Document) -> Ingredients:
-        assert noun == "ProcessingJob"
+        assert noun in {"ProcessingJob", "HyperParameterTuningJob"}
         if self.refusal is not None:
             raise self.refusal
         return Ingredients(python_version="3.11")
@@ -72,8 +80,7 @@ class Past:
         self.store = SqliteStore(folder / "store.db", clock=self.clock)
         self.given = Given()
         self.results = Results(self.store, self.given)  # type: ignore[arg-type]
-        step = {"Name": "Prepare", "Type": "Processing", "Arguments": REQUEST}
-        self.node: Node = compile(parse({"Version": "2020-12-01", "Steps": [step]})).nodes["Prepare"]
+        self.node: Node = compile(parse(DEFINITION)).nodes["Prepare"]
         self.first, self.second = self.execution("first"), self.execution("second")
         self.outputs = [self.put("out/a"), self.put("out/b")]
         self.job = self.store.write(self._job)
@@ -92,7 +99,7 @@ class Past:
     def execution(self, name: str) -> Resource:
         def make(transaction: SqlTransaction) -> Resource:
             request = Request(operation="StartPipelineExecution", input={}, caller=Caller("ada"))
-            spec = {"PipelineUid": PIPELINE, "PipelineName": "p"}
+            spec = {"PipelineUid": PIPELINE, "PipelineName": "p", "PipelineDefinition": json.dumps(DEFINITION)}
             return generic.create(transaction, PIPELINE_EXECUTION, request, name=name, spec=spec, status="Executing")
 
         return self.store.write(make)
@@ -201,6 +208,35 @@ def test_without_its_inputs_a_step_has_no_key(past: Past) -> None:
     assert (looked.key, looked.keyless) == (None, "it has no key: There are no objects under s3://lake/in")
 
 
+def test_what_a_step_reads_and_nobody_can_decode_leaves_it_without_a_key(past: Past) -> None:
+    past.given.refusal = ValueError("damaged")
+    looked = past.look_up()
+    assert (looked.key, looked.keyless) == (None, "it has no key: what it reads cannot be read (ValueError: damaged)")
+
+
+@pytest.mark.parametrize(
+    "passing", [Unavailable("the store could not be read"), StaleRevision("changed"), OSError(24, "")]
+)
+def test_what_may_pass_makes_no_miss(past: Past, passing: Exception) -> None:
+    past.given.refusal = passing
+    with pytest.raises(type(passing)):
+        past.look_up()
+
+
+@pytest.mark.parametrize(("table", "column"), [(cached_step, "outputs"), (step, "data")], ids=["entry", "step"])
+def test_a_record_of_the_earlier_result_that_is_damaged_makes_a_miss_that_says_so(
+    past: Past, table: Table, column: str
+) -> None:
+    past.keep()
+    past.store.write(lambda transaction: transaction.connection.execute(update(table).values({column: b"\xff["})))
+    looked = past.look_up()
+    note = verdict(looked, CacheConfig(enabled=True), past.clock.now())
+    assert (note.key, note.source) == (past.note.key, None)
+    assert "what is recorded of the newest success with this key cannot be read (DecodeError" in note.why
+    past.keep()
+    assert past.found().execution_arn == past.first.arn, "the step that ran leaves a whole entry"
+
+
 def test_other_steps_and_pipelines_find_nothing(past: Past) -> None:
     past.keep()
     step = {"Name": "Other", "Type": "Processing", "Arguments": REQUEST}
@@ -215,8 +251,10 @@ def searched(past: Past) -> tuple[Node, StepRow]:
     step = {"Name": "Tune", "Type": "Tuning", "Arguments": {}}
     node = compile(parse({"Version": "2020-12-01", "Steps": [step]})).nodes["Tune"]
     assert node.type is not None
-    key = material(node.type, past.job.spec, Ingredients(python_version="3.11"), past.first.name, {}).key
-    return node, replace(past.row, name="Tune", cache=CacheNote(why="", key=key))
+    looked = past.results.look_up(past.first, node, ASKED, {}, {})
+    note = verdict(looked, CacheConfig(enabled=True), past.clock.now())
+    assert (note.key, note.settled is None, note.source) == (looked.key, False, None)
+    return node, replace(past.row, name="Tune", cache=note)
 
 
 @pytest.mark.parametrize(("python_version", "same"), [("3.11", True), ("3.12", False), (None, False)])
@@ -233,13 +271,42 @@ def test_a_search_may_be_kept_when_it_was_made_of_what_had_been_looked_up(
     [FileNotFoundError("blob"), ValueError("no archive"), Unavailable("S3 does not answer")],
     ids=["gone", "broken", "not there now"],
 )
-def test_a_search_whose_code_cannot_be_read_is_not_kept_and_holds_nothing_up(
-    past: Past, unread: Exception, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_search_whose_code_cannot_be_read_when_it_ends_is_kept_like_a_job(past: Past, unread: Exception) -> None:
     node, row = searched(past)
     past.given.made, past.given.unread = Ingredients(python_version="3.11"), unread
+    assert past.results.is_as_looked_up(past.first, node, row)
+
+
+@pytest.mark.parametrize(
+    "passing", [Unavailable("the store"), StaleRevision("changed"), OSError(24, "no more files")], ids=str
+)
+def test_what_may_pass_when_a_search_ends_costs_it_nothing(past: Past, passing: Exception) -> None:
+    node, row = searched(past)
+    past.given.made, past.given.unrecorded = Ingredients(python_version="3.11"), passing
+    with pytest.raises(type(passing)):
+        past.results.is_as_looked_up(past.first, node, row)
+    past.given.unrecorded = None
+    assert past.results.is_as_looked_up(past.first, node, row)
+
+
+def test_a_search_whose_records_are_damaged_is_not_kept_and_holds_nothing_up(
+    past: Past, caplog: pytest.LogCaptureFixture
+) -> None:
+    node, row = searched(past)
+    past.given.made, past.given.unrecorded = Ingredients(python_version="3.11"), ValueError("damaged")
     assert not past.results.is_as_looked_up(past.first, node, row)
     assert "cannot be read; its result is not kept" in caplog.text
+
+
+def test_a_search_that_began_before_it_was_noted_what_it_is_made_of_is_not_kept(past: Past) -> None:
+    node, row = searched(past)
+    assert row.cache is not None
+    past.given.made = Ingredients(python_version="3.11")
+    assert not past.results.is_as_looked_up(past.first, node, replace(row, cache=replace(row.cache, settled=None)))
+
+
+def test_a_job_notes_no_more_than_its_key(past: Past) -> None:
+    assert verdict(past.look_up(), CacheConfig(enabled=True), past.clock.now()).settled is None
 
 
 def test_only_a_step_with_a_key_was_looked_up(past: Past) -> None:

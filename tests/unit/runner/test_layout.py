@@ -89,6 +89,42 @@ def test_unsafe_archives_are_refused(tmp_path: Path, target: Path, members: list
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tar.gz", "outside", "target"]
 
 
+def folder_named(name: str) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.type, member.mode = tarfile.DIRTYPE, 0o755
+    return member
+
+
+@pytest.mark.parametrize(
+    ("members", "name"),
+    [
+        ([regular("a"), regular("a/b")], "a/b"),
+        ([regular("a"), regular("a/b/c")], "a/b/c"),
+        ([regular("a/b"), regular("a")], "a"),
+        ([folder_named("a"), regular("a")], "a"),
+        ([regular("a"), folder_named("a")], "a"),
+        ([folder_named("a"), link("a", "b")], "a"),
+        ([regular("b"), folder_named("a"), link("a", "b", tarfile.LNKTYPE)], "a"),
+    ],
+)
+def test_a_file_and_a_folder_of_one_name_are_named_without_their_place_on_this_host(
+    tmp_path: Path, target: Path, members: list[tarfile.TarInfo], name: str
+) -> None:
+    packed = archive(tmp_path / "a.tar.gz", *members)
+    with pytest.raises(LayoutFailed) as failed:
+        unpack(packed, target, "s3://b/a.tar.gz", nothing)
+    assert str(failed.value) == (
+        f"s3://b/a.tar.gz cannot be unpacked: {name!r} and what was unpacked before it are a file and a folder of one "
+        "name. Pack it again with only one of the two, and upload it anew"
+    )
+
+
+def test_a_name_that_no_file_can_have_is_named_without_its_place_on_this_host(tmp_path: Path, target: Path) -> None:
+    packed = archive(tmp_path / "a.tar.gz", regular("n" * 300))
+    with pytest.raises(LayoutFailed, match=r"'n+' cannot be written: File name too long$"):
+        unpack(packed, target, "s3://b/a.tar.gz", nothing)
+
+
 @pytest.mark.parametrize("content", [b"not an archive", b""])
 def test_what_is_no_archive_is_named(tmp_path: Path, target: Path, content: bytes) -> None:
     (tmp_path / "a.tar.gz").write_bytes(content)
@@ -139,14 +175,17 @@ def item(tmp_path: Path, path: str, content: bytes = b"x") -> dict[str, object]:
 
 def test_inputs_that_stand_in_each_others_way_are_named(tmp_path: Path, target: Path) -> None:
     job = {"inputs": [item(tmp_path, "a"), item(tmp_path, "a/b")]}
-    with pytest.raises(LayoutFailed, match="s3://b/a/b cannot be laid out at /opt/ml/a/b"):
+    with pytest.raises(LayoutFailed, match="s3://b/a/b cannot be laid out at /opt/ml/a/b: another input") as failed:
         lay_out(job, target, nothing, same)
+    assert str(tmp_path) not in str(failed.value)
 
 
 def test_a_missing_blob_is_named(tmp_path: Path, target: Path) -> None:
     entry = item(tmp_path, "a")
     Path(str(entry["source"])).unlink()
-    with pytest.raises(LayoutFailed, match="s3://b/a cannot be laid out"):
+    with pytest.raises(
+        LayoutFailed, match=r"s3://b/a cannot be laid out at /opt/ml/a: the bytes of version v are gone$"
+    ):
         lay_out({"inputs": [entry]}, target, nothing, same)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
+import pytest
+
 from towpath.sdk import Client
-from towpath.sdk.step_runs import StepRuns
+from towpath.sdk.step_runs import UNCHANGED_S, StepRuns
 
 SIZE = 2
 
@@ -64,3 +67,34 @@ def test_pages_behind_one_that_ends_elsewhere_now_are_asked_for_again() -> None:
     runs.look()
     server.by = 1
     assert [step.name for step in runs.look()] == list("ABCDE")
+
+
+def test_a_list_of_several_pages_is_asked_for_when_its_execution_has_changed_or_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    server = Steps(A="Executing", B="Executing", C="Executing")
+    runs = StepRuns(server, "arn")
+    first = runs.look(1.0)
+    server.asked.clear()
+    assert runs.look(1.0) == first
+    assert server.asked == []
+    server.statuses.update(A="Succeeded")
+    assert runs.look(2.0)[0].has_ended
+    assert server.asked == [None, "2"]
+    assert runs.look(2.0)[0].has_ended
+    assert server.asked == [None, "2"]
+    now += UNCHANGED_S
+    runs.look(2.0)
+    assert server.asked == [None, "2", None, "2"]
+    runs.look()
+    assert server.asked == [None, "2", None, "2", None, "2"], "who does not know when it was changed always asks"
+
+
+def test_a_list_of_one_page_is_always_asked_for() -> None:
+    server = Steps(A="Executing", B="Executing")
+    runs = StepRuns(server, "arn")
+    runs.look(1.0)
+    runs.look(1.0)
+    assert server.asked == [None, None]

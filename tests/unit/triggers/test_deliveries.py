@@ -43,7 +43,8 @@ class World:
         self.store.on_kind(RULE.noun, rules.forget)
         self.started: list[Request] = []
         self.refuse = False
-        start = Operation(name="StartPipelineExecution", function=self._start)
+        self.prepared: list[Request] = []
+        start = Operation(name="StartPipelineExecution", function=self._start, prepare=self._prepare)
         self.controller = DeliveryController({"StartPipelineExecution": start}, no_post, wake=no_post)
 
     def _start(self, _: Transaction, request: Request) -> Document:
@@ -51,6 +52,10 @@ class World:
             raise NotFound("Pipeline 'deploy' does not exist.")
         self.started.append(request)
         return {"PipelineExecutionArn": f"{PIPELINE}/execution/one"}
+
+    def _prepare(self, request: Request) -> None:
+        self.store.write(lambda transaction: transaction.resources.next_number("another writer's"))
+        self.prepared.append(request)
 
     def call(self, operation: str, caller: Caller = GRACE, **asked: Any) -> Document:
         request = Request(operation=operation, input=asked, caller=caller)
@@ -102,6 +107,7 @@ def test_a_pipeline_is_started_once_with_the_rights_of_who_wrote_the_rule(world:
     delivery = world.happen(**pipeline(("Item", "$.detail.item.id"), ("Mode", "fast")))
     ended = world.settle(delivery)
     (asked,) = world.started
+    assert world.prepared == [asked], "once, before the transaction"
     assert asked.caller == Caller("grace", request_id=delivery.uid, roles=frozenset({Role.ML_ENGINEER}))
     assert asked.input["ClientRequestToken"] == delivery.uid
     assert asked.input["PipelineParameters"] == [{"Name": "Item", "Value": "7"}, {"Name": "Mode", "Value": "fast"}]

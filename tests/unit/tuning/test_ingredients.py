@@ -110,8 +110,10 @@ def test_each_training_job_reads_what_was_looked_up_whatever_came_meanwhile(
     assert PINNED not in tuning.state, "it is kept as long as training jobs begin"
     assert [data_of(job) for job in world.children()] == [{sha256}] * 4
     assert all(PINNED not in job.state for job in world.children()), "it is in the record of the attempt"
-    made = world.store.read(lambda transaction: ingredients.of_job(transaction, tuning))
+    made = world.store.read(lambda transaction: ingredients.recorded(transaction, tuning))()
     assert made == looked
+    recorded = world.store.read(lambda transaction: ingredients.recorded(transaction, tuning))
+    assert recorded.known.settled == looked.settled, "what was looked up is known again without reading its archives"
 
 
 def test_what_was_not_looked_up_before_is_told_where_all_training_jobs_read_the_same(
@@ -121,7 +123,7 @@ def test_what_was_not_looked_up_before_is_told_where_all_training_jobs_read_the_
     tuning = world.begin(asked)
 
     def made() -> Ingredients:
-        return world.store.read(lambda transaction: ingredients.of_job(transaction, tuning))
+        return world.store.read(lambda transaction: ingredients.recorded(transaction, tuning))()
 
     assert made() == ingredients.of_request(TUNING_JOB, asked)
     world.put("s3://b/train/a.csv", b"came later")
@@ -146,7 +148,7 @@ def test_a_tuning_job_none_of_whose_training_jobs_has_begun_is_made_of_nothing_k
     world.call("CreateHyperParameterTuningJob", reading("one", "other"))
     tuning = world.tuning()
     with pytest.raises(Invalid, match="No training job of the definition 'one' has begun"):
-        world.store.read(lambda transaction: ingredients.of_job(transaction, tuning))
+        world.store.read(lambda transaction: ingredients.recorded(transaction, tuning))()
 
 
 def test_a_tuning_job_is_made_of_those_that_it_goes_on_from_and_not_of_their_names(
@@ -161,7 +163,7 @@ def test_a_tuning_job_is_made_of_those_that_it_goes_on_from_and_not_of_their_nam
     looked = ingredients.of_request(TUNING_JOB, asked)
     assert looked.earlier == (first.uid,)
     tuning = world.begin(asked)
-    assert world.store.read(lambda transaction: ingredients.of_job(transaction, tuning)) == looked
+    assert world.store.read(lambda transaction: ingredients.recorded(transaction, tuning))() == looked
     parents[0]["HyperParameterTuningJobName"] = "nobody"
     with pytest.raises(NotFound):
         ingredients.of_request(TUNING_JOB, asked)

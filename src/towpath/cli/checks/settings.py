@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ def settings_checks(home: HomeFolder) -> tuple[Settings, list[Check]]:
     from towpath import settings
     from towpath.kernel.errors import Invalid
     from towpath.sdk.errors import ClientError
+    from towpath.variables import misspelt
 
     found: list[Check] = []
     begun_with = None
@@ -31,6 +33,7 @@ def settings_checks(home: HomeFolder) -> tuple[Settings, list[Check]]:
     else:
         place = str(home.settings_file) if home.settings_file.exists() else "no file"
         found.append(Check(name=_NAME, state=OK, detail=f"{place}; {_changed(begun_with)}"))
+    found += [Check(name="environment", state=WARNING, detail=told_of) for told_of in misspelt(os.environ)]
     try:
         told = _told(home)
     except ClientError as error:
