@@ -22,6 +22,7 @@ from towpath.pipelines.callbacks import (
     CallbackSpec,
     CallbackState,
     CallbackStatus,
+    check_complete,
     message,
     outputs_of,
 )
@@ -80,6 +81,8 @@ def succeed(transaction: Transaction, request: Request) -> Document:
     callback = _asked_for(transaction, request)
     spec = view(CallbackSpec, callback.spec)
     outputs = outputs_of(spec.output_parameters, request.input.get("OutputParameters") or ())
+    if callback.status == CallbackStatus.WAITING:
+        check_complete(spec.output_parameters, outputs)
     return _answered(transaction, request, callback, CallbackStatus.SUCCEEDED, CallbackState(outputs=outputs))
 
 
