@@ -53,6 +53,7 @@ class CallbackState(msgspec.Struct, frozen=True, rename="pascal", omit_defaults=
     outputs: dict[str, str | int | float | bool] = {}  #: of the answer, in their types
     failure_reason: str | None = None
     answer_token: str | None = None  #: ClientRequestToken of the answer
+    answer_digest: str | None = None  #: of the request that brought it with a token
 
 
 def request_of(arguments: Document, members: Document) -> Document:

@@ -12,6 +12,7 @@ from towpath.kernel import generic, paging
 from towpath.kernel.errors import Conflict, Invalid, NotFound, Unsupported
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Filter, Query, Transaction
+from towpath.kernel.repeats import TOKENS, digest_of, is_repeated, token_of
 from towpath.kernel.resource import Document, Resource, view
 from towpath.pipelines.rights import written_by
 from towpath.triggers import schedules, targets
@@ -19,7 +20,8 @@ from towpath.triggers.kinds import SCHEDULE, schedule_name
 from towpath.triggers.model import GROUP, ScheduleSpec
 
 _NAME = re.compile(r"[0-9a-zA-Z\-_.]{1,64}")
-_LEFT_OUT = frozenset({"Name", "GroupName", "ClientToken"})
+_LEFT_OUT = frozenset({"Name", "GroupName", *TOKENS})
+_TOKEN, _DIGEST = "ClientToken", "RequestDigest"  #: members of a spec: of the request that made it; never shown
 _ELSEWHERE = (
     "DeadLetterConfig",
     "EcsParameters",
@@ -44,17 +46,21 @@ def scheduler_operations() -> dict[str, Operation]:
 
 
 def create_schedule(transaction: Transaction, request: Request) -> Document:
-    """Carry out CreateSchedule. A repeated token gives the schedule that its first request made."""
+    """Carry out CreateSchedule. The same request with the same token gives the schedule that it made."""
     asked = request.input
     name = _checked_name(asked)
-    spec = _checked(transaction, asked)
     existing = transaction.resources.find(SCHEDULE.noun, name)
+    if existing is not None and is_repeated(
+        request, token=existing.spec.get(_TOKEN), digest=existing.spec.get(_DIGEST), arn=existing.arn
+    ):
+        # Before it is checked: meanwhile its only time may have passed.
+        return {"ScheduleArn": existing.arn}
+    spec = _checked(transaction, asked)
     if existing is not None:
-        if asked.get("ClientToken") is not None and existing.spec.get("ClientToken") == asked["ClientToken"]:
-            return {"ScheduleArn": existing.arn}
         raise Conflict(f"Schedule {asked['Name']} already exists.", code="ConflictException")
-    if asked.get("ClientToken") is not None:
-        spec["ClientToken"] = asked["ClientToken"]
+    token = token_of(request)
+    if token is not None:
+        spec |= {_TOKEN: token, _DIGEST: digest_of(request)}
     home = transaction.home
     arn = f"arn:aws:scheduler:{home.region}:{home.account}:schedule/{name}"
     spec = written_by(spec, request.caller.roles)

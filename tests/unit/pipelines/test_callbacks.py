@@ -196,6 +196,10 @@ def test_the_same_answer_may_come_again_and_another_may_not(platform: Asking, as
     token = platform.messages()[0]["token"]
     for _ in range(2):
         assert platform.answer(token, request="r" * 32, o1="yes", o2="1") == arn
+    with pytest.raises(Conflict, match="came with another request before"):
+        platform.answer(token, request="r" * 32, o1="no", o2="1")
+    with pytest.raises(Conflict, match="came with another request before"):
+        platform.answer(token, request="r" * 32, fail="yes and no")
     for request in (None, "s" * 32):
         with pytest.raises(Conflict, match="has ended already: Succeeded") as caught:
             platform.answer(token, request=request, o1="yes", o2="1")

@@ -715,6 +715,43 @@ def test_a_definition_may_stand_in_s3(platform: Platform, golden: Golden) -> Non
     assert json.loads(shown["PipelineDefinition"]) == golden("v3_bert")
 
 
+def test_a_token_makes_one_pipeline_and_no_other(platform: Platform, golden: Golden) -> None:
+    asked: Any = {"PipelineName": "reviews", "RoleArn": "r", "ClientRequestToken": "c" * 32}
+    first, other = (json.dumps(golden(name)) for name in ("v3_bert", "v2_callback"))
+    made = platform.call("CreatePipeline", **asked, PipelineDefinition=first)
+    platform.call("UpdatePipeline", PipelineName="reviews", PipelineDescription="changed meanwhile")
+    assert platform.call("CreatePipeline", **asked, PipelineDefinition=first) == made
+    told = r"The ClientRequestToken 'c+' came with another request before, about .*pipeline/reviews; nothing was done"
+    with pytest.raises(Conflict, match=told) as caught:
+        platform.call("CreatePipeline", **asked, PipelineDefinition=other)
+    assert caught.value.code == "ConflictException"
+    shown = platform.call("DescribePipeline", PipelineName="reviews")
+    assert shown["PipelineDefinition"] == first
+    assert not {"ClientRequestToken", "ClientRequestDigest"} & set(shown)
+
+
+def test_a_token_that_another_start_came_with_is_refused(platform: Platform, golden: Golden) -> None:
+    platform.create(golden("v3_bert"))
+    first = platform.start(ClientRequestToken="t" * 32, parameters={"Epochs": "1"})
+    with pytest.raises(Conflict, match=f"came with another request before, about {first};"):
+        platform.start(ClientRequestToken="t" * 32, parameters={"Epochs": "2"})
+    assert len(platform.call("ListPipelineExecutions", PipelineName="reviews")["PipelineExecutionSummaries"]) == 1
+    assert "StartDigest" not in platform.execution(first)
+
+
+def test_what_an_earlier_release_started_is_taken_for_the_same(platform: Platform, golden: Golden) -> None:
+    platform.create(golden("v3_bert"))
+    first = platform.start(ClientRequestToken="t" * 32)
+
+    def forget(transaction: Any) -> None:
+        execution = transaction.resources.by_arn(first)
+        spec = {name: value for name, value in execution.spec.items() if name != "StartDigest"}
+        transaction.resources.replace(execution, spec=spec)
+
+    platform.store.write(forget)
+    assert platform.start(ClientRequestToken="t" * 32, PipelineExecutionDisplayName="again") == first
+
+
 def test_a_repeated_token_starts_one_execution(platform: Platform, golden: Golden) -> None:
     platform.create(golden("v3_bert"))
     first = platform.start(ClientRequestToken="t" * 32)
@@ -924,6 +961,16 @@ def test_a_repeated_token_retries_once(platform: Platform, golden: Golden) -> No
     assert platform.steps(arn)["Processing"]["AttemptCount"] == 2
     with pytest.raises(Conflict, match="only a Failed or Stopped one can be retried"):
         platform.call("RetryPipelineExecution", PipelineExecutionArn=arn, ClientRequestToken="u" * 32)
+
+
+def test_a_token_that_another_retry_came_with_is_refused(platform: Platform, golden: Golden) -> None:
+    platform.create(golden("v3_bert"))
+    arn = platform.start()
+    platform.end(arn, "Processing", "Failed", FailureReason="AlgorithmError: exit code 1")
+    asked: Any = {"PipelineExecutionArn": arn, "ClientRequestToken": "t" * 32}
+    platform.call("RetryPipelineExecution", **asked)
+    with pytest.raises(Conflict, match="came with another request before"):
+        platform.call("RetryPipelineExecution", **asked, ParallelismConfiguration={"MaxParallelExecutionSteps": 1})
 
 
 def test_a_retry_leaves_alone_what_was_followed_up(platform: Platform, golden: Golden) -> None:

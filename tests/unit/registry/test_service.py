@@ -105,6 +105,15 @@ def test_a_repeated_client_token_makes_one_version(register: Call) -> None:
     assert other.endswith("/2")
 
 
+def test_a_client_token_of_another_request_is_refused(call: Call, register: Call) -> None:
+    first = register(ClientToken="a" * 36)["ModelPackageArn"]
+    with pytest.raises(Conflict, match=r"The ClientToken 'a+' came with another request before, about .*/1;") as told:
+        register(ClientToken="a" * 36, ModelApprovalStatus="Approved")
+    assert told.value.code == "ConflictException"
+    listed = call("ListModelPackages", ModelPackageGroupName="reviews")["ModelPackageSummaryList"]
+    assert [each["ModelPackageArn"] for each in listed] == [first]
+
+
 def test_an_absent_group_is_refused_to_people_and_made_for_executions(call: Call, put: Put) -> None:
     put("m/model.tar.gz")
     members = {"ModelPackageGroupName": "fresh", "InferenceSpecification": specification()}
