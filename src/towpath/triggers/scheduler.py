@@ -165,23 +165,35 @@ def _checked(transaction: Transaction, asked: Document) -> Document:
     except msgspec.ValidationError as error:
         raise Invalid(str(error)) from error
     schedule = schedules.parsed(wanted.schedule_expression, wanted.schedule_expression_timezone)
-    if (
-        asked["FlexibleTimeWindow"]["Mode"] == "FLEXIBLE"
-        and "MaximumWindowInMinutes" not in asked["FlexibleTimeWindow"]
-    ):
+    window = asked["FlexibleTimeWindow"]
+    has_most = window.get("MaximumWindowInMinutes") is not None
+    if window["Mode"] == "FLEXIBLE" and not has_most:
         raise Invalid("FlexibleTimeWindow: the mode FLEXIBLE needs MaximumWindowInMinutes")
+    if window["Mode"] != "FLEXIBLE" and has_most:
+        raise Invalid(
+            "FlexibleTimeWindow: MaximumWindowInMinutes goes with the mode FLEXIBLE alone, "
+            f"and this is {window['Mode']}"
+        )
     if wanted.start_date is not None and wanted.end_date is not None and wanted.start_date >= wanted.end_date:
         raise Invalid("The StartDate must be before the EndDate.")
     if wanted.end_date is not None and wanted.end_date <= transaction.now.timestamp():
         raise Invalid("The EndDate you specify cannot be earlier than the time at which the schedule is created.")
-    since = transaction.now if wanted.start_date is None else datetime.fromtimestamp(wanted.start_date, UTC)
-    if isinstance(schedule, schedules.Once) and schedule.after(transaction.now, since=since) is None:
-        raise Invalid(f"{wanted.schedule_expression} is in the past")
+    schedules.refuse_never_due(
+        wanted.schedule_expression,
+        schedule,
+        transaction.now,
+        begins_at=_moment(wanted.start_date),
+        ends_at=_moment(wanted.end_date),
+    )
     for member in _ELSEWHERE:
         if asked["Target"].get(member) is not None:
             raise Unsupported(f"Target.{member} belong to a service that is not here", code="ValidationException")
     targets.check(wanted.target, transaction.home)
     return spec
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def _schedule(transaction: Transaction, request: Request) -> Resource:
