@@ -1,6 +1,7 @@
 """Each rule finds its fault in a real document that was spoilt in one place, and names that place."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ class Spoilt:
 
 
 REMOVE = object()
+SCORE = "IterationOutput.Body.OutputParameters['score']"
 CONDITIONS = "Steps/4/Arguments/Conditions/0"
 AT = "Steps[4].Arguments.Conditions[0]"
 
@@ -331,6 +333,22 @@ SPOILT = [
         "rounds",
         "v3_foreach",
         "Steps/0/Arguments/Selector/Field/Get",
+        "Steps.Body.OutputParameters['score']",
+        "Steps[0].Arguments.Selector.Field.Get",
+        "step 'Body' runs once in each round of 'Each'; read it as IterationOutput.Body.OutputParameters['score']",
+    ),
+    Spoilt(
+        "loops",
+        "v3_foreach",
+        "Steps/0/Selector",
+        {"Pick": "MaxBy", "Field": {"Get": "IterationOutput.Body.OutputParameters['score']"}},
+        "Steps[0].Selector",
+        "this member belongs into the Arguments of the ForEach step, and here it means nothing; write Arguments.Selector",
+    ),
+    Spoilt(
+        "rounds",
+        "v3_foreach",
+        "Steps/0/Arguments/Selector/Field/Get",
         "IterationOutput.After.OutputParameters['score']",
         "Steps[0].Arguments.Selector.Field.Get",
         "the body of 'Each' has no step 'After'",
@@ -603,6 +621,16 @@ def test_all_faults_are_listed_at_once(golden: Golden, shapes: Shapes) -> None:
         "- Steps[2].DependsOn[0]: there is no step 'Nobody'\n"
         "- Steps[0].CacheConfig.ExpireAfter: 'soon' is not an ISO 8601 duration; expected something like PT1H or P30D"
     )
+
+
+def test_the_guide_shows_a_whole_selector(golden: Golden, shapes: Shapes) -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "pipeline-definition.md").read_text()
+    (shown,) = re.findall(r'"Selector": (\{"Pick": .*\}\}),$', guide, re.MULTILINE)
+    document = golden("v3_foreach")
+    selector = json.loads(shown.replace("IterationOutput.Train.FinalMetricDataList['accuracy'].Value", SCORE))
+    assert selector["Field"] == {"Get": SCORE}, "the guide reads a metric of the step Train"
+    document["Steps"][0]["Arguments"]["Selector"] = selector
+    assert check(parse(document), shapes) == []
 
 
 def test_a_malformed_expression_is_one_fault(golden: Golden, shapes: Shapes) -> None:
