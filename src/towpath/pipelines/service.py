@@ -18,7 +18,7 @@ from towpath.kernel.repeats import TOKENS, digest_of, is_repeated, token_of
 from towpath.kernel.resource import Document, Resource
 from towpath.pipelines import selection, versions
 from towpath.pipelines.attempts import tried_again
-from towpath.pipelines.checks import accept, refuse_unexecuted
+from towpath.pipelines.checks import accept_executed
 from towpath.pipelines.definition import Definition, Step
 from towpath.pipelines.evaluation import as_text
 from towpath.pipelines.graph import Plan
@@ -134,8 +134,7 @@ class Pipelines:
         return self._definitions.read(location["Bucket"], location["ObjectKey"], location.get("VersionId"))
 
     def _accept(self, text: str) -> Definition:
-        definition = accept(text, self._shapes)
-        refuse_unexecuted(definition)
+        definition = accept_executed(text, self._shapes)
         for step in definition.all_steps():
             self._check_step(step)
         return definition

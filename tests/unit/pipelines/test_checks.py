@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from towpath.kernel.errors import Unsupported
-from towpath.pipelines.checks import RULES, accept, check, refuse_unexecuted
+from towpath.pipelines.checks import RULES, accept, accept_executed, check, refuse_unexecuted
 from towpath.pipelines.definition import parse
 from towpath.pipelines.faults import InvalidDefinition
 from towpath.pipelines.ports import Shapes
+from towpath.pipelines.steps import STEP_TYPES
 
 DOCUMENTS = sorted((Path(__file__).parents[2] / "golden" / "definitions").glob("*.json"))
 Golden = Callable[[str], Any]
@@ -343,7 +344,7 @@ SPOILT = [
         "Steps/0/Selector",
         {"Pick": "MaxBy", "Field": {"Get": "IterationOutput.Body.OutputParameters['score']"}},
         "Steps[0].Selector",
-        "this member belongs into the Arguments of the ForEach step, and here it means nothing; write Arguments.Selector",
+        "this member belongs into the Arguments of the ForEach step, and here it means nothing; write Arguments.",
     ),
     Spoilt(
         "rounds",
@@ -645,6 +646,15 @@ def test_a_malformed_expression_is_one_fault(golden: Golden, shapes: Shapes) -> 
 def test_what_is_never_executed_is_refused_with_what_to_use_instead(name: str, type_: str, golden: Golden) -> None:
     with pytest.raises(Unsupported, match=rf"is of type {type_}, which Towpath does not execute; use a \w+ step"):
         refuse_unexecuted(parse(golden(name)))
+
+
+@pytest.mark.parametrize("type_", sorted(name for name, type_ in STEP_TYPES.items() if type_.instead is not None))
+def test_what_is_never_executed_is_refused_before_its_faults_are_told(type_: str, shapes: Shapes) -> None:
+    text = json.dumps({"Version": "2020-12-01", "Steps": [{"Name": "A", "Type": type_, "Arguments": {}}]})
+    with pytest.raises(Unsupported, match=rf"^Step 'A' .* is of type {type_}, which Towpath does not execute"):
+        accept_executed(text, shapes)
+    places = [fault.place for fault in check(parse(text), shapes)]
+    assert len(places) == len(set(places)), "each member is missed once"
 
 
 @pytest.mark.parametrize(
