@@ -447,7 +447,23 @@ def test_steps_that_wait_for_a_slot_are_listed_with_what_they_wait_for(platform:
             paged = pages(platform, arn, order, size)
             assert paged == (list("abcde") if order == "Ascending" else list("edcba")), (order, size)
     platform.call("StopPipelineExecution", PipelineExecutionArn=arn, ClientRequestToken="t" * 32)
-    assert list(platform.steps(arn)) == ["a", "b"], "what waits when an execution is stopped never begins"
+    stopping = platform.steps(arn)
+    assert list(stopping) == list("abcde"), "what was listed stays"
+    assert [step["StepStatus"] for step in stopping.values()] == [*["Executing"] * 2, *["Stopped"] * 3]
+    platform.engine.run_until_idle()
+    for name in "ab":
+        platform.end(arn, name, "Stopped")
+    assert platform.execution(arn)["PipelineExecutionStatus"] == "Stopped"
+    stopped = platform.steps(arn)
+    assert platform.statuses(arn) == dict.fromkeys("abcde", "Stopped")
+    assert stopped["d"]["FailureReason"] == "Stopped before it started"
+    assert not {"StartTime", "EndTime"} & set(stopped["d"])
+    assert "Waiting" not in stopped["d"].get("StepDescription", "")
+    for order in ("Ascending", "Descending"):
+        assert pages(platform, arn, order, 2) == (list("abcde") if order == "Ascending" else list("edcba"))
+    platform.call("RetryPipelineExecution", PipelineExecutionArn=arn)
+    platform.engine.run_until_idle()
+    assert platform.statuses(arn) == {**dict.fromkeys("ab", "Executing"), **dict.fromkeys("cde", "Starting")}
 
 
 def test_rounds_that_wait_for_others_are_listed_with_what_they_wait_for(platform: Platform, golden: Golden) -> None:
@@ -508,6 +524,14 @@ def test_slots_and_rounds_are_waited_for_one_behind_the_other(platform: Platform
         "Fit[1]": turn,
         "Fit[2]": f"{turn}; 1 is before it",
     }
+    before = set(of_rounds(platform, arn))
+    platform.call("StopPipelineExecution", PipelineExecutionArn=arn, ClientRequestToken="t" * 32)
+    platform.engine.run_until_idle()
+    platform.end(arn, "First", "Stopped")
+    assert platform.execution(arn)["PipelineExecutionStatus"] == "Stopped"
+    shown = of_rounds(platform, arn)
+    assert set(shown) == before
+    assert {step["StepStatus"] for step in shown.values()} == {"Stopped"}
 
 
 def of_rounds(platform: Platform, arn: str) -> dict[str, Document]:
