@@ -50,9 +50,9 @@ def answer(
         execution.answer(step, values, fail=fail)
     except RequestFailed as error:
         declared = _declared(client, execution.arn, step) if error.code == "ValidationException" else []
-        if fail is not None or not declared:
+        if fail is not None or set(declared) <= set(values):
             raise
-        raise DefinitionError(f"{error.message}: {_command(name, declared, values)}") from error
+        raise DefinitionError(f"{error.message}; type: {_command(name, declared, values)}") from error
     if as_json:
         show_json({"PipelineExecutionArn": execution.arn, "StepName": step})
         return

@@ -161,7 +161,7 @@ def refuse_never_due(
     if first_time(schedule, now) is not None:
         raise Invalid(f"{told}: it has no time after the StartDate")
     if schedule.after(datetime(_YEARS.start, 1, 1, tzinfo=UTC), since=now) is not None:
-        raise Invalid(f"{told}: all its times are in the past")
+        raise Invalid(f"{told}: {'it is' if isinstance(schedule, Once) else 'all its times are'} in the past")
     raise Invalid(f"{told}: no day of the years that it names is such a day")
 
 

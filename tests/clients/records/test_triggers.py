@@ -275,7 +275,7 @@ def test_schedules_are_changed_listed_and_refused(aws: Aws, pipeline: str) -> No
     assert [each["Name"] for each in scheduler.list_schedule_groups()["ScheduleGroups"]] == ["default"]
     for wrong, told in (
         ({"ScheduleExpression": "cron(0 8 * * MON *)"}, "exclude each other"),
-        ({"ScheduleExpression": "at(2001-01-01T00:00:00)"}, "are in the past"),
+        ({"ScheduleExpression": "at(2001-01-01T00:00:00)"}, "is in the past"),
         ({"ScheduleExpression": "rate(1 day)", "ScheduleExpressionTimezone": "Mars"}, "no time zone"),
         ({"ScheduleExpression": "rate(1 day)", "Target": {**target, "Arn": "arn:aws:sns:us-east-1:1:t"}}, "webhook"),
         ({"ScheduleExpression": "rate(1 day)", "Target": {**target, "Arn": "arn:aws:sqs:us-east-1:1:q"}}, "elsewhere"),

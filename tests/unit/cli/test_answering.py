@@ -92,7 +92,10 @@ def test_a_refused_answer_is_told_with_what_to_type(client: Any, name: str) -> N
     with pytest.raises(DefinitionError) as told:
         answering.answer(name, ["who=Ann B"])
     quoted = f"'{name}'" if "[" in name else name
-    assert str(told.value) == f"Leaves out n: towpath answer {quoted} -o n=… -o 'who=Ann B'"
+    assert str(told.value) == f"Leaves out n; type: towpath answer {quoted} -o n=… -o 'who=Ann B'"
+    with pytest.raises(RequestFailed, match="Leaves out n") as kept:
+        answering.answer(name, ["who=Ann B", "n=x"])
+    assert kept.value.code == "ValidationException", "all are given, so what to type is known"
 
 
 def test_a_step_that_does_not_wait_is_not_answered(client: Any) -> None:

@@ -65,7 +65,7 @@ def test_a_token_of_another_request_is_refused(call: Call) -> None:
 @pytest.mark.parametrize(
     ("members", "told"),
     [
-        ({"ScheduleExpression": "at(2020-01-01T00:00:00)"}, "is never due: all its times are in the past"),
+        ({"ScheduleExpression": "at(2020-01-01T00:00:00)"}, "is never due: it is in the past"),
         ({"ScheduleExpression": "cron(0 3 1 1 ? 2020)"}, "is never due: all its times are in the past"),
         ({"ScheduleExpression": "cron(0 3 30 2 ? *)"}, "is never due: no day of the years that it names is such a day"),
         ({"ScheduleExpression": "cron(0 3 29 2 ? 2027)"}, "no day of the years that it names is such a day"),
