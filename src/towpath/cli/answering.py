@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -9,7 +12,9 @@ import typer
 from towpath.cli.console import say, show_json
 from towpath.cli.naming import find
 from towpath.cli.options import HomeOption, JsonOption, connect
-from towpath.sdk.errors import DefinitionError
+from towpath.sdk import Client
+from towpath.sdk.errors import DefinitionError, RequestFailed
+from towpath.sdk.expressions import Document
 
 
 def answer(
@@ -41,12 +46,45 @@ def answer(
     client = connect(home)
     found = find(client, place, kinds=("PipelineExecution",))
     execution = client.execution(str(found.described["PipelineExecutionArn"]))
-    execution.answer(step, values, fail=fail)
+    try:
+        execution.answer(step, values, fail=fail)
+    except RequestFailed as error:
+        declared = _declared(client, execution.arn, step) if error.code == "ValidationException" else []
+        if fail is not None or set(declared) <= set(values):
+            raise
+        raise DefinitionError(f"{error.message}; type: {_command(name, declared, values)}") from error
     if as_json:
         show_json({"PipelineExecutionArn": execution.arn, "StepName": step})
         return
     came = "has failed" if fail is not None else "has succeeded"
     say(f"{step} of {execution.pipeline}/{execution.id} {came}")
+
+
+def _declared(client: Client, arn: str, step: str) -> list[str]:
+    """Return the names of the outputs that a Callback step declares."""
+    name = step.partition("[")[0]  # in a round of a ForEach the number of the round stands behind it
+    answer = client.call("SageMaker.DescribePipelineDefinitionForExecution", {"PipelineExecutionArn": arn})
+    definition = json.loads(answer["PipelineDefinition"])
+    return [
+        str(output["OutputName"])
+        for each in _steps(definition["Steps"])
+        if each["Name"] == name
+        for output in each.get("OutputParameters") or ()
+    ]
+
+
+def _steps(steps: Sequence[Document]) -> Iterator[Document]:
+    for step in steps:
+        yield step
+        arguments = step.get("Arguments")
+        for inside in ("IfSteps", "ElseSteps", "ForEachBody"):
+            yield from _steps((arguments or {}).get(inside) or ())
+
+
+def _command(name: str, declared: Sequence[str], values: Mapping[str, str]) -> str:
+    """Return what to type instead, with the values that were given."""
+    given = [f"-o {shlex.quote(f'{each}={values[each]}')}" if each in values else f"-o {each}=…" for each in declared]
+    return " ".join(["towpath answer", shlex.quote(name), *given])
 
 
 def _split(given: str) -> tuple[str, str]:

@@ -126,6 +126,8 @@ def create(
         alarm=_threshold(alarm, of, namespace, dimension or [], statistic, period, periods),
         parameters=parse_parameters(parameter or []),
     )
+    for sentence in trigger.doubtful:
+        note(f"Warning: {sentence}; each start would fail.")
     for sentence in trigger.missing:
         note(f"Warning: {sentence}; {trigger.name} does nothing until then.")
     if as_json:

@@ -14,6 +14,7 @@ from towpath.kernel.events import Event
 from towpath.kernel.kinds import Kind, already_exists
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Filter, Query, Transaction
+from towpath.kernel.repeats import TOKENS
 from towpath.kernel.resource import Document, Resource, Uid
 
 
@@ -41,7 +42,7 @@ def create(
     if existing is not None:
         raise Conflict(already_exists(kind.noun, name, existing.arn), code="ValidationException")
     if spec is None:
-        spec = {k: v for k, v in request.input.items() if k not in {"Tags", "ClientRequestToken", "ClientToken"}}
+        spec = {k: v for k, v in request.input.items() if k not in {"Tags", *TOKENS}}
     resource = Resource(
         uid=Uid(uuid4().hex),
         account=transaction.home.account,

@@ -30,7 +30,7 @@ class CallbackStatus(StrEnum):
 
 
 class Output(msgspec.Struct, frozen=True, rename="pascal"):
-    """A value that an answer may bring."""
+    """A value that an answer has to bring."""
 
     output_name: str
     output_type: str = ParameterType.STRING.value
@@ -53,6 +53,7 @@ class CallbackState(msgspec.Struct, frozen=True, rename="pascal", omit_defaults=
     outputs: dict[str, str | int | float | bool] = {}  #: of the answer, in their types
     failure_reason: str | None = None
     answer_token: str | None = None  #: ClientRequestToken of the answer
+    answer_digest: str | None = None  #: of the request that brought it with a token
 
 
 def request_of(arguments: Document, members: Document) -> Document:
@@ -117,6 +118,20 @@ def outputs_of(declared: Sequence[Output], given: Sequence[Document]) -> dict[st
     if faults:
         raise Invalid("The output parameters are not valid: " + "; ".join(faults), code="ValidationException")
     return found
+
+
+def check_complete(declared: Sequence[Output], found: Mapping[str, Any]) -> None:
+    """Refuse an answer that leaves out an output: steps that read it would fail for good, as a retry keeps this one.
+
+    Raises:
+        Invalid: an output is missing; every one is named with its type.
+    """
+    missing = [f"{each.output_name} ({each.output_type})" for each in declared if each.output_name not in found]
+    if missing:
+        raise Invalid(
+            f"The answer leaves out outputs that the step declares: {', '.join(missing)}; give each of them a value",
+            code="ValidationException",
+        )
 
 
 def output_faults(declared: Any) -> list[tuple[int | None, str]]:

@@ -60,6 +60,22 @@ def accept(text: str | bytes, shapes: Shapes | None = None) -> Definition:
         InvalidDefinition: lists every fault of its shape and every rule that it breaks, with the places.
     """
     definition, faults = read(text)
+    return _faultless(definition, faults, shapes)
+
+
+def accept_executed(text: str | bytes, shapes: Shapes | None = None) -> Definition:
+    """Return the definition that a text holds and executions can be made of.
+
+    Raises:
+        Unsupported: a step is of a type that is not executed, told before any fault: mending those would be in vain.
+        InvalidDefinition: see `accept`.
+    """
+    definition, faults = read(text)
+    refuse_unexecuted(definition)
+    return _faultless(definition, faults, shapes)
+
+
+def _faultless(definition: Definition, faults: list[Fault], shapes: Shapes | None) -> Definition:
     # Faults of the shape leave gaps in what was read; rules would report those again in other words.
     if not faults:
         faults = check(definition, shapes)
@@ -75,9 +91,9 @@ def refuse_unexecuted(definition: Definition) -> None:
         Unsupported: names the step, its place and its type, and what to use in its place.
     """
     for step in definition.all_steps():
-        instead = STEP_TYPES[step.type].instead
-        if instead is not None:
+        step_type = STEP_TYPES.get(step.type)
+        if step_type is not None and step_type.instead is not None:
             raise Unsupported(
                 f"Step {step.name!r} ({step.place}) is of type {step.type}, which Towpath does not execute; use "
-                f"{instead}."
+                f"{step_type.instead}."
             )

@@ -21,8 +21,18 @@ TURN = "Turn"
 #: Member of an execution's state: how many steps may run at one time, as its history tells it last; never shown.
 NOTED_PARALLELISM = "NotedParallelism"
 
+#: Member of a pipeline's state: the token of the request that made it; never shown.
+CREATE_TOKEN = "ClientRequestToken"
+
 #: Member of an execution's state: the token of the last RetryPipelineExecution; never shown.
 RETRY_TOKEN = "RetryToken"
+
+#: Members of the states of pipelines and executions: digests of the requests that the tokens came with; never shown.
+CREATE_DIGEST = "ClientRequestDigest"
+RETRY_DIGEST = "RetryDigest"
+
+#: Member of an execution's spec: digest of the request that started it with a token; never shown.
+START_DIGEST = "StartDigest"
 
 
 def user_context(resource: Resource, principal: str) -> Document:
@@ -99,7 +109,7 @@ PIPELINE = Kind(
     list_member="PipelineSummaries",
     delete="DeletePipeline",
     missing=resource_not_found,
-    view=View(computed=_pipeline_shown, hidden=frozenset({"ClientRequestToken", LATEST, ALIASES})),
+    view=View(computed=_pipeline_shown, hidden=frozenset({CREATE_TOKEN, CREATE_DIGEST, LATEST, ALIASES})),
     sort_by={name: COMMON_SORT[name] for name in ("Name", "CreationTime")},
     filters={"PipelineNamePrefix": ("name", "begins"), **CREATED_FILTERS},
     refuse_delete=_refuse_with_running_executions,
@@ -118,7 +128,19 @@ PIPELINE_EXECUTION = Kind(
     # The definition is large, and has an operation of its own.
     view=View(
         computed=_execution_shown,
-        hidden=frozenset({"PipelineDefinition", "Values", PRIORITY, TURN, NOTED_PARALLELISM, RETRY_TOKEN, STEPS}),
+        hidden=frozenset(
+            {
+                "PipelineDefinition",
+                "Values",
+                PRIORITY,
+                TURN,
+                NOTED_PARALLELISM,
+                START_DIGEST,
+                RETRY_TOKEN,
+                RETRY_DIGEST,
+                STEPS,
+            }
+        ),
     ),
     sort_by={"CreationTime": "created_at", "PipelineExecutionArn": "name"},
     filters=CREATED_FILTERS,

@@ -14,22 +14,27 @@ from towpath.kernel.faults import SEEN_AFTER, sentence
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Filter, Store
 from towpath.kernel.priorities import PRIORITY, priority_of
+from towpath.kernel.repeats import TOKENS, digest_of, is_repeated, token_of
 from towpath.kernel.resource import Document, Resource
 from towpath.pipelines import selection, versions
 from towpath.pipelines.attempts import tried_again
-from towpath.pipelines.checks import accept, refuse_unexecuted
+from towpath.pipelines.checks import accept_executed
 from towpath.pipelines.compiling import Compiling
 from towpath.pipelines.definition import Definition, Step
 from towpath.pipelines.evaluation import as_text
 from towpath.pipelines.graph import Plan
 from towpath.pipelines.kinds import (
     ALIASES,
+    CREATE_DIGEST,
+    CREATE_TOKEN,
     LATEST,
     NOTED_PARALLELISM,
     OF_PIPELINE,
     PIPELINE,
     PIPELINE_EXECUTION,
+    RETRY_DIGEST,
     RETRY_TOKEN,
+    START_DIGEST,
     TURN,
     VERSION,
 )
@@ -71,14 +76,19 @@ class Pipelines:
         text = request.prepared or self.checked_definition(request)
         if text is None:
             raise Invalid("CreatePipeline needs PipelineDefinition or PipelineDefinitionS3Location")
-        token = asked.get("ClientRequestToken")
         existing = transaction.resources.find(PIPELINE.noun, asked["PipelineName"])
-        if existing is not None and token is not None and existing.state.get("ClientRequestToken") == token:
+        if existing is not None and is_repeated(
+            request,
+            token=existing.state.get(CREATE_TOKEN),
+            digest=existing.state.get(CREATE_DIGEST),
+            arn=existing.arn,
+        ):
             return {"PipelineArn": existing.arn}  # the answer to an earlier try of this request was lost
-        left_out = {"ClientRequestToken", "Tags", "PipelineDefinitionS3Location", "PipelineVersionAliases"}
+        left_out = {*TOKENS, "Tags", "PipelineDefinitionS3Location", "PipelineVersionAliases"}
         spec = {name: value for name, value in asked.items() if name not in left_out}
         spec["PipelineDefinition"] = text
-        state = {} if token is None else {"ClientRequestToken": token}
+        token = token_of(request)
+        state = {} if token is None else {CREATE_TOKEN: token, CREATE_DIGEST: digest_of(request)}
         pipeline = generic.create(transaction, PIPELINE, request, spec=spec, state=state, status="Active")
         number = versions.record(transaction, request, pipeline, text)
         aliases = versions.with_aliases(pipeline, number, asked.get("PipelineVersionAliases") or (), ())
@@ -125,8 +135,7 @@ class Pipelines:
         return self._definitions.read(location["Bucket"], location["ObjectKey"], location.get("VersionId"))
 
     def _accept(self, text: str) -> Definition:
-        definition = accept(text, self._shapes)
-        refuse_unexecuted(definition)
+        definition = accept_executed(text, self._shapes)
         for step in definition.all_steps():
             self._check_step(step)
         return definition
@@ -139,12 +148,19 @@ class Pipelines:
 
 
 def start_pipeline_execution(transaction: Transaction, request: Request) -> Document:
-    """Carry out StartPipelineExecution. A repeated token gives the execution that its first request started."""
+    """Carry out StartPipelineExecution. The same request with the same token gives the execution that it started.
+
+    Raises:
+        Conflict: the token came with another request before.
+    """
     asked = request.input
     pipeline = generic.find(transaction, PIPELINE, asked["PipelineName"])
-    execution_id = _execution_id(pipeline, asked.get("ClientRequestToken"))
+    token = token_of(request)
+    execution_id = _execution_id(pipeline, token)
     existing = transaction.resources.find(PIPELINE_EXECUTION.noun, execution_id)
-    if existing is not None:
+    if existing is not None and is_repeated(
+        request, token=token, digest=existing.spec.get(START_DIGEST), arn=existing.arn
+    ):
         return {"PipelineExecutionArn": existing.arn}
     number = versions.asked_for(pipeline, asked) or versions.latest(pipeline)
     text = versions.definition_of(transaction, pipeline, number)
@@ -185,6 +201,7 @@ def start_pipeline_execution(transaction: Transaction, request: Request) -> Docu
             if asked.get(name) is not None
         },
         **({} if selected is None else {selection.STEPS: list(selected.steps)}),
+        **({} if token is None else {START_DIGEST: digest_of(request)}),
     }
     spec.setdefault("PipelineExecutionDisplayName", f"execution-{int(transaction.now.timestamp() * 1000)}")
     execution = generic.create(
@@ -283,16 +300,18 @@ def retry_pipeline_execution(transaction: Transaction, request: Request) -> Docu
     A failure that another step has followed up on is settled, too: both ways would be gone otherwise.
     """
     execution = found_execution(transaction, request)
-    token = request.input.get("ClientRequestToken")
-    if token is not None and execution.state.get(RETRY_TOKEN) == token:
+    kept = execution.state
+    if is_repeated(request, token=kept.get(RETRY_TOKEN), digest=kept.get(RETRY_DIGEST), arn=execution.arn):
         return {"PipelineExecutionArn": execution.arn}  # the answer to an earlier try of this request was lost
     if execution.status not in {ExecutionStatus.FAILED, ExecutionStatus.STOPPED}:
         raise Conflict(
             f"Pipeline execution {execution.arn} is {execution.status}; only a Failed or Stopped one can be retried",
             code="ConflictException",
         )
+    token = token_of(request)
     if token is not None:
-        execution = replace(execution, state={**execution.state, RETRY_TOKEN: token})
+        state = {**execution.state, RETRY_TOKEN: token, RETRY_DIGEST: digest_of(request)}
+        execution = replace(execution, state=state)
     standings = Standings(plan_for(execution), transaction.steps.of(execution.uid))
     again = tried_again(standings, transaction.now)
     transaction.steps.put(execution.uid, again)

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from towpath.jobs.kinds import WAITING
 from towpath.kernel import generic, paging
 from towpath.kernel.errors import Invalid
@@ -20,6 +22,7 @@ from towpath.pipelines.standing import Standings
 
 _LONGEST_REASON = 1024  #: of a step's FailureReason in the API
 _SHOWN_WAITING = 100  #: of the steps that wait for others to end, those whose turn comes first are listed
+_STOPPED = "Stopped before it started"  #: why a step is Stopped that never began; jobs say the same of themselves
 _NAMED = 3  #: steps that a sentence names at most
 
 
@@ -42,7 +45,7 @@ def list_pipeline_execution_steps(transaction: Transaction, request: Request) ->
     """Carry out ListPipelineExecutionSteps: the steps that have begun, the latest first unless asked otherwise.
 
     Behind the latest stand those that could begin but for MaxParallelExecutionSteps or MaxConcurrency, with what they
-    wait for.
+    wait for; once the execution is stopped, they are Stopped.
     """
     execution = found_execution(transaction, request)
     descending = request.input.get("SortOrder", "Descending") == "Descending"
@@ -77,18 +80,33 @@ def _waiting(transaction: Transaction, execution: Resource) -> list[_Entry]:
     """
     plan = plan_for(execution)
     most = (execution.spec.get("ParallelismConfiguration") or {}).get("MaxParallelExecutionSteps")
-    if (most is None and not plan.bodies) or execution.status != ExecutionStatus.EXECUTING:
+    is_stopped = execution.status in {ExecutionStatus.STOPPING, ExecutionStatus.STOPPED}
+    if (most is None and not plan.bodies) or not (is_stopped or execution.status == ExecutionStatus.EXECUTING):
         return []
     if transaction.work.fault(execution.uid) is not None:
         return []  # nothing can be decided about it now, so neither whose turn is next
-    standings = Standings(plan, transaction.steps.of(execution.uid))
+    rows = transaction.steps.of(execution.uid)
+    standings = Standings(plan, _before_the_stop(rows) if is_stopped else rows)
     if standings.fatal():
         return []
-    found = islice(chain(_for_a_slot(standings, most), _for_rounds(standings)), _SHOWN_WAITING)
-    return [
-        _Entry(len(standings.rows) + number, _step_document(_to_come(standings, node), node.step, said))
-        for number, (node, said) in enumerate(found)
-    ]
+    slots = _jobs(standings) if is_stopped and most is not None else _for_a_slot(standings, most)
+    entries = []
+    for number, (node, said) in enumerate(islice(chain(slots, _for_rounds(standings)), _SHOWN_WAITING)):
+        row = _to_come(standings, node)
+        if is_stopped:
+            shown = _step_document(replace(row, status=StepStatus.STOPPED, failure_reason=_STOPPED), node.step, None)
+        else:
+            shown = _step_document(row, node.step, said)
+        entries.append(_Entry(len(rows) + number, shown))
+    return entries
+
+
+def _before_the_stop(rows: dict[str, StepRow]) -> dict[str, StepRow]:
+    """Return the rows of a stopped execution as if what was stopped still ran: others waited for those."""
+    return {
+        name: replace(row, status=StepStatus.EXECUTING) if row.status is StepStatus.STOPPED else row
+        for name, row in rows.items()
+    }
 
 
 def _for_a_slot(standings: Standings, most: int | None) -> Iterator[tuple[Node, str]]:
@@ -98,9 +116,15 @@ def _for_a_slot(standings: Standings, most: int | None) -> Iterator[tuple[Node, 
     users = _named([row.name for row in standings.running()])
     slots = "the only slot" if most == 1 else f"one of {most:,} slots"
     said = f"Waiting for {slots} (MaxParallelExecutionSteps), in use by {users}"
-    ready = (node for node in standings.startable() if node.type is not None and node.type.create is not None)
-    for ahead, node in enumerate(ready):
+    for ahead, (node, _) in enumerate(_jobs(standings)):
         yield node, said + _before_it(ahead)
+
+
+def _jobs(standings: Standings) -> Iterator[tuple[Node, str]]:
+    """Yield the steps that need nothing but a slot to begin, with nothing to say of them."""
+    for node in standings.startable():
+        if node.type is not None and node.type.create is not None:
+            yield node, ""
 
 
 def _for_rounds(standings: Standings) -> Iterator[tuple[Node, str]]:

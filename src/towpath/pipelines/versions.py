@@ -11,8 +11,7 @@ from msgspec.structs import replace
 
 from towpath.callers import Role
 from towpath.kernel import generic
-from towpath.kernel.errors import Conflict, Invalid
-from towpath.kernel.kinds import resource_not_found
+from towpath.kernel.errors import Conflict, Invalid, NotFound
 from towpath.kernel.operations import Request
 from towpath.kernel.ports import Filter, Transaction
 from towpath.kernel.resource import Document, Resource
@@ -76,7 +75,11 @@ def asked_for(pipeline: Resource, asked: Document) -> int | None:
         raise Invalid("PipelineVersionId and PipelineVersionAlias exclude each other; give one of them")
     known: dict[str, int] = pipeline.state.get(ALIASES, {})
     if alias not in known:
-        raise resource_not_found("Pipeline version", f"{alias} of {pipeline.name}")
+        raise NotFound(
+            f"Version {alias!r} of the pipeline {pipeline.name!r} does not exist; its aliases are: "
+            f"{', '.join(sorted(known)) or 'none'}.",
+            code="ResourceNotFound",
+        )
     return known[alias]
 
 
@@ -88,7 +91,10 @@ def find(transaction: Transaction, pipeline: Resource, number: int) -> Resource 
     """
     version = transaction.resources.find(PIPELINE_VERSION.noun, _name(pipeline, number))
     if version is None and (LATEST in pipeline.state or number != _FIRST):
-        raise resource_not_found("Pipeline version", f"{number} of {pipeline.name}")
+        raise NotFound(
+            f"Version {number} of the pipeline {pipeline.name!r} does not exist; its latest is {latest(pipeline)}.",
+            code="ResourceNotFound",
+        )
     return version
 
 

@@ -16,12 +16,14 @@ from towpath.kernel.decisions import Decision
 from towpath.kernel.errors import Conflict, Invalid, NotFound
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Filter, Query, Store, Transaction
+from towpath.kernel.repeats import digest_of, is_repeated, token_of
 from towpath.kernel.resource import Document, Resource, view
 from towpath.pipelines.callbacks import (
     LONGEST_ADDRESS,
     CallbackSpec,
     CallbackState,
     CallbackStatus,
+    check_complete,
     message,
     outputs_of,
 )
@@ -80,6 +82,8 @@ def succeed(transaction: Transaction, request: Request) -> Document:
     callback = _asked_for(transaction, request)
     spec = view(CallbackSpec, callback.spec)
     outputs = outputs_of(spec.output_parameters, request.input.get("OutputParameters") or ())
+    if callback.status == CallbackStatus.WAITING:
+        check_complete(spec.output_parameters, outputs)
     return _answered(transaction, request, callback, CallbackStatus.SUCCEEDED, CallbackState(outputs=outputs))
 
 
@@ -104,12 +108,11 @@ def _answered(
     """End a wait. The first answer counts; the same one may come again, and to a stopped step none means anything."""
     spec, before = view(CallbackSpec, callback.spec), view(CallbackState, callback.state)
     answer: Document = {"PipelineExecutionArn": spec.pipeline_execution_arn}
-    token = request.input.get("ClientRequestToken")
     if callback.status == CallbackStatus.STOPPED:
         # Whoever heard of the stop is to answer nevertheless. Source: SageMaker Developer Guide, "Callback step".
         return answer
     if callback.status != CallbackStatus.WAITING:
-        if token is not None and before.answer_token == token:
+        if is_repeated(request, token=before.answer_token, digest=before.answer_digest, arn=callback.arn):
             return answer  # the answer to an earlier try of this request was lost
         raise Conflict(
             f"The step that waited for the callback token {spec.callback_token!r} has ended already: {callback.status}"
@@ -117,7 +120,9 @@ def _answered(
             code="ConflictException",
         )
     _withdraw(transaction, callback)
-    state = replace(came, delivery=before.delivery, answer_token=token)
+    token = token_of(request)
+    digest = None if token is None else digest_of(request)
+    state = replace(came, delivery=before.delivery, answer_token=token, answer_digest=digest)
     callback = transaction.resources.replace(callback, status=status.value, state=_stored(state))
     generic.record(transaction, callback, request, request.operation)
     return answer

@@ -81,7 +81,7 @@ MODEL_PACKAGE = Kind(
     missing=_does_not_exist,
     view=View(
         computed=shown,
-        hidden=frozenset({"ModelData", "Reports", "Environments", "History", "ClientToken"}),
+        hidden=frozenset({"ModelData", "Reports", "Environments", "History", "ClientToken", "RequestDigest"}),
     ),
     sort_by=_SORT,
     filters={

@@ -75,7 +75,8 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True, rename="pascal", o
     reports: tuple[PinnedInput, ...] = ()  #: metrics and baselines that exist; without objects where they do not
     environments: tuple[EnvironmentFound, ...] = ()
     history: tuple[Entry, ...] = ()
-    client_token: str | None = None  #: of the request that made it; the same token again makes nothing new
+    client_token: str | None = None  #: of the request that made it; the same request again makes nothing new
+    request_digest: str | None = None  #: of that request
 
 
 def spec_of(resource: Resource) -> PackageSpec:

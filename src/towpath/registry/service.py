@@ -23,6 +23,7 @@ from towpath.kernel.generic import (
 from towpath.kernel.objects import ObjectVersion
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Filter, Query, Transaction
+from towpath.kernel.repeats import TOKENS, digest_of, is_repeated, token_of
 from towpath.kernel.resource import Document, Resource, view
 from towpath.lineage.model import model_package_graph
 from towpath.lineage.record import record as record_graph
@@ -104,7 +105,7 @@ def register(transaction: Transaction, request: Request, resolve: Resolve) -> Do
     again = _made_by(transaction, request)
     if again is not None:
         return {"ModelPackageArn": again.arn}
-    spec = {k: v for k, v in asked.items() if k not in {"Tags", "ClientToken", "ModelPackageGroupName"}}
+    spec = {k: v for k, v in asked.items() if k not in {"Tags", *TOKENS, "ModelPackageGroupName"}}
     group = None
     if grouped is not None:
         group = _group(transaction, request, name_of(grouped))
@@ -217,11 +218,15 @@ def approval_history(package: Resource) -> list[Document]:
 
 def _made_by(transaction: Transaction, request: Request) -> Resource | None:
     """Return what an earlier try of the same request made: clients repeat a token when an answer is lost."""
-    token = request.input.get("ClientToken")
+    token = token_of(request)
     if token is None or request.parent is not None:
         return None
     found = transaction.resources.query(Query(kind=MODEL_PACKAGE.noun, filters=(Filter("token", "=", token),), limit=1))
-    return found.items[0] if found.items else None
+    if not found.items:
+        return None
+    (made,) = found.items
+    state = state_of(made)
+    return made if is_repeated(request, token=token, digest=state.request_digest, arn=made.arn) else None
 
 
 def _group(transaction: Transaction, request: Request, name: str) -> Resource:
@@ -259,7 +264,8 @@ def _found(
                 after=spec.get("ModelApprovalStatus"),
             ),
         ),
-        client_token=request.input.get("ClientToken") if request.parent is None else None,
+        client_token=token_of(request) if request.parent is None else None,
+        request_digest=digest_of(request) if request.parent is None and token_of(request) is not None else None,
     )
 
 

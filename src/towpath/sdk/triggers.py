@@ -13,6 +13,7 @@ from urllib.parse import quote
 from towpath.sdk.alarms import Alarm, Alarms, Threshold, gone_off
 from towpath.sdk.awaited import not_there_yet, refuse_never
 from towpath.sdk.errors import Conflict, DefinitionError, NotFound, RequestFailed
+from towpath.sdk.event_members import read_in_vain
 from towpath.sdk.expressions import Document
 from towpath.sdk.known import nothing_called
 from towpath.sdk.logs import LogLine, LogReader, lines_while, log_groups
@@ -38,6 +39,7 @@ class Trigger:
     is_rule: bool  #: of EventBridge; else a schedule of EventBridge Scheduler
     alarm: Alarm | None = None  #: that it waits for
     missing: tuple[str, ...] = ()  #: told where it was made: what it waits for and was not there then, in sentences
+    doubtful: tuple[str, ...] = ()  #: told where it was made: what each of its starts would fail for, in sentences
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +177,11 @@ class Triggers:
             if before is not None and alarm is None:
                 self._alarms.rm(before)
         made = next(each for each in self.ls() if each.is_rule and each.name == name)
-        return replace(made, missing=tuple(not_there_yet(self._client, pattern, alarm)))
+        return replace(
+            made,
+            missing=tuple(not_there_yet(self._client, pattern, alarm)),
+            doubtful=tuple(read_in_vain(pattern, schedule, parameters or {})),
+        )
 
     def ls(self) -> list[Trigger]:
         """Return all rules and schedules, by name."""

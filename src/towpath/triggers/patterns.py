@@ -91,11 +91,21 @@ def _member(name: str, wanted: Any, place: str) -> Match:
     tests = [_value(each, f"{inside}[{number}]") for number, each in enumerate(wanted)]
 
     def one_of(event: Document) -> bool:
-        found = event.get(name, _ABSENT)
-        values = found if isinstance(found, list) and found else [_ABSENT if found == [] else found]
+        values = _compared(event.get(name, _ABSENT))
         return any(test(value) for test in tests for value in values)
 
     return one_of
+
+
+def _compared(found: Any) -> list[Any]:
+    """Return what comparisons are made with: the leaves in a list, any of which will do, or what stands there."""
+    values = _flat(found) if isinstance(found, list) else [found]
+    leaves = [each for each in values if not isinstance(each, dict)]
+    return leaves or values or [_ABSENT]
+
+
+def _flat(values: list[Any]) -> list[Any]:
+    return [one for each in values for one in (_flat(each) if isinstance(each, list) else [each])]
 
 
 def _objects(found: Any) -> list[Document]:
@@ -194,7 +204,8 @@ def _holds_in_order(text: str, pieces: Sequence[str]) -> bool:
 def _exists(operand: Any, place: str) -> Test:
     if not isinstance(operand, bool):
         raise _refused(f"{place}: expected true or false")
-    return lambda value: (value is not _ABSENT) == operand
+    # An object is no leaf: there are further members at that place, and no value.
+    return lambda value: (value is not _ABSENT and not isinstance(value, dict)) == operand
 
 
 def _numeric(operand: Any, place: str) -> Test:
@@ -204,6 +215,10 @@ def _numeric(operand: Any, place: str) -> Test:
         sound = sound and operator in _COMPARISONS and isinstance(bound, int | float) and not isinstance(bound, bool)
     if not sound:
         raise _refused(f'{place}: expected one or two comparisons, for example [">", 0, "<=", 5]')
+    bounds = sorted(bound for _, bound in pairs)
+    candidates = (bounds[0] - 1, *bounds, sum(bounds) / len(bounds), bounds[-1] + 1)
+    if not any(all(_COMPARISONS[operator](value, bound) for operator, bound in pairs) for value in candidates):
+        raise _refused(f"{place}: no number is {' and '.join(f'{operator} {bound}' for operator, bound in pairs)}")
 
     def within(value: Any) -> bool:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -233,6 +248,8 @@ def _anything_but(operand: Any, place: str) -> Test:
             raise _refused(f"{place}: expected values, or one of {', '.join(sorted(_NEGATED))}")
         ((operator, inner),) = operand.items()
         each = inner if isinstance(inner, list) else [inner]
+        if operator in {"prefix", "suffix"} and "" in each:
+            raise _refused(f"{place}.{operator}: every text begins and ends with the empty one; nothing would match")
         unwanted = [_OPERATORS[operator](one, f"{place}.{operator}") for one in each]
     else:
         each = operand if isinstance(operand, list) else [operand]

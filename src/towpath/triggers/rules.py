@@ -76,7 +76,7 @@ def put_rule(transaction: Transaction, request: Request) -> Document:
     if pattern is not None:
         patterns.compiled(pattern)
     if expression is not None:
-        schedules.parsed(expression, once=False)
+        schedules.refuse_never_due(expression, schedules.parsed(expression, once=False), transaction.now)
     spec: Document = {member: asked[member] for member in _SHOWN if asked.get(member) is not None}
     spec.setdefault("State", "ENABLED")
     rule = transaction.resources.find(RULE.noun, name)

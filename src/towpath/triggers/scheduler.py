@@ -12,6 +12,7 @@ from towpath.kernel import generic, paging
 from towpath.kernel.errors import Conflict, Invalid, NotFound, Unsupported
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Filter, Query, Transaction
+from towpath.kernel.repeats import TOKENS, digest_of, is_repeated, token_of
 from towpath.kernel.resource import Document, Resource, view
 from towpath.pipelines.rights import written_by
 from towpath.triggers import schedules, targets
@@ -19,7 +20,8 @@ from towpath.triggers.kinds import SCHEDULE, schedule_name
 from towpath.triggers.model import GROUP, ScheduleSpec
 
 _NAME = re.compile(r"[0-9a-zA-Z\-_.]{1,64}")
-_LEFT_OUT = frozenset({"Name", "GroupName", "ClientToken"})
+_LEFT_OUT = frozenset({"Name", "GroupName", *TOKENS})
+_TOKEN, _DIGEST = "ClientToken", "RequestDigest"  #: members of a spec: of the request that made it; never shown
 _ELSEWHERE = (
     "DeadLetterConfig",
     "EcsParameters",
@@ -44,17 +46,21 @@ def scheduler_operations() -> dict[str, Operation]:
 
 
 def create_schedule(transaction: Transaction, request: Request) -> Document:
-    """Carry out CreateSchedule. A repeated token gives the schedule that its first request made."""
+    """Carry out CreateSchedule. The same request with the same token gives the schedule that it made."""
     asked = request.input
     name = _checked_name(asked)
-    spec = _checked(transaction, asked)
     existing = transaction.resources.find(SCHEDULE.noun, name)
+    if existing is not None and is_repeated(
+        request, token=existing.spec.get(_TOKEN), digest=existing.spec.get(_DIGEST), arn=existing.arn
+    ):
+        # Before it is checked: meanwhile its only time may have passed.
+        return {"ScheduleArn": existing.arn}
+    spec = _checked(transaction, asked)
     if existing is not None:
-        if asked.get("ClientToken") is not None and existing.spec.get("ClientToken") == asked["ClientToken"]:
-            return {"ScheduleArn": existing.arn}
         raise Conflict(f"Schedule {asked['Name']} already exists.", code="ConflictException")
-    if asked.get("ClientToken") is not None:
-        spec["ClientToken"] = asked["ClientToken"]
+    token = token_of(request)
+    if token is not None:
+        spec |= {_TOKEN: token, _DIGEST: digest_of(request)}
     home = transaction.home
     arn = f"arn:aws:scheduler:{home.region}:{home.account}:schedule/{name}"
     spec = written_by(spec, request.caller.roles)
@@ -159,23 +165,35 @@ def _checked(transaction: Transaction, asked: Document) -> Document:
     except msgspec.ValidationError as error:
         raise Invalid(str(error)) from error
     schedule = schedules.parsed(wanted.schedule_expression, wanted.schedule_expression_timezone)
-    if (
-        asked["FlexibleTimeWindow"]["Mode"] == "FLEXIBLE"
-        and "MaximumWindowInMinutes" not in asked["FlexibleTimeWindow"]
-    ):
+    window = asked["FlexibleTimeWindow"]
+    has_most = window.get("MaximumWindowInMinutes") is not None
+    if window["Mode"] == "FLEXIBLE" and not has_most:
         raise Invalid("FlexibleTimeWindow: the mode FLEXIBLE needs MaximumWindowInMinutes")
+    if window["Mode"] != "FLEXIBLE" and has_most:
+        raise Invalid(
+            "FlexibleTimeWindow: MaximumWindowInMinutes goes with the mode FLEXIBLE alone, "
+            f"and this is {window['Mode']}"
+        )
     if wanted.start_date is not None and wanted.end_date is not None and wanted.start_date >= wanted.end_date:
         raise Invalid("The StartDate must be before the EndDate.")
     if wanted.end_date is not None and wanted.end_date <= transaction.now.timestamp():
         raise Invalid("The EndDate you specify cannot be earlier than the time at which the schedule is created.")
-    since = transaction.now if wanted.start_date is None else datetime.fromtimestamp(wanted.start_date, UTC)
-    if isinstance(schedule, schedules.Once) and schedule.after(transaction.now, since=since) is None:
-        raise Invalid(f"{wanted.schedule_expression} is in the past")
+    schedules.refuse_never_due(
+        wanted.schedule_expression,
+        schedule,
+        transaction.now,
+        begins_at=_moment(wanted.start_date),
+        ends_at=_moment(wanted.end_date),
+    )
     for member in _ELSEWHERE:
         if asked["Target"].get(member) is not None:
             raise Unsupported(f"Target.{member} belong to a service that is not here", code="ValidationException")
     targets.check(wanted.target, transaction.home)
     return spec
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def _schedule(transaction: Transaction, request: Request) -> Resource:

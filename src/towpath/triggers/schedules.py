@@ -128,6 +128,43 @@ def parsed(expression: str, zone: str = "UTC", *, once: bool = True) -> Schedule
             return _cron(form[2], expression, where)
 
 
+def first_time(schedule: Schedule, now: datetime, begins_at: datetime | None = None) -> datetime | None:
+    """Return when a schedule that is made now is due first, None when it never is.
+
+    Args:
+        begins_at: nothing is due before it, and a rate begins with it; None: now.
+    """
+    since = begins_at or now
+    # A schedule with a beginning that is still to come is due then; a rate without one begins to count now.
+    return schedule.after(since - timedelta(microseconds=1) if since > now else now, since=since)
+
+
+def refuse_never_due(
+    expression: str,
+    schedule: Schedule,
+    now: datetime,
+    *,
+    begins_at: datetime | None = None,
+    ends_at: datetime | None = None,
+) -> None:
+    """Refuse a schedule that would wait for ever.
+
+    Raises:
+        Invalid: none of its times is still to come between its dates; says why.
+    """
+    first = first_time(schedule, now, begins_at)
+    if first is not None and (ends_at is None or first <= ends_at):
+        return
+    told = f"ScheduleExpression {expression!r} is never due"
+    if first is not None:
+        raise Invalid(f"{told}: its first time is {first:%Y-%m-%dT%H:%M:%SZ}, after the EndDate")
+    if first_time(schedule, now) is not None:
+        raise Invalid(f"{told}: it has no time after the StartDate")
+    if schedule.after(datetime(_YEARS.start, 1, 1, tzinfo=UTC), since=now) is not None:
+        raise Invalid(f"{told}: {'it is' if isinstance(schedule, Once) else 'all its times are'} in the past")
+    raise Invalid(f"{told}: no day of the years that it names is such a day")
+
+
 def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)

@@ -15,7 +15,7 @@ from towpath.triggers.deliveries import deliver
 from towpath.triggers.envelopes import EVENTS, SCHEDULED, SCHEDULER, envelope
 from towpath.triggers.kinds import RULE, SCHEDULE
 from towpath.triggers.model import RuleSpec, ScheduleSpec, Target
-from towpath.triggers.schedules import Schedule, parsed
+from towpath.triggers.schedules import Schedule, first_time, parsed
 
 Missed: TypeAlias = Literal["latest", "all", "skip"]
 LATE = timedelta(minutes=1)  #: a time that is longer ago was missed
@@ -96,10 +96,8 @@ class TimingController:
         if plan is None:
             return Decision(state={} if resource.state else None)
         if resource.state.get("Timing") != plan.timing:
-            since = plan.begins_at or now
-            # A schedule with a beginning that is still to come is due then; a rate without one begins to count now.
-            from_then_on = since - timedelta(microseconds=1) if since > now else now
-            return self._waiting(plan, since, plan.schedule.after(from_then_on, since=since), ())
+            following = first_time(plan.schedule, now, plan.begins_at)
+            return self._waiting(plan, plan.begins_at or now, following, ())
         since, due_at = datetime.fromtimestamp(resource.state["Since"], UTC), _moment(resource.state.get("NextAt"))
         if due_at is None:
             return Decision(delete=plan.goes_when_over)

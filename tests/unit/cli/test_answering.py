@@ -1,5 +1,6 @@
 """What `towpath answer` sends, and what it refuses."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from towpath.cli import answering
 from towpath.cli.progress import note_of
-from towpath.sdk.errors import Conflict, DefinitionError
+from towpath.sdk.errors import Conflict, DefinitionError, RequestFailed
 from towpath.sdk.step_runs import step_run
 
 ARN = "arn:aws:sagemaker:us-east-1:000000000000:pipeline/reviews/execution/abc"
@@ -71,6 +72,30 @@ def test_what_is_no_answer_is_refused(
 ) -> None:
     with pytest.raises(DefinitionError, match=told):
         answering.answer(name, output, fail)
+
+
+@pytest.mark.parametrize("name", ["reviews/latest/Ticket", "reviews/latest/Ticket[2]"])
+def test_a_refused_answer_is_told_with_what_to_type(client: Any, name: str) -> None:
+    ask = {"Name": "Ticket", "Type": "Callback", "OutputParameters": [{"OutputName": "n"}, {"OutputName": "who"}]}
+    each = {"Name": "Each", "Type": "ForEach", "Arguments": {"IterableItems": [1], "ForEachBody": [ask]}}
+    context = {"ParentStepName": "Each", "Index": 2, "Item": "1"}
+    in_a_round = {**STEP, "IterationContext": context}
+
+    def refuse(_: Any) -> Any:
+        raise RequestFailed("ValidationException", "Leaves out n", status=400)
+
+    client.answers |= {
+        "ListPipelineExecutionSteps": {"PipelineExecutionSteps": [in_a_round if "[" in name else STEP]},
+        "SendPipelineExecutionStepSuccess": refuse,
+        "DescribePipelineDefinitionForExecution": {"PipelineDefinition": json.dumps({"Steps": [each]})},
+    }
+    with pytest.raises(DefinitionError) as told:
+        answering.answer(name, ["who=Ann B"])
+    quoted = f"'{name}'" if "[" in name else name
+    assert str(told.value) == f"Leaves out n; type: towpath answer {quoted} -o n=… -o 'who=Ann B'"
+    with pytest.raises(RequestFailed, match="Leaves out n") as kept:
+        answering.answer(name, ["who=Ann B", "n=x"])
+    assert kept.value.code == "ValidationException", "all are given, so what to type is known"
 
 
 def test_a_step_that_does_not_wait_is_not_answered(client: Any) -> None:

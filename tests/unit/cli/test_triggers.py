@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from towpath.cli import triggers
+from towpath.kernel.arns import Home
+from towpath.kernel.objects import ObjectVersion
 from towpath.sdk import Conflict, DefinitionError, NotFound, RequestFailed
 from towpath.sdk.alarms import threshold
 from towpath.sdk.awaited import not_there_yet, refuse_never
+from towpath.sdk.event_members import OF_DETAIL, read_in_vain
 from towpath.sdk.triggers import approved_versions, new_objects
+from towpath.triggers.envelopes import of_object
 
 PIPELINE = {
     "PipelineArn": "arn:aws:sagemaker:us-east-1:000000000000:pipeline/deploy",
@@ -113,6 +118,56 @@ def test_what_is_waited_for_and_is_not_there_yet_is_told(
     assert not_there_yet(client, None, stock) == ["no value of Stock has been put there (Shop) yet"]
     there = answers(DescribeModelPackageGroup=groups, ListMetrics={"Metrics": [{}]})
     assert not_there_yet(there, approved_versions("reviews"), stock) == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "schedule", "path", "told"),
+    [
+        (new_objects("s3://lake/raw/"), None, "$.detail.bucket.nam", " (did you mean '$.detail.bucket.name'?)"),
+        (new_objects("s3://lake/raw/"), None, "$.detail.object['key']", None),
+        (new_objects("s3://lake/raw/"), None, "$.detail.object", None),
+        (new_objects("s3://lake/raw/"), None, "$.resources[0]", None),
+        (new_objects("s3://lake/raw/"), None, "raw", None),
+        (approved_versions("reviews"), None, "$.detail.ModelPackageArm", " (did you mean '$.detail.ModelPackageArn'?)"),
+        (approved_versions("reviews"), None, "$.detail.CustomerMetadataProperties.team", None),
+        (None, "rate(1 day)", "$.time", None),
+        (None, "rate(1 day)", "$.detail.week_of_the_year", ""),
+        ({"source": ["shop"], "detail-type": ["Object Created"]}, None, "$.detail.anything", None),
+        ({"source": ["aws.s3"], "detail-type": ["a", "b"]}, None, "$.detail.anything", None),
+    ],
+)
+def test_a_path_to_nothing_in_an_event_that_is_known_is_told(
+    pattern: Any, schedule: str | None, path: str, told: str | None
+) -> None:
+    found = read_in_vain(pattern, schedule, {"S": path})
+    if told is None:
+        assert found == []
+        return
+    (sentence,) = found
+    assert sentence.startswith(f"parameter S is read from {path}, and events of the type ")
+    assert sentence.endswith(" have nothing there" + told)
+
+
+def test_the_members_of_new_data_are_those_of_its_event() -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    version = ObjectVersion(
+        bucket="lake",
+        key="raw/a",
+        version_id="v",
+        size=1,
+        sha256="s",
+        etag="e",
+        blob="b",
+        created_at=at,
+        created_by="ann",
+    )
+    detail = of_object(Home(), version)["detail"]
+    found = [
+        f"{name}.{inner}" if isinstance(value, dict) else name
+        for name, value in detail.items()
+        for inner in (value if isinstance(value, dict) else [""])
+    ]
+    assert tuple(found) == OF_DETAIL["Object Created"]
 
 
 def log_pages(request: Any) -> Any:

@@ -168,12 +168,20 @@ def test_an_answer_that_is_not_as_declared_is_refused_and_the_step_waits_on(plat
     assert platform.steps(arn)["C"]["StepStatus"] == "Succeeded"
 
 
-def test_an_output_that_the_answer_left_out_is_missed_where_it_is_read(platform: Asking, asking: Any) -> None:
+def test_an_answer_that_leaves_out_an_output_is_refused_and_the_step_waits_on(platform: Asking, asking: Any) -> None:
     platform.create(asking())
     arn = platform.start()
-    platform.answer(platform.messages()[0]["token"], o1="yes")
-    assert platform.steps(arn)["C"]["StepStatus"] == "Succeeded"
-    assert "has no member 'o2'; it has o1" in platform.execution(arn)["FailureReason"]
+    token = platform.messages()[0]["token"]
+    with pytest.raises(
+        Invalid, match=r"leaves out outputs that the step declares: o1 \(String\), o2 \(Float\);"
+    ) as told:
+        platform.answer(token)
+    assert told.value.code == "ValidationException"
+    with pytest.raises(Invalid, match=r"declares: o2 \(Float\); give each of them a value"):
+        platform.answer(token, o1="yes")
+    assert platform.statuses(arn) == {"C": "Executing"}
+    platform.answer(token, o1="yes", o2="1")
+    assert platform.steps(arn)["Behind"]["FailureReason"] == "yes 1.0"
 
 
 def test_a_token_that_nobody_waits_for_is_not_found(platform: Asking) -> None:
@@ -188,6 +196,10 @@ def test_the_same_answer_may_come_again_and_another_may_not(platform: Asking, as
     token = platform.messages()[0]["token"]
     for _ in range(2):
         assert platform.answer(token, request="r" * 32, o1="yes", o2="1") == arn
+    with pytest.raises(Conflict, match="came with another request before"):
+        platform.answer(token, request="r" * 32, o1="no", o2="1")
+    with pytest.raises(Conflict, match="came with another request before"):
+        platform.answer(token, request="r" * 32, fail="yes and no")
     for request in (None, "s" * 32):
         with pytest.raises(Conflict, match="has ended already: Succeeded") as caught:
             platform.answer(token, request=request, o1="yes", o2="1")
@@ -285,9 +297,9 @@ def test_each_round_of_a_loop_asks_for_itself(platform: Asking, golden: Golden) 
     arn = platform.start()
     asked = {message["arguments"]["item"]: message["token"] for message in platform.messages()}
     assert set(asked) == {"x", "y"} and asked["x"] != asked["y"]
-    platform.answer(asked["y"], o1="a")
+    platform.answer(asked["y"], o1="a", o2="1")
     assert platform.execution(arn)["PipelineExecutionStatus"] == "Executing"
-    platform.answer(asked["x"], o1="b")
+    platform.answer(asked["x"], o1="b", o2="2")
     assert platform.execution(arn)["PipelineExecutionStatus"] == "Succeeded"
 
 

@@ -1,6 +1,7 @@
 """Each rule finds its fault in a real document that was spoilt in one place, and names that place."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,11 @@ from typing import Any
 import pytest
 
 from towpath.kernel.errors import Unsupported
-from towpath.pipelines.checks import RULES, accept, check, refuse_unexecuted
+from towpath.pipelines.checks import RULES, accept, accept_executed, check, refuse_unexecuted
 from towpath.pipelines.definition import parse
 from towpath.pipelines.faults import InvalidDefinition
 from towpath.pipelines.ports import Shapes
+from towpath.pipelines.steps import STEP_TYPES
 
 DOCUMENTS = sorted((Path(__file__).parents[2] / "golden" / "definitions").glob("*.json"))
 Golden = Callable[[str], Any]
@@ -47,6 +49,7 @@ class Spoilt:
 
 
 REMOVE = object()
+SCORE = "IterationOutput.Body.OutputParameters['score']"
 CONDITIONS = "Steps/4/Arguments/Conditions/0"
 AT = "Steps[4].Arguments.Conditions[0]"
 
@@ -387,6 +390,22 @@ SPOILT = [
         "rounds",
         "v3_foreach",
         "Steps/0/Arguments/Selector/Field/Get",
+        "Steps.Body.OutputParameters['score']",
+        "Steps[0].Arguments.Selector.Field.Get",
+        "step 'Body' runs once in each round of 'Each'; read it as IterationOutput.Body.OutputParameters['score']",
+    ),
+    Spoilt(
+        "loops",
+        "v3_foreach",
+        "Steps/0/Selector",
+        {"Pick": "MaxBy", "Field": {"Get": "IterationOutput.Body.OutputParameters['score']"}},
+        "Steps[0].Selector",
+        "this member belongs into the Arguments of the ForEach step, and here it means nothing; write Arguments.",
+    ),
+    Spoilt(
+        "rounds",
+        "v3_foreach",
+        "Steps/0/Arguments/Selector/Field/Get",
         "IterationOutput.After.OutputParameters['score']",
         "Steps[0].Arguments.Selector.Field.Get",
         "the body of 'Each' has no step 'After'",
@@ -661,6 +680,16 @@ def test_all_faults_are_listed_at_once(golden: Golden, shapes: Shapes) -> None:
     )
 
 
+def test_the_guide_shows_a_whole_selector(golden: Golden, shapes: Shapes) -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "pipeline-definition.md").read_text()
+    (shown,) = re.findall(r'"Selector": (\{"Pick": .*\}\}),$', guide, re.MULTILINE)
+    document = golden("v3_foreach")
+    selector = json.loads(shown.replace("IterationOutput.Train.FinalMetricDataList['accuracy'].Value", SCORE))
+    assert selector["Field"] == {"Get": SCORE}, "the guide reads a metric of the step Train"
+    document["Steps"][0]["Arguments"]["Selector"] = selector
+    assert check(parse(document), shapes) == []
+
+
 def test_a_malformed_expression_is_one_fault(golden: Golden, shapes: Shapes) -> None:
     document = golden("v2_bert")
     document["Steps"][4]["Arguments"]["Conditions"][0]["LeftValue"]["Std:JsonGet"]["Path"] = "a..b"
@@ -673,6 +702,15 @@ def test_a_malformed_expression_is_one_fault(golden: Golden, shapes: Shapes) -> 
 def test_what_is_never_executed_is_refused_with_what_to_use_instead(name: str, type_: str, golden: Golden) -> None:
     with pytest.raises(Unsupported, match=rf"is of type {type_}, which Towpath does not execute; use a \w+ step"):
         refuse_unexecuted(parse(golden(name)))
+
+
+@pytest.mark.parametrize("type_", sorted(name for name, type_ in STEP_TYPES.items() if type_.instead is not None))
+def test_what_is_never_executed_is_refused_before_its_faults_are_told(type_: str, shapes: Shapes) -> None:
+    text = json.dumps({"Version": "2020-12-01", "Steps": [{"Name": "A", "Type": type_, "Arguments": {}}]})
+    with pytest.raises(Unsupported, match=rf"^Step 'A' .* is of type {type_}, which Towpath does not execute"):
+        accept_executed(text, shapes)
+    places = [fault.place for fault in check(parse(text), shapes)]
+    assert len(places) == len(set(places)), "each member is missed once"
 
 
 @pytest.mark.parametrize(

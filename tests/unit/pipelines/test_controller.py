@@ -447,7 +447,23 @@ def test_steps_that_wait_for_a_slot_are_listed_with_what_they_wait_for(platform:
             paged = pages(platform, arn, order, size)
             assert paged == (list("abcde") if order == "Ascending" else list("edcba")), (order, size)
     platform.call("StopPipelineExecution", PipelineExecutionArn=arn, ClientRequestToken="t" * 32)
-    assert list(platform.steps(arn)) == ["a", "b"], "what waits when an execution is stopped never begins"
+    stopping = platform.steps(arn)
+    assert list(stopping) == list("abcde"), "what was listed stays"
+    assert [step["StepStatus"] for step in stopping.values()] == [*["Executing"] * 2, *["Stopped"] * 3]
+    platform.engine.run_until_idle()
+    for name in "ab":
+        platform.end(arn, name, "Stopped")
+    assert platform.execution(arn)["PipelineExecutionStatus"] == "Stopped"
+    stopped = platform.steps(arn)
+    assert platform.statuses(arn) == dict.fromkeys("abcde", "Stopped")
+    assert stopped["d"]["FailureReason"] == "Stopped before it started"
+    assert not {"StartTime", "EndTime"} & set(stopped["d"])
+    assert "Waiting" not in stopped["d"].get("StepDescription", "")
+    for order in ("Ascending", "Descending"):
+        assert pages(platform, arn, order, 2) == (list("abcde") if order == "Ascending" else list("edcba"))
+    platform.call("RetryPipelineExecution", PipelineExecutionArn=arn)
+    platform.engine.run_until_idle()
+    assert platform.statuses(arn) == {**dict.fromkeys("ab", "Executing"), **dict.fromkeys("cde", "Starting")}
 
 
 def test_rounds_that_wait_for_others_are_listed_with_what_they_wait_for(platform: Platform, golden: Golden) -> None:
@@ -508,6 +524,14 @@ def test_slots_and_rounds_are_waited_for_one_behind_the_other(platform: Platform
         "Fit[1]": turn,
         "Fit[2]": f"{turn}; 1 is before it",
     }
+    before = set(of_rounds(platform, arn))
+    platform.call("StopPipelineExecution", PipelineExecutionArn=arn, ClientRequestToken="t" * 32)
+    platform.engine.run_until_idle()
+    platform.end(arn, "First", "Stopped")
+    assert platform.execution(arn)["PipelineExecutionStatus"] == "Stopped"
+    shown = of_rounds(platform, arn)
+    assert set(shown) == before
+    assert {step["StepStatus"] for step in shown.values()} == {"Stopped"}
 
 
 def of_rounds(platform: Platform, arn: str) -> dict[str, Document]:
@@ -713,6 +737,43 @@ def test_a_definition_may_stand_in_s3(platform: Platform, golden: Golden) -> Non
     platform.call("CreatePipeline", PipelineName="reviews", PipelineDefinitionS3Location=location, RoleArn="r")
     shown = platform.call("DescribePipeline", PipelineName="reviews")
     assert json.loads(shown["PipelineDefinition"]) == golden("v3_bert")
+
+
+def test_a_token_makes_one_pipeline_and_no_other(platform: Platform, golden: Golden) -> None:
+    asked: Any = {"PipelineName": "reviews", "RoleArn": "r", "ClientRequestToken": "c" * 32}
+    first, other = (json.dumps(golden(name)) for name in ("v3_bert", "v2_callback"))
+    made = platform.call("CreatePipeline", **asked, PipelineDefinition=first)
+    platform.call("UpdatePipeline", PipelineName="reviews", PipelineDescription="changed meanwhile")
+    assert platform.call("CreatePipeline", **asked, PipelineDefinition=first) == made
+    told = r"The ClientRequestToken 'c+' came with another request before, about .*pipeline/reviews; nothing was done"
+    with pytest.raises(Conflict, match=told) as caught:
+        platform.call("CreatePipeline", **asked, PipelineDefinition=other)
+    assert caught.value.code == "ConflictException"
+    shown = platform.call("DescribePipeline", PipelineName="reviews")
+    assert shown["PipelineDefinition"] == first
+    assert not {"ClientRequestToken", "ClientRequestDigest"} & set(shown)
+
+
+def test_a_token_that_another_start_came_with_is_refused(platform: Platform, golden: Golden) -> None:
+    platform.create(golden("v3_bert"))
+    first = platform.start(ClientRequestToken="t" * 32, parameters={"Epochs": "1"})
+    with pytest.raises(Conflict, match=f"came with another request before, about {first};"):
+        platform.start(ClientRequestToken="t" * 32, parameters={"Epochs": "2"})
+    assert len(platform.call("ListPipelineExecutions", PipelineName="reviews")["PipelineExecutionSummaries"]) == 1
+    assert "StartDigest" not in platform.execution(first)
+
+
+def test_what_an_earlier_release_started_is_taken_for_the_same(platform: Platform, golden: Golden) -> None:
+    platform.create(golden("v3_bert"))
+    first = platform.start(ClientRequestToken="t" * 32)
+
+    def forget(transaction: Any) -> None:
+        execution = transaction.resources.by_arn(first)
+        spec = {name: value for name, value in execution.spec.items() if name != "StartDigest"}
+        transaction.resources.replace(execution, spec=spec)
+
+    platform.store.write(forget)
+    assert platform.start(ClientRequestToken="t" * 32, PipelineExecutionDisplayName="again") == first
 
 
 def test_a_repeated_token_starts_one_execution(platform: Platform, golden: Golden) -> None:
@@ -924,6 +985,16 @@ def test_a_repeated_token_retries_once(platform: Platform, golden: Golden) -> No
     assert platform.steps(arn)["Processing"]["AttemptCount"] == 2
     with pytest.raises(Conflict, match="only a Failed or Stopped one can be retried"):
         platform.call("RetryPipelineExecution", PipelineExecutionArn=arn, ClientRequestToken="u" * 32)
+
+
+def test_a_token_that_another_retry_came_with_is_refused(platform: Platform, golden: Golden) -> None:
+    platform.create(golden("v3_bert"))
+    arn = platform.start()
+    platform.end(arn, "Processing", "Failed", FailureReason="AlgorithmError: exit code 1")
+    asked: Any = {"PipelineExecutionArn": arn, "ClientRequestToken": "t" * 32}
+    platform.call("RetryPipelineExecution", **asked)
+    with pytest.raises(Conflict, match="came with another request before"):
+        platform.call("RetryPipelineExecution", **asked, ParallelismConfiguration={"MaxParallelExecutionSteps": 1})
 
 
 def test_a_retry_leaves_alone_what_was_followed_up(platform: Platform, golden: Golden) -> None:

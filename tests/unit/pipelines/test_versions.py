@@ -35,7 +35,7 @@ def test_a_request_names_a_version_by_id_or_by_alias() -> None:
     assert asked_for(words, {}) is None
     assert asked_for(words, {"PipelineVersionId": 7}) == 7
     assert asked_for(words, {"PipelineVersionAlias": "prod"}) == 2
-    with pytest.raises(NotFound, match="dev of words"):
+    with pytest.raises(NotFound, match="Version 'dev' of the pipeline 'words' does not exist; its aliases are: "):
         asked_for(words, {"PipelineVersionAlias": "dev"})
     with pytest.raises(Invalid, match="exclude each other"):
         asked_for(words, {"PipelineVersionAlias": "prod", "PipelineVersionId": 2})

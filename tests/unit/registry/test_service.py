@@ -10,6 +10,7 @@ from towpath.kernel.errors import Conflict, InUse, Invalid, NotFound
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.registry import MODEL_PACKAGE, approval_history
 from towpath.registry.packages import state_of
+from towpath.sdk.event_members import OF_DETAIL
 from towpath.store import SqliteStore
 
 Call = Callable[..., Document]
@@ -105,6 +106,15 @@ def test_a_repeated_client_token_makes_one_version(register: Call) -> None:
     assert other.endswith("/2")
 
 
+def test_a_client_token_of_another_request_is_refused(call: Call, register: Call) -> None:
+    first = register(ClientToken="a" * 36)["ModelPackageArn"]
+    with pytest.raises(Conflict, match=r"The ClientToken 'a+' came with another request before, about .*/1;") as told:
+        register(ClientToken="a" * 36, ModelApprovalStatus="Approved")
+    assert told.value.code == "ConflictException"
+    listed = call("ListModelPackages", ModelPackageGroupName="reviews")["ModelPackageSummaryList"]
+    assert [each["ModelPackageArn"] for each in listed] == [first]
+
+
 def test_an_absent_group_is_refused_to_people_and_made_for_executions(call: Call, put: Put) -> None:
     put("m/model.tar.gz")
     members = {"ModelPackageGroupName": "fresh", "InferenceSpecification": specification()}
@@ -154,6 +164,14 @@ def test_each_transition_is_an_event(call: Call, register: Call, store: SqliteSt
         if event.type == "SageMaker Model Package State Change"
     ]
     assert changes == [(None, "PendingManualApproval"), ("PendingManualApproval", "Approved")]
+
+
+def test_triggers_know_the_members_of_the_event(register: Call, store: SqliteStore) -> None:
+    register()
+    uid = package(store, "reviews/1").uid
+    kind = "SageMaker Model Package State Change"
+    (event,) = [each for each in store.read(lambda transaction: transaction.events.of(uid)) if each.type == kind]
+    assert tuple(event.detail) == OF_DETAIL[kind]
 
 
 def test_metadata_is_merged_and_removed(call: Call, register: Call) -> None:

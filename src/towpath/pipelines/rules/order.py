@@ -12,8 +12,11 @@ from towpath.pipelines.expressions import (
 )
 from towpath.pipelines.faults import Place, member
 from towpath.pipelines.graph import PICKS, Node, circles, selector_of
+from towpath.pipelines.paths import Member, render_path
 from towpath.pipelines.rounds import concurrency_of, items_of
 from towpath.pipelines.rules.checked import Checked, Findings
+
+_OF_FOREACH = ("IterableItems", "MaxConcurrency", "Selector", "ForEachBody")  #: members of its Arguments
 
 
 def rounds(checked: Checked) -> Findings:
@@ -40,8 +43,16 @@ def rounds(checked: Checked) -> Findings:
                     yield (
                         reference.place,
                         f"step {reference.step!r} runs once in each round of {target.each!r}; "
-                        f"read it as Steps.{target.each}.IterationOutputs[0].{reference.step}",
+                        f"read it as {_read_as(node, target.each, reference)}",
                     )
+
+
+def _read_as(node: Node, each: str, reference: StepValue) -> str:
+    """Return how what a body step yields is read elsewhere."""
+    selector = member(member(node.step.place, "Arguments"), "Selector")
+    if node.name == each and reference.place.startswith(selector):
+        return render_path((Member("IterationOutput"), Member(reference.step), *reference.path))
+    return f"Steps.{each}.IterationOutputs[0].{reference.step}"
 
 
 def _body_step(checked: Checked, each: str, kind: str, name: str, place: Place) -> Findings:
@@ -65,6 +76,12 @@ def loops(checked: Checked) -> Findings:
             yield node.step.place, f"a ForEach step cannot stand in the body of another one, {node.each!r}"
         if node.step.branches.get("ForEachBody") == ():
             yield member(inside, "ForEachBody"), "the body has no steps"
+        for name in (name for name in _OF_FOREACH if name in node.step.members):
+            yield (
+                member(node.step.place, name),
+                "this member belongs into the Arguments of the ForEach step, and here it means nothing; write "
+                f"Arguments.{name}",
+            )
         for name, understand in (("IterableItems", items_of), ("MaxConcurrency", concurrency_of)):
             value = node.step.arguments.get(name)
             if not is_expression(value) and value is not None:

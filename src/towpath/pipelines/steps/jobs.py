@@ -158,5 +158,4 @@ JOB = StepType(
     # StopJob wants the JobCategory beside the name, which `stop` cannot say; it has to when Job steps are executed.
     ends=JOB_ENDS,
     metadata="Job",
-    required_arguments=frozenset({"JobCategory", "JobConfigDocument"}),
 )

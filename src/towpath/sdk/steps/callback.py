@@ -26,7 +26,7 @@ class Callback(Step):
     _: KW_ONLY
     to: str | Expression  #: the address of a queue, see `Client.queue`, or of a webhook
     inputs: Mapping[str, Any] = field(default_factory=dict)  #: what the message tells
-    outputs: Mapping[str, type] = field(default_factory=dict)  #: what an answer may bring: str, int, float or bool
+    outputs: Mapping[str, type] = field(default_factory=dict)  #: what an answer has to bring: str, int, float or bool
 
     type: ClassVar[str] = "Callback"
 

@@ -1,0 +1,104 @@
+"""Schedules of EventBridge Scheduler as they are asked for: once each, and only those that can ever be due."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from towpath.kernel.clock import VirtualClock
+from towpath.kernel.errors import Conflict, Invalid
+from towpath.kernel.operations import Request
+from towpath.kernel.principals import Caller
+from towpath.kernel.resource import Document
+from towpath.store import SqliteStore
+from towpath.triggers.rules import event_operations
+from towpath.triggers.scheduler import scheduler_operations
+
+NOW = datetime(2026, 11, 28, 5, 0, tzinfo=UTC)
+PIPELINE = "arn:aws:sagemaker:us-east-1:000000000000:pipeline/p"
+ASKED: Document = {
+    "Name": "nightly",
+    "ScheduleExpression": "rate(1 day)",
+    "FlexibleTimeWindow": {"Mode": "OFF"},
+    "Target": {"Arn": PIPELINE, "RoleArn": "arn:aws:iam::000000000000:role/any"},
+}
+Call = Callable[..., Document]
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock(NOW)
+
+
+@pytest.fixture
+def call(tmp_path: Path, clock: VirtualClock) -> Iterator[Call]:
+    store = SqliteStore(tmp_path / "store.db", clock=clock)
+    operations = {**scheduler_operations(), **event_operations()}
+
+    def ask(operation: str, **members: Any) -> Document:
+        request = Request(operation=operation, input=members, caller=Caller("ada"))
+        return store.write(lambda transaction: operations[operation].function(transaction, request))
+
+    yield ask
+    store.close()
+
+
+def test_a_repeated_token_makes_one_schedule_also_when_its_time_has_passed(call: Call, clock: VirtualClock) -> None:
+    once = {**ASKED, "ScheduleExpression": "at(2026-11-28T06:00:00)", "ClientToken": "a" * 32}
+    made = call("CreateSchedule", **once)
+    clock.advance(2 * 3600)
+    assert call("CreateSchedule", **once) == made
+
+
+def test_a_token_of_another_request_is_refused(call: Call) -> None:
+    call("CreateSchedule", **ASKED, ClientToken="a" * 32)
+    with pytest.raises(Conflict, match=r"The ClientToken 'a+' came with another request before") as told:
+        call("CreateSchedule", **{**ASKED, "ScheduleExpression": "rate(2 days)"}, ClientToken="a" * 32)
+    assert told.value.code == "ConflictException"
+    with pytest.raises(Conflict, match="Schedule nightly already exists"):
+        call("CreateSchedule", **ASKED, ClientToken="b" * 32)
+    assert call("GetSchedule", Name="nightly")["ScheduleExpression"] == "rate(1 day)"
+
+
+@pytest.mark.parametrize(
+    ("members", "told"),
+    [
+        ({"ScheduleExpression": "at(2020-01-01T00:00:00)"}, "is never due: it is in the past"),
+        ({"ScheduleExpression": "cron(0 3 1 1 ? 2020)"}, "is never due: all its times are in the past"),
+        ({"ScheduleExpression": "cron(0 3 30 2 ? *)"}, "is never due: no day of the years that it names is such a day"),
+        ({"ScheduleExpression": "cron(0 3 29 2 ? 2027)"}, "no day of the years that it names is such a day"),
+        ({"ScheduleExpression": "cron(0 3 1 1 ? 2027)", "StartDate": 1_850_000_000.0}, "no time after the StartDate"),
+        (
+            {"ScheduleExpression": "at(2026-12-01T00:00:00)", "EndDate": 1_795_900_000.0},
+            "its first time is 2026-12-01T00:00:00Z, after the EndDate",
+        ),
+        ({"FlexibleTimeWindow": {"Mode": "FLEXIBLE"}}, "the mode FLEXIBLE needs MaximumWindowInMinutes"),
+        (
+            {"FlexibleTimeWindow": {"Mode": "OFF", "MaximumWindowInMinutes": 15}},
+            "MaximumWindowInMinutes goes with the mode FLEXIBLE alone, and this is OFF",
+        ),
+    ],
+)
+def test_a_schedule_that_could_never_be_due_as_it_says_is_refused(call: Call, members: Document, told: str) -> None:
+    with pytest.raises(Invalid, match=told):
+        call("CreateSchedule", **{**ASKED, **members})
+    call("CreateSchedule", **ASKED)
+    with pytest.raises(Invalid, match=told):
+        call("UpdateSchedule", **{**ASKED, **members})
+
+
+@pytest.mark.parametrize(
+    "expression", ["cron(0 3 29 2 ? *)", "cron(0 3 ? * 6#5 2027)", "at(2026-11-28T05:00:01)", "rate(1 minute)"]
+)
+def test_a_schedule_that_is_due_some_day_is_taken(call: Call, expression: str) -> None:
+    window = {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 15}
+    call("CreateSchedule", **{**ASKED, "ScheduleExpression": expression, "FlexibleTimeWindow": window})
+
+
+def test_a_rule_that_could_never_be_due_is_refused(call: Call) -> None:
+    for expression, told in (("cron(0 3 30 2 ? *)", "such a day"), ("cron(0 3 1 1 ? 2020)", "in the past")):
+        with pytest.raises(Invalid, match=told):
+            call("PutRule", Name="nightly", ScheduleExpression=expression)
+    call("PutRule", Name="nightly", ScheduleExpression="cron(0 3 29 2 ? *)")
