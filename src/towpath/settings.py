@@ -26,6 +26,7 @@ MOST_RESTARTS = 100  #: of a job whose runner vanished
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 SECRET = frozenset({"objects_access_key", "objects_secret_key"})  #: settings whose values are shown to nobody
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")  #: in any case
+_MORE_LOG_LEVELS = frozenset({"WARN", "FATAL", "NOTSET"})  #: other names of Python's: homes may hold them
 LONGEST_KEPT = 36_500  #: days, and GB: beyond that nobody means a number
 
 
@@ -176,7 +177,7 @@ def modules_in(text: str) -> tuple[str, ...]:
 
 
 def _check(settings: Settings, file: Path) -> None:
-    if settings.log_level.upper() not in LOG_LEVELS:
+    if settings.log_level.upper() not in _MORE_LOG_LEVELS.union(LOG_LEVELS):
         *others, last = LOG_LEVELS
         raise Invalid(f"{file}: log_level is {settings.log_level!r}; expected {', '.join(others)} or {last}")
     if not (len(settings.account) == 12 and settings.account.isdigit()):

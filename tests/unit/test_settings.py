@@ -66,6 +66,11 @@ def test_a_setting_of_the_wrong_type_or_name_is_told_with_what_was_expected_and_
     assert refused.value.message == told.replace("FILE", str(file))
 
 
+@pytest.mark.parametrize("level", ["debug", "Warning", "warn", "FATAL", "notset"])
+def test_whatever_python_calls_a_level_of_logs_still_begins_a_server(tmp_path: Path, level: str) -> None:
+    assert settings.load(tmp_path / "towpath.toml", {"TOWPATH_LOG_LEVEL": level}).log_level == level
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import zipfile
+from bisect import bisect_left
 from collections.abc import Mapping
 from datetime import datetime
 from io import BytesIO
@@ -144,12 +145,16 @@ def _check(file: IO[bytes]) -> None:
 
 def _file_and_folder(members: list[zipfile.ZipInfo]) -> str | None:
     """Return a name that the members of an archive have for a file and for a folder, None where there is none."""
-    files: set[str] = set()
-    folders: set[str] = set()
+    names: list[str] = []  #: as they are unpacked, those of folders with a slash at the end
     for member in members:
-        parts = [part for part in member.filename.split("/") if part not in {"", ".", ".."}]  # as it is unpacked
-        within = len(parts) + 1 if member.is_dir() else len(parts)
-        folders.update("/".join(parts[:end]) for end in range(1, within))
-        if not member.is_dir():
-            files.add("/".join(parts))
-    return min(files & folders, default=None)
+        parts = [part for part in member.filename.split("/") if part not in {"", ".", ".."}]
+        if parts:
+            names.append("/".join(parts) + "/" * member.is_dir())
+    # Looked up in their order: to name each folder of a long name would take the square of its length.
+    names.sort()
+    for name in names:
+        within = f"{name}/"
+        at = bisect_left(names, within)
+        if not name.endswith("/") and at < len(names) and names[at].startswith(within):
+            return name
+    return None

@@ -74,7 +74,8 @@ def _entity(performance: Performance, noun: str, asked: Document) -> str:
 
 def _named(end: Document, arns: Mapping[str, Mapping[str, str]]) -> str:
     """Return the ARN of an end of an association: {Arn} or {Name, Type}."""
-    return str(end["Arn"]) if "Arn" in end else arns[end["Type"]][end["Name"]]
+    arn = end.get("Arn")
+    return arn if isinstance(arn, str) else arns[end["Type"]][end["Name"]]
 
 
 def clean_up(performance: Performance, arguments: Document) -> Document:

@@ -124,7 +124,7 @@ def unpack(archive: Path, target: Path, uri: str, checkpoint: Checkpoint) -> Non
                 try:
                     _place(members, member, root, uri, links, checkpoint)
                 except OSError as error:
-                    if error.filename is None:
+                    if error.filename is None or is_full(error):
                         raise  # it is about the archive, or about all that is written
                     raise LayoutFailed(_why_not_placed(member.name, uri, error)) from error
             # The checksum of what was packed lies behind the last member; without it, damage could pass for content.

@@ -16,7 +16,8 @@ _ONE = "1 validation error detected: "
 _GROUP = r"\((?:[^()]|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))*\)"  #: with groups in it, as deep as they come
 _OPTIONAL_AT_START = re.compile(rf"^{_GROUP}\?")
 _OPTIONAL_AT_END = re.compile(r"\((?::|\\?/)(?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)\?$")  #: a version behind the name
-_SLIPS = re.compile(r"\$\{\d+,\d+\}$|\(\?<!-\)")  #: an anchor that is repeated; what must not stand before the end
+_SLIP = re.compile(r"\$\{\d+,\d+\}$")  #: an anchor that is repeated
+_NO_HYPHEN_LAST = "(?<!-)"  #: behind what a name may hold
 _SET = r"\[(?:\\.|[^\]\\])+\]"
 _REPEAT = r"(?:[*+?]|\{\d*,?\d*\})*"
 _DIGITS = re.compile(r"\\d\{(\d+)\}|\[0-9\]\{(\d+)\}")
@@ -64,7 +65,7 @@ def _expectation(match: re.Match[str]) -> str:
 
 def described(pattern: str) -> str | None:
     """Return which texts a pattern of a service model allows, in words; None where that takes more than a few."""
-    bare = _SLIPS.sub("", pattern).removeprefix("^").removesuffix("$")
+    bare = _SLIP.sub("", pattern).removeprefix("^").removesuffix("$")
     if re.fullmatch(rf"\({_SET}{_REPEAT}\)", bare):
         bare = bare[1:-1]
     digits = _DIGITS.fullmatch(bare)
@@ -92,6 +93,7 @@ def _name(pattern: str) -> str | None:
     sets: list[frozenset[str]] = []
     marks: set[str] = set()
     place = 0
+    whole, pattern = pattern, pattern.removesuffix(_NO_HYPHEN_LAST)
     while place < len(pattern):
         token = _TOKEN.match(pattern, place)
         if token is None or token.end() == place:
@@ -107,7 +109,8 @@ def _name(pattern: str) -> str | None:
     if not sets:
         return None
     all_of_it = frozenset().union(*sets, marks)
-    first, last = (each if each != all_of_it else None for each in (sets[0], sets[-1]))
+    at_end = sets[-1] if whole == pattern else sets[-1] - {"-"}
+    first, last = (each if each != all_of_it else None for each in (sets[0], at_end))
     words = _words(all_of_it)
     if first is not None and first == last:
         return f"{words}, the first and the last {_one(first)}"

@@ -144,6 +144,7 @@ class Feeder(Generic[Key]):
             words = f"no answer within {self._timeout_s:g} s (InvocationsTimeoutInSeconds)"
             return self._again(asked, words, timed_out=True)
         item = asked.popleft()
+        item.timed_out = False
         self._heard += 1
         text = "" if frame.word == ANSWER else frame.data.decode("utf-8", "replace")
         if frame.word == ANSWER:

@@ -1,5 +1,6 @@
 """Archives of functions that requests bring, looked at before anything is written down."""
 
+import tracemalloc
 from io import BytesIO
 from zipfile import ZipFile
 
@@ -27,3 +28,25 @@ def test_a_file_and_a_folder_of_one_name_are_named_when_they_come_and_not_by_the
             archive.writestr(name, "")
     with pytest.raises(Invalid, match="'a' is a file in it and a folder, too"):
         _check(file)
+
+
+@pytest.mark.parametrize("names", [("a", "a.b/c"), ("a/b", "ab"), ("a/", "a/b"), ("a", "b/a"), ("./", "a")])
+def test_files_and_folders_of_names_that_only_look_alike_are_taken(names: tuple[str, ...]) -> None:
+    file = BytesIO()
+    with ZipFile(file, "w") as archive:
+        for name in names:
+            archive.writestr(name, "")
+    _check(file)
+
+
+def test_a_name_of_very_many_folders_is_looked_at_in_little_memory() -> None:
+    file = BytesIO()
+    with ZipFile(file, "w") as archive:
+        archive.writestr("a/" * 8000 + "b", "")
+    tracemalloc.start()
+    try:
+        _check(file)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 << 20

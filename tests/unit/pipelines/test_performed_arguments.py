@@ -95,3 +95,12 @@ def test_an_association_names_what_the_step_makes() -> None:
     assert [str(fault) for fault in check(definition("Lineage", arguments), NoShapes())] == [f"Steps[0].{words}"]
     unknown = {**arguments, "Actions": [{"ActionName": {"Get": "Execution.PipelineName"}}]}
     assert check(definition("Lineage", unknown), NoShapes()) == []
+
+
+def test_an_end_of_an_association_whose_arn_is_null_is_the_one_that_is_named() -> None:
+    arguments = {
+        "Actions": [{"ActionName": "a", "ActionType": "t", "Source": {"SourceUri": "u"}}],
+        "Associations": [{"Source": {"Arn": "arn:aws:x"}, "Destination": {"Arn": None, "Name": "a", "Type": "Action"}}],
+    }
+    told = keep_records(performance(), arguments)
+    assert told["Associations"] == [{"SourceArn": "arn:aws:x", "DestinationArn": "arn:a"}]

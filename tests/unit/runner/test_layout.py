@@ -208,6 +208,19 @@ def test_a_full_disk_is_no_fault_of_an_input(
         lay_out({"inputs": [entry]}, target, nothing, same)
 
 
+def test_a_full_disk_is_no_fault_of_an_archive_whose_member_cannot_even_be_made(
+    tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = archive(tmp_path / "a.tar.gz", folder_named("a"))
+
+    def full(place: Path, **_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device", str(place))
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(OSError, match="no space left"):
+        unpack(packed, target, "s3://b/a.tar.gz", nothing)
+
+
 @pytest.mark.parametrize("path", ["../x", "/etc/x", "a/../../x"])
 def test_no_path_of_a_job_leads_out(tmp_path: Path, target: Path, path: str) -> None:
     for job in ({"inputs": [item(tmp_path, path)]}, {"files": {path: ""}}, {"folders": [path]}):

@@ -38,6 +38,11 @@ def refusal(service: str, operation: str, **members: Any) -> str:
             "pipelineName cannot be 'it's': expected letters, digits and -, the first and the last a letter or digit",
         ),
         (
+            refusal("sagemaker", "DescribeModelPackage", ModelPackageName="group-"),
+            "modelPackageName cannot be 'group-': expected letters, digits and -, the first and the last a letter or "
+            "digit, or an ARN",
+        ),
+        (
             refusal("towpath", "PutJobSecret", Name="1", Value="hush"),
             "name cannot be '1': expected letters, digits and any of - . _, the first a letter or _",
         ),

@@ -142,6 +142,18 @@ def test_what_failed_says_how_often_it_was_tried() -> None:
     assert outcomes(ScriptedModel({b"0": ["fails"]}), items(1), retries=0) == [(0, "fails")]
 
 
+@pytest.mark.parametrize(
+    ("words", "timed_out"),
+    [(["hangs", "hangs"], True), (["fails", "hangs"], True), (["hangs", "fails"], False), (["hangs", "dies"], False)],
+)
+def test_what_took_too_long_is_said_of_the_last_try_alone(words: list[str], timed_out: bool) -> None:
+    model = ScriptedModel({b"0": words})
+    model.start()
+    (item,) = feeder(model, retries=1).answers(items(1))
+    assert item.failure is not None
+    assert item.timed_out == timed_out
+
+
 def test_the_time_of_an_answer_begins_with_the_one_before_it() -> None:
     """Sixty-four payloads that take two seconds each are not late because they were sent together."""
     model = ScriptedModel({})
