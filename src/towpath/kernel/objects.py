@@ -12,10 +12,10 @@ import msgspec
 from towpath.kernel.arns import Home
 from towpath.kernel.errors import Invalid
 
-#: What the moment is to blame for and not the bytes: the same may well be read when it is tried again.
-_PASSING = frozenset(
-    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR, errno.ETIMEDOUT, errno.ECONNRESET}
-)
+#: Of what keeps bytes from being read, that which lasts: they are gone, damaged, or not for this user to read. Of
+#: whatever else it is the moment may be to blame (a file system elsewhere does not answer, no more files can be open),
+#: and the same may well be read when it is tried again.
+_LASTING = frozenset({None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EIO})
 
 
 class ObjectRef(msgspec.Struct, frozen=True):
@@ -90,7 +90,7 @@ def naming_unreadable(version: ObjectVersion) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _PASSING:
+        if isinstance(error, TimeoutError | ConnectionError) or error.errno not in _LASTING:
             raise
         # Not the whole text: it would name a file of the platform's home.
         gone = "its bytes are gone" if isinstance(error, FileNotFoundError) else error.strerror or str(error)

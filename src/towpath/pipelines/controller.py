@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from towpath.kernel import decisions as kernel
 from towpath.kernel import generic, shapes
-from towpath.kernel.errors import Invalid, TowpathError
+from towpath.kernel.errors import Invalid, TowpathError, Unavailable
 from towpath.kernel.kinds import Kind
 from towpath.kernel.operations import Operations
 from towpath.kernel.ports import Heading, Store
@@ -159,6 +159,8 @@ class ExecutionController:
 
             try:
                 request, told = self._store.read(prepare)
+            except Unavailable:
+                raise  # it is tried again, as every look-up is
             except TowpathError as error:  # the step begins, and fails with this very error in its place
                 return Lookup(asked=asked, keyless=f"it has no key: {error.message}")
         return self._results.look_up(resource, node, asked, request, told)

@@ -91,7 +91,7 @@ def clean_up(performance: Performance, arguments: Document) -> Document:
     cleaned: list[str] = []
     skipped: list[str] = []
     failed: list[Document] = []
-    for entry in arguments["Resources"]["S3"]:
+    for entry in arguments["Resources"].get("S3") or ():
         name = entry["StepName"]
         row = performance.steps.get(name)
         uris = entry.get("S3Uris")

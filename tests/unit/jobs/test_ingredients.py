@@ -175,9 +175,14 @@ def test_an_archive_that_cannot_be_read_is_named_without_its_place_on_this_host(
     assert "/home" not in raised.value.message
 
 
-def test_what_may_pass_is_a_fault_of_the_moment(ingredients: JobIngredients, trees: Trees) -> None:
-    trees.failure = OSError(errno.EMFILE, "Too many open files")
-    with pytest.raises(OSError, match="Too many open files"):
+@pytest.mark.parametrize(
+    "failure",
+    [OSError(errno.EMFILE, "it passes"), OSError(errno.ESTALE, "it passes"), TimeoutError("it passes")],
+    ids=["no more open files", "file system elsewhere", "time-out"],
+)
+def test_what_may_pass_is_a_fault_of_the_moment(ingredients: JobIngredients, trees: Trees, failure: OSError) -> None:
+    trees.failure = failure
+    with pytest.raises(OSError, match="it passes"):
         ingredients.of_request("TrainingJob", REQUEST)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.unit.pipelines.test_controller import Platform, chain
 
+from towpath.kernel.errors import Unavailable
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.pipelines.caching import Asked, Found, Lookup
@@ -23,6 +24,7 @@ class Registry:
 
     def __init__(self) -> None:
         self.baseline: str | None = OLD  #: None: no version is approved
+        self.away = 0  #: how often it does not answer
 
     def operations(self) -> list[Operation]:
         return [
@@ -31,6 +33,9 @@ class Registry:
         ]
 
     def _list(self, transaction: Any, request: Request) -> Document:
+        if self.away:
+            self.away -= 1
+            raise Unavailable("the registry does not answer")
         latest = [] if self.baseline is None else [{"ModelPackageArn": "arn:latest"}]
         return {"ModelPackageSummaryList": latest}
 
@@ -72,9 +77,12 @@ def platform(tmp_path: Path, shapes: Shapes) -> Iterator[Platform]:
     platform.store.close()
 
 
-def checked(platform: Platform, *, hits: bool, then: str | None, skip: bool = False) -> tuple[Approving, Document]:
+def checked(
+    platform: Platform, *, hits: bool, then: str | None, skip: bool = False, away: int = 0
+) -> tuple[Approving, Document]:
     """Run a check that asks for the cache; return what was looked up, and how its step stands."""
     registry = Registry()
+    registry.away = away
     platform.operations = {**platform.operations, **{each.name: each for each in registry.operations()}}
     platform.results = results = Approving(registry, hits=hits, then=then)
     platform.engine = platform.new_engine()
@@ -101,7 +109,12 @@ def checked(platform: Platform, *, hits: bool, then: str | None, skip: bool = Fa
         "CacheConfig": {"Enabled": True},
     }
     platform.create({"Version": "2020-12-01", "Steps": [step]})
-    return results, platform.steps(platform.start())["Check"]
+    arn = platform.start()
+    if away:
+        assert "Check" not in platform.steps(arn), "it has begun without a look-up"
+        platform.clock.advance(60)
+        platform.engine.run_until_idle()
+    return results, platform.steps(arn)["Check"]
 
 
 @pytest.mark.parametrize("skip", [False, True], ids=["compared with", "used on"])
@@ -124,6 +137,13 @@ def test_a_baseline_that_is_gone_between_look_up_and_commit_fails_the_step_and_n
     assert results.taken == []
     assert step["StepStatus"] == "Failed"
     assert "There is no earlier baseline" in step["FailureReason"]
+
+
+def test_a_baseline_that_cannot_be_looked_up_now_is_looked_up_again(platform: Platform) -> None:
+    results, step = checked(platform, hits=True, then=OLD, away=1)
+    assert results.looked == [OLD]
+    assert results.taken == [OLD]
+    assert step["StepStatus"] == "Succeeded"
 
 
 class Keeping(NoResults):

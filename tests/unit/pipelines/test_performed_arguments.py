@@ -12,7 +12,7 @@ from towpath.kernel.resource import Document
 from towpath.pipelines.checks import check
 from towpath.pipelines.definition import Definition, parse
 from towpath.pipelines.performing import Performance, clean_up, keep_records
-from towpath.pipelines.ports import NoShapes
+from towpath.pipelines.ports import NoShapes, Shapes
 
 #: Values that arguments are made of: names that mean something here, expressions, and anything else.
 WORDS = st.sampled_from(["Artifact", "Action", "Context", "a", "s3://b/k", "not-s3", "arn:aws:x"])
@@ -79,7 +79,7 @@ def test_any_cleanup_is_done_or_refused(arguments: Document) -> None:
     except Invalid as error:
         assert error.message.startswith("Arguments.Resources"), error.message
     else:
-        assert len(told["SkippedSteps"]) == len(arguments["Resources"]["S3"])
+        assert len(told["SkippedSteps"]) == len(arguments["Resources"].get("S3") or ())
 
 
 def test_an_association_names_what_the_step_makes() -> None:
@@ -104,3 +104,8 @@ def test_an_end_of_an_association_whose_arn_is_null_is_the_one_that_is_named() -
     }
     told = keep_records(performance(), arguments)
     assert told["Associations"] == [{"SourceArn": "arn:aws:x", "DestinationArn": "arn:a"}]
+
+
+def test_a_lineage_step_cannot_make_nothing_of_an_entity(shapes: Shapes) -> None:
+    found = check(definition("Lineage", {"Artifacts": [None]}), shapes)
+    assert [str(fault) for fault in found] == ["Steps[0].Arguments.Artifacts[0]: expected an object, found null"]

@@ -86,7 +86,7 @@ def performed(checked: Checked) -> Findings:
 
     def entity_faults(noun: str, entity: Any, place: Place) -> Findings:
         shape = checked.shapes.input(f"Create{noun}")
-        if shape is None:
+        if shape is None or entity is None:
             return entity_name_faults(noun, entity, place, is_expression)
         return argument_faults(entity, shape, place)
 
@@ -94,9 +94,8 @@ def performed(checked: Checked) -> Findings:
         inside = member(node.step.place, "Arguments")
         if node.step.type == "Lineage":
             yield from lineage_faults(node.step.arguments, entity_faults, place=inside, unknown=is_expression)
-        if (
-            node.step.type == "Cleanup" and node.step.arguments.get("Resources") is not None
-        ):  # else it is told as missing
+        # Without Resources it is told of as missing.
+        if node.step.type == "Cleanup" and node.step.arguments.get("Resources") is not None:
             yield from cleanup_faults(
                 node.step.arguments, place=inside, unknown=is_expression, steps=checked.nodes.keys()
             )
