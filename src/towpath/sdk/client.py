@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
@@ -31,6 +32,8 @@ from towpath.sdk.transport import Answer, Transport
 from towpath.sdk.triggers import Triggers
 
 JSON = "application/x-amz-json-1.1"
+#: Characters of PipelineDefinition; a longer one is read from S3. Source: SageMaker API Reference, "CreatePipeline".
+_LONGEST_DEFINITION = 1 << 20
 
 
 class Client:
@@ -170,7 +173,7 @@ class Client:
                 self.lake.put_bytes(f"s3://{upload.bucket}/{upload.key}", upload.content)
         request: Document = {
             "PipelineName": pipeline.name,
-            "PipelineDefinition": json.dumps(built.definition),
+            **self._as_sent(json.dumps(built.definition), pipeline),
             "RoleArn": pipeline.defaults.role,
         }
         if pipeline.description:
@@ -180,6 +183,17 @@ class Client:
         except Conflict:
             answer = self.call("SageMaker.UpdatePipeline", request)
         return str(answer["PipelineArn"])
+
+    def _as_sent(self, definition: str, pipeline: Pipeline) -> Document:
+        """Return the members of a request that give a definition; one that is too long for a request is uploaded."""
+        if len(definition) <= _LONGEST_DEFINITION:
+            return {"PipelineDefinition": definition}
+        content = definition.encode()
+        bucket, key = pipeline.defaults.bucket, f"{pipeline.name}/definition/{sha256(content).hexdigest()}.json"
+        self.lake.ensure_bucket(bucket)
+        if not self.lake.exists(bucket, key):
+            self.lake.put_bytes(f"s3://{bucket}/{key}", content)
+        return {"PipelineDefinitionS3Location": {"Bucket": bucket, "ObjectKey": key}}
 
     def run(
         self, pipeline: Pipeline, parameters: Mapping[str, Any] | None = None, *, name: str | None = None

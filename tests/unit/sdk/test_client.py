@@ -21,6 +21,7 @@ from towpath.sdk import (
     NoServer,
     NotFound,
     Pipeline,
+    Processing,
 )
 from towpath.sdk import executions as executions_module
 from towpath.sdk import hosting as hosting_module
@@ -195,6 +196,22 @@ def test_a_pipeline_that_exists_is_updated(serve: Serve, told: Any, pipeline: Pi
     server = serve(Api(told, CreatePipeline=exists, UpdatePipeline={"PipelineArn": "arn"}))
     assert client_of(server).upsert(pipeline) == "arn"
     assert server.operations == ["CreatePipeline", "UpdatePipeline"]
+
+
+def test_a_definition_that_is_too_long_for_a_request_is_uploaded(serve: Serve, told: Any, tmp_path: Path) -> None:
+    (tmp_path / "noop.py").write_text("pass")
+    steps = [Processing(f"Step{number}", script="noop.py") for number in range(2000)]
+    pipeline = Pipeline("long", steps=steps, root=tmp_path)
+    api = Api(told, CreatePipeline={"PipelineArn": "arn"})
+    nothing = told(status=404)
+    server = serve(lambda asked: nothing if "definition/" in asked.path and asked.method == "HEAD" else api(asked))
+    assert client_of(server).upsert(pipeline) == "arn"
+    (created,) = [asked.document for asked in server.asked if asked.operation.endswith("CreatePipeline")]
+    place = created["PipelineDefinitionS3Location"]
+    assert "PipelineDefinition" not in created
+    (stored,) = [asked for asked in server.asked if asked.method == "PUT" and "definition/" in asked.path]
+    assert stored.path == f"/{place['Bucket']}/{place['ObjectKey']}"
+    assert json.loads(stored.body) == pipeline.build().definition
 
 
 @pytest.mark.parametrize(
