@@ -8,7 +8,7 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -124,7 +124,8 @@ def load(file: Path, environment: dict[str, str] | None = None) -> Settings:
             given = "of another type" if name in SECRET else repr(value)
             raise Invalid(f"{places[name]} is {given}; expected {_expected(types[name])}") from error
     settings = msgspec.convert(values, Settings, strict=False)
-    _check(settings, file)
+    for name, words in _faults(settings):
+        raise Invalid(f"{places.get(name, f'{file}: {name}')} {words}")
     return settings
 
 
@@ -176,45 +177,42 @@ def modules_in(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
 
 
-def _check(settings: Settings, file: Path) -> None:
+def _faults(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield what is out of range: the name of a setting, and the words that go on behind it."""
     if settings.log_level.upper() not in _MORE_LOG_LEVELS.union(LOG_LEVELS):
         *others, last = LOG_LEVELS
-        raise Invalid(f"{file}: log_level is {settings.log_level!r}; expected {', '.join(others)} or {last}")
+        yield "log_level", f"is {settings.log_level!r}; expected {', '.join(others)} or {last}"
     if not (len(settings.account) == 12 and settings.account.isdigit()):
-        raise Invalid(f"{file}: account is {settings.account!r}; expected 12 digits")
-    if settings.cores < 0 or settings.memory_gb < 0:
-        raise Invalid(f"{file}: cores and memory_gb are what jobs may use of this host; expected 0 (all of it) or more")
-    if not math.isfinite(settings.memory_gb):
-        raise Invalid(f"{file}: memory_gb is {settings.memory_gb:g}; expected 0 (all of it) or a number of gigabytes")
+        yield "account", f"is {settings.account!r}; expected 12 digits"
+    if settings.cores < 0:
+        yield "cores", f"is {settings.cores}; expected 0 (all of it) or more"
+    if settings.memory_gb < 0 or not math.isfinite(settings.memory_gb):
+        yield "memory_gb", f"is {settings.memory_gb:g}; expected 0 (all of it) or a number of gigabytes"
     if not 1 <= settings.engine_threads <= MOST_THREADS:
-        raise Invalid(f"{file}: engine_threads is {settings.engine_threads}; expected 1 to {MOST_THREADS}")
+        yield "engine_threads", f"is {settings.engine_threads}; expected 1 to {MOST_THREADS}"
     if not 0 <= settings.lost_runner_restarts <= MOST_RESTARTS:
-        given = f"lost_runner_restarts is {settings.lost_runner_restarts}"
-        raise Invalid(f"{file}: {given}; expected 0 (none) to {MOST_RESTARTS}")
+        yield "lost_runner_restarts", f"is {settings.lost_runner_restarts}; expected 0 (none) to {MOST_RESTARTS}"
     if settings.functions_at_a_time < 0:
-        raise Invalid(
-            f"{file}: functions_at_a_time is {settings.functions_at_a_time}; expected 0 (by the cores) or more"
-        )
+        yield "functions_at_a_time", f"is {settings.functions_at_a_time}; expected 0 (by the cores) or more"
     if unlikely := [word for word in modules_in(settings.warm_imports) if not _MODULE.fullmatch(word)]:
-        raise Invalid(f"{file}: warm_imports names {unlikely[0]!r}; expected names of modules with commas between")
+        yield "warm_imports", f"names {unlikely[0]!r}; expected names of modules with commas between"
     if not 1 <= settings.engine_lease_s <= LONGEST_LEASE_S:
-        given = f"engine_lease_s is {settings.engine_lease_s:g}"
-        raise Invalid(f"{file}: {given}; expected 1 to {LONGEST_LEASE_S} seconds")
+        yield "engine_lease_s", f"is {settings.engine_lease_s:g}; expected 1 to {LONGEST_LEASE_S} seconds"
     if not settings.log_limit_mb >= 1:
-        raise Invalid(f"{file}: log_limit_mb is {settings.log_limit_mb:g}; expected 1 or more")
+        yield "log_limit_mb", f"is {settings.log_limit_mb:g}; expected 1 or more"
     if not 0 <= settings.callback_timeout_days <= LONGEST_KEPT:
-        given = f"callback_timeout_days is {settings.callback_timeout_days:g}"
-        raise Invalid(f"{file}: {given}; expected 0 (for ever) to {LONGEST_KEPT}")
+        given = f"is {settings.callback_timeout_days:g}"
+        yield "callback_timeout_days", f"{given}; expected 0 (for ever) to {LONGEST_KEPT}"
     if not 0 <= settings.port <= 65535:
-        raise Invalid(f"{file}: port is {settings.port}; expected 0 to 65535 (0 takes any free one)")
+        yield "port", f"is {settings.port}; expected 0 to 65535 (0 takes any free one)"
     if not 0 <= settings.objects_cache_gb <= LONGEST_KEPT:
-        raise Invalid(f"{file}: objects_cache_gb is {settings.objects_cache_gb:g}; expected 0 to {LONGEST_KEPT}")
+        yield "objects_cache_gb", f"is {settings.objects_cache_gb:g}; expected 0 to {LONGEST_KEPT}"
     if bool(settings.objects_access_key) != bool(settings.objects_secret_key):
-        raise Invalid(f"{file}: objects_access_key and objects_secret_key go together; one of them is empty")
+        yield "objects_access_key", "and objects_secret_key go together; one of them is empty"
     try:
         location_of(settings.objects)
     except Invalid as error:
-        raise Invalid(f"{file}: {error.message}") from None
+        yield "objects", error.message.removeprefix("objects ")
     for name in Settings.__struct_fields__:
         if name.startswith("keep_") and not 0 <= getattr(settings, name) <= LONGEST_KEPT:
-            raise Invalid(f"{file}: {name} is {getattr(settings, name):g}; expected 0 to {LONGEST_KEPT}")
+            yield name, f"is {getattr(settings, name):g}; expected 0 to {LONGEST_KEPT}"

@@ -11,7 +11,7 @@ from towpath.kernel.errors import Invalid
 
 @pytest.mark.parametrize("given", ["0", "-1", "nan", "1e9"])
 def test_a_lease_that_no_turn_could_keep_or_nobody_could_outlast_is_refused(tmp_path: Path, given: str) -> None:
-    with pytest.raises(Invalid, match=r"engine_lease_s is \S+; expected 1 to 3600 seconds"):
+    with pytest.raises(Invalid, match=r"^TOWPATH_ENGINE_LEASE_S is \S+; expected 1 to 3600 seconds"):
         settings.load(tmp_path / "towpath.toml", {"TOWPATH_ENGINE_LEASE_S": given})
     assert settings.load(tmp_path / "towpath.toml", {"TOWPATH_ENGINE_LEASE_S": "2.5"}).engine_lease_s == 2.5
 
@@ -52,6 +52,17 @@ SEE = "see docs/operations.md for the settings"
             "FILE: objects_secret_key is of another type; expected a text in quotation marks",
         ),
         ('log_level = "loud"', {}, "FILE: log_level is 'loud'; expected DEBUG, INFO, WARNING, ERROR or CRITICAL"),
+        (
+            "",
+            {"TOWPATH_LOG_LEVEL": "loud"},
+            "TOWPATH_LOG_LEVEL is 'loud'; expected DEBUG, INFO, WARNING, ERROR or CRITICAL",
+        ),
+        ("cores = -1", {}, "FILE: cores is -1; expected 0 (all of it) or more"),
+        (
+            'objects_access_key = "a"',
+            {},
+            "FILE: objects_access_key and objects_secret_key go together; one of them is empty",
+        ),
         ("warm_starts = 1", {}, f"FILE: there is no setting 'warm_starts' (did you mean 'warm_start'?); {SEE}"),
         ("nothing_like_it = 1", {}, f"FILE: there is no setting 'nothing_like_it'; {SEE}"),
     ],
