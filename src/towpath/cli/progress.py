@@ -16,6 +16,7 @@ from rich.text import Text
 
 from towpath.cli.console import coloured, console, duration, is_terminal
 from towpath.cli.naming import StepNames
+from towpath.cli.questions import answer_command, declared_outputs, outputs_of
 from towpath.sdk.client import Client
 from towpath.sdk.constraints import in_words
 from towpath.sdk.executions import ENDED, POLL_S, Execution
@@ -29,6 +30,7 @@ _WIDEST_COLUMN = 32
 _GAP = 2  #: between two columns
 _LINES_BESIDE_ROWS = 5  #: title, heads, what is left out, and where the next command is typed
 _LOGS_READ = 4  #: running steps whose last printed line is asked for at each look
+_LONGEST_ITEM = 40  #: characters of a ForEach's item
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
 
 
@@ -51,6 +53,7 @@ class Look:
     steps: Sequence[StepRun] = ()
     metrics: Mapping[str, str] = field(default_factory=dict)  #: step name -> its last metric, as text
     printed: Mapping[str, str] = field(default_factory=dict)  #: name of a running step -> the last line of its log
+    asks: Mapping[str, Sequence[str]] = field(default_factory=dict)  #: Callback step -> names of its outputs
     described: Document = field(default_factory=dict)
 
     @property
@@ -79,18 +82,28 @@ class Look:
                 state = NOT_RUN if self.status in ENDED else WAITING
                 shown.append(Row(step=name, state=state, seconds=None, note=""))
             else:
-                told = note_of(self._with_own_reason(step), self.metrics.get(name, ""), self._execution)
+                told = self._note(step)
                 line = "" if told or step.has_ended else self.printed.get(name, "")
                 shown.append(
                     Row(
                         step=name,
                         state=step.status,
                         seconds=step.seconds(now),
-                        note=told or line,
+                        note=_about(step.item, told or line),
                         is_log_line=bool(line),
                     )
                 )
         return shown
+
+    def _note(self, step: StepRun) -> str:
+        """Return what is said of a step; one of a ForEach that chose a round names its item, too."""
+        asks = outputs_of(self.asks, step.name)
+        told = note_of(self._with_own_reason(step), self.metrics.get(step.name, ""), self._execution, asks)
+        if step.selected is None or step.failure_reason:
+            return told
+        inside = (each for each in self.steps if each.each == step.name and each.name.endswith(f"[{step.selected}]"))
+        item = next((each.item for each in inside if each.item), None)
+        return told if item is None else f"{told}, {_about(item, '')}"
 
     def _with_own_reason(self, step: StepRun) -> StepRun:
         """Return a step without what the steps of its rounds tell in their own places."""
@@ -115,14 +128,23 @@ class Look:
         return list(dict.fromkeys([*placed, *begun]))
 
 
-def note_of(step: StepRun, metric: str, execution: str) -> str:
-    """Return the few words that say most about a step of an execution, given as PIPELINE/EXECUTION."""
+def note_of(step: StepRun, metric: str, execution: str, outputs: Sequence[str] = ()) -> str:
+    """Return the few words that say most about a step of an execution.
+
+    Args:
+        metric: its last one, as text.
+        execution: PIPELINE/EXECUTION.
+        outputs: names of what an answer to it has to bring.
+    """
     if step.failure_reason:
         return most_telling_line(step.failure_reason)
     if step.waiting_for is not None:
         return step.waiting_for
     if step.waits_for_answer:
-        return f"waits for: towpath answer {execution}/{step.name}"
+        waits = f"waits for: {answer_command(f'{execution}/{step.name}', outputs)}"
+        return f"{step.undelivered}; {waits}" if step.undelivered is not None else waits
+    if step.selected is not None:
+        return f"chose round {step.selected}"
     if step.outcome is not None:
         return f"condition is {step.outcome.lower()}"
     if step.cached_from:
@@ -130,6 +152,15 @@ def note_of(step: StepRun, metric: str, execution: str) -> str:
     if step.type == "RegisterModel" and step.arn:
         return "/".join(step.arn.split("/")[-2:])
     return metric
+
+
+def _about(item: str | None, told: str) -> str:
+    """Return what is told of a step, that of a round with what the round is about in some characters."""
+    line = " ".join((item or "").split())
+    if not line:
+        return told
+    short = line if len(line) <= _LONGEST_ITEM else f"{line[: _LONGEST_ITEM - 1]}…"
+    return f"for {short}: {told}" if told else f"for {short}"
 
 
 def most_telling_line(reason: str) -> str:
@@ -208,6 +239,7 @@ def _watch(
     named = StepNames(client)
     metrics: dict[str, str] = {}
     settled: set[str] = set()
+    asks: Mapping[str, Sequence[str]] | None = None
     runs = StepRuns(client, execution.arn)
     while True:
         # The status first: steps read afterwards are at least as new, so an ended execution is shown complete.
@@ -223,7 +255,11 @@ def _watch(
                     settled.add(step.name)
         running = [step for step in steps if not step.has_ended][:_LOGS_READ] if reads_logs else []
         printed = {step.name: last_line(client, step) for step in running if not metrics.get(step.name)}
-        look = Look(names=names, steps=steps, metrics=dict(metrics), printed=printed, described=described)
+        if asks is None and any(step.waits_for_answer for step in steps):
+            asks = declared_outputs(client, execution.arn)
+        look = Look(
+            names=names, steps=steps, metrics=dict(metrics), printed=printed, asks=asks or {}, described=described
+        )
         show(look)
         if look.status in ENDED:
             return look
@@ -255,8 +291,9 @@ class Lines:
         never = datetime.max.replace(tzinfo=UTC)
         rows = _loops_behind_rounds(look.rows(datetime.now(UTC)), {s.name for s in look.steps if s.type == "ForEach"})
         for row in sorted(rows, key=lambda row: ends.get(row.step, never)):
-            # Whom a waiting step waits for changes with each step that ends: said once, it is no news.
-            seen = (row.state, "" if row.state == STARTING else row.note)
+            # Whom a waiting step waits for changes with each step that ends, and how often a message was tried with
+            # each try: said once, it is no news.
+            seen = (row.state, "" if row.state == STARTING else row.note.partition("; tried ")[0])
             if row.state in {WAITING, NOT_RUN} or self._before.get(row.step) == seen:
                 continue
             self._before[row.step] = seen

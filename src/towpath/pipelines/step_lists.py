@@ -10,15 +10,17 @@ from towpath.jobs.kinds import WAITING
 from towpath.kernel import generic, paging
 from towpath.kernel.errors import Invalid
 from towpath.kernel.operations import Request
-from towpath.kernel.resource import Document, Resource
+from towpath.kernel.resource import Document, Resource, view
+from towpath.pipelines.callbacks import CallbackState
 from towpath.pipelines.definition import Step
 from towpath.pipelines.graph import Node
-from towpath.pipelines.kinds import PIPELINE_EXECUTION
+from towpath.pipelines.kinds import CALLBACK, PIPELINE_EXECUTION
 from towpath.pipelines.model import ExecutionStatus, StepRow, StepStatus
 from towpath.pipelines.plans import plan_for
 from towpath.pipelines.ports import Transaction
 from towpath.pipelines.rounds import item_text, round_node
 from towpath.pipelines.standing import Standings
+from towpath.triggers.deliveries import undelivered
 
 _LONGEST_REASON = 1024  #: of a step's FailureReason in the API
 _SHOWN_WAITING = 100  #: of the steps that wait for others to end, those whose turn comes first are listed
@@ -160,11 +162,20 @@ def _before_it(ahead: int) -> str:
 
 
 def _waiting_for(transaction: Transaction, row: StepRow) -> str | None:
-    """Return what the job of a step waits for before it may start, None where it does not wait."""
+    """Return what the job of a step waits for before it may start, or why nobody has the message of a Callback step.
+
+    None where there is nothing of the kind.
+    """
     if row.status is not StepStatus.EXECUTING or row.resource is None:
         return None
-    job = transaction.resources.get(row.resource)
-    return None if job is None else job.state.get(WAITING)
+    made = transaction.resources.get(row.resource)
+    if made is None:
+        return None
+    if made.kind != CALLBACK.noun:
+        return made.state.get(WAITING)
+    delivery = view(CallbackState, made.state).delivery
+    said = None if delivery is None else undelivered(transaction, delivery)
+    return None if said is None else f"The message is not delivered yet: {said}"
 
 
 def _step_document(row: StepRow, step: Step, waiting_for: str | None) -> Document:
@@ -187,8 +198,9 @@ def _step_document(row: StepRow, step: Step, waiting_for: str | None) -> Documen
     if row.cache is not None and row.cache.source is not None:
         shown["CacheHitResult"] = {"SourcePipelineExecutionArn": row.cache.source}
     if waiting_for is not None:
-        shown["StepStatus"] = StepStatus.STARTING.value
-        # The only text of a step that has not failed; that of the definition comes back when the job starts.
+        if CALLBACK.noun not in row.metadata:  # that one waits for its answer, which may come by hand
+            shown["StepStatus"] = StepStatus.STARTING.value
+        # The only text of a step that has not failed; that of the definition comes back when it goes on.
         shown["StepDescription"] = "\n".join(filter(None, [waiting_for, step.description]))
     if row.failure_reason is not None and row.status is not StepStatus.SUCCEEDED:
         shown["FailureReason"] = row.failure_reason[:_LONGEST_REASON]

@@ -17,6 +17,7 @@ UNCHANGED_S = 5.0  #: after so long a list of several pages is asked for althoug
 JOBS = {"TrainingJob": "TrainingJob", "ProcessingJob": "ProcessingJob", "TransformJob": "TransformJob"}
 #: What steps are told of by that may have a key in the cache.
 _WITH_KEY = frozenset({*JOBS, "TuningJob", "Lambda"})
+_UNDELIVERED = "The message is not delivered yet: "  #: begins the StepDescription of a Callback step then
 #: Types of steps that are told of by another name than that of the job they run.
 _RUNS = {"QualityCheck": "ProcessingJob", "ClarifyCheck": "ProcessingJob"}
 
@@ -37,7 +38,10 @@ class StepRun:
     waiting_for: str | None = None  #: what the host has too little of now for its job to start
     cached_from: str | None = None  #: ARN of the execution whose result was taken over
     each: str | None = None  #: the ForEach in a round of which it runs
+    item: str | None = None  #: of that ForEach, which its round is about; one that is no text as JSON
+    selected: int | None = None  #: of a ForEach with a Selector: the number of the round that it chose
     token: str | None = None  #: of a Callback step: what it is answered by
+    undelivered: str | None = None  #: why nobody has got its message yet, and when the next try is
 
     @property
     def job(self) -> str | None:
@@ -86,7 +90,10 @@ def step_run(shown: Document) -> StepRun:
         attempts=int(shown.get("AttemptCount") or 0),
         waiting_for=told if waits else None,
         each=None if context is None else context["ParentStepName"],
+        item=None if context is None else context.get("Item"),
+        selected=(facts.get("Selector") or {}).get("Index"),
         token=facts.get("CallbackToken"),
+        undelivered=told if told.startswith(_UNDELIVERED) and shown.get("StepStatus") == "Executing" else None,
         cached_from=(shown.get("CacheHitResult") or {}).get("SourcePipelineExecutionArn"),
     )
 

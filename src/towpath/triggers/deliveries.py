@@ -107,6 +107,18 @@ def is_pending(transaction: Transaction, uid: Uid) -> bool:
     return delivery is not None and delivery.is_live
 
 
+def undelivered(transaction: Transaction, uid: Uid) -> str | None:
+    """Return why a delivery has not arrived yet and when the next try is, None where no try has failed."""
+    delivery = transaction.resources.get(uid)
+    if delivery is None or not delivery.is_live:
+        return None
+    state = view(DeliveryState, delivery.state)
+    if state.reason is None:
+        return None
+    due_at = delivery.modified_at + _pause(state.tries)
+    return f"{state.reason}; {_tried(state.tries)}, next try at {due_at:%Y-%m-%d %H:%M:%S} UTC"
+
+
 class DeliveryController:
     """Implements `kernel.decisions.Controller` for Delivery."""
 
@@ -334,8 +346,12 @@ def _tell(transaction: Transaction, delivery: Resource, settled: Settle) -> None
 def pending_delivery(delivery: Resource) -> Document:
     """Return what ListTriggerDeliveries tells of a delivery that is on its way."""
     state = view(DeliveryState, delivery.state)
-    tries = f"{state.reason}; tried {state.tries} time{'s' * (state.tries != 1)}" if state.reason is not None else ""
+    tries = f"{state.reason}; {_tried(state.tries)}" if state.reason is not None else ""
     return {**_shown(delivery, Settle(DeliveryStatus.PENDING, tries)), "Time": delivery.created_at.timestamp()}
+
+
+def _tried(tries: int) -> str:
+    return f"tried {tries} time{'s' * (tries != 1)}"
 
 
 def _shown(delivery: Resource, settled: Settle) -> Document:

@@ -104,6 +104,48 @@ def test_a_step_that_does_not_wait_is_not_answered(client: Any) -> None:
         answering.answer("reviews/latest/Ticket")
 
 
+ASK = {"Name": "Ticket", "Type": "Callback", "OutputParameters": [{"OutputName": "n"}, {"OutputName": "who"}]}
+UNDELIVERED = "The message is not delivered yet: connection refused; tried 1 time, next try at 2026-01-01 00:00:02 UTC"
+
+
+def test_without_a_name_what_waits_is_listed_with_what_to_type(client: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = {"PipelineExecutionArn": ARN, "PipelineExecutionStatus": "Executing"}
+    ended = {**shown, "PipelineExecutionArn": f"{ARN}d", "PipelineExecutionStatus": "Succeeded"}
+    client.answers |= {
+        "ListPipelines": {"PipelineSummaries": [{"PipelineName": "reviews"}]},
+        "ListPipelineExecutions": {"PipelineExecutionSummaries": [shown, ended]},
+        "ListPipelineExecutionSteps": {"PipelineExecutionSteps": [{**STEP, "StepDescription": UNDELIVERED}]},
+        "DescribePipelineDefinitionForExecution": {"PipelineDefinition": json.dumps({"Steps": [ASK]})},
+    }
+    answering.answer()
+    assert capsys.readouterr().out.splitlines() == [
+        "STEP                WAITS SINCE",
+        "reviews/abc/Ticket",
+        f"reviews/abc/Ticket: {UNDELIVERED}",
+        "",
+        "What to type, or `--fail REASON` in place of values:",
+        "  towpath answer reviews/abc/Ticket -o n=… -o who=…",
+    ]
+    answering.answer(as_json=True)
+    assert json.loads(capsys.readouterr().out) == [
+        {
+            "PipelineExecutionArn": ARN,
+            "StepName": "Ticket",
+            "CallbackToken": "0123456789",
+            "OutputNames": ["n", "who"],
+        }
+    ]
+    with pytest.raises(DefinitionError, match="an answer needs the step that waits for it"):
+        answering.answer(output=["n=1"])
+    client.answers["ListPipelineExecutions"] = {"PipelineExecutionSummaries": [ended]}
+    answering.answer()
+    assert capsys.readouterr().out == "No step waits for an answer.\n"
+
+
 def test_a_step_that_waits_says_so_where_its_execution_is_followed() -> None:
     assert note_of(step_run(STEP), "", "reviews/abc") == "waits for: towpath answer reviews/abc/Ticket"
+    asks = "waits for: towpath answer reviews/abc/Ticket -o n=… -o who=…"
+    assert note_of(step_run(STEP), "", "reviews/abc", ["n", "who"]) == asks
+    nobody_knows = step_run({**STEP, "StepDescription": UNDELIVERED})
+    assert note_of(nobody_knows, "", "reviews/abc", ["n", "who"]) == f"{UNDELIVERED}; {asks}"
     assert note_of(step_run({**STEP, "StepStatus": "Succeeded"}), "", "reviews/abc") == ""

@@ -56,6 +56,40 @@ def test_the_rounds_of_a_step_stand_in_its_place() -> None:
     assert [row.step for row in Look(names=["Each", "Train"]).rows(NOW)] == ["Each", "Train"], "none has begun"
 
 
+def test_rounds_are_told_with_their_items_and_a_loop_with_the_round_that_it_chose() -> None:
+    items = ["0.1", '{"name": "a rather long name",\n "more": "than a line has room for"}']
+    look = Look(
+        names=["Each", "Train"],
+        steps=[
+            step("Each", "Succeeded", type="ForEach", selected=1),
+            *(step(f"Train[{number}]", "Succeeded", each="Each", item=item) for number, item in enumerate(items)),
+            step("Train[2]", "Failed", each="Each", item="0.3", failure_reason="exit code 1"),
+        ],
+        metrics={"Train[0]": "accuracy 0.974"},
+        described={"PipelineExecutionStatus": "Succeeded"},
+    )
+    short = '{"name": "a rather long name", "more": …'
+    assert [row.note for row in look.rows(NOW)] == [
+        f"chose round 1, for {short}",
+        "for 0.1: accuracy 0.974",
+        f"for {short}",
+        "for 0.3: exit code 1",
+    ]
+
+
+def test_that_a_message_is_not_delivered_is_said_once_and_not_with_each_try() -> None:
+    lines: list[str] = []
+    show = Lines(lines.append)
+    for tries in (1, 2):
+        told = f"The message is not delivered yet: refused; tried {tries} times, next try at {tries} UTC"
+        asking = step("Ask", "Executing", type="Callback", token="t", started_at=None, undelivered=told)
+        arn = f"{ARN}:pipeline/own/execution/x"
+        running = {"PipelineExecutionStatus": "Executing", "PipelineExecutionArn": arn}
+        show(Look(names=["Ask"], steps=[asking], asks={"Ask": ["ok"]}, described=running))
+    (line,) = lines
+    assert line.endswith("refused; tried 1 times, next try at 1 UTC; waits for: towpath answer own/x/Ask -o ok=…")
+
+
 def test_why_an_execution_is_held_up_is_said_once_and_so_is_its_end() -> None:
     lines: list[str] = []
     show = Lines(lines.append)

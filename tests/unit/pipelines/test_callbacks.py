@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -307,9 +308,16 @@ def test_a_webhook_is_told_by_a_delivery_until_it_takes_the_message(platform: As
     platform.answers = [Answer(reason="nobody listens"), Answer(status=503)]
     platform.create(asking(SqsQueueUrl=HOOK))
     arn = platform.start()
+    waits = platform.steps(arn)["C"]
+    assert waits["StepStatus"] == "Executing", "it may be answered by hand"
+    told_at = rf"{platform.clock.now() + timedelta(seconds=2):%Y-%m-%d %H:%M:%S} UTC"
+    assert waits["StepDescription"] == (
+        f"The message is not delivered yet: nobody listens; tried 1 time, next try at {told_at}"
+    )
     for _ in range(2):
         platform.later(10)
     assert len(platform.sent) == 3
+    assert "StepDescription" not in platform.steps(arn)["C"], "it has arrived"
     (told,) = {(message.url, message.body, message.headers["X-Towpath-Delivery"]) for message in platform.sent}
     assert told[0] == HOOK
     token = platform.steps(arn)["C"]["Metadata"]["Callback"]["CallbackToken"]
