@@ -5,23 +5,33 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
-from towpath.cli.console import duration, note, say, show_document, show_json, show_table, when
-from towpath.cli.naming import JOBS, TUNING, StepNames, find, steps_of_jobs
+from towpath.cli.console import duration, note, say, say_as_it_is, show_document, show_json, show_table, when
+from towpath.cli.naming import JOBS, TUNING, StepNames, find, never_run, steps_of_jobs
 from towpath.cli.options import HomeOption, JsonOption, connect
+from towpath.cli.questions import Question, answer_command, declared_outputs, open_questions, outputs_of
+from towpath.cli.trials import names_of_trials, without_trials
 from towpath.sdk.client import Client
 from towpath.sdk.errors import Denied, NotFound, NotOffered, RequestFailed
 from towpath.sdk.expressions import Document
+from towpath.sdk.step_runs import step_run
 
 RECENT = 10  #: executions and jobs shown without --all
 _RUNNING = {"Executing", "InProgress", "Stopping"}
 
 
 def ps(
-    everything: Annotated[bool, typer.Option("--all", "-a", help=f"Not only what runs and the last {RECENT}.")] = False,
+    pipeline: Annotated[
+        str | None, typer.Argument(metavar="[PIPELINE]", help="Only its executions, with their jobs.")
+    ] = None,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", "-a", help=f"Not only what runs and the last {RECENT}; training jobs of tuning jobs, too."),
+    ] = False,
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
@@ -29,26 +39,49 @@ def ps(
 
     What a fault of the platform holds up stands below them.
 
-    Example: towpath ps --all
+    \b
+    Examples:
+      towpath ps --all
+      towpath ps reviews
     """
     client = connect(home)
+    if pipeline is not None:
+        find(client, pipeline, kinds=("Pipeline",))  # says what there is where nothing has the name
     held_up, untold = _held_up(client)
+    there = executions(client, pipeline)
+    shown = _chosen(there, "PipelineExecutionStatus", everything=everything)
+    jobs_there = jobs(client)
+    # A page of steps for each execution: programs that ask for everything do without.
+    steps = {} if as_json and pipeline is None else steps_of_jobs(client, (e["PipelineExecutionArn"] for e in shown))
+    steps |= names_of_trials(jobs_there, steps)
+    if pipeline is not None:
+        jobs_there = [each for each in jobs_there if each["Arn"] in steps]
+        held_up = held_up and [each for each in held_up if _named(each["ResourceArn"]).startswith(f"{pipeline}/")]
+    listed, trials = (jobs_there, 0) if everything else without_trials(jobs_there)
     found = {
-        "Executions": _chosen(executions(client), "PipelineExecutionStatus", "StartTime", everything=everything),
-        "Jobs": _chosen(jobs(client), "Status", "CreationTime", everything=everything),
-        "Endpoints": list(client.pages("SageMaker.ListEndpoints", "Endpoints")),
+        "Executions": shown,
+        "Jobs": _chosen(listed, "Status", everything=everything or pipeline is not None),
+        "Endpoints": list(client.pages("SageMaker.ListEndpoints", "Endpoints")) if pipeline is None else [],
     }
     if as_json:
         show_json({**found, "HeldUp": held_up})
         return
     if not held_up and not any(found.values()):
-        say("Nothing has run here yet. Try: towpath run pipeline.py, or: towpath demo")
+        say(
+            "Nothing has run here yet. Try: towpath run pipeline.py, or: towpath demo"
+            if pipeline is None
+            else never_run(pipeline)
+        )
         return
+    command = "towpath ps --all" if pipeline is None else f"towpath ps {pipeline} --all"
     if found["Executions"]:
-        _show_executions(found["Executions"])
-    if found["Jobs"]:
+        _show_executions(client, found["Executions"])
+        _say_more(len(there) - len(shown), "", command)
+    if found["Jobs"] or trials:
         say("")
-        _show_jobs(client, found["Jobs"], found["Executions"])
+        _show_jobs(client, found["Jobs"], steps)
+        of_trials = f"{trials} of them training jobs of tuning jobs" if trials else ""
+        _say_more(len(listed) - len(found["Jobs"]) + trials, of_trials, command)
     if found["Endpoints"]:
         say("")
         _show_endpoints(client, found["Endpoints"])
@@ -59,22 +92,40 @@ def ps(
         note(f"Whether a fault of the platform holds an execution up is not told: {untold}")
 
 
-def _show_executions(found: list[Document]) -> None:
+def _say_more(left_out: int, of_them: str, command: str) -> None:
+    if left_out:
+        say_as_it_is(f"{left_out} more{of_them and ', ' + of_them}: {command}")
+
+
+def _show_executions(client: Client, found: list[Document]) -> None:
+    running = (str(each["PipelineExecutionArn"]) for each in found if each["PipelineExecutionStatus"] == "Executing")
+    asked: dict[str, list[Question]] = {}
+    for question in open_questions(client, running):
+        asked.setdefault(question.execution, []).append(question)
     rows = [
         (
             f"{each['PipelineName']}/{each['PipelineExecutionArn'].rpartition('/')[2]}",
             each["PipelineExecutionStatus"],
             when(each.get("StartTime")),
             _given_name(each),
+            _waits(asked.get(each["PipelineExecutionArn"], [])),
         )
         for each in found
     ]
-    show_table(("execution", "state", "started", "name"), rows)
+    show_table(("execution", "state", "started", "name", ""), rows)
+    for question in (question for questions in asked.values() for question in questions):
+        if question.step.undelivered is not None:
+            say(f"{question.name}: {question.step.undelivered}")
+    if asked:
+        say_as_it_is("What to type to answer: towpath answer")
 
 
-def _show_jobs(client: Client, found: list[Document], shown: list[Document]) -> None:
+def _waits(questions: list[Question]) -> str:
+    return f"waits for answer: {', '.join(each.step.name for each in questions)}" if questions else ""
+
+
+def _show_jobs(client: Client, found: list[Document], steps: Mapping[str, str]) -> None:
     """Show jobs, those of the executions that are shown by the names of their steps."""
-    steps = steps_of_jobs(client, (each["PipelineExecutionArn"] for each in shown))
     named = StepNames(client)
     rows = [
         (
@@ -179,14 +230,19 @@ def _steps(steps: list[Document]) -> Document:
     return shown
 
 
-def executions(client: Client) -> list[Document]:
-    """Return the executions of all pipelines, newest first, each with its PipelineName."""
+def executions(client: Client, pipeline: str | None = None) -> list[Document]:
+    """Return the executions of a pipeline, or of all of them, newest first, each with its PipelineName."""
+    names = [pipeline] if pipeline is not None else _pipelines(client)
     found = []
-    for pipeline in client.pages("SageMaker.ListPipelines", "PipelineSummaries"):
-        request = {"PipelineName": pipeline["PipelineName"]}
+    for name in names:
+        request = {"PipelineName": name}
         for shown in client.pages("SageMaker.ListPipelineExecutions", "PipelineExecutionSummaries", request):
-            found.append({"PipelineName": pipeline["PipelineName"], **shown})
+            found.append({"PipelineName": name, **shown})
     return sorted(found, key=lambda each: float(each.get("StartTime") or 0), reverse=True)
+
+
+def _pipelines(client: Client) -> list[str]:
+    return [str(each["PipelineName"]) for each in client.pages("SageMaker.ListPipelines", "PipelineSummaries")]
 
 
 def jobs(client: Client) -> list[Document]:
@@ -222,7 +278,7 @@ def _waiting_for(client: Client, kind: str, shown: Document) -> str | None:
     return str(last["StatusMessage"]) if last["Status"] == "Pending" else None
 
 
-def _chosen(found: list[Document], status: str, at: str, *, everything: bool) -> list[Document]:
+def _chosen(found: list[Document], status: str, *, everything: bool) -> list[Document]:
     if everything:
         return found
     return [each for index, each in enumerate(found) if index < RECENT or each[status] in _RUNNING]
@@ -261,3 +317,9 @@ def describe(
     else:
         say(f"{target.kind} {target.name}")
         show_document(_for_people(document))
+        if target.kind == "PipelineExecutionStep" and step_run(document).waits_for_answer:
+            place, _, step = target.name.rpartition("/")
+            declared = declared_outputs(client, client.execution(place).arn)
+            command = answer_command(target.name, outputs_of(declared, step))
+            say_as_it_is(f"It waits for its answer: {command}")
+            say_as_it_is(f"Or let it fail:          {answer_command(target.name, ())} --fail REASON")

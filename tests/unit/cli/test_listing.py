@@ -81,6 +81,117 @@ def test_jobs_are_listed_by_their_step_and_endpoints_with_what_they_serve(
     assert ["shop", "InService", "reviews/3,", "n"] in lines
 
 
+ASKS = {
+    "StepName": "Ask",
+    "StepStatus": "Executing",
+    "StepDescription": "The message is not delivered yet: refused; tried 2 times, next try at 2026-01-01 00:00:04 UTC",
+    "Metadata": {"Callback": {"CallbackToken": "0123456789", "SqsQueueUrl": "https://q"}},
+}
+DEFINITION = {"Steps": [{"Name": "Ask", "Type": "Callback", "OutputParameters": [{"OutputName": "ok"}]}]}
+
+
+def waiting() -> dict[str, Any]:
+    told = lists()
+    told["ListPipelineExecutions"]["PipelineExecutionSummaries"][0]["PipelineExecutionStatus"] = "Executing"
+    told["ListPipelineExecutionSteps"]["PipelineExecutionSteps"].append(ASKS)
+    return told | {"DescribePipelineDefinitionForExecution": {"PipelineDefinition": json.dumps(DEFINITION)}}
+
+
+def test_an_execution_that_waits_for_an_answer_says_so_and_why_nobody_gives_it(
+    answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(listing, "connect", lambda home: answers(**waiting()))
+    listing.ps()
+    out = capsys.readouterr().out
+    assert re.search(r"^reviews/abc +Executing +waits for answer: Ask$", out, re.M)
+    assert f"reviews/abc/Ask: {ASKS['StepDescription']}\nWhat to type to answer: towpath answer\n" in out
+
+
+def test_a_step_that_waits_for_an_answer_is_described_with_what_to_type(
+    answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    described = {"PipelineExecutionArn": f"{ARN}:pipeline/reviews/execution/abc"}
+    client = answers(**waiting(), DescribePipelineExecution=described)
+    monkeypatch.setattr(listing, "connect", lambda home: client)
+    listing.describe("reviews/abc/Ask")
+    out = capsys.readouterr().out
+    assert str(ASKS["StepDescription"]) in out
+    assert out.endswith(
+        "It waits for its answer: towpath answer reviews/abc/Ask -o ok=…\n"
+        "Or let it fail:          towpath answer reviews/abc/Ask --fail REASON\n"
+    )
+
+
+def tuned() -> dict[str, Any]:
+    """Return a server with twelve executions, and a tuning job of one of them with three trials, one of which waits."""
+    told = lists()
+    (execution,) = told["ListPipelineExecutions"]["PipelineExecutionSummaries"]
+    told["ListPipelineExecutions"]["PipelineExecutionSummaries"] = [
+        {**execution, "PipelineExecutionArn": f"{ARN}:pipeline/reviews/execution/e{number}", "StartTime": 100 - number}
+        for number in range(12)
+    ]
+    tuning = f"{ARN}:hyper-parameter-tuning-job/tune-1"
+    steps = told["ListPipelineExecutionSteps"]["PipelineExecutionSteps"]
+    told["ListPipelineExecutionSteps"] = lambda asked: {
+        "PipelineExecutionSteps": [*steps, {"StepName": "Tune", "Metadata": {"TuningJob": {"Arn": tuning}}}]
+        if asked["PipelineExecutionArn"].endswith("/e0")
+        else []
+    }
+    told["ListHyperParameterTuningJobs"]["HyperParameterTuningJobSummaries"] = [
+        {
+            "HyperParameterTuningJobName": "tune-1",
+            "HyperParameterTuningJobArn": tuning,
+            "HyperParameterTuningJobStatus": "InProgress",
+        }
+    ]
+    told["ListTrainingJobs"]["TrainingJobSummaries"] += [
+        {
+            "TrainingJobName": f"tune-1-00{number}-571e2217",
+            "TrainingJobArn": f"{ARN}:training-job/tune-1-00{number}-571e2217",
+            "TrainingJobStatus": "InProgress" if number == 3 else "Completed",
+            "SecondaryStatus": "Pending" if number == 3 else "Completed",
+        }
+        for number in (3, 2, 1)
+    ]
+    pending = {"Status": "Pending", "StatusMessage": "Waiting for 1 core"}
+    return told | {
+        "DescribePipeline": {"PipelineName": "reviews"},
+        "DescribeTrainingJob": {"SecondaryStatusTransitions": [pending]},
+    }
+
+
+def test_what_is_not_listed_is_counted_and_a_tuning_job_stands_for_its_trials(
+    answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(listing, "connect", lambda home: answers(**tuned()))
+    listing.ps()
+    out = capsys.readouterr().out
+    assert "\n2 more: towpath ps --all\n" in out, "of twelve executions"
+    assert re.search(r"^reviews/e0/Tune +InProgress +Waiting for 1 core$", out, re.M)
+    assert "571e2217" not in out and "Tune/" not in out
+    assert "\n3 more, 3 of them training jobs of tuning jobs: towpath ps --all\n" in out
+    listing.ps(everything=True)
+    out = capsys.readouterr().out
+    assert re.search(r"^reviews/e0/Tune/1 +Completed$", out, re.M)
+    assert "571e2217" not in out and "more" not in out
+
+
+def test_what_one_pipeline_ran_can_be_listed_alone(
+    answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = answers(**tuned())
+    monkeypatch.setattr(listing, "connect", lambda home: client)
+    listing.ps("reviews")
+    out = capsys.readouterr().out
+    assert "reviews/e0/Train" in out and "reviews/e0/Tune " in out
+    assert "by-hand" not in out and "score" not in out and "shop" not in out
+    assert "\n2 more: towpath ps reviews --all\n" in out
+    assert "ListEndpoints" not in [name for name, _ in client.asked]
+    client.answers["ListPipelineExecutions"] = {"PipelineExecutionSummaries": []}
+    listing.ps("reviews")
+    assert "pipeline 'reviews' has no execution yet" in capsys.readouterr().out
+
+
 def test_what_a_fault_holds_up_is_listed(
     answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
