@@ -92,7 +92,8 @@ def _show_open(client: Client, *, as_json: bool) -> None:
         say("No step waits for an answer.")
         return
     rows = [
-        (each.name, "" if each.step.started_at is None else when(each.step.started_at.timestamp())) for each in questions
+        (each.name, "" if each.step.started_at is None else when(each.step.started_at.timestamp()))
+        for each in questions
     ]
     show_table(("step", "waits since"), rows)
     for each in questions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from towpath.cli.server import folder
 from towpath.home import HomeFolder
 from towpath.sdk.errors import ClientError, DefinitionError, ModelError, NotFound, RequestFailed
 from towpath.sdk.known import nothing_called
+from towpath.sdk.registry import ModelVersion
 
 
 @contextmanager
@@ -58,7 +60,21 @@ def deploy(
         )
         return
     say(f"Endpoint {done.endpoint} is {done.status} with {done.version.name}")
-    say_as_it_is(f"Try it: towpath invoke {done.endpoint} --json '…'   (or --text, --file)")
+    say_as_it_is(f"Try it: towpath invoke {done.endpoint} {how_to_send(done.version)}")
+
+
+def how_to_send(version: ModelVersion) -> str:
+    """Return the options with which a model is sent what its version says that it takes, and who says so.
+
+    Versions say application/json where their author named nothing, so that it may not be what the model takes.
+    """
+    takes = (version.described.get("InferenceSpecification") or {}).get("SupportedContentTypes") or ()
+    if not takes:
+        return "--json '…', --text '…' or --file FILE, whichever its model takes"
+    plain = [str(each).partition(";")[0].strip().lower() for each in takes]
+    options = dict.fromkeys(_OPTIONS.get(each, f"--file FILE --content-type {shlex.quote(each)}") for each in plain)
+    said = f"{version.name} says that it takes {', '.join(dict.fromkeys(plain))}"
+    return f"{' or '.join(options)}   ({said}; other content by --json, --text, --file)"
 
 
 def invoke(
@@ -125,4 +141,10 @@ def _body(json_text: str | None, text: str | None, file: Path | None) -> tuple[b
 
 
 _NOTHING_TO_SEND = "give --json, --text or --file, or send something into standard input"
+#: Content type -> what sends it.
+_OPTIONS = {
+    "application/json": "--json '…'",
+    "text/plain": "--text '…'",
+    "text/csv": "--file FILE.csv",
+}
 _TYPES = {".json": "application/json", ".csv": "text/csv", ".txt": "text/plain"}

@@ -30,7 +30,9 @@ def ps(
     ] = None,
     everything: Annotated[
         bool,
-        typer.Option("--all", "-a", help=f"Not only what runs and the last {RECENT}; training jobs of tuning jobs, too."),
+        typer.Option(
+            "--all", "-a", help=f"Not only what runs and the last {RECENT}; training jobs of tuning jobs, too."
+        ),
     ] = False,
     as_json: JsonOption = False,
     home: HomeOption = None,
@@ -39,10 +41,7 @@ def ps(
 
     What a fault of the platform holds up stands below them.
 
-    \b
-    Examples:
-      towpath ps --all
-      towpath ps reviews
+    Example: towpath ps reviews --all
     """
     client = connect(home)
     if pipeline is not None:

@@ -394,7 +394,13 @@ def _values(declared: tuple[Parameter, ...], given: Mapping[str, Any], pipeline:
     known = {parameter.name: parameter for parameter in declared}
     for name, value in given.items():
         if name not in known:
-            raise DefinitionError(f"pipeline {pipeline} has no parameter {name!r}; it has {', '.join(known) or 'none'}")
+            from difflib import get_close_matches
+
+            # A parameter that the caller made and no step uses is none of the pipeline's, and nothing else tells so.
+            unused = "; one that no step uses has to be named: Pipeline(…, parameters=[…])"
+            hint = "" if get_close_matches(name, known) else unused
+            told = f"pipeline {pipeline} has no parameter {name!r}; it has {', '.join(known) or 'none'}{hint}"
+            raise DefinitionError(told)
         enum = known[name].enum
         if enum and str(value) not in enum:
             raise DefinitionError(f"parameter {name}: {value!r} is not one of {', '.join(enum)}")

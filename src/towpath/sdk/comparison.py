@@ -61,7 +61,9 @@ def _facts(client: Client, execution: Execution) -> Iterator[tuple[tuple[str, st
         yield ("parameter", str(each["Name"])), str(each["Value"])
     components = _components(client, described)
     for step in execution.steps():
-        yield (step.name, "status"), step.outcome or step.status
+        yield (step.name, "status"), step.status
+        if step.outcome is not None:
+            yield (step.name, "outcome"), step.outcome
         if step.cached_from is not None:
             yield (step.name, "taken over from"), step.cached_from.rpartition("/")[2]
         if step.has_ended:

@@ -12,6 +12,7 @@ from towpath.cli import hosting
 from towpath.home import HomeFolder
 from towpath.sdk import ClientError, ModelError, NotFound
 from towpath.sdk.errors import RequestFailed
+from towpath.sdk.registry import ModelVersion
 
 
 @pytest.fixture
@@ -40,6 +41,24 @@ def test_whoever_no_longer_waits_for_an_endpoint_learns_where_to_see_it(
     told = capsys.readouterr().err
     assert "goes on" in told
     assert f"towpath ps --home {home.path}" in told
+
+
+@pytest.mark.parametrize(
+    ("takes", "said"),
+    [
+        ([], "--json '…', --text '…' or --file FILE, whichever its model takes"),
+        (["application/json"], "--json '…'   (own/1 says that it takes application/json; "),
+        (
+            ["text/csv; charset=utf-8", "application/json"],
+            "--file FILE.csv or --json '…'   (own/1 says that it takes text/csv, application/json; ",
+        ),
+        (["application/x-npy"], "--file FILE --content-type application/x-npy   (own/1 says that it takes application"),
+    ],
+)
+def test_what_is_recommended_to_send_is_what_the_version_says_that_it_takes(takes: list[str], said: str) -> None:
+    described = {"InferenceSpecification": {"SupportedContentTypes": takes}}
+    version = ModelVersion(group="own", version=1, arn="a", approval="Approved", described=described)
+    assert hosting.how_to_send(version).startswith(said)
 
 
 REFUSED = RequestFailed("ValidationError", "Endpoint nix of account 0 not found.", status=400)

@@ -217,7 +217,8 @@ def test_a_definition_that_is_too_long_for_a_request_is_uploaded(serve: Serve, t
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"MinAcuracy": 1}, "no parameter 'MinAcuracy'; it has Model, MinAccuracy"),
+        ({"MinAcuracy": 1}, "no parameter 'MinAcuracy'; it has Model, MinAccuracy$"),
+        ({"Least": 1}, r"it has Model, MinAccuracy; one that no step uses .*: Pipeline\(…, parameters=\[…\]\)"),
         ({"Model": "gpt"}, "'gpt' is not one"),
         ({"MinAccuracy": "high"}, "parameter MinAccuracy: 'high' is not of its type, Float"),
     ],

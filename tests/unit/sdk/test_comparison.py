@@ -35,6 +35,7 @@ STEPS = {
             "Metadata": {"TuningJob": {"Arn": f"{ARN}:hyper-parameter-tuning-job/t"}},
         }
     ],
+    "gated": [{"StepName": "Gate", "StepStatus": "Succeeded", "Metadata": {"Condition": {"Outcome": "True"}}}],
     "bad": [train("Failed"), {"StepName": "TooLow", "StepStatus": "Failed", "FailureReason": "no"}],
 }
 
@@ -94,6 +95,12 @@ def test_of_a_tuning_step_the_best_training_job_is_told() -> None:
     found = rows("first", "tuned")
     assert found["Tune", "best accuracy"] == (None, 0.75)
     assert found["Tune", "best trees"] == (None, "12")
+
+
+def test_a_condition_has_a_status_like_all_steps_and_an_outcome_of_its_own() -> None:
+    found = rows("first", "gated")
+    assert found["Gate", "status"] == (None, "Succeeded")
+    assert found["Gate", "outcome"] == (None, "True")
 
 
 def test_of_a_step_that_failed_no_file_is_told_since_it_left_none() -> None:
