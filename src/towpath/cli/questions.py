@@ -1,4 +1,4 @@
-"""What Callback steps wait for, as the command line tells it: where a question stands, and what to type to answer it."""
+"""What Callback steps wait for, as the command line tells it, and what to type to answer it."""
 
 from __future__ import annotations
 

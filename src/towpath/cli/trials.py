@@ -1,4 +1,4 @@
-"""The training jobs that tuning jobs start, as `ps` shows them: left out for their tuning job, or by its step's name."""
+"""The training jobs that tuning jobs start, as `ps` shows them: left out, or by the step of their tuning job."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TRIAL = re.compile(r"(.+)-(\d{3,})-[0-9a-f]{8}")
 
 
 def trial_of(job: Document, tuning_jobs: Mapping[str, Document]) -> tuple[Document, int] | None:
-    """Return the tuning job of a training job, of those by name, and the number of the trial; None where it has none."""
+    """Return the tuning job that a training job is a trial of, and its number; None where it is none."""
     named = _TRIAL.fullmatch(str(job["Name"])) if job["Kind"] == "TrainingJob" else None
     tuning = None if named is None else tuning_jobs.get(named[1])
     return None if named is None or tuning is None else (tuning, int(named[2]))
