@@ -79,8 +79,9 @@ def ps(
     if found["Jobs"] or trials:
         say("")
         _show_jobs(client, found["Jobs"], steps)
-        of_trials = f"{trials} of them training jobs of tuning jobs" if trials else ""
-        _say_more(len(listed) - len(found["Jobs"]) + trials, of_trials, command)
+        left_out = len(listed) - len(found["Jobs"])
+        count = f"{trials} of them " if left_out else ""
+        _say_more(left_out + trials, f"{count}training jobs of tuning jobs" if trials else "", command)
     if found["Endpoints"]:
         say("")
         _show_endpoints(client, found["Endpoints"])

@@ -169,7 +169,7 @@ def test_what_is_not_listed_is_counted_and_a_tuning_job_stands_for_its_trials(
     assert "\n2 more: towpath ps --all\n" in out, "of twelve executions"
     assert re.search(r"^reviews/e0/Tune +InProgress +Waiting for 1 core$", out, re.M)
     assert "571e2217" not in out and "Tune/" not in out
-    assert "\n3 more, 3 of them training jobs of tuning jobs: towpath ps --all\n" in out
+    assert "\n3 more, training jobs of tuning jobs: towpath ps --all\n" in out
     listing.ps(everything=True)
     out = capsys.readouterr().out
     assert re.search(r"^reviews/e0/Tune/1 +Completed$", out, re.M)
