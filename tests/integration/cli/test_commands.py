@@ -65,7 +65,8 @@ def test_executions_are_compared_side_by_side(towpath: Shell) -> None:
     rows = {(row["Group"], row["Name"]): row for row in compared["Rows"]}
     assert rows["execution", "status"]["Values"] == ["Succeeded", "Failed"]
     assert rows["parameter", "MinAccuracy"]["Values"] == ["0.25", "0.99"]
-    assert rows["Gate", "status"]["Values"] == ["True", "False"]
+    assert rows["Gate", "status"]["Values"] == ["Succeeded", "Succeeded"]
+    assert rows["Gate", "outcome"]["Values"] == ["True", "False"]
     assert rows["Register", "status"]["Values"] == ["Succeeded", None]
     assert rows["TooLow", "failure"]["Values"] == [None, "accuracy 0.75 is below 0.99"]
     same = rows["Train", "validation:accuracy"], rows["Train", "wait"]
