@@ -167,8 +167,8 @@ def _numbers(client: Client, name: str) -> str | None:
     if step.kind != TUNING:
         return f"{place} ran the job {step.name}, which has no part {number!r}; its log: towpath logs {place}"
     numbers = [job.number for job in TunedJobs(client, step.name).look()]
-    has = f"it has {numbers[0]} to {numbers[-1]}" if numbers else "it has none yet"
-    return f"{place} has no training job {number!r}; {has}"
+    has = " to ".join(dict.fromkeys((numbers[0], numbers[-1]))) if numbers else "none yet"
+    return f"{place} has no training job {number!r}; it has {has}"
 
 
 def _executions(client: Client, name: str) -> str | None:
