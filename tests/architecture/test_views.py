@@ -74,7 +74,6 @@ OWN_MEMBERS: dict[str, set[str]] = {
     "ListDeletedResources": {"ResourceKind", "ResourceName"},
     "ListModelCardVersions": {"ModelCardName"},
     "ListModelPackageGroups": {"CrossAccountFilterOption"},
-    "ListPipelineExecutionStepLogs": {"PipelineExecutionArn", "StepName"},
     "ListPipelineExecutionSteps": {"PipelineExecutionArn"},
     "ListPipelineExecutions": {"PipelineName", "PipelineVersionAlias"},
     "ListPipelineParametersForExecution": {"PipelineExecutionArn"},

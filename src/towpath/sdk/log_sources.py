@@ -29,7 +29,7 @@ class CallReader(LogReader):
         self._known: dict[str, None] = {}  #: names of streams, the oldest first
 
     def _streams(self) -> list[str]:
-        told = self._client.call("Towpath.ListPipelineExecutionStepLogs", self._asked)
+        told = self._client.call("Towpath.DescribePipelineExecutionStepLogs", self._asked)
         if told["AttemptCount"] == self._attempt:
             self._known |= {str(each["LogStreamName"]): None for each in told["Streams"]}
         return list(self._known)

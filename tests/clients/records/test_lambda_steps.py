@@ -109,12 +109,12 @@ def test_what_does_not_fit_fails_the_step_with_its_reason(
     assert told in called["FailureReason"], called["FailureReason"]
 
 
-@pytest.mark.shows("towpath", "ListPipelineExecutionStepLogs", how="executes")
+@pytest.mark.shows("towpath", "DescribePipelineExecutionStepLogs", how="executes")
 def test_a_step_tells_where_the_log_of_its_call_is(aws: Aws, function: str) -> None:
     arn = started(aws, step(function, ("count", "Integer"), answer={"count": 1}))
     assert ended(aws, arn)[0] == "Succeeded"
     client = Client(aws.url, token=token_of(aws))
-    told = client.call("Towpath.ListPipelineExecutionStepLogs", {"PipelineExecutionArn": arn, "StepName": "Call"})
+    told = client.call("Towpath.DescribePipelineExecutionStepLogs", {"PipelineExecutionArn": arn, "StepName": "Call"})
     assert told["AttemptCount"] == 1
     (stream,) = told["Streams"]
     assert stream["LogGroupName"] == "/aws/lambda/stepped"
@@ -123,7 +123,7 @@ def test_a_step_tells_where_the_log_of_its_call_is(aws: Aws, function: str) -> N
     assert printed == [line.text for line in client.execution(arn).logs("Call")]
     assert any(line.startswith("REPORT RequestId") for line in printed)
     with pytest.raises(NotFound, match="no step 'Nope' of"):
-        client.call("Towpath.ListPipelineExecutionStepLogs", {"PipelineExecutionArn": arn, "StepName": "Nope"})
+        client.call("Towpath.DescribePipelineExecutionStepLogs", {"PipelineExecutionArn": arn, "StepName": "Nope"})
 
 
 def test_a_function_that_is_not_there_fails_the_step_by_its_name(aws: Aws, function: str) -> None:

@@ -144,7 +144,7 @@ class Tuned(Client):
                     "TrainingJobSummaries": listed[begin:end],
                     "NextToken": str(end) if end < len(listed) else None,
                 }
-            case "ListPipelineExecutionStepLogs":
+            case "DescribePipelineExecutionStepLogs":
                 names = [f"call-{called}"] if called else []
                 streams = [{"LogGroupName": "/aws/lambda/note", "LogStreamName": name} for name in names]
                 return {"AttemptCount": called, "Streams": streams}

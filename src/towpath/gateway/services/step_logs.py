@@ -17,12 +17,12 @@ _GROUP_OF = {noun: group for group, noun in GROUPS.items()}
 
 def step_log_operations() -> Operations:
     """Return the operation of the service `towpath`."""
-    operation = Operation(name="ListPipelineExecutionStepLogs", function=list_step_logs, writes=False)
+    operation = Operation(name="DescribePipelineExecutionStepLogs", function=describe_step_logs, writes=False)
     return {operation.name: operation}
 
 
-def list_step_logs(transaction: Transaction, request: Request) -> Document:
-    """Carry out ListPipelineExecutionStepLogs: the streams of the job or the call that the step's last attempt began.
+def describe_step_logs(transaction: Transaction, request: Request) -> Document:
+    """Carry out DescribePipelineExecutionStepLogs: the streams of the job or call that the last attempt of a step began.
 
     A step that began something without a log of its own has none: the training jobs of a tuning job have theirs.
     """
