@@ -22,7 +22,7 @@ def step_log_operations() -> Operations:
 
 
 def describe_step_logs(transaction: Transaction, request: Request) -> Document:
-    """Carry out DescribePipelineExecutionStepLogs: the streams of the job or call that the last attempt of a step began.
+    """Carry out DescribePipelineExecutionStepLogs: the streams of what the last attempt of a step began.
 
     A step that began something without a log of its own has none: the training jobs of a tuning job have theirs.
     """
