@@ -5,7 +5,7 @@ from functools import partial
 from towpath.app.ground import Ground
 from towpath.app.parts import ADMINISTRATOR
 from towpath.functions import FUNCTION_INVOCATION, Functions
-from towpath.gateway import Gateway, KeyRing, log_operations
+from towpath.gateway import Gateway, KeyRing, log_operations, step_log_operations
 from towpath.gateway.invocations import Invocations
 from towpath.gateway.news import News
 from towpath.gateway.services import ecr
@@ -46,7 +46,7 @@ def front_door(
     return Gateway(
         store=store,
         freeing=ground.freeing,
-        operations=operations,
+        operations={**operations, **step_log_operations()},
         keys=keys,
         own_key=own.access_key,
         home=store.home,

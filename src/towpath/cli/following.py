@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from towpath.cli.console import console, note, say, show_json
-from towpath.cli.naming import JOBS, Target, find
+from towpath.cli.naming import JOBS, STEP, TUNING, Target, find
 from towpath.cli.options import HomeOption, JsonOption, connect
 from towpath.cli.run import ends_of_logs, why_failed
 from towpath.cli.server import folder
@@ -25,11 +26,13 @@ COLOURS_OF_STEPS = ("cyan", "magenta", "green", "blue", "yellow", "bright_cyan",
 
 
 def logs(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="PIPELINE[/EXECUTION[/STEP]], an endpoint, or a job.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="PIPELINE[/EXECUTION[/STEP[/N]]], an endpoint, or a job.")
+    ],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job or execution has ended.")] = False,
     tail: Annotated[
         int | None,
-        typer.Option("--tail", "-n", min=1, max=LONGEST_TAIL, help="Only the last lines, of all steps together."),
+        typer.Option("--tail", "-n", min=1, max=LONGEST_TAIL, help="Only the last lines, of all together."),
     ] = None,
     timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="Show when each line was written.")] = False,
     as_json: JsonOption = False,
@@ -41,20 +44,26 @@ def logs(
     execution that is followed shows all its steps side by side. On a terminal each step has its colour; NO_COLOR takes
     them away, FORCE_COLOR gives them to a pipe as well.
 
+    The log of a Tuning step is that of all its training jobs, each line with the number of its own: STEP/N, as in
+    reviews/latest/Tune/3, is the log of one. The log of a Lambda step is what its function printed when it was called.
+
     With --follow the exit code is that of `towpath run`: 0 when the execution or job succeeded, 1 when it failed or was
     stopped. Why it failed goes to standard error, and standard output is the log alone.
 
     Example: towpath logs reviews/4k2j9s8d7f6g/Train --follow
     """
     client = connect(home)
-    target = find(client, name, kinds=(*JOBS, "PipelineExecution", "Endpoint", "Pipeline"))
-
+    target = find(client, name, kinds=(*JOBS, TUNING, STEP, "PipelineExecution", "Endpoint", "Pipeline"))
     execution = None
     if target.kind in {"PipelineExecution", "Pipeline"}:
         execution = client.execution(
             f"{target.name}/latest" if target.kind == "Pipeline" else target.described["PipelineExecutionArn"]
         )
         lines = execution.logs(follow=follow, tail=tail)
+    elif target.kind == STEP:
+        place, _, step = target.name.rpartition("/")
+        of_step = client.execution(place).logs(step, follow=follow, tail=tail)
+        lines = (replace(line, step="") for line in of_step)  # as those of a step that runs a job
     else:
         lines = client.logs(target.kind, target.name, follow=follow, tail=tail)
     prefix = StepColours()
@@ -94,7 +103,7 @@ def _say_why_it_failed(execution: Execution, ended: Target, client: Client, home
     """Say why an execution failed, and repeat the last lines of the steps that did: others have printed since."""
     steps = execution.steps()
     note(f"\n{ended.name} {ended.status}: {why_failed(ended.described, steps)}")
-    for line in ends_of_logs(steps, ended.name, client, home):
+    for line in ends_of_logs(steps, execution, client, home):
         print(line, file=sys.stderr)
 
 
@@ -105,7 +114,10 @@ def nothing_printed(target: Target, name: str) -> str:
 
 
 class StepColours:
-    """What stands before the lines of a log: the step and the host that printed them, each step in its colour."""
+    """What stands before the lines of a log: the step, the number of the training job and the host that printed them.
+
+    Each step has its colour, or each training job where it is the log of one tuning job.
+    """
 
     def __init__(self) -> None:
         self._console = console()
@@ -114,11 +126,12 @@ class StepColours:
 
     def of(self, line: LogLine) -> list[str]:
         """Return the words before a line: one, or none where it is not of several."""
-        key = (line.step, line.host)
+        key = ("/".join(filter(None, (line.step, line.part))), line.host)
         if not any(key):
             return []
         if key not in self._prefixes:
-            colour = self._colours.setdefault(line.step, COLOURS_OF_STEPS[len(self._colours) % len(COLOURS_OF_STEPS)])
+            one = line.step or line.part
+            colour = self._colours.setdefault(one, COLOURS_OF_STEPS[len(self._colours) % len(COLOURS_OF_STEPS)])
             with self._console.capture() as written:
                 self._console.print(Text(" ".join(filter(None, key)) + ":", style=colour), end="", soft_wrap=True)
             self._prefixes[key] = written.get()
@@ -128,7 +141,8 @@ class StepColours:
 def show_json_line(line: LogLine) -> None:
     """Print a log line as one line of JSON."""
     shown = {"At": line.at.timestamp(), "Step": line.step or None, "Message": line.text}
-    print(json.dumps({**shown, **({"Host": line.host} if line.host else {})}, ensure_ascii=False))
+    more = {name: text for name, text in (("Part", line.part), ("Host", line.host)) if text}
+    print(json.dumps({**shown, **more}, ensure_ascii=False))
 
 
 def stop(

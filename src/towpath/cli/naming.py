@@ -13,6 +13,7 @@ from towpath.sdk.errors import DefinitionError, NotFound, RequestFailed
 from towpath.sdk.expressions import Document
 from towpath.sdk.registry import find_version
 from towpath.sdk.step_runs import step_run
+from towpath.sdk.tuning_logs import TunedJobs, find_tuned
 
 _Found = TypeVar("_Found")
 
@@ -28,7 +29,7 @@ class Target:
     @property
     def status(self) -> str:
         """Its status, empty for kinds without one."""
-        return str(self.described.get(f"{self.kind}Status") or "")
+        return str(self.described.get("StepStatus" if self.kind == STEP else f"{self.kind}Status") or "")
 
 
 #: Word on the command line -> noun of the kinds that are described by their name alone.
@@ -47,6 +48,7 @@ WORDS = {
 #: A bare name is looked for in this order.
 JOBS = ("TrainingJob", "ProcessingJob", "TransformJob")
 TUNING = "HyperParameterTuningJob"
+STEP = "PipelineExecutionStep"  #: a step that stands for itself
 #: What a step's Metadata calls what it made, where that is no job -> noun of the API.
 MADE = {
     "TuningJob": TUNING,
@@ -67,6 +69,7 @@ NOUN_WORDS = {
     "Model": "model",
     "Pipeline": "pipeline",
     "PipelineExecution": "execution",
+    STEP: "step",
     "ModelPackageGroup": "model group",
     "ModelPackage": "model version",
     "Dataset": "dataset",
@@ -111,7 +114,7 @@ def _or_none(look: Callable[[Client], _Found], client: Client) -> _Found | None:
 
 def _nothing(client: Client, name: str, kinds: Sequence[str] | None) -> str:
     """Return what to tell of a name that nothing has, or nothing of the kinds that will do."""
-    known = _steps(client, name)
+    known = _steps(client, name) or _numbers(client, name)
     if known is None and (kinds is None or "ModelPackage" in kinds):
         known = _versions(client, name)
     if known is None and (kinds is None or "PipelineExecution" in kinds):
@@ -153,6 +156,19 @@ def _steps(client: Client, name: str) -> str | None:
         return _tuned_by(client, f"{wanted} of {execution.pipeline}/{execution.id}", step.arn.rpartition("/")[2])
     what = f"{wanted} of {execution.pipeline}/{execution.id} is {step.status} and ran no job"
     return f"{what}: {step.failure_reason}" if step.failure_reason else what
+
+
+def _numbers(client: Client, name: str) -> str | None:
+    """Return what to tell of `EXECUTION/STEP/NUMBER` where only the step is there, None for any other name."""
+    place, _, number = name.rpartition("/")
+    step = _or_none(lambda client: _step(client, place), client) if "/" in place else None
+    if step is None:
+        return None
+    if step.kind != TUNING:
+        return f"{place} ran the job {step.name}, which has no part {number!r}; its log: towpath logs {place}"
+    numbers = [job.number for job in TunedJobs(client, step.name).look()]
+    has = " to ".join(dict.fromkeys((numbers[0], numbers[-1]))) if numbers else "none yet"
+    return f"{place} has no training job {number!r}; it has {has}"
 
 
 def _executions(client: Client, name: str) -> str | None:
@@ -280,6 +296,8 @@ def _readings(name: str) -> list[tuple[Sequence[str], Callable[[Client], Target]
             *named,
             *plain,
             ((*JOBS, TUNING), lambda client: _step(client, name)),
+            (["TrainingJob"], lambda client: _tuned(client, name)),
+            ([STEP], lambda client: _calling(client, name)),
             ((), lambda client: _made(client, name)),  # to look at it, never to stop or delete it by a step's name
         ]
     return [
@@ -320,6 +338,26 @@ def _step(client: Client, name: str) -> Target:
     return _describe(client, kind, job)
 
 
+def _tuned(client: Client, name: str) -> Target:
+    """Return a training job of a Tuning step by its number, `EXECUTION/STEP/7`, or `TUNING-JOB/7`."""
+    place, _, number = name.removeprefix("tuning-job/").rpartition("/")
+    if not number.isdecimal():
+        raise NotFound("ResourceNotFound", f"{number!r} is no number of a training job", status=404)
+    tuning = _step(client, place).name if "/" in place else place
+    job = find_tuned(client, tuning, int(number))
+    if job is None:
+        raise NotFound("ResourceNotFound", f"tuning job {tuning} has no training job {number}", status=404)
+    return _describe(client, "TrainingJob", job.name)
+
+
+def _calling(client: Client, name: str) -> Target:
+    """Return a Lambda step: the call that it begins has no name of its own."""
+    found = _entry(client, name)
+    if "Lambda" not in (found.described.get("Metadata") or {}):
+        raise NotFound("ResourceNotFound", f"the step {name!r} calls no function", status=404)
+    return found
+
+
 def _made(client: Client, name: str) -> Target:
     """Return what a step made: a model, a model version, an endpoint or its config; the step itself if nothing."""
     try:
@@ -337,7 +375,7 @@ def _entry(client: Client, name: str) -> Target:
     for shown in client.pages("SageMaker.ListPipelineExecutionSteps", "PipelineExecutionSteps", request):
         if step_run(shown).name == wanted:
             named = f"{execution.pipeline}/{execution.id}/{wanted}"
-            return Target(kind="PipelineExecutionStep", name=named, described=shown)
+            return Target(kind=STEP, name=named, described=shown)
     raise NotFound("ResourceNotFound", f"execution {place} has no step {wanted!r}", status=404)
 
 

@@ -19,6 +19,7 @@ from towpath.sdk.client import Client
 from towpath.sdk.errors import DataMissing
 from towpath.sdk.executions import Execution, failure_text
 from towpath.sdk.expressions import Document
+from towpath.sdk.log_sources import log_of_step
 from towpath.sdk.pipeline import Pipeline
 from towpath.sdk.step_runs import StepRun
 from towpath.sdk.steps.step import TAKEN_OVER
@@ -166,7 +167,7 @@ def report(look: Look, execution: Execution, client: Client, home: HomeFolder) -
                     say_as_it_is(line)
     else:
         say(f"{name} {look.status}: {why_failed(look.described, look.steps)}")
-        for line in ends_of_logs(look.steps, name, client, home):
+        for line in ends_of_logs(look.steps, execution, client, home):
             say_as_it_is(line)
     for step in look.steps:
         for line in unmatched_metrics(client, step):
@@ -195,17 +196,18 @@ def why_failed(described: Document, steps: Sequence[StepRun]) -> str:
     return failure_text(described, short)
 
 
-def ends_of_logs(steps: Iterable[StepRun], execution: str, client: Client, home: HomeFolder) -> Iterator[str]:
+def ends_of_logs(steps: Iterable[StepRun], execution: Execution, client: Client, home: HomeFolder) -> Iterator[str]:
     """Yield what the failed steps printed last, and where all of it is."""
     for step in steps:
-        if step.status != "Failed" or step.job is None:
-            continue
-        found = list(client.logs(step.type, step.job, tail=LOG_LINES))
+        log = log_of_step(client, execution.arn, step) if step.status == "Failed" else None
+        found = log.last(LOG_LINES) if log is not None else []
         if found:
             yield ""
             yield f"The last lines of {step.name}:"
-            yield from (f"  {line.host}: {line.text}" if line.host else f"  {line.text}" for line in found)
-            yield f"All of them: towpath logs {execution}/{step.name}{home.option}"
+            for line in found:
+                place = " ".join(filter(None, (line.part, line.host)))
+                yield f"  {place}: {line.text}" if place else f"  {line.text}"
+            yield f"All of them: towpath logs {execution.pipeline}/{execution.id}/{step.name}{home.option}"
             yield f"Log stream:  {found[-1].place}"
 
 

@@ -23,7 +23,8 @@ from towpath.sdk.functions import Functions
 from towpath.sdk.hosting import Deployment, Prediction, deploy
 from towpath.sdk.keys import Keys
 from towpath.sdk.lake import Lake
-from towpath.sdk.logs import LogLine, log_lines
+from towpath.sdk.log_sources import log_lines
+from towpath.sdk.logs import LogLine
 from towpath.sdk.parameters import Parameter
 from towpath.sdk.pipeline import Pipeline
 from towpath.sdk.registry import ModelVersion, decide, find_version
@@ -350,7 +351,8 @@ class Client:
         """Yield the lines of a log.
 
         Args:
-            kind: "ProcessingJob", "TrainingJob", "TransformJob" or "Endpoint".
+            kind: "ProcessingJob", "TrainingJob", "TransformJob", "Endpoint", or "HyperParameterTuningJob" for all its
+                training jobs together.
             follow: go on until the job has ended.
             tail: only the last so many lines, of all its hosts together.
         """

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from towpath.sdk.errors import Conflict, ExecutionFailed, NotFound, TimedOut
 from towpath.sdk.explanations import Explanation, explanation
 from towpath.sdk.expressions import Document
-from towpath.sdk.logs import LogLine, LogReader, merged
+from towpath.sdk.log_sources import log_of_step, source_of
+from towpath.sdk.logs import Labelled, Log, LogLine, last_lines, merged
 from towpath.sdk.results import fetched
 from towpath.sdk.step_runs import StepRun, StepRuns
 
@@ -57,40 +56,49 @@ class Execution:
         """Return the steps that have begun, in the order in which they began."""
         return StepRuns(self._client, self.arn).look()
 
-    def logs(self, *, follow: bool = False, tail: int | None = None) -> Iterator[LogLine]:
-        """Yield the lines that the jobs of the steps print, each with the name of its step.
+    def logs(self, step: str | None = None, *, follow: bool = False, tail: int | None = None) -> Iterator[LogLine]:
+        """Yield the lines that the code of the steps prints, each with the name of its step.
+
+        That is what the job of a step prints, on each of its hosts; what the training jobs of a Tuning step print, with
+        the number of theirs as `part`; and what the function of a Lambda step prints when it is called.
 
         Args:
-            follow: go on until the execution has ended, with the lines of steps that run side by side as they appear;
-                otherwise the logs come as they are, one after the other in the order in which the steps began.
+            step: only those of this one; in a round of a ForEach with its number, `Train[2]`.
+            follow: go on until the execution, or the step, has ended, with the lines of what runs side by side as they
+                appear; otherwise the logs come as they are, one after the other in the order in which the steps began.
             tail: only the last so many lines of all of them as they are when this begins, in the order of their times.
+        Raises:
+            NotFound: no such step has begun.
         """
+        if step is not None:
+            self._step(step)
         runs = StepRuns(self._client, self.arn)
-        readers: dict[str, tuple[str, LogReader]] = {}  # by job: a step that is tried again has another one
+        logs: dict[str, Log] = {}  #: by what runs code for a step
         seen: set[str] = set()
         while True:
             # Asked first: a job that begins before the execution ends is then not missed.
             described = self.describe()
             ended = described["PipelineExecutionStatus"] in ENDED
-            changed_at = described.get("LastModifiedTime")
-            steps = [step for step in runs.look(changed_at) if step.job is not None and step.waiting_for is None]
-            for step in steps:
-                assert step.job is not None
-                if step.job not in seen:
-                    seen.add(step.job)
-                    readers[step.job] = (step.name, LogReader.of(self._client, step.type, step.job))
+            steps = [each for each in runs.look(described.get("LastModifiedTime")) if step in {None, each.name}]
+            ended = ended or (step is not None and all(each.has_ended for each in steps))
+            sources = {source: each for each in steps if (source := source_of(each)) is not None}
+            for source, each in sources.items():
+                log = None if source in seen else log_of_step(self._client, self.arn, each)
+                if log is not None:
+                    seen.add(source)
+                    logs[source] = Labelled(log, step=each.name)
             # What had not ended when the steps were listed may print more. Of those there are as many as run at a time.
-            going_on = {step.job for step in steps if follow and not step.has_ended}
+            going_on = {source for source, each in sources.items() if follow and not each.has_ended}
             if tail is None:
-                logs = {job: _named(name, reader.new()) for job, (name, reader) in readers.items()}
-                yield from itertools.chain(*(log for job, log in logs.items() if job not in going_on))
-                yield from merged(*(log for job, log in logs.items() if job in going_on))
+                new = {source: log.new() for source, log in logs.items()}
+                yield from itertools.chain(*(lines for source, lines in new.items() if source not in going_on))
+                yield from merged(*(lines for source, lines in new.items() if source in going_on))
             else:
-                yield from _last_lines(steps, readers, tail)
+                yield from last_lines(((sources[source].ended_at, log) for source, log in logs.items()), tail)
                 tail = None
             if ended or not follow:
                 return
-            readers = {job: reader for job, reader in readers.items() if job in going_on}
+            logs = {source: log for source, log in logs.items() if source in going_on}
             time.sleep(POLL_S)
 
     def explain(self, step: str) -> Explanation:
@@ -204,23 +212,6 @@ class Execution:
         if check and ended["PipelineExecutionStatus"] != "Succeeded":
             raise ExecutionFailed(failure_text(ended, steps))
         return self
-
-
-def _last_lines(steps: list[StepRun], readers: Mapping[str, tuple[str, LogReader]], count: int) -> list[LogLine]:
-    """Return the last lines of all logs in the order of their times. A step that ended before them is not read."""
-    last: list[LogLine] = []
-    never = datetime.max.replace(tzinfo=UTC)
-    for step in sorted(steps, key=lambda step: step.ended_at or never, reverse=True):
-        if len(last) == count and step.ended_at is not None and step.ended_at < last[0].at:
-            break
-        assert step.job is not None
-        name, reader = readers[step.job]
-        last = list(merged(last, _named(name, reader.last(count))))[-count:]
-    return last
-
-
-def _named(step: str, lines: Iterable[LogLine]) -> Iterator[LogLine]:
-    return (replace(line, step=step) for line in lines)
 
 
 def failure_text(ended: Document, steps: list[StepRun]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from towpath.sdk.errors import DefinitionError, NotFound
 from towpath.sdk.expressions import Document
@@ -25,7 +25,6 @@ _GROUPS = {
     "TransformJob": "/aws/sagemaker/TransformJobs",
 }
 _STREAM = re.compile(r"/(algo-\d+)-\d+$")
-_RUNNING = frozenset({"InProgress", "Stopping"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +36,23 @@ class LogLine:
     group: str
     stream: str
     host: str = ""  #: of a job on several that printed it
-    step: str = ""  #: of an execution whose job printed it
+    step: str = ""  #: of an execution that printed it
+    part: str = ""  #: of a tuning job, the number of the training job that printed it: `001`
 
     @property
     def place(self) -> str:
         """Group and stream in CloudWatch Logs, as `GROUP/STREAM`."""
         return f"{self.group}/{self.stream}"
+
+
+class Log(Protocol):
+    """Lines that are read on from where they were read to, of one source or of several."""
+
+    def new(self) -> Iterator[LogLine]:
+        """Yield what has been written since the last time."""
+
+    def last(self, count: int) -> list[LogLine]:
+        """Return the last lines in the order of their times, and go on behind them."""
 
 
 class LogReader:
@@ -59,7 +69,7 @@ class LogReader:
         """Return what reads the log of a job or an endpoint.
 
         Raises:
-            DefinitionError: what is of this kind has no log.
+            DefinitionError: what is of this kind has no log of its own.
         """
         if kind == "Endpoint":
             return cls(client, f"/aws/sagemaker/Endpoints/{name}")
@@ -81,8 +91,31 @@ class LogReader:
 
     def _hosts(self) -> dict[str, str]:
         """Return the streams, each with the host that writes it; empty where there is one only."""
-        hosts = {stream: _host(stream) for stream in _streams(self._client, self._group, self._prefix)}
+        hosts = {stream: _host(stream) for stream in self._streams()}
         return hosts if len(set(hosts.values())) > 1 else dict.fromkeys(hosts, "")
+
+    def _streams(self) -> list[str]:
+        """Return the names of the streams that there are now, the oldest first."""
+        return _streams(self._client, self._group, self._prefix)
+
+
+class Labelled:
+    """A log whose lines tell what they are of."""
+
+    def __init__(self, log: Log, **members: str) -> None:
+        self._log = log
+        self._members = members  #: of each line: `step` or `part`
+
+    def new(self) -> Iterator[LogLine]:
+        """Yield what has been written since the last time."""
+        return (self._labelled(line) for line in self._log.new())
+
+    def last(self, count: int) -> list[LogLine]:
+        """Return the last lines in the order of their times, and go on behind them."""
+        return [self._labelled(line) for line in self._log.last(count)]
+
+    def _labelled(self, line: LogLine) -> LogLine:
+        return replace(line, **self._members)  # type: ignore[arg-type]  # the members that are texts
 
 
 def merged(*logs: Iterable[LogLine]) -> Iterator[LogLine]:
@@ -90,18 +123,23 @@ def merged(*logs: Iterable[LogLine]) -> Iterator[LogLine]:
     return heapq.merge(*logs, key=lambda line: line.at)
 
 
-def log_lines(
-    client: Client, kind: str, name: str, *, follow: bool = False, tail: int | None = None
-) -> Iterator[LogLine]:
-    """Yield the lines of a job's or an endpoint's log, stream after stream; see `Client.logs`.
+def last_lines(logs: Iterable[tuple[datetime | None, Log]], count: int) -> list[LogLine]:
+    """Return the last lines of several logs in the order of their times, and go on behind them.
 
-    When following, lines of several streams come as they appear, until the job has ended. An endpoint's log has no end.
+    Args:
+        logs: each with the time at which its last line was written at the latest, None while it grows. One that ended
+            before the last lines is not read.
     """
-    going_on = _still_runs(client, kind, name) if follow else lambda: False
-    return lines_while(going_on, LogReader.of(client, kind, name), tail=tail)
+    last: list[LogLine] = []
+    never = datetime.max.replace(tzinfo=UTC)
+    for ended_at, log in sorted(logs, key=lambda each: each[0] or never, reverse=True):
+        if len(last) == count and ended_at is not None and ended_at < last[0].at:
+            break
+        last = list(merged(last, log.last(count)))[-count:]
+    return last
 
 
-def lines_while(going_on: Callable[[], bool], reader: LogReader, *, tail: int | None = None) -> Iterator[LogLine]:
+def lines_while(going_on: Callable[[], bool], reader: Log, *, tail: int | None = None) -> Iterator[LogLine]:
     """Yield the lines of a log as they appear until nothing goes on any more, at first with `tail` the last ones."""
     read: Callable[[], Iterable[LogLine]] = reader.new if tail is None else partial(reader.last, tail)
     while True:
@@ -133,7 +171,9 @@ def log_groups(client: Client, prefix: str) -> Iterator[Document]:
 
 def _group(kind: str) -> str:
     if kind not in _GROUPS:
-        raise DefinitionError(f"a {kind} has no log; expected one of {', '.join([*_GROUPS, 'Endpoint'])}")
+        raise DefinitionError(
+            f"a {kind} has no log; expected one of {', '.join([*_GROUPS, 'HyperParameterTuningJob', 'Endpoint'])}"
+        )
     return _GROUPS[kind]
 
 
@@ -141,17 +181,6 @@ def _host(stream: str) -> str:
     """Return the host in a job's stream name, `JOB/HOST-TIME`."""
     found = _STREAM.search(stream)
     return found[1] if found else ""
-
-
-def _still_runs(client: Client, kind: str, name: str) -> Callable[[], bool]:
-    if kind == "Endpoint":
-        return lambda: True
-
-    def runs() -> bool:
-        shown = client.call(f"SageMaker.Describe{kind}", {f"{kind}Name": name})
-        return shown[f"{kind}Status"] in _RUNNING
-
-    return runs
 
 
 def _streams(client: Client, group: str, prefix: str | None, *, most: int | None = None) -> list[str]:

@@ -13,7 +13,7 @@ from tests.clients.records.conftest import ROLE, Aws, refusal
 from tests.clients.records.test_functions import asked, zipped
 
 from towpath.cli.explaining import cache_of
-from towpath.sdk import Client, Fail, FunctionFailed, Lambda, Pipeline, join
+from towpath.sdk import Client, Fail, FunctionFailed, Lambda, NotFound, Pipeline, join
 
 pytestmark = pytest.mark.slow
 GOLDEN = Path(__file__).parents[2] / "golden" / "definitions" / "v2_lambda_cond.json"  # as the SageMaker SDK 2 wrote it
@@ -54,6 +54,12 @@ def step(function: str, *outputs: tuple[str, str], **event: Any) -> dict[str, An
         "FunctionArn": function,
         "OutputParameters": [{"OutputName": name, "OutputType": kind} for name, kind in outputs],
     }
+
+
+def token_of(aws: Aws) -> str:
+    keys = aws.home.credentials()
+    assert keys is not None
+    return keys.token
 
 
 def ended(aws: Aws, arn: str) -> tuple[str, dict[str, Any]]:
@@ -103,6 +109,23 @@ def test_what_does_not_fit_fails_the_step_with_its_reason(
     assert told in called["FailureReason"], called["FailureReason"]
 
 
+@pytest.mark.shows("towpath", "DescribePipelineExecutionStepLogs", how="executes")
+def test_a_step_tells_where_the_log_of_its_call_is(aws: Aws, function: str) -> None:
+    arn = started(aws, step(function, ("count", "Integer"), answer={"count": 1}))
+    assert ended(aws, arn)[0] == "Succeeded"
+    client = Client(aws.url, token=token_of(aws))
+    told = client.call("Towpath.DescribePipelineExecutionStepLogs", {"PipelineExecutionArn": arn, "StepName": "Call"})
+    assert told["AttemptCount"] == 1
+    (stream,) = told["Streams"]
+    assert stream["LogGroupName"] == "/aws/lambda/stepped"
+    asked = {"logGroupName": stream["LogGroupName"], "logStreamName": stream["LogStreamName"]}
+    printed = [event["message"] for event in aws.client("logs").get_log_events(**asked)["events"]]
+    assert printed == [line.text for line in client.execution(arn).logs("Call")]
+    assert any(line.startswith("REPORT RequestId") for line in printed)
+    with pytest.raises(NotFound, match="no step 'Nope' of"):
+        client.call("Towpath.DescribePipelineExecutionStepLogs", {"PipelineExecutionArn": arn, "StepName": "Nope"})
+
+
 def test_a_function_that_is_not_there_fails_the_step_by_its_name(aws: Aws, function: str) -> None:
     status, called = ended(aws, started(aws, step(function.replace("stepped", "nobody"))))
     assert status == "Failed"
@@ -135,9 +158,7 @@ def test_a_definition_of_the_sagemaker_sdk_runs(aws: Aws) -> None:
 def test_ours_keeps_a_function_and_calls_it_in_a_step(aws: Aws, tmp_path: Path) -> None:
     file = tmp_path / "hook.py"
     file.write_text("def on_approval(event, context):\n    return {'ticket': 'T-' + str(1 / event['of'])}\n")
-    keys = aws.home.credentials()
-    assert keys is not None
-    client = Client(aws.url, token=keys.token)
+    client = Client(aws.url, token=token_of(aws))
     made = client.functions.create("hook", f"{file}:on_approval", timeout_s=20)
     assert (made.name, made.handler, made.timeout_s) == ("hook", "hook.on_approval", 20)
     assert client.functions.invoke("hook", {"of": 1}) == {"ticket": "T-1.0"}

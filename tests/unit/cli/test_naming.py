@@ -17,7 +17,7 @@ TABLE = {
     ),
     "DescribePipeline": lambda request: {"PipelineStatus": "Active"} if request["PipelineName"] == "reviews" else None,
     "DescribeTrainingJob": lambda request: (
-        {"TrainingJobStatus": "Completed"} if request["TrainingJobName"] == "t-1" else None
+        {"TrainingJobStatus": "Completed"} if request["TrainingJobName"] in {"t-1", "tune-1-001-ab"} else None
     ),
     "DescribeModelPackageGroup": lambda request: (
         {"ModelPackageGroupArn": f"{ARN}:model-package-group/reviews"}
@@ -52,6 +52,8 @@ TABLE = {
         "PipelineExecutionSteps": [
             {"StepName": "Train", "Metadata": {"TrainingJob": {"Arn": f"{ARN}:training-job/t-1"}}},
             {"StepName": "Gate", "Metadata": {"Condition": {"Outcome": "True"}}},
+            {"StepName": "Tune", "Metadata": {"TuningJob": {"Arn": f"{ARN}:hyper-parameter-tuning-job/tune-1"}}},
+            {"StepName": "Note", "Metadata": {"Lambda": {"Arn": "arn:aws:lambda:us-east-1:0:function:note"}}},
         ]
     },
     "DescribeHyperParameterTuningJob": lambda request: (
@@ -82,6 +84,12 @@ TABLE = {
         ("execution/abc", "PipelineExecution", "reviews/abc"),
         ("reviews/abc/Train", "TrainingJob", "t-1"),
         ("abc/Train", "TrainingJob", "t-1"),
+        ("reviews/abc/Tune", "HyperParameterTuningJob", "tune-1"),
+        ("reviews/latest/Tune/1", "TrainingJob", "tune-1-001-ab"),
+        ("abc/Tune/001", "TrainingJob", "tune-1-001-ab"),
+        ("tune-1/1", "TrainingJob", "tune-1-001-ab"),
+        ("tuning-job/tune-1/001", "TrainingJob", "tune-1-001-ab"),
+        ("reviews/abc/Note", "PipelineExecutionStep", "reviews/abc/Note"),
         ("clothes", "Dataset", "clothes"),
         (f"{ARN}:training-job/t-1", "TrainingJob", "t-1"),
         (f"{ARN}:pipeline/reviews/execution/abc", "PipelineExecution", "reviews/abc"),
@@ -121,9 +129,21 @@ def test_of_an_unknown_name_one_that_is_like_it_is_told(answers: Callable[..., A
     assert raised.value.message.startswith(told)
 
 
+def test_a_number_that_no_training_job_of_a_step_has_is_told_with_those_that_there_are(
+    answers: Callable[..., Any],
+) -> None:
+    with pytest.raises(NotFound, match=r"^abc/Tune has no training job '7'; it has 001 \(R"):
+        find(answers(**TABLE), "abc/Tune/7")
+    with pytest.raises(NotFound, match=r"^abc/Train ran the job t-1, which has no part '7'; its log"):
+        find(answers(**TABLE), "abc/Train/7")
+
+
 def test_jobs_are_known_by_their_step(answers: Callable[..., Any]) -> None:
     found = steps_of_jobs(answers(**TABLE), [f"{ARN}:pipeline/reviews/execution/abc"])
-    assert found == {f"{ARN}:training-job/t-1": "reviews/abc/Train"}
+    assert found == {
+        f"{ARN}:training-job/t-1": "reviews/abc/Train",
+        f"{ARN}:hyper-parameter-tuning-job/tune-1": "reviews/abc/Tune",
+    }
 
 
 @pytest.mark.parametrize("name", ["nothing", "review/xyz", "reviews/xyz/Train", "a/b/c/d"])

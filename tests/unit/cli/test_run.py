@@ -114,6 +114,31 @@ def test_of_a_step_without_a_log_of_its_own_the_reason_is_told_in_a_line_too(
     ]
 
 
+def test_of_a_failed_search_the_last_lines_of_its_training_jobs_are_shown(
+    answers: Callable[..., Any], home: HomeFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = answers(
+        ListTrainingJobsForHyperParameterTuningJob={
+            "TrainingJobSummaries": [
+                {"TrainingJobName": f"t-00{number}-ab", "TrainingJobStatus": "Failed", "TrainingEndTime": number}
+                for number in (1, 2)
+            ]
+        },
+        DescribeLogStreams=lambda request: {"logStreams": [{"logStreamName": f"{request['logStreamNamePrefix']}1"}]},
+        GetLogEvents={"events": [{"timestamp": 1, "message": "ValueError: no good"}]},
+    )
+    tune = step("Tune", "Failed", type="TuningJob", arn=f"{ARN}:hyper-parameter-tuning-job/t", failure_reason="no")
+    look = Look(steps=[tune], described={"PipelineExecutionStatus": "Failed"})
+    report(look, Execution(client, f"{ARN}:pipeline/reviews/execution/abc"), client, home)
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "The last lines of Tune:",
+        "  002: ValueError: no good",
+        "  001: ValueError: no good",
+        "All of them: towpath logs reviews/abc/Tune",
+        "Log stream:  /aws/sagemaker/TrainingJobs/t-001-ab/1",
+    ]
+
+
 def test_a_metric_whose_pattern_matched_nothing_is_told(answers: Callable[..., Any]) -> None:
     client = answers(DescribeTrainingJob=TRAINED)
     assert unmatched_metrics(client, step("Train", "Succeeded")) == [

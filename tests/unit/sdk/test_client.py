@@ -26,7 +26,7 @@ from towpath.sdk import (
 from towpath.sdk import executions as executions_module
 from towpath.sdk import hosting as hosting_module
 from towpath.sdk.errors import ServerFault
-from towpath.sdk.logs import log_lines
+from towpath.sdk.log_sources import log_lines
 from towpath.sdk.registry import split_version
 
 if TYPE_CHECKING:
