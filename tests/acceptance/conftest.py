@@ -125,7 +125,7 @@ def make(folder: Path, *arguments: str, **environment: str) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=800,
+        timeout=1800,  # against hangs alone: the full demo beside other tests has taken more than 800 s
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr

@@ -28,6 +28,7 @@ EXEMPT = {
     r"make demo( QUICK=1)?": "sets up an environment: tests/acceptance and tests/text run both in a clone",
     r"towpath up": "runs in the foreground until it is interrupted; tests/acceptance starts and interrupts it",
     r".*logs .*--follow.*": "follows until it is interrupted",
+    r"towpath logs reviews/latest/(Tune(/3)?|Note)": "no such steps in the demo: tests/integration/cli/test_logs.py",
 }
 
 BLOCK = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<body>.*?)^(?P=indent)```\s*$", re.M | re.S)
