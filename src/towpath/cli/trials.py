@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 from towpath.cli.naming import TUNING
 from towpath.sdk.expressions import Document
-
-#: TUNING-JOB-NUMBER-DIGEST, the name that a tuning job gives to a training job.
-_TRIAL = re.compile(r"(.+)-(\d{3,})-[0-9a-f]{8}")
+from towpath.sdk.tuning_logs import TRIAL
 
 
 def trial_of(job: Document, tuning_jobs: Mapping[str, Document]) -> tuple[Document, int] | None:
     """Return the tuning job that a training job is a trial of, and its number; None where it is none."""
-    named = _TRIAL.fullmatch(str(job["Name"])) if job["Kind"] == "TrainingJob" else None
+    named = TRIAL.fullmatch(str(job["Name"])) if job["Kind"] == "TrainingJob" else None
     tuning = None if named is None else tuning_jobs.get(named[1])
     return None if named is None or tuning is None else (tuning, int(named[2]))
 

@@ -1,20 +1,18 @@
 """Whether the Arguments of a step would make a request that its Create operation takes."""
 
-from collections.abc import Iterator, Set, Sized
+from collections.abc import Set, Sized
 from typing import TYPE_CHECKING, Any
 
 from towpath.kernel import shapes
 from towpath.pipelines.expressions import is_expression
-from towpath.pipelines.faults import Place, item, member
+from towpath.pipelines.faults import Findings, Place, item, member
 from towpath.pipelines.paths import describe
 
 if TYPE_CHECKING:
     from botocore.model import Shape
 
 
-def argument_faults(
-    value: Any, shape: "Shape", place: Place, given: Set[str] = frozenset()
-) -> Iterator[tuple[Place, str]]:
+def argument_faults(value: Any, shape: "Shape", place: Place, given: Set[str] = frozenset()) -> Findings:
     """Yield what is wrong with the literal parts of a request; expressions are left for the time when they have values.
 
     Args:
@@ -57,6 +55,6 @@ def argument_faults(
                 yield place, f"{describe(value)} is not allowed: {fault.constraint}"
 
 
-def _length_faults(value: Sized, shape: "Shape", place: Place) -> Iterator[tuple[Place, str]]:
+def _length_faults(value: Sized, shape: "Shape", place: Place) -> Findings:
     for fault in shapes.length_faults(value, shape):
         yield place, f"{len(value)} items are not allowed: {fault.constraint}"

@@ -5,11 +5,11 @@ from typing import TypeAlias
 
 from towpath.kernel.errors import Unsupported
 from towpath.pipelines.definition import Definition, read
-from towpath.pipelines.faults import Fault, InvalidDefinition
+from towpath.pipelines.faults import Fault, Findings, InvalidDefinition
 from towpath.pipelines.graph import outline
 from towpath.pipelines.ports import NoShapes, Shapes
 from towpath.pipelines.rules import members, names, order
-from towpath.pipelines.rules.checked import Checked, Findings
+from towpath.pipelines.rules.checked import Checked
 from towpath.pipelines.steps import STEP_TYPES
 
 Rule: TypeAlias = Callable[[Checked], Findings]

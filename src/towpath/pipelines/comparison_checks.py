@@ -1,14 +1,14 @@
 """Whether the values that a condition compares can have an order, as far as their types are known beforehand."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from towpath.pipelines.conditions import Comparison, Condition, Not, Or
 from towpath.pipelines.definition import ParameterType
 from towpath.pipelines.expressions import Expression, Literal, ParameterValue
-from towpath.pipelines.faults import Place, member
+from towpath.pipelines.faults import Findings, member
 
 
-def comparison_faults(condition: Condition, types: Mapping[str, ParameterType]) -> Iterator[tuple[Place, str]]:
+def comparison_faults(condition: Condition, types: Mapping[str, ParameterType]) -> Findings:
     """Yield (place, message) for comparisons whose sides can have no order.
 
     Args:

@@ -1,7 +1,7 @@
 """What is wrong with a pipeline definition, and where it stands."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 import msgspec
@@ -10,6 +10,9 @@ from towpath.kernel.errors import Invalid
 
 #: Where something stands: `Steps[3].Arguments.Conditions[0].LeftValue.Std:JsonGet.Path`; "" is the whole document.
 Place: TypeAlias = str
+
+#: What is wrong, and where, as rules yield it.
+Findings: TypeAlias = Iterator[tuple[Place, str]]
 
 _PLAIN = re.compile(r"[\w:-]+")
 

@@ -4,16 +4,15 @@ No operation has a shape for them. They are looked at twice: in the definition, 
 is not known yet, and once more when the step begins and everything has its value.
 """
 
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Set
 from typing import Any, TypeAlias
 
 from towpath.kernel.errors import Invalid
 from towpath.kernel.objects import parse_s3_uri
 from towpath.kernel.resource import Document
-from towpath.pipelines.faults import Place, item, member
+from towpath.pipelines.faults import Findings, Place, item, member
 from towpath.pipelines.paths import describe
 
-Findings: TypeAlias = Iterator[tuple[Place, str]]
 Unknown: TypeAlias = Callable[[Any], bool]  #: whether a value stands for one that is not known yet
 
 ENTITIES = ("Artifact", "Action", "Context")

@@ -1,10 +1,9 @@
 """Whether a reference reads something that a step can have yielded."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from towpath.pipelines.expressions import StepValue, is_expression
-from towpath.pipelines.faults import Place
+from towpath.pipelines.faults import Findings
 from towpath.pipelines.graph import Node
 from towpath.pipelines.paths import Index, Key, Member, Path, render_path
 from towpath.pipelines.ports import Shapes
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     from botocore.model import Shape
 
 
-def yield_faults(reference: StepValue, target: Node, shapes: Shapes) -> Iterator[tuple[Place, str]]:
+def yield_faults(reference: StepValue, target: Node, shapes: Shapes) -> Findings:
     """Yield (place, message) for a path that leads nowhere in what a step yields."""
     if target.type is None:
         return
@@ -51,7 +50,7 @@ def _missing(path: Path, shape: "Shape") -> str | None:
     return None
 
 
-def _declared_output(reference: StepValue, target: Node) -> Iterator[tuple[Place, str]]:
+def _declared_output(reference: StepValue, target: Node) -> Findings:
     declared = target.step.members.get("OutputParameters")
     key = reference.path[1]
     if isinstance(declared, list) and isinstance(key, Key):
@@ -61,7 +60,7 @@ def _declared_output(reference: StepValue, target: Node) -> Iterator[tuple[Place
             yield reference.place, f"step {target.name!r} declares no output {key.name!r}; it declares {listed}"
 
 
-def _named_item(reference: StepValue, target: Node) -> Iterator[tuple[Place, str]]:
+def _named_item(reference: StepValue, target: Node) -> Findings:
     """Check a name in brackets against the list in the target's own Arguments, from which the platform echoes it."""
     assert target.type is not None
     value: Any = target.step.arguments

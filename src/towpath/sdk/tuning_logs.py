@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 _LISTING = "SageMaker.ListTrainingJobsForHyperParameterTuningJob"
 _PAGE = 100  #: training jobs that one request lists at most
-_NUMBER = re.compile(r"-(\d{3,})-[0-9a-f]+$")  #: in the name that a tuning job gives to a training job
+#: TUNING-JOB-NUMBER-DIGEST, the name that a tuning job gives to a training job.
+TRIAL = re.compile(r"(.+)-(\d{3,})-[0-9a-f]+")
 _ENDED = frozenset({"Completed", "Failed", "Stopped"})
 
 
@@ -34,8 +35,8 @@ class Tuned:
     @property
     def number(self) -> str:
         """Its number as its name has it, `001` for the first one; the whole name where that has none."""
-        found = _NUMBER.search(self.name)
-        return found[1] if found else self.name
+        named = TRIAL.fullmatch(self.name)
+        return named[2] if named else self.name
 
 
 class TunedJobs:

@@ -1,18 +1,14 @@
-"""What the rules look at, and what they yield."""
+"""What the rules look at."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 from towpath.pipelines.expressions import (
     Reference,
 )
 from towpath.pipelines.expressions import references as references_of
-from towpath.pipelines.faults import Place
 from towpath.pipelines.graph import Node, Outline
 from towpath.pipelines.ports import Shapes
-
-Findings: TypeAlias = Iterator[tuple[Place, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,13 +9,13 @@ from towpath.pipelines.callbacks import output_faults
 from towpath.pipelines.comparison_checks import comparison_faults
 from towpath.pipelines.durations import parse_duration
 from towpath.pipelines.expressions import is_expression
-from towpath.pipelines.faults import Place, item, member
+from towpath.pipelines.faults import Findings, Place, item, member
 from towpath.pipelines.graph import Node
 from towpath.pipelines.paths import describe
 from towpath.pipelines.performed_arguments import cleanup_faults, entity_name_faults, lineage_faults
 from towpath.pipelines.quality_checks import checked_members
 from towpath.pipelines.retry import EXCEPTION_TYPES
-from towpath.pipelines.rules.checked import Checked, Findings
+from towpath.pipelines.rules.checked import Checked
 
 
 def cache_durations(checked: Checked) -> Findings:

@@ -18,11 +18,11 @@ from towpath.pipelines.expressions import (
     StepValue,
     is_expression,
 )
-from towpath.pipelines.faults import Place, item, member
+from towpath.pipelines.faults import Findings, Place, item, member
 from towpath.pipelines.graph import Node, step_of
 from towpath.pipelines.parameters import typed
 from towpath.pipelines.paths import describe
-from towpath.pipelines.rules.checked import Checked, Findings
+from towpath.pipelines.rules.checked import Checked
 from towpath.pipelines.steps import STEP_TYPES
 from towpath.pipelines.yield_checks import yield_faults
 

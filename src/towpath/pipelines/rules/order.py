@@ -10,11 +10,11 @@ from towpath.pipelines.expressions import (
     StepValue,
     is_expression,
 )
-from towpath.pipelines.faults import Place, member
+from towpath.pipelines.faults import Findings, Place, member
 from towpath.pipelines.graph import PICKS, Node, circles, selector_of
 from towpath.pipelines.paths import Member, render_path
 from towpath.pipelines.rounds import concurrency_of, items_of
-from towpath.pipelines.rules.checked import Checked, Findings
+from towpath.pipelines.rules.checked import Checked
 
 _OF_FOREACH = ("IterableItems", "MaxConcurrency", "Selector", "ForEachBody")  #: members of its Arguments
 
