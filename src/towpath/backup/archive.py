@@ -1,7 +1,6 @@
 """A backup as a tar file: what it tells of itself, what its members are called, and how it is read and checked."""
 
 import hashlib
-import os
 import re
 import tarfile
 from collections.abc import Callable
@@ -145,12 +144,3 @@ def not_in_bucket(home: HomeFolder, lie: str, blobs: dict[str, BlobFacts]) -> li
     """Return those of the blobs that are not in the bucket in which the bytes of objects lie."""
     sizes = {name: facts.size for name, facts in blobs.items()}
     return missing_from_bucket(settings.load(home.settings_file), lie, sizes)
-
-
-def sync(folder: Path) -> None:
-    """Have what a folder lists survive a loss of power."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

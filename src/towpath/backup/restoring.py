@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from towpath.app import KINDS
-from towpath.backup.archive import CHUNK, Backup, Description, Summing, not_in_bucket, read, sync
+from towpath.backup.archive import CHUNK, Backup, Description, Summing, not_in_bucket, read
 from towpath.home import HomeFolder
 from towpath.hosting.kinds import ENDPOINT, ENDPOINT_CONFIG
 from towpath.hosting.model import EndpointSpec, EndpointStatus
@@ -18,6 +18,7 @@ from towpath.kernel.principals import PLATFORM
 from towpath.kernel.queries import every_in
 from towpath.kernel.resource import view
 from towpath.objects.location import FOLDER
+from towpath.runner.folder import sync_folder
 from towpath.store import SqliteStore, SqlTransaction
 from towpath.store import backup as store_backup
 
@@ -48,7 +49,7 @@ def restore(file: Path, home: HomeFolder) -> Backup:
         if home.path.exists():
             home.path.rmdir()
         fresh.path.rename(home.path)
-        sync(home.path.parent)
+        sync_folder(home.path.parent)
     except BaseException:
         shutil.rmtree(fresh.path, ignore_errors=True)
         raise

@@ -29,13 +29,12 @@ from towpath.backup.archive import (
     not_in_bucket,
     read,
     skip,
-    sync,
 )
 from towpath.home import HomeFolder
 from towpath.jobs.kinds import TERMINAL
 from towpath.kernel.errors import Conflict, Invalid
 from towpath.objects.location import FOLDER
-from towpath.runner.folder import LOG, METRICS
+from towpath.runner.folder import LOG, METRICS, sync_folder
 from towpath.store import backup as store_backup
 from towpath.store.backup import BlobFacts
 
@@ -88,7 +87,7 @@ def back_up(home: HomeFolder, file: Path, *, with_keys: bool = False) -> Backup:
             fresh.unlink(missing_ok=True)
             raise
         fresh.rename(file)
-        sync(file.parent)
+        sync_folder(file.parent)
     return Backup(description=description, size=file.stat().st_size, file=file)
 
 

@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from towpath.kernel.errors import NotFound, noticing_full_disk
 from towpath.kernel.objects import ObjectVersion, StoredBlob
+from towpath.runner.folder import sync_folder
 
 CHUNK = 1 << 20  #: bytes read at a time; what a stream holds in memory
 _SWEPT_TOGETHER = 500  #: names that the sweeper asks the rows about at a time
@@ -39,7 +40,7 @@ class FolderObjects:
         self._blobs.mkdir(exist_ok=True)
         #: names of the folders in `blobs/` that a power cut leaves there; a process that died may have synced none
         self._durable = {entry.name for entry in os.scandir(self._blobs)}
-        _sync_folder(self._blobs)
+        sync_folder(self._blobs)
         self._syncs = ThreadPoolExecutor(_SYNCS, thread_name_prefix="sync-of-folder")
         # The file system's own clock at our start: what is newer may be waiting for the row of a running transaction.
         started = folder / "started"
@@ -75,7 +76,7 @@ class FolderObjects:
                 file.flush()
                 os.fchmod(file.fileno(), 0o444)
                 # Side by side both wait for one entry of the journal, one after the other twice for the disk.
-                named = self._syncs.submit(_sync_folder, folder)
+                named = self._syncs.submit(sync_folder, folder)
                 os.fsync(file.fileno())
             named.result()
         except BaseException:
@@ -103,7 +104,7 @@ class FolderObjects:
         """
         with noticing_full_disk():
             for folder in sorted({self._adopt(path, blob) for path, blob in files}):
-                _sync_folder(folder)
+                sync_folder(folder)
 
     def _adopt(self, path: str, blob: StoredBlob) -> Path:
         """Give a file its place among the blobs; return the folder to be synced.
@@ -194,15 +195,6 @@ class FolderObjects:
         folder = self._blobs / name[:2]
         if folder.name not in self._durable:
             folder.mkdir(exist_ok=True)
-            _sync_folder(self._blobs)
+            sync_folder(self._blobs)
             self._durable.add(folder.name)
         return folder
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
