@@ -196,7 +196,9 @@ def terminal(machine: Machine, *arguments: str) -> tuple[int, int]:
     pid, descriptor = pty.fork()
     if pid == 0:
         os.chdir(ROOT)
-        environment = clean_environment(TOWPATH_HOME=str(machine.home.path), TERM="xterm-256color", COLUMNS="120")
+        environment = clean_environment(
+            **machine.environment, TOWPATH_HOME=str(machine.home.path), TERM="xterm-256color", COLUMNS="120"
+        )
         os.execve(sys.executable, [sys.executable, "-m", "towpath", *arguments], environment)
     return pid, descriptor
 
@@ -217,6 +219,8 @@ def read_until(descriptor: int, pattern: str, *, seconds: float = 60) -> str:
 
 
 def test_ctrl_c_leaves_jobs_running_and_a_second_one_ends_them(machine: Machine, waiting: Waiting) -> None:
+    # An address of its own: on the one that all use, the server of another test takes a port as soon as it is free.
+    machine.environment["TOWPATH_HOST"] = "127.0.0.9"
     pid, screen = terminal(machine, "up")
     read_until(screen, r"answers at http")
     started(machine, waiting.file)
