@@ -155,10 +155,11 @@ class _Attempt:
 
     def _clear(self) -> None:
         """Remove what an earlier runner of this attempt left: a power cut can take its claim, which is not synced."""
-        for name in (ML, TMP, STAGING, INCREMENTS, LATER, HOSTS):
-            remove_tree(self.folder / name)
-        for name in (LOG, METRICS, STATUS):
-            (self.folder / name).unlink(missing_ok=True)
+        for left in self.folder.iterdir():
+            if left.name in (ML, TMP, STAGING, INCREMENTS, LATER, HOSTS):
+                remove_tree(left)
+            elif left.name in (LOG, METRICS, STATUS):
+                left.unlink()
 
     def _work(self) -> str | None:
         """Run the user's process, or one on each host, to the end; return why the job failed, or None."""

@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import struct
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ class ClaimState(NamedTuple):
 UNCLAIMED = ClaimState(claimed=False, holder=None)
 
 
+@cache
 def boot_id() -> str:
     """Return what identifies the time since this machine was started."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -164,7 +164,7 @@ def write_whole(path: Path, data: bytes, *, durable: bool) -> None:
     Args:
         durable: also survive a power cut; otherwise only the death of a process.
     """
-    fresh = path.with_name(path.name + ".new")
+    fresh = f"{path}.new"
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
         write_all(descriptor, data)
@@ -172,7 +172,7 @@ def write_whole(path: Path, data: bytes, *, durable: bool) -> None:
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    fresh.replace(path)
+    os.replace(fresh, path)  # noqa: PTH105
     if durable:
         sync_folder(path.parent)
 

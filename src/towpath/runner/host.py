@@ -17,7 +17,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from towpath.runner import attempt, groups, probe, syscalls, tree, wake
+from towpath.runner import attempt, claim, groups, probe, syscalls, tree, wake
 from towpath.runner.folder import MANIFEST, write_all
 from towpath.runner.zygotes import Spare, Zygotes
 
@@ -100,6 +100,7 @@ class _Host:
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._selector.register(self._signals, selectors.EVENT_READ)
+        claim.boot_id()  # remembered, for all runners
         # Runners share this process's memory until they write to it, and a collection writes to every object.
         gc.collect()
         gc.freeze()

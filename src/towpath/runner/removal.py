@@ -21,55 +21,64 @@ def remove_tree(folder: Path) -> None:
     """
     for _ in range(_TRIES):
         try:
-            _remove(folder)
+            os.rmdir(folder)  # noqa: PTH106 - most are empty or not there, and each attempt looks for several
+        except FileNotFoundError:
+            return
+        except OSError:
+            pass  # it is not empty, or of another kind, as is found out now
+        else:
+            return
+        try:
+            _remove(os.fspath(folder))
         except OSError as error:
             if error.errno not in _SOMEBODY_ELSE:
                 raise
-        if not folder.exists():
-            return
     raise OSError(errno.ENOTEMPTY, "Somebody keeps writing to it", str(folder))
 
 
-def _remove(folder: Path) -> None:
+# Without `Path` from here on: making one of each name takes longer than removing what it names.
+
+
+def _remove(folder: str) -> None:
     _make_writable(folder)
     moved = 0
     while True:
-        inner: list[str] = []
-        for entry in _entries(folder):
-            if entry.is_dir(follow_symlinks=False):
-                inner.append(entry.path)
-            else:
-                Path(entry.path).unlink()
+        inner = [entry.path for entry in _folders_behind_files(folder)]
         if not inner:
             break
         for path in inner:
-            _make_writable(Path(path))
-            for entry in _entries(Path(path)):
-                if entry.is_dir(follow_symlinks=False):
-                    _make_writable(Path(entry.path))  # a folder can be moved only by who may change it
-                    moved += 1
-                    Path(entry.path).rename(_free_name(folder, moved))
-                else:
-                    Path(entry.path).unlink()
-            Path(path).rmdir()
-    folder.rmdir()
+            _make_writable(path)
+            for entry in _folders_behind_files(path):
+                _make_writable(entry.path)  # a folder can be moved only by who may change it
+                moved += 1
+                os.rename(entry.path, _free_name(folder, moved))  # noqa: PTH104
+            os.rmdir(path)  # noqa: PTH106
+    os.rmdir(folder)  # noqa: PTH106
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def _folders_behind_files(folder: str) -> list[os.DirEntry[str]]:
+    """Remove what is no folder in a folder; return the folders."""
     with os.scandir(folder) as found:
-        return list(found)
+        entries = list(found)
+    inner = []
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            inner.append(entry)
+        else:
+            os.unlink(entry.path)  # noqa: PTH108
+    return inner
 
 
-def _free_name(folder: Path, number: int) -> Path:
+def _free_name(folder: str, number: int) -> str:
     """Return a name that nothing in the folder has."""
-    name = folder / f".removing-{number}"
-    while name.exists() or name.is_symlink():
-        name = name.with_name(f"{name.name}-")
+    name = f"{folder}/.removing-{number}"
+    while os.path.lexists(name):
+        name += "-"
     return name
 
 
-def _make_writable(folder: Path) -> None:
+def _make_writable(folder: str) -> None:
     """Let the owner look into a folder and change it."""
-    mode = folder.lstat().st_mode
+    mode = os.lstat(folder).st_mode
     if stat.S_ISDIR(mode) and mode & 0o700 != 0o700:
-        folder.chmod(0o700)
+        os.chmod(folder, 0o700)  # noqa: PTH101

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import socket
-from pathlib import Path
 
 SOCKET = "wake"
 #: A full queue means that the platform is awake and reading; waiting this long for room delays nothing that matters.
@@ -28,7 +27,7 @@ def tell(folder: str, key: str) -> None:
         contextlib.suppress(OSError),
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
     ):
-        descriptor = os.open(Path(folder), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             sender.settimeout(_PATIENCE_S)
             sender.sendto(key.encode(), address(descriptor, SOCKET))
