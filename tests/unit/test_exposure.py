@@ -53,8 +53,10 @@ def test_whoever_others_can_reach_has_tls_and_a_key_that_was_made_for_them(
 @given(KEYS)
 def test_on_loopback_the_administrators_own_key_is_enough(keys: list[AccessKey]) -> None:
     for host in ("127.0.0.1", "::1", "localhost"):
-        check_transport(Settings(host=host))
-        check_keys(Settings(host=host), keys, own="OWN")
+        settings = Settings(host=host)
+        assert not is_shared(settings)
+        check_transport(settings)
+        check_keys(settings, keys, own="OWN")
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "towpath.example"])

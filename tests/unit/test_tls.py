@@ -17,6 +17,8 @@ def test_a_certificate_that_clients_take_is_taken(tmp_path: Path) -> None:
     context, client = server_context(made.certificate, made.key), client_context(made.certificate)
     check_trust(context, client, URL)
     check_trust(context, client, "https://towpath.example")
+    with pytest.raises(Invalid, match=r"refuse it at https://other\.example"):
+        check_trust(context, client, "https://other.example")
 
 
 def test_one_for_another_name_an_expired_one_and_one_of_an_unknown_authority_are_refused(tmp_path: Path) -> None:

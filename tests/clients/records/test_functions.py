@@ -253,8 +253,13 @@ def test_a_call_that_nobody_waits_for_is_made_and_logged(functions: Any, aws: Aw
     )
 
 
-def test_a_dry_run_calls_nothing(functions: Any, work: str) -> None:
+def test_a_dry_run_calls_nothing(functions: Any, aws: Aws, work: str) -> None:
+    streams = aws.client("logs").get_paginator("describe_log_streams")
+    before = list(streams.paginate(logGroupName="/aws/lambda/work").search("logStreams[].logStreamName"))
     assert functions.invoke(FunctionName=work, InvocationType="DryRun")["StatusCode"] == 204
+    assert call(functions, work, {"after": "the dry run"})[0]["event"] == {"after": "the dry run"}
+    after = list(streams.paginate(logGroupName="/aws/lambda/work").search("logStreams[].logStreamName"))
+    assert len(after) == len(before) + 1, "each call has a stream of its own"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import tracemalloc
 from io import BytesIO
+from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
@@ -31,12 +32,17 @@ def test_a_file_and_a_folder_of_one_name_are_named_when_they_come_and_not_by_the
 
 
 @pytest.mark.parametrize("names", [("a", "a.b/c"), ("a/b", "ab"), ("a/", "a/b"), ("a", "b/a"), ("./", "a")])
-def test_files_and_folders_of_names_that_only_look_alike_are_taken(names: tuple[str, ...]) -> None:
+def test_files_and_folders_of_names_that_only_look_alike_are_taken_and_can_be_unpacked(
+    names: tuple[str, ...], tmp_path: Path
+) -> None:
     file = BytesIO()
     with ZipFile(file, "w") as archive:
         for name in names:
             archive.writestr(name, "")
     _check(file)
+    ZipFile(file).extractall(tmp_path)
+    for name in names:
+        assert (tmp_path / name).is_dir() if name.endswith("/") else (tmp_path / name).is_file()
 
 
 def test_a_name_of_very_many_folders_is_looked_at_in_little_memory() -> None:

@@ -60,6 +60,8 @@ def test_an_answer_shows_only_what_the_output_shape_knows(gateway: Gateway, ask:
 def test_null_members_are_absent_ones(gateway: Gateway, ask: Ask) -> None:
     body = b'{"ExperimentName": "nulls", "Description": null, "Tags": null}'
     assert ask(application(gateway), "POST", "/", target("CreateExperiment"), body).status == 200
+    described = ask(application(gateway), "POST", "/", target("DescribeExperiment"), b'{"ExperimentName": "nulls"}')
+    assert "Description" not in json.loads(described.body)
 
 
 @pytest.mark.parametrize(
@@ -81,8 +83,11 @@ def test_a_body_that_is_no_document_is_refused(gateway: Gateway, ask: Ask, body:
 
 
 def test_brackets_in_a_text_are_no_depth(gateway: Gateway, ask: Ask) -> None:
-    body = json.dumps({"ExperimentName": "deep-text", "Description": '["\\' * 700}).encode()
+    text = '["\\' * 700
+    body = json.dumps({"ExperimentName": "deep-text", "Description": text}).encode()
     assert ask(application(gateway), "POST", "/", target("CreateExperiment"), body).status == 200
+    described = ask(application(gateway), "POST", "/", target("DescribeExperiment"), b'{"ExperimentName": "deep-text"}')
+    assert json.loads(described.body)["Description"] == text
 
 
 def test_an_empty_body_is_an_empty_document(gateway: Gateway, ask: Ask) -> None:

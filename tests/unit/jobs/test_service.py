@@ -10,11 +10,14 @@ import botocore.session
 import pytest
 
 from towpath.jobs import KINDS
+from towpath.jobs.service import Jobs
 from towpath.kernel.errors import Conflict, InUse, Invalid, NotFound, Unsupported
 from towpath.kernel.resource import Document
 
 if TYPE_CHECKING:
     from tests.unit.jobs.conftest import World
+
+    from towpath.jobs.images import Environment, Images
 
 ROLE = "arn:aws:iam::000000000000:role/any"
 TRAINING: Document = {
@@ -85,26 +88,46 @@ def test_a_pipeline_step_with_an_unknown_literal_image_is_refused(
         world.jobs.check_step_arguments(step_type, arguments)
 
 
+class Noted:
+    """The images of a world, and which of them were resolved."""
+
+    def __init__(self, images: Images) -> None:
+        self.images = images
+        self.resolved: list[str] = []
+
+    def resolve(self, image: str) -> Environment:
+        found = self.images.resolve(image)
+        self.resolved.append(image)
+        return found
+
+
 @pytest.mark.parametrize(
-    ("step_type", "arguments"),
+    ("step_type", "arguments", "judged"),
     [
-        ("Processing", {"AppSpecification": {"ImageUri": {"Get": "Parameters.Image"}}}),
-        ("Processing", {"AppSpecification": {"Get": "Parameters.All"}}),
-        ("Training", {"AlgorithmSpecification": {"TrainingImage": "towpath"}}),
-        ("Model", {"PrimaryContainer": {"Image": {"Get": "Parameters.Image"}}}),
-        ("RegisterModel", {"InferenceSpecification": {"Containers": [{"Image": "nobody/knows:1"}]}}),
-        ("Fail", {"ErrorMessage": "no"}),
+        ("Processing", {"AppSpecification": {"ImageUri": {"Get": "Parameters.Image"}}}, []),
+        ("Processing", {"AppSpecification": {"Get": "Parameters.All"}}, []),
+        ("Training", {"AlgorithmSpecification": {"TrainingImage": "towpath"}}, ["towpath"]),
+        ("Model", {"PrimaryContainer": {"Image": {"Get": "Parameters.Image"}}}, []),
+        ("RegisterModel", {"InferenceSpecification": {"Containers": [{"Image": "nobody/knows:1"}]}}, []),
+        ("Fail", {"ErrorMessage": "no"}, []),
     ],
 )
-def test_images_that_are_known_only_later_are_not_judged_yet(world: World, step_type: str, arguments: Document) -> None:
-    world.jobs.check_step_arguments(step_type, arguments)
+def test_images_that_are_known_only_later_are_not_judged_yet(
+    world: World, step_type: str, arguments: Document, judged: list[str]
+) -> None:
+    noted = Noted(world.images)
+    Jobs(noted, lambda *_: world.model).check_step_arguments(step_type, arguments)
+    assert noted.resolved == judged
 
 
 def test_every_image_of_the_golden_processing_and_training_steps_resolves(world: World) -> None:
+    noted = Noted(world.images)
+    jobs = Jobs(noted, lambda *_: world.model)
     folder = Path(__file__).parents[2] / "golden" / "definitions"
     for name in ("v2_bert.json", "v3_bert.json"):
         for step in json.loads((folder / name).read_text(encoding="utf-8"))["Steps"]:
-            world.jobs.check_step_arguments(step["Type"], step["Arguments"])
+            jobs.check_step_arguments(step["Type"], step["Arguments"])
+    assert len(noted.resolved) == 8, "one for each Processing and Training step"
 
 
 def test_stopping_a_job_that_has_ended_is_refused_in_awss_words(world: World) -> None:

@@ -17,12 +17,9 @@ def decision(**members: object) -> Decision:
     return Decision(**{**standing, **members})  # type: ignore[arg-type]
 
 
-def test_a_complete_version_may_be_approved_and_rejected() -> None:
+def test_a_complete_version_may_be_approved_and_rejected_one_that_failed_only_rejected() -> None:
     check(decision())
     check(decision(wanted=ApprovalStatus.REJECTED))
-
-
-def test_what_failed_may_be_rejected_but_not_approved() -> None:
     check(decision(package_status="Failed", wanted=ApprovalStatus.REJECTED))
     with pytest.raises(Conflict, match="is Failed, not Completed"):
         check(decision(package_status="Failed"))

@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,9 @@ def test_a_claim_that_was_opened_and_never_written_is_free(tmp_path: Path) -> No
 
 
 def test_a_process_is_named_by_its_start(tmp_path: Path) -> None:
-    assert claim.start_time(os.getpid()) > 0
+    own = claim.start_time(os.getpid())
+    assert own == claim.start_time(os.getpid())
+    assert 0 < own <= time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK")
 
 
 def test_a_claim_waits_for_room_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

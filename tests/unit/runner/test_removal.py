@@ -49,6 +49,7 @@ def test_folders_without_rights_are_removed(tmp_path: Path) -> None:
 
 def test_what_is_not_there_is_removed_already(tmp_path: Path) -> None:
     remove_tree(tmp_path / "nothing")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_that_remove_the_same_folder_both_find_it_gone(tmp_path: Path) -> None:

@@ -95,6 +95,8 @@ def test_a_schedule_that_could_never_be_due_as_it_says_is_refused(call: Call, me
 def test_a_schedule_that_is_due_some_day_is_taken(call: Call, expression: str) -> None:
     window = {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 15}
     call("CreateSchedule", **{**ASKED, "ScheduleExpression": expression, "FlexibleTimeWindow": window})
+    made = call("GetSchedule", Name="nightly")
+    assert (made["ScheduleExpression"], made["FlexibleTimeWindow"], made["State"]) == (expression, window, "ENABLED")
 
 
 def test_a_rule_that_could_never_be_due_is_refused(call: Call) -> None:
