@@ -8,7 +8,6 @@ What comes of it is read in the recorder's file, in the objects, in the registry
 
 import os
 import random
-import socket
 import sys
 import threading
 import time
@@ -49,10 +48,8 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.faults, pytest.mark.timeout(0 
 @pytest.fixture
 def soak(machine: Machine, tmp_path: Path) -> Iterator[Soak]:
     """Return a home with what the shapes use, and somebody outside who answers."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    # On a port of its own nobody else's server takes its place, and answers for it, while it is down.
-    machine = replace(machine, environment={"TOWPATH_PORT": str(port)})
+    # At an address of its own nobody else takes its place, and answers for it, while it is down.
+    machine = replace(machine, environment={"TOWPATH_HOST": "127.0.0.7"})
     machine.home.make()
     machine.home.settings_file.write_text(f"callback_timeout_days = {CALLBACK_TIMEOUT_S / 86_400!r}\n")
     with recording(tmp_path / "record") as recorder:

@@ -50,14 +50,15 @@ def test_a_port_that_is_taken_is_named(shell: Shell) -> None:
 def test_a_server_that_answers_elsewhere_than_the_one_before_says_so(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
+    address = "127.0.0.8"  # of its own: on the one that all use, somebody else may take the port meanwhile
+    with socket.create_server((address, 0)) as free:
         port = free.getsockname()[1]
-    here = {**shell.environment, "TOWPATH_PORT": str(port)}
+    here = {**shell.environment, "TOWPATH_HOST": address, "TOWPATH_PORT": str(port)}
     monkeypatch.setattr(type(shell), "environment", property(lambda _: here))
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://{address}:{port}"
     assert "before" not in shell("up", "--background")
     shell("down")
-    with socket.create_server(("127.0.0.1", port)):
+    with socket.create_server((address, port)):
         done = subprocess.run(
             shell.argv("up", "--background"), cwd=shell.folder, env=here, capture_output=True, text=True, timeout=60
         )
@@ -66,7 +67,7 @@ def test_a_server_that_answers_elsewhere_than_the_one_before_says_so(
         monkeypatch.setattr(type(shell), "environment", property(lambda _: stale))
         told = shell("ps", code=3)
         monkeypatch.setattr(type(shell), "environment", property(lambda _: here))
-    assert f"the server of {shell.home} answers at http://127.0.0.1:" in told
+    assert f"the server of {shell.home} answers at http://{address}:" in told
     assert url not in told
 
 

@@ -181,14 +181,14 @@ def test_a_service_that_is_away_is_told_as_such_and_caught_up_with(
 ) -> None:
     objects = opened(location, tmp_path)
     blob = objects.write([b"x"])
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
-    away = S3Location(bucket="lake", prefix=location.prefix, endpoint=f"http://127.0.0.1:{port}")
-    objects._client = client_of(away, access_key="a", secret_key="b")
-    for call in (lambda: objects.write([b"y"]), lambda: list(objects.read(version_of(blob)))):
-        with pytest.raises(Unavailable, match="does not answer"):
-            call()
-    objects.discard(blob.blob)
+    with socket.socket() as silent:  # held and never listened at, so that nobody else answers there
+        silent.bind(("127.0.0.1", 0))
+        away = S3Location(bucket="lake", prefix=location.prefix, endpoint=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        objects._client = client_of(away, access_key="a", secret_key="b")
+        for call in (lambda: objects.write([b"y"]), lambda: list(objects.read(version_of(blob)))):
+            with pytest.raises(Unavailable, match="does not answer"):
+                call()
+        objects.discard(blob.blob)
     assert keys(s3, location) == {blob.blob}
     assert opened(location, tmp_path).sweep(lambda names: set()) == 2
     assert keys(s3, location) == set()
