@@ -148,7 +148,7 @@ class Company:
 
     def health(self) -> dict[str, Any]:
         """Return what the server says of itself."""
-        with urllib.request.urlopen(f"{self.story.server.url}/health", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.story.server.url}/health", timeout=30) as answer:
             found: dict[str, Any] = json.load(answer)
             return found
 

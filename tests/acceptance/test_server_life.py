@@ -68,7 +68,7 @@ def started(machine: Machine, file: Path) -> str:
 
 def test_health_answers_and_files_tell_where_the_server_is(machine: Machine) -> None:
     server = machine.up()
-    with urllib.request.urlopen(f"{server.url}/health", timeout=10) as answer:
+    with urllib.request.urlopen(f"{server.url}/health", timeout=60) as answer:
         health = json.load(answer)
     assert health["status"] == "ok"
     assert health["pid"] == server.pid
@@ -113,7 +113,7 @@ def test_a_wrong_or_missing_key_is_refused(machine: Machine) -> None:
             server.url, data=b"{}", headers={**headers, "X-Amz-Target": "SageMaker.ListPipelines"}
         )
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(request, timeout=10)
+            urllib.request.urlopen(request, timeout=60)
         assert refused.value.code == 403
         refused.value.close()
 
@@ -145,7 +145,7 @@ def test_a_configured_port_that_is_taken_gives_way_to_the_next_free_one(machine:
         # Others on this host may have the ports behind it; none of those that it passed by is free.
         assert first < port <= first + PORTS_TRIED
         assert port == first + 1 or all(in_use(passed) for passed in range(first + 1, port))
-    with urllib.request.urlopen(f"{server.url}/health", timeout=10) as answer:
+    with urllib.request.urlopen(f"{server.url}/health", timeout=60) as answer:
         assert json.load(answer)["pid"] == server.pid
 
 
@@ -232,7 +232,7 @@ def test_ctrl_c_leaves_jobs_running_and_a_second_one_ends_them(machine: Machine,
         told = read_until(screen, r"Press Ctrl-C again")
         assert "Still running" in told
         with pytest.raises(urllib.error.URLError, match="refused"):
-            urllib.request.urlopen(f"{url}/health", timeout=10)
+            urllib.request.urlopen(f"{url}/health", timeout=60)
         os.write(screen, b"\x03")
         read_until(screen, r"stopped too")
         assert os.waitpid(pid, 0)[1] == 0

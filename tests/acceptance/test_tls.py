@@ -86,14 +86,14 @@ def test_every_client_talks_tls_to_a_server_with_a_certificate(machine: Machine,
             assert client.call("SageMaker.ListModels") == {"Models": []}
     with pytest.raises(NoServer, match="AWS_CA_BUNDLE"):
         Client(server.url, token=key["SecretAccessKey"]).call("SageMaker.ListModels")
-    plain = http.client.HTTPConnection("127.0.0.1", int(server.url.rpartition(":")[2]), timeout=20)
+    plain = http.client.HTTPConnection("127.0.0.1", int(server.url.rpartition(":")[2]), timeout=60)
     with pytest.raises((http.client.HTTPException, ConnectionError)):
         plain.request("GET", "/health")
         plain.getresponse()
     plain.close()
     old = ssl.create_default_context(cafile=made.certificate)
     old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_2
-    with urllib.request.urlopen(f"{server.url}/health", context=old, timeout=20) as answer:
+    with urllib.request.urlopen(f"{server.url}/health", context=old, timeout=60) as answer:
         assert json.load(answer)["home"]
 
 
@@ -129,7 +129,7 @@ def test_behind_a_proxy_a_key_is_needed_that_was_made_for_somebody(machine: Mach
             "X-Amz-Target": "SageMaker.ListModels",
             "Content-Type": "application/x-amz-json-1.1",
         }
-        with urllib.request.urlopen(urllib.request.Request(url, b"{}", headers), timeout=20) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, b"{}", headers), timeout=60) as answer:
             return json.load(answer)
 
     assert passed_on(ada["BearerToken"]) == {"Models": []}

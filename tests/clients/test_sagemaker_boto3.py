@@ -122,7 +122,7 @@ class Server:
     def fetch(self, path: str, headers: dict[str, str], data: bytes | None = None, method: str | None = None) -> Any:
         request = urllib.request.Request(self.url + path, data, headers, method=method)
         try:
-            return urllib.request.urlopen(request, timeout=10)
+            return urllib.request.urlopen(request, timeout=60)
         except urllib.error.HTTPError as error:
             return error
 
@@ -342,7 +342,7 @@ def test_a_body_that_was_changed_on_the_way_makes_no_object(server: Server) -> N
 def send_raw(server: Server, data: bytes) -> bytes:
     """Send bytes and end the sending side; return all that comes back."""
     host, port = server.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(data)
         connection.shutdown(socket.SHUT_WR)
         answer = b""
@@ -371,7 +371,7 @@ def test_slow_uploads_hold_up_neither_operations_nor_invocations(server: Server)
     host, port = server.url.removeprefix("http://").split(":")
     head = f"PUT /slow/{{}} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADA.token}\r\nContent-Length: 4\r\n\r\n"
     with ExitStack() as stack:
-        uploads = [stack.enter_context(socket.create_connection((host, int(port)), timeout=10)) for _ in range(40)]
+        uploads = [stack.enter_context(socket.create_connection((host, int(port)), timeout=60)) for _ in range(40)]
         for number, upload in enumerate(uploads):
             upload.sendall(head.format(number).encode() + b"ab")
         server.client("sagemaker").list_experiments()

@@ -40,7 +40,7 @@ def start(machine: Machine, *command: str, **variables: str) -> subprocess.Popen
 
 def run(machine: Machine, *command: str, **variables: str) -> tuple[int, str, str]:
     process = start(machine, *command, **variables)
-    out, error = process.communicate(timeout=60)
+    out, error = process.communicate(timeout=90)
     return process.returncode, out, error
 
 
@@ -55,7 +55,7 @@ def test_a_signal_reaches_the_command_itself(machine: Machine) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "on\n"
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=90)
     assert process.returncode == 5
 
 
@@ -64,7 +64,7 @@ def test_ctrl_c_ends_the_command_as_without_us(machine: Machine) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "on\n"
     os.killpg(process.pid, signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=90)
     assert process.returncode == -signal.SIGINT
 
 

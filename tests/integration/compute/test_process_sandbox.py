@@ -281,16 +281,19 @@ def test_a_killed_job_leaves_no_process_behind(backend: ProcessBackend, tmp_path
     news = News()
     backend.watch(news)
     code = """
-import os, signal, time
+import os, signal
+heard, told = os.pipe()
 for depth in range(3):
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            os.write(told, b"x")
             while True:
                 signal.pause()
         os._exit(0)
-time.sleep(0.2)
+for depth in range(3):
+    os.read(heard, 1)
 print(f"started={os.getpid()}", flush=True)
 signal.pause()
 """

@@ -290,7 +290,7 @@ def test_a_model_that_takes_too_long_is_a_model_error_and_its_late_answer_goes_t
             writer.write(response(200, b"prompt"))
 
     async def story() -> tuple[Reply, Reply]:
-        async with Story(tmp_path, timeout_s=0.05) as told:
+        async with Story(tmp_path, timeout_s=0.5) as told:
             told.route(await told.server("blue", slow))
             first = await told.call(b"slow")
             release.set()

@@ -10,7 +10,7 @@ from towpath.kernel.resource import Uid
 from towpath.outbound.sender import MOST, MOST_TO_A_HOST, Sender
 from towpath.triggers.ports import Answer, Message
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Hosts:

@@ -66,7 +66,7 @@ def test_a_connection_that_the_server_closed_meanwhile_is_opened_anew(serve: Ser
     server = serve(lambda asked: told(body=b"x", close=True))
     transport = Transport(server.url, "t")
     transport.send("POST", "/")
-    assert server.closed.acquire(timeout=10)
+    assert server.closed.acquire(timeout=60)
     transport.send("POST", "/")
     assert (server.connections, len(server.asked)) == (2, 2)
 

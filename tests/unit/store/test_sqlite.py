@@ -459,7 +459,7 @@ def test_a_write_that_meets_the_closing_of_the_store_always_ends(store: SqliteSt
     put = partial(store.write, lambda transaction: transaction.objects.create_bucket("late", transaction.now))
     writing = threading.Thread(target=lambda: written.append(put()), daemon=True)
     writing.start()
-    writing.join(10)
+    writing.join(60)
     assert written == [True], "nobody answers it any more"
     closing.join()
     with pytest.raises(Unavailable, match="closed"):
