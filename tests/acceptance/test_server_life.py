@@ -12,7 +12,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -220,7 +220,7 @@ def read_until(descriptor: int, pattern: str, *, seconds: float = 60) -> str:
 
 def test_ctrl_c_leaves_jobs_running_and_a_second_one_ends_them(machine: Machine, waiting: Waiting) -> None:
     # An address of its own: on the one that all use, the server of another test takes a port as soon as it is free.
-    machine.environment["TOWPATH_HOST"] = "127.0.0.9"
+    machine = replace(machine, environment={"TOWPATH_HOST": "127.0.0.9"})
     pid, screen = terminal(machine, "up")
     read_until(screen, r"answers at http")
     started(machine, waiting.file)
