@@ -3,7 +3,7 @@
 from typing import cast
 
 from towpath.functions import FUNCTION_INVOCATION, LOG_GROUPS
-from towpath.gateway.services.logs import GROUPS, streams_of
+from towpath.gateway.services.log_streams import GROUPS, streams_of
 from towpath.kernel import generic
 from towpath.kernel.errors import NotFound
 from towpath.kernel.operations import Operation, Operations, Request

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from towpath.gateway.services.logs import log_operations, streams_of
+from towpath.gateway.services.log_streams import streams_of
+from towpath.gateway.services.logs import log_operations
 from towpath.hosting.model import EndpointState, Fleet, Instance, state_document
 from towpath.jobs.model import LogLine, LogPage
 from towpath.jobs.ports import ComputeBackend
