@@ -5,9 +5,7 @@ one step, the old fleet finishes its requests and is stopped. A fleet that does 
 goes on. Other weights and counts alone do not start another fleet, see `resizing`. No instance is stopped before the
 routes, as they were *seen*, hold it no more; so the order survives crashes.
 
-An instance that serves is pinged now and then. A model server answers pings beside its predictions, so a busy one does
-answer, unless its code keeps all other threads from running. Even then it is given longer than a request may take
-before it counts as hung, and is killed and started again.
+An instance that serves is pinged now and then; one that hangs, see `instances`, is killed and started again.
 """
 
 from collections.abc import Mapping
@@ -17,6 +15,16 @@ from msgspec.structs import replace
 
 from towpath.hosting import resizing
 from towpath.hosting.decisions import Effect, Endpoint, Forget, Observation, Outcome, SetRoutes, Stop, Submit
+from towpath.hosting.instances import (
+    ENDED,
+    LONGEST_BACKOFF_S,
+    MISSED_MOST,
+    by_this_clock,
+    counts_again_at,
+    hopeless,
+    missed,
+    next_attempt,
+)
 from towpath.hosting.model import (
     EndpointState,
     EndpointStatus,
@@ -30,19 +38,12 @@ from towpath.hosting.model import (
 )
 from towpath.hosting.routing import Entry, Target
 from towpath.jobs.model import Phase
-from towpath.kernel.clock import went_back
 
 DRAIN_S = 30.0  #: a request that takes longer than this is cut off by an update
 PING_AGAIN_S = 1.0
 PING_EVERY_S = 30.0  #: an instance that serves
-MISSED_AGAIN_S = 10.0  #: between the pings that are counted when one was not answered
-#: So many in a row mean that it hangs: from the first to the last it is longer than the 60 s that a request may take.
-MISSED_MOST = 7
 STOP_AGAIN_S = 30.0  #: a stop that was lost in a crash is asked for again after this
-LONGEST_BACKOFF_S = 60.0
-STEADY_S = 600.0  #: an instance that ran this long has no failures held against it
 LOGS_KEPT = 2  #: ended attempts of an instance's fleet that keep their logs
-ENDED = frozenset({Phase.FINISHED, Phase.LOST})
 
 
 def wants_plan(endpoint: Endpoint) -> bool:
@@ -70,7 +71,7 @@ class _Turn:
     """One decision while it is being made: the effects and wake-up times that its parts add up to."""
 
     def __init__(self, endpoint: Endpoint, seen: Observation, now: datetime) -> None:
-        fleets = tuple(_by_this_clock(fleet, now) for fleet in endpoint.state.fleets)
+        fleets = tuple(by_this_clock(fleet, now) for fleet in endpoint.state.fleets)
         self.endpoint = replace(endpoint, state=replace(endpoint.state, fleets=fleets))
         self.seen = seen
         self.now = now
@@ -137,7 +138,7 @@ class _Turn:
         grows_by = resizing.added(fleet)
         for instance in grows_by:
             _, seen = self._look(fleet, instance)
-            reason = None if instance.healthy else self._hopeless(fleet, instance, seen)
+            reason = None if instance.healthy else hopeless(fleet, instance, seen, self.now)
             if reason is not None:
                 self.reason = self._told(fleet, instance, reason)
                 self.status = EndpointStatus.IN_SERVICE
@@ -193,33 +194,18 @@ class _Turn:
                 instance = replace(instance, attempt=instance.attempt + 1, submitted_at=self.now, healthy=False)
                 self._submit(fleet, instance)
             elif seen.phase in ENDED:
-                return self._failed(fleet, instance, self._hopeless(fleet, instance, seen))
+                return self._failed(fleet, instance, hopeless(fleet, instance, seen, self.now))
             elif seen.phase is Phase.ABSENT and self.now < deadline:
                 self._submit(fleet, instance)
             elif not instance.healthy:
                 if seen.phase is Phase.READY and seen.answers:
                     instance = replace(instance, healthy=True)
                 elif self.now >= deadline:
-                    return self._failed(fleet, instance, self._hopeless(fleet, instance, seen))
+                    return self._failed(fleet, instance, hopeless(fleet, instance, seen, self.now))
                 else:
                     self._wake_for_ping(seen, deadline)
             started.append(instance)
         return replace(fleet, instances=tuple(started))
-
-    def _hopeless(self, fleet: Fleet, instance: Instance, seen: Seen) -> str | None:
-        """Return why an instance that has not answered yet never will, None while it still may."""
-        if seen.stopped or (seen.phase is Phase.LOST and instance.attempt == 1):
-            return None  # the host went down, orderly or not; that says nothing about the model
-        if seen.phase in ENDED:
-            return seen.reason or "its process ended before it could answer"
-        timeout_s = fleet.variants[instance.variant].startup_timeout_s
-        answers = seen.phase is Phase.READY and seen.answers
-        if answers or self.now < instance.submitted_at + timedelta(seconds=timeout_s):
-            return None
-        return (
-            f"it did not pass the ping health check within {timeout_s:g} s "
-            "(ContainerStartupHealthCheckTimeoutInSeconds)"
-        )
 
     def _told(self, fleet: Fleet, instance: Instance, reason: str | None) -> str:
         variant = fleet.variants[instance.variant].name
@@ -251,7 +237,7 @@ class _Turn:
             deadline = instance.submitted_at + timedelta(seconds=fleet.variants[instance.variant].startup_timeout_s)
             if seen.phase in ENDED:
                 ended.append(key)
-                instance = self._next_attempt(instance, seen)
+                instance = next_attempt(instance, seen, self.now)
                 key, seen = self._look(fleet, instance)
             if seen.phase is Phase.ABSENT:
                 wait_s = (instance.submitted_at - self.now).total_seconds()
@@ -275,33 +261,11 @@ class _Turn:
 
     def _missed(self, key: str, instance: Instance) -> Instance:
         """Count a ping that was not answered, and give the instance up when that were too many."""
-        last = instance.missed_at
-        # Many looks within a moment are one, and so is a time for which the platform itself was stopped.
-        if last is None or not 0 <= (self.now - last).total_seconds() < MISSED_AGAIN_S:
-            instance = replace(instance, missed=instance.missed + 1, missed_at=self.now)
-            last = self.now
+        instance = missed(instance, self.now)
         if instance.missed >= MISSED_MOST:
             return self._stop(key, replace(instance, healthy=False))
-        self.due.append(last + timedelta(seconds=MISSED_AGAIN_S))
+        self.due.append(counts_again_at(instance, self.now))
         return instance
-
-    def _next_attempt(self, instance: Instance, seen: Seen) -> Instance:
-        ran_s = (self.now - instance.submitted_at).total_seconds()
-        # Somebody stopped it, for instance with the whole platform: that is no failure, and no reason to wait. One that
-        # hung was stopped by us.
-        is_no_failure = seen.stopped and instance.missed < MISSED_MOST
-        failures = 0 if is_no_failure or ran_s >= STEADY_S else instance.failures + 1
-        wait_s = min(LONGEST_BACKOFF_S, 2.0**failures - 1)
-        return replace(
-            instance,
-            attempt=instance.attempt + 1,
-            submitted_at=self.now + timedelta(seconds=wait_s),
-            healthy=False,
-            failures=failures,
-            missed=0,
-            missed_at=None,
-            stop_asked_at=None,
-        )
 
     def _drain(self, fleet: Fleet) -> Fleet | None:
         """Wait for the requests that an unrouted fleet still has, then stop it."""
@@ -371,18 +335,6 @@ class _Turn:
     def _entry(self, fleets: list[Fleet]) -> Entry:
         state = EndpointState(fleets=tuple(fleets))
         return entry(replace(self.endpoint, state=state, status=self.status), self.seen.attempts)
-
-
-def _by_this_clock(fleet: Fleet, now: datetime) -> Fleet:
-    """Return a fleet whose waits count from now where they began later than that: the clock was put back."""
-    instances = []
-    for instance in fleet.instances:
-        if went_back(instance.submitted_at, now + timedelta(seconds=LONGEST_BACKOFF_S)):
-            instance = replace(instance, submitted_at=now)
-        if instance.stop_asked_at is not None and went_back(instance.stop_asked_at, now):
-            instance = replace(instance, stop_asked_at=None)
-        instances.append(instance)
-    return replace(fleet, instances=tuple(instances))
 
 
 def _without_failed(fleets: list[Fleet]) -> list[Fleet]:

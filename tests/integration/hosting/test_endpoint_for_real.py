@@ -22,7 +22,7 @@ from towpath.compute.process import ProcessBackend
 from towpath.engine import Engine
 from towpath.gateway.invocations import Answer, Failed, Invocations
 from towpath.gateway.model_client import ping
-from towpath.hosting import EndpointController, Routes, routing
+from towpath.hosting import EndpointController, Routes, instances, routing
 from towpath.hosting import endpoint as rules
 from towpath.hosting.kinds import serving_fleet, state_of
 from towpath.hosting.model import attempt_key
@@ -296,7 +296,7 @@ def test_a_killed_model_server_is_started_again(platform: Platform) -> None:
 def watchful(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the platform ping often, so that it gives up a silent model server within seconds."""
     monkeypatch.setattr(rules, "PING_EVERY_S", 0.2)
-    monkeypatch.setattr(rules, "MISSED_AGAIN_S", 0.2)
+    monkeypatch.setattr(instances, "MISSED_AGAIN_S", 0.2)
     monkeypatch.setattr(routing, "LATELY_S", 0.1)
 
 

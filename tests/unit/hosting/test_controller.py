@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from towpath.hosting.endpoint import DRAIN_S, MISSED_AGAIN_S, PING_EVERY_S
+from towpath.hosting.endpoint import DRAIN_S, PING_EVERY_S
+from towpath.hosting.instances import MISSED_AGAIN_S
 from towpath.hosting.kinds import state_of
 from towpath.hosting.model import attempts_of
 from towpath.kernel.errors import NotFound

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from towpath.gateway.invocations import TIMEOUT_S
 from towpath.hosting.decisions import Effect, Endpoint, Forget, Observation, SetRoutes, Stop, Submit
-from towpath.hosting.endpoint import MISSED_AGAIN_S, MISSED_MOST, decide, wants_plan
+from towpath.hosting.endpoint import decide, wants_plan
+from towpath.hosting.instances import MISSED_AGAIN_S, MISSED_MOST
 from towpath.hosting.model import (
     EndpointState,
     EndpointStatus,
