@@ -149,12 +149,11 @@ def job(resource: Resource, attempt: Attempt) -> JobSpec:
     asked = {**model.environment, **request.environment}
     machines = cluster(request)
     allocated = attempt.allocated(machines)
-    variables = model_environment(
-        attempt.surroundings, asked, _told(settings(request, attempt.inputs)), cores=allocated.cores
-    )
+    told = {host: settings(request, attempt.inputs, host) for host in machines.hosts}
+    variables = model_environment(attempt.surroundings, asked, _told(told[FIRST]), cores=allocated.cores)
 
     def files(host: str) -> dict[str, str]:
-        return {SETTINGS: settings(request, attempt.inputs, host).text()}
+        return {SETTINGS: told[host].text()}
 
     common = attempt.job(
         resource,
