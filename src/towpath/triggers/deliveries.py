@@ -28,8 +28,9 @@ from towpath.triggers.inputs import body_for, text_at
 from towpath.triggers.kinds import DELIVERY, LOG_GROUP
 from towpath.triggers.log_groups import group_named, write
 from towpath.triggers.model import DeliverySpec, DeliveryState, DeliveryStatus, Target
-from towpath.triggers.ports import Answer, Message, Send
+from towpath.triggers.ports import Answer, Send
 from towpath.triggers.targets import TargetKind, is_pipeline, kind_of, pipeline_name, queue_name
+from towpath.triggers.webhooks import message_of
 
 OUTCOME = "TriggerOutcome"  #: type of the event that tells what came of a delivery; its subject is the rule
 _START = "StartPipelineExecution"
@@ -169,7 +170,7 @@ class DeliveryController:
             if state.tries and now < due_at:
                 return Decision(due_at=due_at)
             try:
-                return Decision(effects=(_message(resource, spec),))
+                return Decision(effects=(message_of(spec.target, spec.event, _body(spec), resource.uid),))
             except Invalid as error:
                 return _settled(resource, DeliveryStatus.FAILED, state, error.message)
         if observation.status is not None and 200 <= observation.status < 300:
@@ -285,16 +286,6 @@ def _subject(event: Document) -> list[str]:
     return [str(arn) for arn in event["resources"]]
 
 
-def _message(delivery: Resource, spec: DeliverySpec) -> Message:
-    headers = {
-        "Content-Type": "application/json",
-        **spec.target.http_parameters.header_parameters,
-        # Whoever gets a message twice knows it by this.
-        "X-Towpath-Delivery": delivery.uid,
-    }
-    return Message(url=spec.target.arn, body=_body(spec), headers=headers)
-
-
 def _body(spec: DeliverySpec) -> str:
     rule = {"arn": spec.source_arn, "name": spec.source_arn.rpartition("/")[2]}
     return body_for(spec.target, spec.event, rule)
@@ -309,7 +300,7 @@ def _after_failure(
     too_old = now - delivery.created_at >= timedelta(seconds=policy.maximum_event_age_in_seconds)
     final = answer.status is not None and answer.status < 500 and answer.status not in _WORTH_ANOTHER_TRY
     if final or too_old or tries > policy.maximum_retry_attempts:
-        return _settled(delivery, DeliveryStatus.FAILED, replace(state, tries=tries), f"{told}, after {tries} tries")
+        return _settled(delivery, DeliveryStatus.FAILED, replace(state, tries=tries), f"{told}, after {_counted(tries)}")
     failed = replace(state, tries=tries, reason=told)
     return Decision(state=cast(Document, msgspec.to_builtins(failed)), due_at=now + _pause(tries))
 
@@ -348,6 +339,10 @@ def pending_delivery(delivery: Resource) -> Document:
     state = view(DeliveryState, delivery.state)
     tries = f"{state.reason}; {_tried(state.tries)}" if state.reason is not None else ""
     return {**_shown(delivery, Settle(DeliveryStatus.PENDING, tries)), "Time": delivery.created_at.timestamp()}
+
+
+def _counted(tries: int) -> str:
+    return "1 try" if tries == 1 else f"{tries} tries"
 
 
 def _tried(tries: int) -> str:

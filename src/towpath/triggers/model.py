@@ -29,8 +29,9 @@ class PipelineParameters(msgspec.Struct, frozen=True, rename="pascal"):
 
 
 class HttpParameters(msgspec.Struct, frozen=True, rename="pascal"):
-    """What a webhook's request carries beside the event."""
+    """What a webhook's request carries beside the event; a value that begins with $. is read from the event."""
 
+    path_parameter_values: tuple[str, ...] = ()  #: for each * in the path of the address
     header_parameters: dict[str, str] = {}
     query_string_parameters: dict[str, str] = {}
 

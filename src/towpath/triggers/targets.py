@@ -1,7 +1,6 @@
 """Targets: what an ARN or an address stands for, and what is wrong with one. Pure."""
 
 from enum import StrEnum
-from urllib.parse import urlsplit
 
 from towpath.functions.requests import named
 from towpath.kernel.arns import Home
@@ -11,6 +10,7 @@ from towpath.queues import ARN_SERVICE
 from towpath.triggers.inputs import check_path
 from towpath.triggers.log_groups import group_named
 from towpath.triggers.model import LONGEST_AGE_S, MOST_RETRIES, Target
+from towpath.triggers.webhooks import refuse_address, refuse_parameters
 
 _EXPECTED = (
     "arn:aws:sagemaker:REGION:ACCOUNT:pipeline/NAME, arn:aws:lambda:REGION:ACCOUNT:function:NAME, "
@@ -36,12 +36,7 @@ def kind_of(arn: str, home: Home) -> TargetKind:
         Invalid: nothing that events can be delivered to; says what was expected.
     """
     if arn.startswith(("http://", "https://")):
-        parts = urlsplit(arn)
-        if not parts.hostname or parts.username is not None or parts.password is not None:
-            raise Invalid(
-                f"{arn!r} is not the address of a webhook; expected https://HOST/PATH, with secrets in "
-                "HttpParameters.HeaderParameters rather than in the address"
-            )
+        refuse_address(arn)
         return TargetKind.WEBHOOK
     parts_of_arn = arn.split(":", 5)
     if is_pipeline(arn):
@@ -115,6 +110,8 @@ def check(target: Target, home: Home) -> None:
     for parameter in target.sage_maker_pipeline_parameters.pipeline_parameter_list:
         if parameter.value.startswith("$."):
             check_path(parameter.value)
+    if kind is TargetKind.WEBHOOK:
+        refuse_parameters(target.arn, target.http_parameters)
     policy = target.retry_policy
     if not 60 <= policy.maximum_event_age_in_seconds <= LONGEST_AGE_S:
         raise Invalid(f"RetryPolicy.MaximumEventAgeInSeconds: expected 60 to {LONGEST_AGE_S}")

@@ -338,7 +338,7 @@ def test_a_webhook_that_refuses_the_message_fails_the_step(platform: Asking, ask
     platform.create(asking(SqsQueueUrl=HOOK))
     arn = platform.start()
     assert platform.execution(arn)["FailureReason"] == (
-        f"Step 'C' failed: the message with the token could not be sent to {HOOK}: HTTP 404 no such hook, after 1 tries"
+        f"Step 'C' failed: the message with the token could not be sent to {HOOK}: HTTP 404 no such hook, after 1 try"
     )
 
 
