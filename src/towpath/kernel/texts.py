@@ -5,6 +5,7 @@ implementation limit the depth (section 9), and leaves open what halves of surro
 """
 
 import json
+import math
 import re
 from collections.abc import Callable
 from itertools import accumulate
@@ -14,6 +15,9 @@ import msgspec
 
 #: Deeper than any document of AWS; below what would exhaust the stack where the document is walked, stored and shown.
 DEEPEST = 100
+#: What every number begins to look like that is larger than a float holds; others may look so too.
+_HUGE = re.compile(rb"[eE]\+?[0-9]{3}|[0-9]{300}")
+_MOST_SHOWN = 24  #: characters of a number in a message
 _BRACKET = re.compile(rb"[{}\[\]]")
 #: Possessive, and with the closing quote optional, so that no text makes it look at a byte twice.
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
@@ -35,12 +39,18 @@ def read_json(
         members: makes an object of its members, in their order; it may refuse them with a ValueError.
         not_a_number: whether NaN and the infinities, which Python's `json` writes and JSON does not have, are taken.
     Raises:
-        ValueError: it is not JSON, is nested too deep (`TooDeep`), or holds text that is not Unicode; says which.
+        ValueError: it is not JSON, is nested too deep (`TooDeep`), or holds a number that is too large or text that is
+            not Unicode; says which.
     """
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     if depth(data) > DEEPEST:
         raise TooDeep(f"values are nested more than {DEEPEST} levels deep")
-    found = json.loads(text, object_pairs_hook=members, parse_constant=None if not_a_number else _refuse_constant)
+    found = json.loads(
+        text,
+        object_pairs_hook=members,
+        parse_constant=None if not_a_number else _refuse_constant,
+        parse_float=_finite if not not_a_number and _HUGE.search(data) else None,
+    )
     if b"\\u" in data:
         try:
             msgspec.json.encode(found)
@@ -56,6 +66,15 @@ def depth(text: bytes) -> int:
         return 0
     opened = (1 if bracket in b"{[" else -1 for bracket in _BRACKET.findall(_STRING.sub(b"", text)))
     return max(accumulate(opened), default=0)
+
+
+def _finite(written: str) -> float:
+    """Return a number; one that became infinite could not be written as JSON again."""
+    found = float(written)
+    if math.isinf(found):
+        shown = written if len(written) <= _MOST_SHOWN else f"{written[:_MOST_SHOWN]}…"
+        raise ValueError(f"{shown} is larger than any number that can be kept")
+    return found
 
 
 def _refuse_constant(name: str) -> Any:

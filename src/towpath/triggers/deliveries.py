@@ -24,7 +24,8 @@ from towpath.kernel.principals import PLATFORM, Caller
 from towpath.kernel.resource import Document, Resource, Uid, view
 from towpath.pipelines.rights import starter_roles, stored
 from towpath.queues import find_queue, send
-from towpath.triggers.inputs import body_for, text_at
+from towpath.triggers.envelopes import SCHEDULER
+from towpath.triggers.inputs import body_for, of_rule, of_schedule, text_at
 from towpath.triggers.kinds import DELIVERY, LOG_GROUP
 from towpath.triggers.log_groups import group_named, write
 from towpath.triggers.model import DeliverySpec, DeliveryState, DeliveryStatus, Target
@@ -170,7 +171,7 @@ class DeliveryController:
             if state.tries and now < due_at:
                 return Decision(due_at=due_at)
             try:
-                return Decision(effects=(message_of(spec.target, spec.event, _body(spec), resource.uid),))
+                return Decision(effects=(message_of(spec.target, spec.event, _body(resource, spec), resource.uid),))
             except Invalid as error:
                 return _settled(resource, DeliveryStatus.FAILED, state, error.message)
         if observation.status is not None and 200 <= observation.status < 300:
@@ -220,7 +221,7 @@ class DeliveryController:
                 if kind is TargetKind.QUEUE:
                     return _queued(transaction, delivery, spec)
                 if kind is TargetKind.LOG:
-                    return self._written(transaction, spec)
+                    return self._written(transaction, delivery, spec)
                 if kind is TargetKind.FUNCTION:
                     return self._called(transaction, delivery, spec)
                 return self._started(transaction, delivery, spec)
@@ -237,16 +238,16 @@ class DeliveryController:
         """Begin a call that nobody waits for; like one of a client, it is tried again where the function fails."""
         request = Request(
             operation="CreateFunctionInvocation",
-            input={"FunctionArn": spec.target.arn, "Payload": _body(spec)},
+            input={"FunctionArn": spec.target.arn, "Payload": _body(delivery, spec)},
             caller=Caller(delivery.created_by, request_id=delivery.uid, roles=starter_roles(delivery.spec)),
         )
         answer = self._operations["CreateFunctionInvocation"].function(transaction, request)
         return Settle(DeliveryStatus.DELIVERED, str(answer["InvocationArn"]))
 
-    def _written(self, transaction: Transaction, spec: DeliverySpec) -> Settle:
+    def _written(self, transaction: Transaction, delivery: Resource, spec: DeliverySpec) -> Settle:
         group = generic.find(transaction, LOG_GROUP, group_named(spec.target.arn, transaction.home))
         templated = spec.target.input_transformer is not None
-        write(transaction, group, _body(spec), templated=templated, keep_days=self._keep_lines_days)
+        write(transaction, group, _body(delivery, spec), templated=templated, keep_days=self._keep_lines_days)
         return Settle(DeliveryStatus.DELIVERED, f"a line in {group.name}")
 
 
@@ -267,7 +268,7 @@ def _start_of(delivery: Resource, spec: DeliverySpec) -> Request:
 
 def _queued(transaction: Transaction, delivery: Resource, spec: DeliverySpec) -> Settle:
     queue = find_queue(transaction, queue_name(spec.target.arn))
-    message = send(transaction, queue, _body(spec), by=delivery.created_by)
+    message = send(transaction, queue, _body(delivery, spec), by=delivery.created_by)
     return Settle(DeliveryStatus.DELIVERED, f"message {message.name}")
 
 
@@ -286,9 +287,12 @@ def _subject(event: Document) -> list[str]:
     return [str(arn) for arn in event["resources"]]
 
 
-def _body(spec: DeliverySpec) -> str:
-    rule = {"arn": spec.source_arn, "name": spec.source_arn.rpartition("/")[2]}
-    return body_for(spec.target, spec.event, rule)
+def _body(delivery: Resource, spec: DeliverySpec) -> str:
+    told = of_rule(spec.source_arn)
+    if spec.event["source"] == SCHEDULER:
+        tries = view(DeliveryState, delivery.state).tries
+        told = of_schedule(spec.source_arn, spec.event, delivery.uid, tries + 1)
+    return body_for(spec.target, spec.event, told)
 
 
 def _after_failure(

@@ -25,6 +25,7 @@ _COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     ">": lambda value, bound: value > bound,
     ">=": lambda value, bound: value >= bound,
 }
+_LARGEST = 1e15  #: number that is compared with: all integers up to it are told apart. AWS ends at 5e9
 _LONGEST = 4096  #: characters of a pattern. Source: EventBridge API Reference, PutRule
 
 
@@ -216,6 +217,8 @@ def _numeric(operand: Any, place: str) -> Test:
     if not sound:
         raise _refused(f'{place}: expected one or two comparisons, for example [">", 0, "<=", 5]')
     bounds = sorted(bound for _, bound in pairs)
+    if any(abs(bound) > _LARGEST for bound in bounds):
+        raise _refused(f"{place}: expected numbers from -{_LARGEST:.0e} to {_LARGEST:.0e}")
     candidates = (bounds[0] - 1, *bounds, sum(bounds) / len(bounds), bounds[-1] + 1)
     if not any(all(_COMPARISONS[operator](value, bound) for operator, bound in pairs) for value in candidates):
         raise _refused(f"{place}: no number is {' and '.join(f'{operator} {bound}' for operator, bound in pairs)}")

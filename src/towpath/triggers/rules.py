@@ -75,11 +75,14 @@ def put_rule(transaction: Transaction, request: Request) -> Document:
         raise Invalid("Parameter(s) EventPattern or ScheduleExpression must be specified.")
     if pattern is not None:
         patterns.compiled(pattern)
+    rule = transaction.resources.find(RULE.noun, name)
     if expression is not None:
-        schedules.refuse_never_due(expression, schedules.parsed(expression, once=False), transaction.now)
+        schedule = schedules.parsed(expression, once=False)
+        # Times that have come since it was written are no reason against another description or state.
+        if rule is None or rule.spec.get("ScheduleExpression") != expression:
+            schedules.refuse_never_due(expression, schedule, transaction.now)
     spec: Document = {member: asked[member] for member in _SHOWN if asked.get(member) is not None}
     spec.setdefault("State", "ENABLED")
-    rule = transaction.resources.find(RULE.noun, name)
     if rule is None:
         spec = written_by({**spec, "Targets": {}}, request.caller.roles)
         rule = generic.create(transaction, RULE, request, name=name, spec=spec, arn=_arn(transaction, name))

@@ -22,6 +22,7 @@ from towpath.triggers.model import GROUP, ScheduleSpec
 _NAME = re.compile(r"[0-9a-zA-Z\-_.]{1,64}")
 _LEFT_OUT = frozenset({"Name", "GroupName", *TOKENS})
 _TOKEN, _DIGEST = "ClientToken", "RequestDigest"  #: members of a spec: of the request that made it; never shown
+_TIMES = ("ScheduleExpression", "ScheduleExpressionTimezone", "StartDate", "EndDate")  #: when a schedule is due
 _ELSEWHERE = (
     "DeadLetterConfig",
     "EcsParameters",
@@ -84,7 +85,7 @@ def get_schedule(transaction: Transaction, request: Request) -> Document:
 def update_schedule(transaction: Transaction, request: Request) -> Document:
     """Carry out UpdateSchedule: everything is as this request says, and what it leaves out is as by default."""
     schedule = _schedule(transaction, request)
-    spec = written_by(_checked(transaction, request.input), request.caller.roles)
+    spec = written_by(_checked(transaction, request.input, schedule.spec), request.caller.roles)
     transaction.resources.replace(schedule, spec=spec, generation=schedule.generation + 1)
     transaction.work.schedule(schedule.uid, transaction.now)
     generic.record(transaction, schedule, request, request.operation)
@@ -152,9 +153,11 @@ def _checked_name(asked: Document) -> str:
     return schedule_name(asked["Name"])
 
 
-def _checked(transaction: Transaction, asked: Document) -> Document:
+def _checked(transaction: Transaction, asked: Document, before: Document | None = None) -> Document:
     """Return what a schedule is to be, with its defaults.
 
+    Args:
+        before: what it was; times that have come since then are no reason to refuse another target or state.
     Raises:
         Invalid: it could never be due, or its target never be reached.
     """
@@ -176,20 +179,25 @@ def _checked(transaction: Transaction, asked: Document) -> Document:
         )
     if wanted.start_date is not None and wanted.end_date is not None and wanted.start_date >= wanted.end_date:
         raise Invalid("The StartDate must be before the EndDate.")
-    if wanted.end_date is not None and wanted.end_date <= transaction.now.timestamp():
-        raise Invalid("The EndDate you specify cannot be earlier than the time at which the schedule is created.")
-    schedules.refuse_never_due(
-        wanted.schedule_expression,
-        schedule,
-        transaction.now,
-        begins_at=_moment(wanted.start_date),
-        ends_at=_moment(wanted.end_date),
-    )
+    if before is None or any(spec.get(member) != before.get(member) for member in _TIMES):
+        _refuse_past(wanted, schedule, transaction.now)
     for member in _ELSEWHERE:
         if asked["Target"].get(member) is not None:
             raise Unsupported(f"Target.{member} belong to a service that is not here", code="ValidationException")
     targets.check(wanted.target, transaction.home)
     return spec
+
+
+def _refuse_past(wanted: ScheduleSpec, schedule: schedules.Schedule, now: datetime) -> None:
+    if wanted.end_date is not None and wanted.end_date <= now.timestamp():
+        raise Invalid("The EndDate you specify cannot be earlier than the time at which the schedule is created.")
+    schedules.refuse_never_due(
+        wanted.schedule_expression,
+        schedule,
+        now,
+        begins_at=_moment(wanted.start_date),
+        ends_at=_moment(wanted.end_date),
+    )
 
 
 def _moment(seconds: float | None) -> datetime | None:

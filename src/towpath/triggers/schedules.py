@@ -19,6 +19,7 @@ _UNITS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": tim
 _MONTHS = {name.upper(): number for number, name in enumerate(calendar.month_abbr) if name}
 _DAYS = {name: number for number, name in enumerate(("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"), 1)}
 _YEARS = range(1970, 2200)
+_LONGEST_RATE = timedelta(days=36_500)  #: nobody waits longer, and calendars end
 _EXAMPLES = "rate(5 minutes), cron(0 12 * * ? *)"
 _PART = re.compile(r"(?P<first>\*|[0-9A-Z]+)(?:-(?P<last>[0-9A-Z]+))?(?:/(?P<every>[0-9]+))?")
 
@@ -45,7 +46,10 @@ class Rate:
         """See `Schedule`."""
         if moment < since:
             return since
-        return since + ((moment - since) // self.every + 1) * self.every
+        try:
+            return since + ((moment - since) // self.every + 1) * self.every
+        except OverflowError:
+            return None  # after the year 9999
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +182,10 @@ def _rate(text: str, expression: str) -> Rate:
         raise Invalid(
             f"ScheduleExpression {expression!r} is not valid; expected rate(1 minute), rate(5 minutes), rate(1 hour), …"
         )
-    return Rate(_UNITS[found[2]] * int(found[1]))
+    every = _UNITS[found[2]] * int(found[1])
+    if every > _LONGEST_RATE:
+        raise Invalid(f"ScheduleExpression {expression!r} is not valid; expected at most {_LONGEST_RATE.days} days")
+    return Rate(every)
 
 
 def _at(text: str, expression: str, zone: ZoneInfo) -> Once:

@@ -7,7 +7,7 @@ from towpath.kernel.arns import Home
 from towpath.kernel.errors import Invalid, NotFound
 from towpath.kernel.texts import read_json
 from towpath.queues import ARN_SERVICE
-from towpath.triggers.inputs import check_path
+from towpath.triggers.inputs import check_path, check_template
 from towpath.triggers.log_groups import group_named
 from towpath.triggers.model import LONGEST_AGE_S, MOST_RETRIES, Target
 from towpath.triggers.webhooks import refuse_address, refuse_parameters
@@ -102,8 +102,7 @@ def check(target: Target, home: Home) -> None:
     if target.input_path is not None:
         check_path(target.input_path)
     if target.input_transformer is not None:
-        for path in target.input_transformer.input_paths_map.values():
-            check_path(path)
+        check_template(target.input_transformer)
     names = [parameter.name for parameter in target.sage_maker_pipeline_parameters.pipeline_parameter_list]
     for name in {name for name in names if names.count(name) > 1}:
         raise Invalid(f"The pipeline parameter {name!r} is given twice")

@@ -59,3 +59,15 @@ def test_what_is_no_number_is_taken_from_scripts_alone(text: str) -> None:
 def test_what_is_no_json_says_why(text: str | bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
         read_json(text)
+
+
+@pytest.mark.parametrize("text", ["1e999", "[-1E+400]", "9" * 400 + ".5"])
+def test_a_number_that_would_become_infinite_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is larger than any number that can be kept"):
+        read_json(text)
+    assert read_json(text, not_a_number=True) is not None
+
+
+@pytest.mark.parametrize("text", ["1e308", "1e-999", '"1e999"', "0.0e999", "9" * 400])
+def test_numbers_that_only_look_large_are_kept(text: str) -> None:
+    assert read_json(text) == json.loads(text)

@@ -135,6 +135,8 @@ def test_a_pattern_describes_an_event_or_not(wanted: dict[str, Any], expected: b
         ('{"detail": {"a": [{"anything-but": {"prefix": ["a", ""]}}]}}', "nothing would match"),
         ('{"detail": {"a": [{"exists": "yes"}]}}', "true or false"),
         ('{"detail": {"a": [{"cidr": "somewhere"}]}}', "cidr"),
+        ('{"detail": {"a": [{"numeric": [">", 1' + "0" * 400 + "]}]}}", r"expected numbers from -1e\+15 to 1e\+15"),
+        ('{"detail": {"a": [{"numeric": [">", 1e999]}]}}', "larger than any number"),
         ('{"detail": {"a": [{"anything-but": {"numeric": [">", 3]}}]}}', "anything-but"),
         ('{"detail": {"a": [{"anything-but": []}]}}', "expected a value"),
         ('{"detail": {"a": [{"prefix": 3}]}}', "expected text"),

@@ -104,3 +104,33 @@ def test_a_rule_that_could_never_be_due_is_refused(call: Call) -> None:
         with pytest.raises(Invalid, match=told):
             call("PutRule", Name="nightly", ScheduleExpression=expression)
     call("PutRule", Name="nightly", ScheduleExpression="cron(0 3 29 2 ? *)")
+
+
+def test_what_has_been_due_may_be_written_anew_without_another_time(call: Call, clock: VirtualClock) -> None:
+    once = {**ASKED, "ScheduleExpression": "at(2026-11-28T06:00:00)", "EndDate": NOW.timestamp() + 3600}
+    call("CreateSchedule", **once)
+    clock.advance(2 * 3600)
+    call("UpdateSchedule", **once, State="DISABLED", Description="over")
+    assert call("GetSchedule", Name="nightly")["Description"] == "over"
+    with pytest.raises(Invalid, match="is never due: it is in the past"):
+        call("UpdateSchedule", **{**once, "ScheduleExpression": "at(2026-11-28T06:30:00)", "EndDate": None})
+
+
+def test_a_rule_whose_times_have_passed_takes_another_description(call: Call, clock: VirtualClock) -> None:
+    rule = {"Name": "once", "ScheduleExpression": "cron(0 6 28 11 ? 2026)"}
+    call("PutRule", **rule)
+    clock.advance(2 * 3600)
+    call("PutRule", **rule, Description="over")
+    assert call("DescribeRule", Name="once")["Description"] == "over"
+    with pytest.raises(Invalid, match="all its times are in the past"):
+        call("PutRule", Name="another", ScheduleExpression="cron(0 6 28 11 ? 2026)")
+    call("PutRule", Name="once", ScheduleExpression="rate(1 day)")
+    with pytest.raises(Invalid, match="all its times are in the past"):
+        call("PutRule", **rule)
+
+
+@pytest.mark.parametrize("expression", ["rate(36501 days)", "rate(99999999 days)", "rate(999999999 hours)"])
+def test_a_rate_that_outlives_the_calendar_is_refused(call: Call, expression: str) -> None:
+    with pytest.raises(Invalid, match="expected at most 36500 days"):
+        call("PutRule", Name="never", ScheduleExpression=expression)
+    call("PutRule", Name="seldom", ScheduleExpression="rate(36500 days)")

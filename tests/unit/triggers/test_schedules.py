@@ -123,3 +123,10 @@ def test_no_time_is_left_out(minutes: str, hours: str, days: tuple[str, str], of
         described = wall.minute in schedule.minutes and wall.hour in schedule.hours
         assert not described or wall.day not in schedule._days_of(wall.year, wall.month) or wall.fold
         probe += timedelta(minutes=1)
+
+
+def test_a_rate_ends_with_the_calendar() -> None:
+    since = datetime(9999, 12, 31, 12, tzinfo=UTC)
+    rate = parsed("rate(1 day)")
+    assert rate.after(since - timedelta(days=1), since=since) == since
+    assert rate.after(since, since=since) is None
