@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from towpath.kernel import formats, generic
 from towpath.kernel.decisions import Decision
-from towpath.kernel.errors import Invalid, StaleRevision, TowpathError
+from towpath.kernel.errors import Invalid, NotFound, StaleRevision, TowpathError
 from towpath.kernel.events import Event
 from towpath.kernel.operations import Operations, Request
 from towpath.kernel.ports import Transaction
@@ -24,6 +24,7 @@ from towpath.kernel.principals import PLATFORM, Caller
 from towpath.kernel.resource import Document, Resource, Uid, view
 from towpath.pipelines.rights import starter_roles, stored
 from towpath.queues import find_queue, send
+from towpath.triggers.dead_letters import ErrorCode, Exhausted, Failure, bury
 from towpath.triggers.envelopes import SCHEDULER
 from towpath.triggers.inputs import body_for, of_rule, of_schedule, text_at
 from towpath.triggers.kinds import DELIVERY, LOG_GROUP
@@ -54,6 +55,7 @@ class Settle(msgspec.Struct, frozen=True):
 
     status: DeliveryStatus
     told: str
+    failure: Failure | None = None  #: why it was given up
 
 
 def deliver(
@@ -173,16 +175,16 @@ class DeliveryController:
             try:
                 return Decision(effects=(message_of(spec.target, spec.event, _body(resource, spec), resource.uid),))
             except Invalid as error:
-                return _settled(resource, DeliveryStatus.FAILED, state, error.message)
+                return _settled(resource, state, error.message, Failure(told=error.message, retries=state.tries))
         if observation.status is not None and 200 <= observation.status < 300:
-            return _settled(resource, DeliveryStatus.DELIVERED, state, f"HTTP {observation.status}")
+            return _settled(resource, state, f"HTTP {observation.status}")
         return _after_failure(resource, spec, state, observation, now)
 
     def apply(self, transaction: Transaction, resource: Resource, decision: Decision) -> None:
         """Start the pipeline, call the function, write to the queue or the log, and tell what came of the delivery."""
         for fact in decision.facts:
             if isinstance(fact, Start):
-                settled = self._carried_out(transaction, resource)
+                settled = _with_dead_letter(transaction, resource, self._carried_out(transaction, resource))
                 state = replace(view(DeliveryState, resource.state), result=settled.told)
                 transaction.resources.replace(
                     resource,
@@ -194,7 +196,7 @@ class DeliveryController:
             elif isinstance(fact, Settle):
                 with self._lock:
                     self._answers.pop(resource.uid, None)
-                _tell(transaction, resource, fact)
+                _tell(transaction, resource, _with_dead_letter(transaction, resource, fact))
 
     def act(self, resource: Resource, decision: Decision) -> None:
         """Have the message sent."""
@@ -228,7 +230,8 @@ class DeliveryController:
         except StaleRevision:
             raise  # the whole decision is void and is taken again
         except TowpathError as error:
-            return Settle(DeliveryStatus.FAILED, error.message)
+            code = ErrorCode.NO_RESOURCE if isinstance(error, NotFound) else ErrorCode.CLIENT_ERROR
+            return Settle(DeliveryStatus.FAILED, error.message, Failure(told=error.message, code=code))
 
     def _started(self, transaction: Transaction, delivery: Resource, spec: DeliverySpec) -> Settle:
         answer = self._operations[_START].function(transaction, _start_of(delivery, spec))
@@ -303,8 +306,11 @@ def _after_failure(
     policy = spec.target.retry_policy
     too_old = now - delivery.created_at >= timedelta(seconds=policy.maximum_event_age_in_seconds)
     final = answer.status is not None and answer.status < 500 and answer.status not in _WORTH_ANOTHER_TRY
-    if final or too_old or tries > policy.maximum_retry_attempts:
-        return _settled(delivery, DeliveryStatus.FAILED, replace(state, tries=tries), f"{told}, after {_counted(tries)}")
+    too_often = tries > policy.maximum_retry_attempts
+    if final or too_old or too_often:
+        exhausted = None if final else Exhausted.AGE if too_old else Exhausted.TRIES
+        failure = Failure(told=told, retries=tries - 1, exhausted=exhausted)
+        return _settled(delivery, replace(state, tries=tries), f"{told}, after {_counted(tries)}", failure)
     failed = replace(state, tries=tries, reason=told)
     return Decision(state=cast(Document, msgspec.to_builtins(failed)), due_at=now + _pause(tries))
 
@@ -314,14 +320,24 @@ def _pause(tries: int) -> timedelta:
     return timedelta(seconds=min(2 ** min(tries, 20), _LONGEST_PAUSE_S) if tries else 0)
 
 
-def _settled(delivery: Resource, status: DeliveryStatus, state: DeliveryState, told: str) -> Decision:
+def _settled(delivery: Resource, state: DeliveryState, told: str, failure: Failure | None = None) -> Decision:
+    status = DeliveryStatus.DELIVERED if failure is None else DeliveryStatus.FAILED
     shown = replace(state, result=told)
     return Decision(
         status=status.value,
         state=cast(Document, msgspec.to_builtins(shown)),
-        facts=(Settle(status, told),),
+        facts=(Settle(status, told, failure),),
         delete=True,
     )
+
+
+def _with_dead_letter(transaction: Transaction, delivery: Resource, settled: Settle) -> Settle:
+    """Put what was given up into its dead-letter queue; return what to tell then."""
+    if settled.failure is None:
+        return settled
+    spec = view(DeliverySpec, delivery.spec)
+    told = bury(transaction, delivery, spec, _body(delivery, spec), settled.failure)
+    return settled if told is None else replace(settled, told=f"{settled.told}; {told}")
 
 
 def _tell(transaction: Transaction, delivery: Resource, settled: Settle) -> None:

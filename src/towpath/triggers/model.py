@@ -50,6 +50,12 @@ class RetryPolicy(msgspec.Struct, frozen=True, rename="pascal"):
     maximum_retry_attempts: int = MOST_RETRIES
 
 
+class DeadLetterConfig(msgspec.Struct, frozen=True, rename="pascal"):
+    """Where an event goes that could not be delivered."""
+
+    arn: str | None = None  #: of a queue
+
+
 class Target(msgspec.Struct, frozen=True, rename="pascal"):
     """Where an event goes. Of a schedule's one target there is no Id."""
 
@@ -61,6 +67,7 @@ class Target(msgspec.Struct, frozen=True, rename="pascal"):
     sage_maker_pipeline_parameters: PipelineParameters = PipelineParameters()
     http_parameters: HttpParameters = HttpParameters()
     retry_policy: RetryPolicy = RetryPolicy()
+    dead_letter_config: DeadLetterConfig = DeadLetterConfig()
 
 
 class RuleSpec(msgspec.Struct, frozen=True, rename="pascal"):

@@ -30,7 +30,6 @@ _SHOWN = ("EventPattern", "ScheduleExpression", "State", "Description", "RoleArn
 _ELSEWHERE = (
     "AppSyncParameters",
     "BatchParameters",
-    "DeadLetterConfig",
     "EcsParameters",
     "KinesisParameters",
     "RedshiftDataParameters",

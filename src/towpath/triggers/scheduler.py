@@ -24,7 +24,6 @@ _LEFT_OUT = frozenset({"Name", "GroupName", *TOKENS})
 _TOKEN, _DIGEST = "ClientToken", "RequestDigest"  #: members of a spec: of the request that made it; never shown
 _TIMES = ("ScheduleExpression", "ScheduleExpressionTimezone", "StartDate", "EndDate")  #: when a schedule is due
 _ELSEWHERE = (
-    "DeadLetterConfig",
     "EcsParameters",
     "EventBridgeParameters",
     "KinesisParameters",

@@ -109,6 +109,9 @@ def check(target: Target, home: Home) -> None:
     for parameter in target.sage_maker_pipeline_parameters.pipeline_parameter_list:
         if parameter.value.startswith("$."):
             check_path(parameter.value)
+    dead_letters = target.dead_letter_config.arn
+    if dead_letters is not None and kind_of(dead_letters, home) is not TargetKind.QUEUE:
+        raise Invalid(f"DeadLetterConfig.Arn is {dead_letters!r}; expected arn:aws:sqs:REGION:ACCOUNT:QUEUE")
     if kind is TargetKind.WEBHOOK:
         refuse_parameters(target.arn, target.http_parameters)
     policy = target.retry_policy
