@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from towpath.sdk.alarms import Alarm, Alarms, Threshold, gone_off
 from towpath.sdk.awaited import not_there_yet, refuse_never
@@ -17,6 +16,7 @@ from towpath.sdk.event_members import read_in_vain
 from towpath.sdk.expressions import Document
 from towpath.sdk.known import nothing_called
 from towpath.sdk.logs import LogLine, LogReader, lines_while, log_groups
+from towpath.sdk.schedules import Schedules
 from towpath.sdk.undoing import Undo
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ class Triggers:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._alarms = Alarms(client)
+        self._schedules = Schedules(client)
 
     def create(
         self,
@@ -195,8 +196,7 @@ class Triggers:
             )
             for rule in self._client.pages("AWSEvents.ListRules", "Rules")
         ]
-        for listed in self._schedules():
-            schedule = self._client.get_json(f"/schedules/{quote(listed['Name'], safe='')}")
+        for schedule in self._schedules.all():
             found.append(
                 Trigger(
                     name=schedule["Name"],
@@ -212,15 +212,15 @@ class Triggers:
         return sorted(found, key=lambda trigger: trigger.name)
 
     def enable(self, name: str) -> None:
-        """Let a rule wait again; what happened meanwhile is past."""
-        self._change("AWSEvents.EnableRule", name)
+        """Let a rule or a schedule wait again; what happened meanwhile is past."""
+        self._switch("AWSEvents.EnableRule", name, "ENABLED")
 
     def disable(self, name: str) -> None:
-        """Let a rule wait for nothing until it is enabled again."""
-        self._change("AWSEvents.DisableRule", name)
+        """Let a rule or a schedule wait for nothing until it is enabled again."""
+        self._switch("AWSEvents.DisableRule", name, "DISABLED")
 
     def rm(self, name: str) -> None:
-        """Remove a rule with its targets, and the alarm that was made for it.
+        """Remove a rule with its targets, and the alarm that was made for it; or the schedule of that name.
 
         Raises:
             NotFound: there is none of that name.
@@ -228,8 +228,9 @@ class Triggers:
         alarm = self._alarm_of(name)
         try:
             targets = [each["Id"] for each in self._targets(name)]
-        except NotFound as missing:
-            raise self._none(name, missing) from missing
+        except NotFound:
+            self._of_schedule(name, self._schedules.rm)
+            return
         if targets:
             self._client.call("AWSEvents.RemoveTargets", {"Rule": name, "Ids": targets})
         self._client.call("AWSEvents.DeleteRule", {"Name": name})
@@ -310,9 +311,16 @@ class Triggers:
                 "pipeline", pipeline, known, missing, make="store one: towpath create FILE"
             ) from missing
 
-    def _change(self, operation: str, name: str) -> None:
+    def _switch(self, operation: str, name: str, state: str) -> None:
         try:
             self._client.call(operation, {"Name": name})
+        except NotFound:
+            self._of_schedule(name, lambda schedule: self._schedules.switch(schedule, state))
+
+    def _of_schedule(self, name: str, do: Callable[[str], None]) -> None:
+        """Do something with the schedule of a name that no rule has."""
+        try:
+            do(name)
         except NotFound as missing:
             raise self._none(name, missing) from missing
 
@@ -334,12 +342,3 @@ class Triggers:
     def _targets(self, rule: str) -> list[Document]:
         found: list[Document] = self._client.call("AWSEvents.ListTargetsByRule", {"Rule": rule})["Targets"]
         return found
-
-    def _schedules(self) -> Iterator[Document]:
-        token = ""
-        while True:
-            page = self._client.get_json(f"/schedules?NextToken={quote(token, safe='')}" if token else "/schedules")
-            yield from page["Schedules"]
-            token = page.get("NextToken") or ""
-            if not token:
-                return

@@ -3,10 +3,11 @@
 from towpath.kernel import paging
 from towpath.kernel.events import Event
 from towpath.kernel.operations import Operation, Request
-from towpath.kernel.ports import Filter, Query, Transaction
+from towpath.kernel.ports import Filter, Query
 from towpath.kernel.resource import Document, Resource
 from towpath.triggers.deliveries import OUTCOME, pending_delivery
 from towpath.triggers.kinds import DELIVERY, RULE, SCHEDULE, SOURCE, schedule_name
+from towpath.triggers.ports import RememberingTransaction
 
 
 def operations() -> list[Operation]:
@@ -14,7 +15,7 @@ def operations() -> list[Operation]:
     return [Operation(name="ListTriggerDeliveries", function=list_trigger_deliveries, writes=False)]
 
 
-def list_trigger_deliveries(transaction: Transaction, request: Request) -> Document:
+def list_trigger_deliveries(transaction: RememberingTransaction, request: Request) -> Document:
     """Carry out ListTriggerDeliveries, the newest first."""
     trigger = _trigger(transaction, request.input["TriggerName"])
     events = [event for event in transaction.events.of(trigger.uid) if event.type == OUTCOME]
@@ -27,18 +28,24 @@ def list_trigger_deliveries(transaction: Transaction, request: Request) -> Docum
     return answer if token is None else {**answer, "NextToken": token}
 
 
-def _trigger(transaction: Transaction, name: str) -> Resource:
-    """Return the rule, or else the schedule, of a name.
+def _trigger(transaction: RememberingTransaction, name: str) -> Resource:
+    """Return the rule, or else the schedule, of a name; where both are gone, the one that went last.
+
+    A schedule may delete itself when its time has come, and what came of that is told afterwards.
 
     Raises:
-        NotFound: there is neither.
+        NotFound: there is neither, nor is one remembered.
     """
-    rule = transaction.resources.find(RULE.noun, name)
-    schedule = transaction.resources.find(SCHEDULE.noun, schedule_name(name))
-    found = rule or schedule
-    if found is None:
+    named = ((RULE.noun, name), (SCHEDULE.noun, schedule_name(name)))
+    for noun, kept_as in named:
+        found = transaction.resources.find(noun, kept_as)
+        if found is not None:
+            return found
+    gone = [transaction.housekeeping.tombstone(noun, kept_as) for noun, kept_as in named]
+    last = max((each for each in gone if each is not None), key=lambda each: each.modified_at, default=None)
+    if last is None:
         raise RULE.missing(RULE.noun, name)
-    return found
+    return last
 
 
 def _shown(event: Event) -> Document:

@@ -16,6 +16,7 @@ from tests.clients.records.conftest import ROLE, Aws
 from tests.clients.records.test_functions import zipped
 
 from towpath import Client, RequestFailed
+from towpath.sdk import NotFound
 from towpath.sdk.alarms import threshold
 from towpath.sdk.triggers import TriggerDelivery
 
@@ -246,11 +247,19 @@ def test_a_schedule_starts_a_pipeline_at_its_time_and_goes(aws: Aws, pipeline: s
     assert execution["PipelineExecutionDescription"].startswith("Started by the schedule once: Scheduled Event")
     with pytest.raises(ClientError, match="Schedule once does not exist"):
         scheduler.get_schedule(Name="once")
+    triggers = Client(aws.url, home=aws.home.path).triggers
+    (told,) = triggers.deliveries("once")
+    assert (told.status, told.result) == ("Delivered", execution["PipelineExecutionArn"]), "told also when it is gone"
     assert [each["Name"] for each in scheduler.list_schedules()["Schedules"]] == ["daily"]
+    triggers.disable("daily")
+    assert scheduler.get_schedule(Name="daily")["State"] == "DISABLED"
+    triggers.enable("daily")
     shown = scheduler.get_schedule(Name="daily")
     assert (shown["State"], shown["ScheduleExpression"], shown["Target"]) == ("ENABLED", "rate(1 day)", target)
-    scheduler.delete_schedule(Name="daily")
+    triggers.rm("daily")
     assert scheduler.list_schedules()["Schedules"] == []
+    with pytest.raises(NotFound, match="there is no trigger 'daily'"):
+        triggers.disable("daily")
 
 
 @pytest.mark.shows(

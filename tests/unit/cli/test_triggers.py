@@ -234,7 +234,14 @@ def test_a_name_that_no_trigger_has_is_told_with_those_that_there_are(
         DescribePipeline=lambda request: None,
         ListPipelines={"PipelineSummaries": [{"PipelineName": "reviews"}]},
     )
-    monkeypatch.setattr(client, "get_json", lambda path: {"Schedules": []})
+
+    def no_schedule(method: str, path: str, *_: Any) -> Any:
+        raise NotFound("ResourceNotFoundException", f"{method} {path}: there is no such schedule", status=404)
+
+    monkeypatch.setattr(client, "send", no_schedule)
+    monkeypatch.setattr(
+        client, "get_json", lambda path: {"Schedules": []} if path == "/schedules" else no_schedule("GET", path)
+    )
     monkeypatch.setattr(triggers, "connect", lambda home: client)
     monkeypatch.setattr(triggers, "client_with_server", lambda home: client)
     for command in (triggers.rm, triggers.log, triggers.enable, triggers.disable):
