@@ -71,7 +71,9 @@ def test_an_event_whose_pipeline_cannot_be_started_goes_into_the_queue(world: Wo
         "RULE_ARN": "arn:aws:events:us-east-1:000000000000:rule/r",
     }
     (told,) = world.outcomes()
-    assert told["Result"].startswith("Pipeline 'deploy' does not exist.; put into the dead-letter queue dead as message ")
+    assert told["Result"].startswith(
+        "Pipeline 'deploy' does not exist.; put into the dead-letter queue dead as message "
+    )
 
 
 @pytest.mark.parametrize(

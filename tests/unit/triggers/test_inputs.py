@@ -38,7 +38,7 @@ def test_the_event_is_filled_in_whole_or_without_its_detail() -> None:
     assert json.loads(text) == {"event": without, "all": EVENT, "rule": RULE["aws.events.rule-arn"]}
 
 
-@pytest.mark.parametrize("template", ['{"a": <id>', '{"a": <other>}', '[<id>, ]', '{"a": <id> <id>}'])
+@pytest.mark.parametrize("template", ['{"a": <id>', '{"a": <other>}', "[<id>, ]", '{"a": <id> <id>}'])
 def test_a_template_that_never_makes_json_is_refused(template: str) -> None:
     with pytest.raises(Invalid, match="InputTemplate is not JSON where its placeholders stand for null"):
         made(template, id="$.detail.id")
