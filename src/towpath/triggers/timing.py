@@ -96,14 +96,18 @@ class TimingController:
         if plan is None:
             return Decision(state={} if resource.state else None)
         if resource.state.get("Timing") != plan.timing:
-            following = first_time(plan.schedule, now, plan.begins_at)
-            return self._waiting(plan, plan.begins_at or now, following, ())
+            # Counted from when it was written, not from this look: a server that died in between must miss nothing.
+            written_at = min(resource.modified_at, now)
+            following = first_time(plan.schedule, written_at, plan.begins_at)
+            return self._waiting(plan, plan.begins_at or written_at, following, ())
         since, due_at = datetime.fromtimestamp(resource.state["Since"], UTC), _moment(resource.state.get("NextAt"))
         if due_at is None:
             return Decision(delete=plan.goes_when_over)
         if now < due_at:
             return Decision(due_at=due_at)
-        times, following = _passed(plan.schedule, due_at, since, now)
+        # A server that was away longer than the schedule lasted has missed what came until then, and no more.
+        until = now if plan.ends_at is None else min(now, plan.ends_at)
+        times, following = _passed(plan.schedule, due_at, since, until)
         fires = tuple(Fire(time) for time in chosen(times, now, self._missed))
         return self._waiting(plan, since, following, fires)
 
@@ -141,16 +145,16 @@ def timing_controllers(missed: Missed) -> list[TimingController]:
 
 
 def _passed(
-    schedule: Schedule, first: datetime, since: datetime, now: datetime
+    schedule: Schedule, first: datetime, since: datetime, until: datetime
 ) -> tuple[list[datetime], datetime | None]:
-    """Return the times from `first` to `now`, of very many the last ones, and the one that follows."""
+    """Return the times from `first` to `until`, of very many the last ones, and the one that follows."""
     times: list[datetime] = []
     following: datetime | None = first
-    while following is not None and following <= now:
+    while following is not None and following <= until:
         times.append(following)
         if len(times) > 2 * _MOST:
             # Minutes of many days: those of the last one are enough, and quickly found.
-            following = max(following, now - timedelta(days=1))
+            following = max(following, until - timedelta(days=1))
             times.clear()
         following = schedule.after(following, since=since)
     return times[-_MOST:], following

@@ -13,10 +13,12 @@ NOW = datetime(2026, 11, 28, 5, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 
-def resource(kind: str, state: dict[str, Any] | None = None, **spec: Any) -> Resource:
+def resource(
+    kind: str, state: dict[str, Any] | None = None, *, written_at: datetime = NOW, **spec: Any
+) -> Resource:
     return Resource(
         uid=Uid("u"), account="0" * 12, region="us-east-1", kind=kind, name="n", arn="arn:aws:events:r:a:rule/n",
-        spec=spec, state=state or {}, created_at=NOW, created_by="ada", modified_at=NOW,
+        spec=spec, state=state or {}, created_at=NOW, created_by="ada", modified_at=written_at,
     )  # fmt: skip
 
 
@@ -44,7 +46,8 @@ def test_a_rate_counts_from_its_beginning_and_goes_on() -> None:
 
 def test_another_expression_begins_anew_and_a_disabled_rule_waits_for_nothing() -> None:
     begun = RULES.decide(rule(), None, NOW)
-    assert RULES.decide(rule(begun.state, "rate(1 hour)"), None, NOW + 5 * MINUTE).due_at == NOW + 65 * MINUTE
+    changed = rule(begun.state, "rate(1 hour)", written_at=NOW + 5 * MINUTE)
+    assert RULES.decide(changed, None, NOW + 6 * MINUTE).due_at == NOW + 65 * MINUTE
     assert RULES.decide(rule(begun.state, Description="other words"), None, NOW + MINUTE).due_at == NOW + 10 * MINUTE
     off = RULES.decide(rule(begun.state, State="DISABLED"), None, NOW + 20 * MINUTE)
     assert (off.state, off.facts, off.due_at) == ({}, (), None)
@@ -94,3 +97,35 @@ def test_a_schedule_that_is_over_goes_where_that_was_asked_for() -> None:
     assert begun.due_at == NOW + 30 * MINUTE
     ended = SCHEDULES.decide(schedule(begun.state, **once), None, NOW + 30 * MINUTE)
     assert (ended.facts, ended.delete) == ((Fire(NOW + 30 * MINUTE),), True)
+
+
+def caught_up(controller: TimingController, made: Any, first_seen: datetime) -> tuple[list[datetime], Any]:
+    """Return what is started until nothing more is due, of a schedule that is looked at first then; and the end."""
+    state: dict[str, Any] = {}
+    started: list[datetime] = []
+    while True:
+        decision = controller.decide(made(state), None, first_seen)
+        started += [fire.at for fire in decision.facts]
+        if decision.delete or decision.due_at is None or decision.due_at > first_seen:
+            return started, decision
+        state = decision.state
+
+
+@pytest.mark.parametrize(("missed", "expected"), [("latest", [30]), ("all", [30]), ("skip", [])])
+def test_a_time_that_came_before_a_schedule_was_ever_looked_at_is_a_missed_one(
+    missed: Missed, expected: list[int]
+) -> None:
+    controller = TimingController(SCHEDULE, plan_of_schedule, missed)
+    once: dict[str, Any] = {"ScheduleExpression": "at(2026-11-28T05:30:00)", "ActionAfterCompletion": "DELETE"}
+    started, end = caught_up(controller, lambda state: schedule(state, **once), NOW + 90 * MINUTE)
+    assert (started, end.delete) == ([NOW + minutes * MINUTE for minutes in expected], True)
+
+
+@pytest.mark.parametrize(("missed", "expected"), [("latest", [20]), ("all", [10, 20]), ("skip", [])])
+def test_of_what_was_missed_nothing_is_started_for_times_behind_the_end(missed: Missed, expected: list[int]) -> None:
+    controller = TimingController(SCHEDULE, plan_of_schedule, missed)
+    ends: dict[str, Any] = {"EndDate": (NOW + 25 * MINUTE).timestamp(), "ActionAfterCompletion": "DELETE"}
+    begun = controller.decide(schedule(**ends), None, NOW)
+    found = controller.decide(schedule(begun.state, **ends), None, NOW + 90 * MINUTE)
+    assert [fire.at for fire in found.facts] == [NOW + minutes * MINUTE for minutes in expected]
+    assert (found.due_at, found.delete) == (None, True)
