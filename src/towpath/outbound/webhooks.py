@@ -20,7 +20,7 @@ _SILENT = f"has not answered within {TIMEOUT_S:.0f} s"
 
 
 class _Reader(io.RawIOBase):
-    """Reads from a socket until a time: one that sends a byte now and then is not waited for longer than a silent one."""
+    """Reads from a socket until a time: who sends a byte now and then is waited for no longer than who is silent."""
 
     def __init__(self, connection: socket.socket, until: float) -> None:
         self._connection = connection

@@ -1,7 +1,7 @@
 """Dead letters: what could not be delivered goes into a queue, with what is known of why.
 
-Source: Amazon EventBridge User Guide, "Using dead-letter queues to process undelivered events"; EventBridge Scheduler User
-Guide, "Configuring a dead-letter queue".
+Source: Amazon EventBridge User Guide, "Using dead-letter queues to process undelivered events"; EventBridge Scheduler
+User Guide, "Configuring a dead-letter queue".
 """
 
 from enum import StrEnum

@@ -1,7 +1,7 @@
 """What a target gets of an event: the whole, a part, a constant or a text made of it. Pure.
 
-Source: Amazon EventBridge User Guide, "Amazon EventBridge input transformation" and "Input paths"; EventBridge Scheduler
-User Guide, "Adding context attributes".
+Source: Amazon EventBridge User Guide, "Amazon EventBridge input transformation" and "Input paths"; EventBridge
+Scheduler User Guide, "Adding context attributes".
 """
 
 import json

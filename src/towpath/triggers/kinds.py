@@ -3,10 +3,12 @@
 from towpath.kernel.errors import Conflict, NotFound
 from towpath.kernel.kinds import Kind
 from towpath.kernel.ports import Transaction
-from towpath.kernel.resource import Resource
+from towpath.kernel.resource import Document, Resource
 from towpath.triggers.model import GROUP
 
 SOURCE = "Source"  #: indexed member of a delivery that is on its way: uid of its rule or schedule
+#: State of a rule or schedule that somebody deletes: where it is brought back, no time until then was missed.
+COUNTED_ANEW: Document = {}
 EVENT_PATTERN = "EventPattern"  #: indexed member of the rules that wait for events
 
 

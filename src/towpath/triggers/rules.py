@@ -18,7 +18,7 @@ from towpath.kernel.texts import read_json
 from towpath.pipelines.rights import ROLES, written_by
 from towpath.triggers import patterns, schedules, targets
 from towpath.triggers.envelopes import envelope
-from towpath.triggers.kinds import RULE
+from towpath.triggers.kinds import COUNTED_ANEW, RULE
 from towpath.triggers.matching import CUSTOM_EVENT
 from towpath.triggers.model import BUS, RuleSpec, Target
 
@@ -113,7 +113,7 @@ def delete_rule(transaction: Transaction, request: Request) -> Document:
         return {}
     if rule.spec["Targets"]:
         raise Conflict("Rule can't be deleted since it has targets.", code="ValidationException")
-    transaction.resources.replace(rule, deleted_at=transaction.now)
+    transaction.resources.replace(rule, deleted_at=transaction.now, state=COUNTED_ANEW)
     generic.record(transaction, rule, request, request.operation)
     return {}
 

@@ -16,7 +16,7 @@ from towpath.kernel.repeats import TOKENS, digest_of, is_repeated, token_of
 from towpath.kernel.resource import Document, Resource, view
 from towpath.pipelines.rights import written_by
 from towpath.triggers import schedules, targets
-from towpath.triggers.kinds import SCHEDULE, schedule_name
+from towpath.triggers.kinds import COUNTED_ANEW, SCHEDULE, schedule_name
 from towpath.triggers.model import GROUP, ScheduleSpec
 
 _NAME = re.compile(r"[0-9a-zA-Z\-_.]{1,64}")
@@ -94,7 +94,7 @@ def update_schedule(transaction: Transaction, request: Request) -> Document:
 def delete_schedule(transaction: Transaction, request: Request) -> Document:
     """Carry out DeleteSchedule."""
     schedule = _schedule(transaction, request)
-    transaction.resources.replace(schedule, deleted_at=transaction.now)
+    transaction.resources.replace(schedule, deleted_at=transaction.now, state=COUNTED_ANEW)
     generic.record(transaction, schedule, request, request.operation)
     return {}
 

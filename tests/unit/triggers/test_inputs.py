@@ -45,8 +45,9 @@ def test_a_template_that_never_makes_json_is_refused(template: str) -> None:
 
 
 def test_a_constant_says_what_a_schedule_tells_of_its_time() -> None:
-    target = Target(arn="x", input='{"at": "<aws.scheduler.scheduled-time>", "of": "<aws.scheduler.schedule-arn>", '
-                    '"id": "<aws.scheduler.execution-id>/<aws.scheduler.attempt-number>", "no": "<other>"}')  # fmt: skip
+    names = {"at": "scheduled-time", "of": "schedule-arn", "id": "execution-id", "try": "attempt-number"}
+    constant = json.dumps({key: f"<aws.scheduler.{name}>" for key, name in names.items()} | {"no": "<other>"})
+    target = Target(arn="x", input=constant)
     told = json.loads(body_for(target, EVENT, of_schedule(SCHEDULE, EVENT, "d1", 2)))
-    assert told == {"at": "2026-11-28T05:00:00Z", "of": SCHEDULE, "id": "d1/2", "no": "<other>"}
+    assert told == {"at": "2026-11-28T05:00:00Z", "of": SCHEDULE, "id": "d1", "try": "2", "no": "<other>"}
     assert body_for(target, EVENT, RULE) == target.input, "a rule has none of these"

@@ -1,7 +1,7 @@
 """Schedules of EventBridge Scheduler as they are asked for: once each, and only those that can ever be due."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ from towpath.kernel.operations import Request
 from towpath.kernel.principals import Caller
 from towpath.kernel.resource import Document
 from towpath.store import SqliteStore
+from towpath.triggers.kinds import RULE, SCHEDULE
 from towpath.triggers.rules import event_operations
 from towpath.triggers.scheduler import scheduler_operations
+from towpath.triggers.timing import TimingController, plan_of_rule, plan_of_schedule
 
 NOW = datetime(2026, 11, 28, 5, 0, tzinfo=UTC)
 PIPELINE = "arn:aws:sagemaker:us-east-1:000000000000:pipeline/p"
@@ -33,16 +35,21 @@ def clock() -> VirtualClock:
 
 
 @pytest.fixture
-def call(tmp_path: Path, clock: VirtualClock) -> Iterator[Call]:
+def store(tmp_path: Path, clock: VirtualClock) -> Iterator[SqliteStore]:
     store = SqliteStore(tmp_path / "store.db", clock=clock)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def call(store: SqliteStore) -> Call:
     operations = {**scheduler_operations(), **event_operations()}
 
     def ask(operation: str, **members: Any) -> Document:
         request = Request(operation=operation, input=members, caller=Caller("ada"))
         return store.write(lambda transaction: operations[operation].function(transaction, request))
 
-    yield ask
-    store.close()
+    return ask
 
 
 def test_a_repeated_token_makes_one_schedule_also_when_its_time_has_passed(call: Call, clock: VirtualClock) -> None:
@@ -134,3 +141,37 @@ def test_a_rate_that_outlives_the_calendar_is_refused(call: Call, expression: st
     with pytest.raises(Invalid, match="expected at most 36500 days"):
         call("PutRule", Name="never", ScheduleExpression=expression)
     call("PutRule", Name="seldom", ScheduleExpression="rate(36500 days)")
+
+
+@pytest.mark.parametrize(
+    ("controller", "made", "deleted", "name"),
+    [
+        (TimingController(SCHEDULE, plan_of_schedule, "latest"), "CreateSchedule", "DeleteSchedule", "default/nightly"),
+        (TimingController(RULE, plan_of_rule, "latest"), "PutRule", "DeleteRule", "nightly"),
+    ],
+)
+def test_what_is_brought_back_has_missed_nothing_meanwhile(
+    call: Call,
+    store: SqliteStore,
+    clock: VirtualClock,
+    controller: TimingController,
+    made: str,
+    deleted: str,
+    name: str,
+) -> None:
+    call(made, **ASKED)
+
+    def begin(transaction: Any) -> None:
+        found = transaction.resources.find(controller.kind, name)
+        transaction.resources.replace(found, state=controller.decide(found, None, NOW).state)
+
+    store.write(begin)
+    call(deleted, Name="nightly")
+    clock.advance(3 * 86_400)
+
+    def bring_back(transaction: Any) -> Any:
+        tombstone = transaction.housekeeping.tombstone(controller.kind, name)
+        return transaction.resources.replace(tombstone, deleted_at=None)
+
+    decided = controller.decide(store.write(bring_back), None, NOW + timedelta(days=3))
+    assert (decided.facts, decided.due_at) == ((), NOW + timedelta(days=4))

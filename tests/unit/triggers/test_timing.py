@@ -13,9 +13,7 @@ NOW = datetime(2026, 11, 28, 5, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 
-def resource(
-    kind: str, state: dict[str, Any] | None = None, *, written_at: datetime = NOW, **spec: Any
-) -> Resource:
+def resource(kind: str, state: dict[str, Any] | None = None, *, written_at: datetime = NOW, **spec: Any) -> Resource:
     return Resource(
         uid=Uid("u"), account="0" * 12, region="us-east-1", kind=kind, name="n", arn="arn:aws:events:r:a:rule/n",
         spec=spec, state=state or {}, created_at=NOW, created_by="ada", modified_at=written_at,
@@ -101,7 +99,7 @@ def test_a_schedule_that_is_over_goes_where_that_was_asked_for() -> None:
 
 def caught_up(controller: TimingController, made: Any, first_seen: datetime) -> tuple[list[datetime], Any]:
     """Return what is started until nothing more is due, of a schedule that is looked at first then; and the end."""
-    state: dict[str, Any] = {}
+    state: dict[str, Any] | None = {}
     started: list[datetime] = []
     while True:
         decision = controller.decide(made(state), None, first_seen)
