@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from itertools import islice
 from typing import Annotated
 
 import typer
@@ -153,12 +154,22 @@ def ls(as_json: JsonOption = False, home: HomeOption = None) -> None:
 
 
 @app.command()
-def log(name: Name, as_json: JsonOption = False, home: HomeOption = None) -> None:
+def log(
+    name: Name,
+    tail: Annotated[int | None, typer.Option("--tail", "-n", min=1, help="Only the newest so many.")] = None,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
     """Show what came of a trigger's events, the newest first.
 
-    Example: towpath triggers log nightly
+    What is on its way comes first.
+
+    \b
+    Examples:
+      towpath triggers log nightly
+      towpath triggers log nightly --tail 20
     """
-    found = list(connect(home).triggers.deliveries(name))
+    found = list(islice(connect(home).triggers.deliveries(name), tail))
     if as_json:
         show_json([asdict(delivery) for delivery in found])
     elif not found:

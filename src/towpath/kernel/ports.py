@@ -113,6 +113,13 @@ class Events(Protocol):
     def of(self, subject: Uid) -> list[Event]:
         """Return what happened to one resource, oldest first."""
 
+    def newest(self, subject: Uid, of_type: str, *, before: int | None, limit: int) -> list[tuple[int, Event]]:
+        """Return the events of a type that happened to one resource, each with its position, newest first.
+
+        Args:
+            before: only those at smaller positions, which never change; None: from the newest on.
+        """
+
 
 class Work(Protocol):
     """Resources that the engine shall look at."""

@@ -1,8 +1,9 @@
 """The repository of events: append-only."""
 
 from collections.abc import Callable
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, Row, bindparam, insert, select
 
 from towpath.kernel.events import Event
 from towpath.kernel.resource import Uid
@@ -35,14 +36,22 @@ class EventTable:
 
     def of(self, subject: Uid) -> list[Event]:
         rows = self._connection.execute(select(event).where(event.c.subject == subject).order_by(event.c.seq))
-        return [
-            Event(
-                type=row.type,
-                subject=Uid(row.subject),
-                subject_arn=row.subject_arn,
-                principal=row.principal,
-                at=from_epoch(row.at),
-                detail=from_json(row.detail),
-            )
-            for row in rows
-        ]
+        return [_read(row) for row in rows]
+
+    def newest(self, subject: Uid, of_type: str, *, before: int | None, limit: int) -> list[tuple[int, Event]]:
+        wanted = select(event).where(event.c.subject == subject, event.c.type == of_type)
+        if before is not None:
+            wanted = wanted.where(event.c.seq < before)
+        rows = self._connection.execute(wanted.order_by(event.c.seq.desc()).limit(limit))
+        return [(row.seq, _read(row)) for row in rows]
+
+
+def _read(row: Row[Any]) -> Event:
+    return Event(
+        type=row.type,
+        subject=Uid(row.subject),
+        subject_arn=row.subject_arn,
+        principal=row.principal,
+        at=from_epoch(row.at),
+        detail=from_json(row.detail),
+    )

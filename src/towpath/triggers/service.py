@@ -18,14 +18,16 @@ def operations() -> list[Operation]:
 def list_trigger_deliveries(transaction: RememberingTransaction, request: Request) -> Document:
     """Carry out ListTriggerDeliveries, the newest first."""
     trigger = _trigger(transaction, request.input["TriggerName"])
-    events = [event for event in transaction.events.of(trigger.uid) if event.type == OUTCOME]
-    page, token = paging.newest_first(events, request.input.get("NextToken"), paging.size(request.input))
-    answer: Document = {"Deliveries": [_shown(event) for event in page]}
+    size, before = paging.size(request.input), paging.position(request.input.get("NextToken"))
+    # One more than a page says whether there is another.
+    found = transaction.events.newest(trigger.uid, OUTCOME, before=before, limit=size + 1)
+    page = found[:size]
+    answer: Document = {"Deliveries": [_shown(event) for _, event in page]}
     if request.input.get("NextToken") is None:
         on_their_way = Query(kind=DELIVERY.noun, filters=(Filter(SOURCE, "=", trigger.uid),), limit=paging.LARGEST)
         pending = transaction.resources.query(on_their_way).items
         answer["Pending"] = [pending_delivery(delivery) for delivery in pending]
-    return answer if token is None else {**answer, "NextToken": token}
+    return {**answer, "NextToken": str(page[-1][0])} if len(found) > size else answer
 
 
 def _trigger(transaction: RememberingTransaction, name: str) -> Resource:
