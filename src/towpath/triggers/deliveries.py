@@ -337,7 +337,7 @@ def _with_dead_letter(transaction: Transaction, delivery: Resource, settled: Set
         return settled
     spec = view(DeliverySpec, delivery.spec)
     told = bury(transaction, delivery, spec, _body(delivery, spec), settled.failure)
-    return settled if told is None else replace(settled, told=f"{settled.told}; {told}")
+    return settled if told is None else replace(settled, told=f"{settled.told.rstrip('.')}; {told}")
 
 
 def _tell(transaction: Transaction, delivery: Resource, settled: Settle) -> None:

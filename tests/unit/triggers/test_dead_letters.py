@@ -72,7 +72,7 @@ def test_an_event_whose_pipeline_cannot_be_started_goes_into_the_queue(world: Wo
     }
     (told,) = world.outcomes()
     assert told["Result"].startswith(
-        "Pipeline 'deploy' does not exist.; put into the dead-letter queue dead as message "
+        "Pipeline 'deploy' does not exist; put into the dead-letter queue dead as message "
     )
 
 
@@ -109,7 +109,7 @@ def test_a_queue_that_is_not_there_is_told_of_beside_the_reason(world: World) ->
     assert world.settle(world.happen(Arn=PIPELINE, **DEAD)).status == DeliveryStatus.FAILED
     (told,) = world.outcomes()
     assert told["Result"].startswith(
-        "Pipeline 'deploy' does not exist.; and could not be put into the dead-letter queue dead: "
+        "Pipeline 'deploy' does not exist; and could not be put into the dead-letter queue dead: "
     )
 
 
