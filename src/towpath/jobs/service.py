@@ -150,7 +150,7 @@ def stopping(kind: Kind) -> Function:
         resource = transaction.resources.replace(
             resource, status=JobStatus.STOPPING, generation=resource.generation + 1
         )
-        transaction.work.schedule(resource.uid, transaction.now)
+        transaction.work.hurry(resource.uid)
         generic.record(transaction, resource, request, request.operation)
         return {}
 

@@ -131,6 +131,12 @@ class Work(Protocol):
             because: the child whose status has changed, or that was deleted.
         """
 
+    def hurry(self, uid: Uid) -> None:
+        """Make `uid` due at once, also what a fault holds up: somebody wants something else of it now.
+
+        For what a person asks for, which is rare; what a fault holds up would else be tried again and again.
+        """
+
     def changed(self, uid: Uid) -> list[Uid]:
         """Return the children of a resource that have changed so since the last turn that it ended well began.
 

@@ -10,6 +10,7 @@ from towpath.pipelines.model import StepRow, StepStatus
 from towpath.pipelines.standing import Standings
 
 _LONGEST_PAUSE_S = 15  #: between two looks at something that somebody else is changing
+_SHORTEST_WAIT, _LONGEST_WAIT = timedelta(seconds=2), timedelta(seconds=60)  #: for what does not answer
 
 
 def next_due(standings: Standings) -> datetime | None:
@@ -61,3 +62,20 @@ def waiting(row: StepRow, reason: str, now: datetime) -> StepRow:
     seconds, then at growing intervals. That is no failure, so no policy is asked and nothing is counted."""
     pause = timedelta(seconds=min(2 ** min(row.attempt, 8), _LONGEST_PAUSE_S))
     return replace(row, status=StepStatus.STARTING, failure_reason=reason, due_at=now + pause, failed_at=now)
+
+
+def unanswered(row: StepRow, reason: str, now: datetime) -> StepRow:
+    """Return how a step stands whose attempt could not begin, since what has to be known first cannot be had just now.
+
+    It looks again after as long as it has waited so far, within bounds. No attempt has begun, so none is counted.
+    """
+    pause = min(max(now - (row.started_at or now), _SHORTEST_WAIT), _LONGEST_WAIT)
+    return replace(
+        row,
+        status=StepStatus.STARTING,
+        attempt=row.attempt - 1,
+        failure_reason=reason,
+        exception_type=None,
+        due_at=now + pause,
+        failed_at=now,
+    )

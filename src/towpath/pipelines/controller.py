@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from towpath.kernel import decisions as kernel
 from towpath.kernel import generic, shapes
-from towpath.kernel.errors import Invalid, TowpathError, Unavailable
+from towpath.kernel.errors import DiskFull, Invalid, TowpathError, Unavailable
 from towpath.kernel.kinds import Kind
 from towpath.kernel.operations import Operations
 from towpath.kernel.ports import Heading, Store
@@ -20,7 +20,7 @@ from towpath.kernel.resource import Document, Resource, Uid
 from towpath.pipelines.acting import EXECUTION_EVENT, Acting, event, is_over, with_baseline
 from towpath.pipelines.attempts import next_due
 from towpath.pipelines.caching import Asked, Lookup
-from towpath.pipelines.decisions import Ended, FinishExecution, Situation, Unreadable
+from towpath.pipelines.decisions import Ended, FinishExecution, Situation, Unanswered, Unreadable
 from towpath.pipelines.evaluation import DocumentRef
 from towpath.pipelines.execution import Course
 from towpath.pipelines.graph import Node, Plan
@@ -129,6 +129,7 @@ class ExecutionController:
         # one that takes the result of an earlier execution over. What is left is looked up in the next turn.
         documents: dict[DocumentRef, Any] = {}
         lookups: dict[str, Lookup] = {}
+        unanswered: dict[str, str] = {}
         # What is wanted does not depend on the time, but for steps that are due again: take them as due.
         at = next_due(standings) or resource.modified_at
         course = Course(standings.copy(), at, situation, at_once=_AT_ONCE)
@@ -138,8 +139,15 @@ class ExecutionController:
                 break
             documents |= {ref: self._read(ref, course.standings) for ref in course.wanted}
             for name, asked in course.unlooked.items():
-                lookups[name] = self._look_up(resource, course.standings.node(name), asked)
-            situation = with_found(situation, documents=dict(documents), lookups=dict(lookups))
+                try:
+                    lookups[name] = self._look_up(resource, course.standings.node(name), asked)
+                except DiskFull:
+                    raise
+                except Unavailable as error:
+                    unanswered[name] = _not_now(error)
+            situation = with_found(
+                situation, documents=dict(documents), lookups=dict(lookups), unanswered=dict(unanswered)
+            )
             course.go_on(situation)
         return situation
 
@@ -160,7 +168,7 @@ class ExecutionController:
             try:
                 request, told = self._store.read(prepare)
             except Unavailable:
-                raise  # it is tried again, as every look-up is
+                raise  # the step asks again, as for every look-up
             except TowpathError as error:  # the step begins, and fails with this very error in its place
                 return Lookup(asked=asked, keyless=f"it has no key: {error.message}")
         return self._results.look_up(resource, node, asked, request, told)
@@ -171,6 +179,10 @@ class ExecutionController:
             return self._documents.read(ref.uri, written_by=writer)
         except Invalid as error:
             return Unreadable(error.message)
+        except DiskFull:
+            raise
+        except Unavailable as error:
+            return Unanswered(_not_now(error))
 
     def _ended(
         self, transaction: KernelTransaction, resource: Resource, standings: Standings, changed: list[Uid] | None
@@ -300,6 +312,11 @@ def _children(
         return {child.uid: child for child in transaction.resources.headings(resource.uid)}
     found = (transaction.resources.get(row.resource) for row in running if row.resource is not None)
     return {child.uid: child for child in found if child is not None}
+
+
+def _not_now(error: Unavailable) -> str:
+    """Return what is told of a step that waits for an answer."""
+    return f"{error.message} The step has not begun, and asks again"
 
 
 def _looks_elsewhere(plan: Plan) -> bool:

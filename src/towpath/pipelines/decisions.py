@@ -95,6 +95,12 @@ class Unreadable(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Unanswered(msgspec.Struct, frozen=True):
+    """Stands for a JSON document that cannot be had just now."""
+
+    reason: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
     """What an execution is decided by, beside its plan and its rows."""
@@ -103,8 +109,9 @@ class Situation:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)  #: execution variables that do not change
     ended: Mapping[str, Ended] = field(default_factory=dict)  #: step -> what its running attempt ended with
-    documents: Mapping[DocumentRef, Any] = field(default_factory=dict)  #: JSON documents, or `Unreadable`
+    documents: Mapping[DocumentRef, Any] = field(default_factory=dict)  #: or `Unreadable`, `Unanswered`
     lookups: Mapping[str, Lookup] = field(default_factory=dict)  #: step that asks for the cache -> what is known of it
+    unanswered: Mapping[str, str] = field(default_factory=dict)  #: step that cannot be looked up just now -> why
     stopping: bool = False
     max_parallel: int | None = None  #: steps that may run at one time
     noted_parallel: int | None = None  #: what the history tells of that

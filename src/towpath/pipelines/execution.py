@@ -1,6 +1,7 @@
 """What has to be done next in an execution: pure decisions on its step rows as they stand."""
 
 import itertools
+from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
 
@@ -8,7 +9,7 @@ from msgspec.structs import replace
 
 from towpath.kernel.errors import Invalid
 from towpath.pipelines import foreach, retry
-from towpath.pipelines.attempts import after_failure
+from towpath.pipelines.attempts import after_failure, unanswered
 from towpath.pipelines.caching import Asked, Found, Lookup, verdict
 from towpath.pipelines.conditions import holds
 from towpath.pipelines.decisions import (
@@ -24,6 +25,7 @@ from towpath.pipelines.decisions import (
     StartStep,
     Steps,
     StopStep,
+    Unanswered,
 )
 from towpath.pipelines.evaluation import DocumentRef, StepYield, as_text, document_ref, evaluate
 from towpath.pipelines.graph import Node, Plan
@@ -209,6 +211,7 @@ class Course:
             status=StepStatus.EXECUTING,
             attempt=row.attempt + 1,
             due_at=None,
+            failure_reason=None if row.exception_type is None else row.failure_reason,
             resource=None,
             resource_arn=None,
             metadata={},
@@ -217,6 +220,10 @@ class Course:
 
     def _begin(self, node: Node, row: StepRow | None) -> None:
         row = self._begun(node, row)
+        reason = self._why_unanswered(node, row)
+        if reason is not None:
+            self._end(unanswered(row, reason, self.now))
+            return
         try:
             match node.step.type:
                 case "Condition":
@@ -307,23 +314,31 @@ class Course:
         self.decisions.append(EndStep(row=taken, lookup=lookup))
 
     def _has_its_documents(self, node: Node) -> bool:
-        if not node.documents:
+        if not node.documents or node.name in self.situation.unanswered:
             return True
         row = self.rows.get(node.name) or StepRow(name=node.name, status=StepStatus.STARTING)
-        missing = False
+        missing = [ref for ref in self._documents(node, row) if ref not in self.situation.documents]
+        self.wanted |= dict.fromkeys(missing)
+        return not missing
+
+    def _documents(self, node: Node, row: StepRow) -> Iterator[DocumentRef]:
+        """Yield the JSON documents that a step reads."""
         for get in node.documents:
             try:
-                ref = document_ref(get.source, self._sight.scope(node, row))
+                yield document_ref(get.source, self._sight.scope(node, row))
             except Invalid:
                 continue  # the step begins, and fails with this very error in its place
-            if ref not in self.situation.documents:
-                self.wanted[ref] = None
-                missing = True
-        return not missing
+
+    def _why_unanswered(self, node: Node, row: StepRow) -> str | None:
+        """Return why a step cannot begin yet though all was asked for: it had no answer. Other steps go on meanwhile."""
+        if node.name in self.situation.unanswered:
+            return self.situation.unanswered[node.name]
+        read = (self.situation.documents.get(ref) for ref in self._documents(node, row))
+        return next((document.reason for document in read if isinstance(document, Unanswered)), None)
 
     def _is_looked_up(self, node: Node) -> bool:
         """Return whether a step that asks for the cache may begin: what is known of it is there."""
-        if not node.is_cached or node.name in self.situation.lookups:
+        if not node.is_cached or node.name in self.situation.lookups or node.name in self.situation.unanswered:
             return True
         if self._puts_back:
             self._postpones_looks = True

@@ -141,7 +141,7 @@ def stop_pipeline_execution(transaction: Transaction, request: Request) -> Docum
             generation=execution.generation + 1,
         )
         generic.record(transaction, execution, request, request.operation)
-        transaction.work.schedule(execution.uid, transaction.now)
+        transaction.work.hurry(execution.uid)
     return {"PipelineExecutionArn": execution.arn}
 
 

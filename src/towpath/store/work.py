@@ -29,6 +29,14 @@ _SCHEDULE = Prepared(
         set_={"due_at": case((_held_up, work.c.due_at), else_=func.min(work.c.due_at, bindparam("due_at")))},
     )
 )
+#: What is hurried is due since the beginning of time: no fault puts that off (`_FAIL`), not even one of a turn that has
+#: begun before.
+_AT_ONCE = 0.0
+_HURRY = Prepared(
+    insert(work)
+    .values(uid=bindparam("uid"), due_at=_AT_ONCE)
+    .on_conflict_do_update(index_elements=[work.c.uid], set_={"due_at": _AT_ONCE})
+)
 _DUE = Prepared(
     select(work.c.uid)
     .where(work.c.due_at <= bindparam("now"), work.c.lease_until.is_(None))
@@ -57,7 +65,7 @@ _FAIL = Prepared(
         failing_since=case((work.c.failures == 0, bindparam("now")), else_=work.c.failing_since),
         fault=bindparam("said"),
         failures=bindparam("failed"),
-        due_at=bindparam("at"),
+        due_at=case((work.c.due_at == _AT_ONCE, _AT_ONCE), else_=bindparam("at")),
         lease_until=None,
         owner=None,
     )
@@ -105,6 +113,10 @@ class WorkTable:
             _TELL(self._connection, of=uid, who=because)
         self.scheduled.add(uid)
 
+    def hurry(self, uid: Uid) -> None:
+        _HURRY(self._connection, uid=uid)
+        self.scheduled.add(uid)
+
     def changed(self, uid: Uid) -> list[Uid]:
         return [Uid(child) for (child,) in _TOLD(self._connection, of=uid).all()]
 
@@ -145,7 +157,8 @@ class WorkTable:
     def fail(self, lease: Lease, now: datetime, due_at: datetime, fault: str) -> None:
         """End a lease whose turn has failed once more, until `due_at`; keep what it said for those who ask.
 
-        What was scheduled during the turn is not due before either: it would be tried, and fail, with each wake.
+        What was scheduled during the turn is not due before either: it would be tried, and fail, with each wake. Only
+        what was hurried is.
         """
         _FAIL(
             self._connection,

@@ -5,7 +5,8 @@ they were. Fed with those one by one, the decisions have to begin every attempt 
 as they were decided, and come to the same end.
 """
 
-from collections.abc import Iterator
+from collections import defaultdict, deque
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import cast
@@ -121,10 +122,17 @@ class _Replay:
         self.now = execution.created_at
         self.result: ExecutionStatus | None = None
         self.complaints: list[str] = []
+        self.ahead: dict[str, deque[StepRow]] = defaultdict(deque)  #: step -> how its facts that are still to come left it
+        for fact in recorded.facts:
+            if fact.row.taken_from is None:
+                self.ahead[fact.row.name].append(fact.row)
 
     def run(self) -> list[str]:
         """Return what came out otherwise."""
-        untold = [event for event in self.recorded.events if _leaves_no_fact(event)]
+        put_off = {
+            (name, row.attempt + 1) for name, rows in self.ahead.items() for row in rows if _is_put_off(row, None)
+        }
+        untold = [event for event in self.recorded.events if _leaves_no_fact(event, put_off)]
         if untold and not self.recorded.has_begun_at(untold[0].at):
             self._reach(untold.pop(0))  # a stop that came before the first decision
         else:
@@ -147,6 +155,7 @@ class _Replay:
                 self._decide()
             elif self._is_retry(fact.row):
                 again.append(fact.row)
+                self.ahead[fact.row.name].popleft()
             else:
                 self._apply(fact.row)
         if again:
@@ -157,6 +166,10 @@ class _Replay:
         return self.complaints
 
     def _decide(self) -> None:
+        rows = self.standings.rows
+        # What could not be had then is told by the history, too.
+        put_off = {name for name, ahead in self.ahead.items() if ahead and _is_put_off(ahead[0], rows.get(name))}
+        self.situation = replace(self.situation, unanswered=dict.fromkeys(put_off, ""))
         for _ in range(len(self.standings.plan.nodes) + 2):  # a document may show that another one is needed
             course = Course(self.standings.copy(), self.now, self.situation)
             course.run()
@@ -205,6 +218,7 @@ class _Replay:
         if before is not None and before.status is StepStatus.STARTING and row.attempt > before.attempt:
             self._decide()  # its time has come since
             before = self.standings.rows.get(row.name)
+        self.ahead[row.name].popleft()
         if before is None:
             self.complaints.append(f"{row.name} is {row.status} in its history, and would not have begun today")
         elif _outline(before) == _outline(row):
@@ -237,10 +251,22 @@ class _Replay:
             self.complaints.append(f"it is {status}, and would be {self.result} today")
 
 
-def _leaves_no_fact(event: Event) -> bool:
-    """Whether something was decided at an event that the history does not tell of."""
+def _is_put_off(row: StepRow, before: StepRow | None) -> bool:
+    """Whether a fact left a step as one that could not begin, since what has to be known first could not be had."""
+    attempt = before.attempt if before is not None and before.status is StepStatus.STARTING else 0
+    return row.status is StepStatus.STARTING and row.attempt == attempt
+
+
+def _leaves_no_fact(event: Event, put_off: Set[tuple[str, int]]) -> bool:
+    """Whether something was decided at an event that the history does not tell of.
+
+    Args:
+        put_off: steps and first attempts that could not begin when it was their turn.
+    """
     if event.type == STEP_EVENT:  # a step that had waited for its time is tried again
-        return event.detail.get("currentStepStatus") == StepStatus.EXECUTING and event.detail.get("attempt", 1) > 1
+        attempt = event.detail.get("attempt", 1)
+        begins = event.detail.get("currentStepStatus") == StepStatus.EXECUTING
+        return begins and (attempt > 1 or (event.detail["stepName"], attempt) in put_off)
     # A retry that finds steps to begin anew is told by those; one that only undoes a stop, by its event.
     return event.type == _STOP or (event.type == _RETRY and event.detail["steps"] == [])
 

@@ -260,6 +260,47 @@ def test_nothing_that_happens_hurries_what_a_fault_holds_up_and_others_are_hurri
     assert fault_of(store, held) is None
 
 
+class Hurried(ObstinateController):
+    """Cannot see the world, and is hurried once while it looks."""
+
+    def __init__(self, world: World, failures: int, store: SqliteStore) -> None:
+        super().__init__(world, failures)
+        self.store = store
+        self.hurries = False
+
+    def observe(self, resource: Resource) -> bool:
+        if self.hurries:
+            self.hurries = False
+            self.store.write(lambda transaction: transaction.work.hurry(resource.uid))
+        return super().observe(resource)
+
+
+@pytest.mark.parametrize("meanwhile", [False, True], ids=["between two tries", "during a try"])
+def test_what_a_fault_holds_up_is_looked_at_at_once_when_it_is_hurried(
+    store: SqliteStore, clock: VirtualClock, meanwhile: bool
+) -> None:
+    controller = Hurried(World(), 4, store)
+    engine = Engine(store, {"Lamp": controller}, clock=clock, kinds={"Lamp": LAMP})
+    uid = make(store, "a")
+    for wait_s in (0.1, 1.0):
+        engine.run_until_idle()
+        clock.advance(wait_s)
+    controller.hurries = meanwhile
+    engine.run_until_idle()
+    if not meanwhile:
+        assert controller.failures == 1
+        store.write(lambda transaction: transaction.work.hurry(uid))
+        engine.run_until_idle()
+    assert controller.failures == 0
+    fault = fault_of(store, uid)
+    assert fault is not None
+    assert fault.tries == 4, "it was tried once more, and waits like before when that fails"
+    assert engine.next_due() == fault.next_try_at == clock.now() + timedelta(seconds=30)
+    clock.advance(30)
+    engine.run_until_idle()
+    assert status(store, uid) == "Burning"
+
+
 def fault_of(store: SqliteStore, uid: Uid) -> Fault | None:
     return store.read(lambda transaction: transaction.work.fault(uid))
 

@@ -15,6 +15,7 @@ from towpath.pipelines.evaluation import StepYield
 from towpath.pipelines.graph import Node
 from towpath.pipelines.model import StepRow
 from towpath.pipelines.ports import NoResults, Shapes
+from towpath.testing.replay import Replayed, replay_all
 
 OLD, NEW = "s3://b/old/constraints.json", "s3://b/new/constraints.json"
 
@@ -111,7 +112,8 @@ def checked(
     platform.create({"Version": "2020-12-01", "Steps": [step]})
     arn = platform.start()
     if away:
-        assert "Check" not in platform.steps(arn), "it has begun without a look-up"
+        waits = platform.steps(arn)["Check"]
+        assert (waits["StepStatus"], waits["AttemptCount"]) == ("Starting", 0), "it has begun without a look-up"
         platform.clock.advance(60)
         platform.engine.run_until_idle()
     return results, platform.steps(arn)["Check"]
@@ -144,6 +146,86 @@ def test_a_baseline_that_cannot_be_looked_up_now_is_looked_up_again(platform: Pl
     assert results.looked == [OLD]
     assert results.taken == [OLD]
     assert step["StepStatus"] == "Succeeded"
+
+
+class Away(NoResults):
+    """Cannot say anything of steps that ask for the cache, while it is told so."""
+
+    def __init__(self) -> None:
+        self.is_away = True
+        self.asked = 0
+
+    def look_up(self, execution: Resource, node: Node, asked: Asked, request: Document, told: Document) -> Lookup:
+        self.asked += 1
+        if self.is_away:
+            raise Unavailable("The object store does not answer.")
+        return Lookup(asked=asked, key="k")
+
+
+def with_others() -> Document:
+    """Return a pipeline of a step that asks for the cache, and two, one after the other, that do not."""
+    definition = chain(3)
+    for step in definition["Steps"][1:]:
+        del step["CacheConfig"]
+    definition["Steps"][1]["Arguments"]["Environment"] = {}
+    return definition
+
+
+def waiting_for_the_store(platform: Platform) -> tuple[Away, str]:
+    """Return an execution that waits for what its cacheable step is made of, and for nothing else."""
+    platform.results = away = Away()
+    platform.engine = platform.new_engine()
+    platform.create(with_others())
+    arn = platform.start()
+    for name in ("S1", "S2"):
+        platform.end(arn, name, FailureReason=name)
+    return away, arn
+
+
+def test_a_step_whose_look_up_has_no_answer_holds_no_other_one_up_and_begins_when_there_is_one(
+    platform: Platform,
+) -> None:
+    away, arn = waiting_for_the_store(platform)
+    shown = platform.steps(arn)
+    assert {name: step["StepStatus"] for name, step in shown.items()} == {
+        "S0": "Starting",
+        "S1": "Succeeded",
+        "S2": "Succeeded",
+    }
+    assert shown["S0"]["FailureReason"].startswith("The object store does not answer. The step has not begun")
+    assert "FailureReason" not in platform.execution(arn), "nothing but that step waits"
+    for wait_s in (2, 2, 4, 8, 16, 32, 60, 60):  # as long as it has waited so far, at most a minute
+        before = away.asked
+        platform.clock.advance(wait_s)
+        platform.engine.run_until_idle()
+        assert away.asked > before
+    away.is_away = False
+    platform.clock.advance(60)
+    platform.engine.run_until_idle()
+    begun = platform.steps(arn)["S0"]
+    assert (begun["StepStatus"], begun["AttemptCount"]) == ("Executing", 1)
+    assert "FailureReason" not in begun
+    platform.end(arn, "S0")
+    assert platform.execution(arn)["PipelineExecutionStatus"] == "Succeeded"
+    assert replay_all(platform.store, platform.reports, platform.shapes) == Replayed(executions=1)
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["while it waits", "when it has begun at last"])
+def test_an_execution_with_a_step_that_had_no_answer_is_stopped_at_once(platform: Platform, begun: bool) -> None:
+    away, arn = waiting_for_the_store(platform)
+    if begun:
+        away.is_away = False
+        platform.clock.advance(2)
+        platform.engine.run_until_idle()
+    platform.clock.advance(1)
+    platform.call("StopPipelineExecution", PipelineExecutionArn=arn)
+    platform.engine.run_until_idle()
+    if begun:
+        platform.end(arn, "S0", "Stopped")
+    assert platform.execution(arn)["PipelineExecutionStatus"] == "Stopped"
+    step = platform.steps(arn)["S0"]
+    assert (step["StepStatus"], step["AttemptCount"]) == ("Stopped", int(begun))
+    assert replay_all(platform.store, platform.reports, platform.shapes) == Replayed(executions=1)
 
 
 class Keeping(NoResults):
