@@ -35,6 +35,7 @@ RULES: tuple[Rule, ...] = (
     members.retry_policies,
     members.comparable_values,
     members.required_members,
+    members.request_members,
     members.performed,
     members.check_members,
     members.callbacks,

@@ -424,6 +424,14 @@ SPOILT = [
         "step 'C' is of type Callback; only ForEach steps have rounds",
     ),
     Spoilt(
+        "request-members",
+        "v2_function",
+        "ParallelismConfiguration",
+        {"MaxParallelExecutionSteps": 2},
+        "ParallelismConfiguration",
+        "it is a member of requests and no part of a definition; give it to CreatePipeline, UpdatePipeline",
+    ),
+    Spoilt(
         "waiting-in-circles",
         "v2_function",
         "Steps/2/DependsOn",

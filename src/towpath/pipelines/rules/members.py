@@ -81,6 +81,14 @@ def required_members(checked: Checked) -> Findings:
             yield member(inside, "Conditions"), "there must be at least one condition"
 
 
+def request_members(checked: Checked) -> Findings:
+    """What belongs to requests does not stand in the definition, where nothing would come of it."""
+    for name in ("ParallelismConfiguration", "SelectiveExecutionConfig"):
+        if name in checked.outline.definition.members:
+            wanted = "StartPipelineExecution" if name == "SelectiveExecutionConfig" else "CreatePipeline, UpdatePipeline"
+            yield name, f"it is a member of requests and no part of a definition; give it to {wanted}"
+
+
 def performed(checked: Checked) -> Findings:
     """Lineage and Cleanup steps say what they keep and delete, as far as that is written literally."""
 
