@@ -81,7 +81,12 @@ MODEL_PACKAGE = Kind(
     missing=_does_not_exist,
     view=View(
         computed=shown,
-        hidden=frozenset({"ModelData", "Reports", "Environments", "History", "ClientToken", "RequestDigest"}),
+        hidden=frozenset(
+            {
+                *("ModelData", "Reports", "Environments", "History"),
+                *("ClientToken", "RequestDigest", "UpdateToken", "UpdateDigest"),
+            }
+        ),
     ),
     sort_by=_SORT,
     filters={

@@ -77,6 +77,8 @@ class PackageState(msgspec.Struct, frozen=True, kw_only=True, rename="pascal", o
     history: tuple[Entry, ...] = ()
     client_token: str | None = None  #: of the request that made it; the same request again makes nothing new
     request_digest: str | None = None  #: of that request
+    update_token: str | None = None  #: of the last update that came with one; the same again changes nothing
+    update_digest: str | None = None  #: of that update
 
 
 def spec_of(resource: Resource) -> PackageSpec:

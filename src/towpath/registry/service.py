@@ -137,6 +137,8 @@ def update_model_package(transaction: Transaction, request: Request) -> Document
     asked = request.input
     package = find(transaction, MODEL_PACKAGE, asked["ModelPackageArn"])
     state = state_of(package)
+    if is_repeated(request, token=state.update_token, digest=state.update_digest, arn=package.arn):
+        return {"ModelPackageArn": package.arn}  # the answer to an earlier try of this request was lost
     before = package.spec.get("ModelApprovalStatus")
     spec, members = _with_metadata(package, asked)
     entries: list[Entry] = []
@@ -175,6 +177,9 @@ def update_model_package(transaction: Transaction, request: Request) -> Document
         )
     if not entries:
         return {"ModelPackageArn": package.arn}
+    token = token_of(request)
+    if token is not None:
+        state = replace(state, update_token=token, update_digest=digest_of(request))
     after = replace(package, spec=spec, state=state_document(replace(state, history=(*state.history, *entries))))
     updated = transaction.resources.replace(
         package,

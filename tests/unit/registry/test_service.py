@@ -115,6 +115,20 @@ def test_a_client_token_of_another_request_is_refused(call: Call, register: Call
     assert [each["ModelPackageArn"] for each in listed] == [first]
 
 
+def test_a_repeated_token_of_an_update_decides_once(call: Call, register: Call, store: SqliteStore) -> None:
+    arn = register()["ModelPackageArn"]
+    decision = {"ModelPackageArn": arn, "ModelApprovalStatus": "Approved", "ClientToken": "u" * 36}
+    for _ in range(2):
+        assert call("UpdateModelPackage", **decision) == {"ModelPackageArn": arn}
+    call("UpdateModelPackage", ModelPackageArn=arn, CustomerMetadataProperties={"a": "b"})
+    with pytest.raises(Conflict, match="The ClientToken 'u+' came with another request before"):
+        call("UpdateModelPackage", **{**decision, "ModelApprovalStatus": "Rejected"})
+    shown = call("DescribeModelPackage", ModelPackageName=arn)
+    assert shown["ModelApprovalStatus"] == "Approved"
+    assert not {"UpdateToken", "UpdateDigest"} & shown.keys()
+    assert [decided["After"] for decided in approval_history(package(store, "reviews/1"))].count("Approved") == 1
+
+
 def test_an_absent_group_is_refused_to_people_and_made_for_executions(call: Call, put: Put) -> None:
     put("m/model.tar.gz")
     members = {"ModelPackageGroupName": "fresh", "InferenceSpecification": specification()}
