@@ -27,6 +27,7 @@ class Server:
     version: str
     home: str
     ca: str = ""  #: PEM file that its certificate is checked by; empty: without TLS, or what the system trusts
+    region: str = ""  #: of the home, as its settings and its environment said; empty: an earlier release told none
     moved_from: str = ""  #: address of the server before, where that was another one
 
     @property

@@ -144,6 +144,7 @@ def run(home: HomeFolder, settings: Settings, *, port: int | None, on_ready: Cal
             version=__version__,
             home=str(home.path),
             ca=str(ca or ""),
+            region=settings.region,
             moved_from=before if before != url and not exactly and settings.port else "",
         )
         platform = Platform.open(home, settings, url=server.url)

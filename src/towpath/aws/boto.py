@@ -43,7 +43,7 @@ def session(home: str | Path | None = None) -> boto3.Session:
     server, credentials = folder.running_server(), folder.credentials()
     if server is None or credentials is None:
         raise NoServer(f"no server is running for {folder.path}; start one: towpath up --background{folder.option}")
-    region = settings.load(folder.settings_file).region
+    region = server.region or settings.load(folder.settings_file).region
     url = server.url
 
     class Session(botocore.session.Session):  # type: ignore[misc] # botocore has no types

@@ -118,7 +118,7 @@ def _of_home(home: HomeFolder) -> _Access:
     return _Access(
         url=server.url,
         ca=server.ca,
-        region=settings.load(home.settings_file).region,
+        region=server.region or settings.load(home.settings_file).region,
         access_key=credentials.access_key,
         secret_key=credentials.secret_key,
         elsewhere=False,
