@@ -116,11 +116,17 @@ def down(
     # The server's packages: no command that only asks a server needs them.
     from towpath import settings
     from towpath.app import running_without_server, stop_everything
+    from towpath.kernel.errors import Invalid
     from towpath.server import held
 
     if everything:
+        try:
+            known = settings.load(where.settings_file)
+        except Invalid as error:  # what runs is ended all the same: that needs none of them
+            typer.echo(f"Warning: {error.message}", err=True)
+            known = settings.Settings()
         with held(where):
-            stopped = stop_everything(where, settings.load(where.settings_file), say=partial(typer.echo, err=True))
+            stopped = stop_everything(where, known, say=partial(typer.echo, err=True))
         told = f"Stopped {len(stopped)} running job(s) and model server(s)." if stopped else "Nothing else was running."
         typer.echo(told)
         return

@@ -143,3 +143,20 @@ def test_a_second_server_is_refused_by_the_first_one_s_name_and_does_no_harm(she
     assert "is in use by process " in told
     assert "Use that server, end it with `towpath down`, or choose another home with --home." in told
     assert shell("data", "put", "words", "words.txt") == "words/1: 1 file, 11 B\n"
+
+
+def test_what_runs_is_ended_though_the_settings_cannot_be_read(shell: Shell) -> None:
+    used_home(shell)
+    (shell.home / "towpath.toml").write_text("[images\n")
+    done = subprocess.run(
+        shell.argv("down", "--all"), env=shell.environment, capture_output=True, text=True, timeout=110, check=True
+    )
+    assert "Nothing else was running." in done.stdout
+    assert "Warning: " in done.stderr and "towpath.toml" in done.stderr
+    assert "towpath.toml" in shell("gc", code=2), "what goes depends on the settings, and nothing may go by others"
+
+
+def test_clients_are_told_the_region_of_the_server_that_runs(shell: Shell) -> None:
+    environment = {**shell.environment, "TOWPATH_REGION": "eu-central-1"}
+    subprocess.run(shell.argv("up", "--background"), env=environment, capture_output=True, timeout=110, check=True)
+    assert "export AWS_DEFAULT_REGION=eu-central-1" in shell("env").splitlines()
