@@ -90,6 +90,12 @@ def type_name(type_: type) -> str:
     return type_.__qualname__ if type_.__module__ == "builtins" else f"{type_.__module__}.{type_.__qualname__}"
 
 
+def _one(type_: type) -> str:
+    """Return the name of a type behind its article."""
+    name = type_name(type_)
+    return f"{'an' if name[0] in 'aeio' else 'a'} {name}"
+
+
 _Path = tuple[str | int, ...]  #: keys and indices that lead to something inside of a value
 _FILE_KINDS = {"pandas", "polars", "numpy", "path"}
 
@@ -135,7 +141,7 @@ class _Writer:
                 for key in value:
                     if type(key) is not str:
                         raise ValueRefused(
-                            f"{self._where(path)} is a dict with the key {key!r} (a {type_name(type(key))}); "
+                            f"{self._where(path)} is a dict with the key {key!r} ({_one(type(key))}); "
                             "expected texts as keys"
                         )
                 return {key: self.plain(item, (*path, key)) for key, item in value.items()}
@@ -225,7 +231,7 @@ class _Writer:
     def _refused(self, value: Any, path: _Path) -> ValueRefused:
         hint = _HINTS.get(type_name(type(value)).rpartition(".")[2], "")
         return ValueRefused(
-            f"{self._where(path)} is a {type_name(type(value))}, which does not travel between steps; expected "
+            f"{self._where(path)} is {_one(type(value))}, which does not travel between steps; expected "
             f"{EXPECTED}. {hint or 'Write it to a file in the format of its own library, and return the path of that'}"
         )
 
@@ -310,5 +316,5 @@ def inside(value: Any, path: Sequence[str | int], *, of: str) -> Any:
                 value = value[part]
         except (LookupError, TypeError, AttributeError) as fault:
             where = f"{of}{''.join(f'[{each!r}]' for each in path[:depth])}"
-            raise ValueRefused(f"{where} is a {type_name(type(value))} and has no {part!r}") from fault
+            raise ValueRefused(f"{where} is {_one(type(value))} and has no {part!r}") from fault
     return value

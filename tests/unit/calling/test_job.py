@@ -127,7 +127,7 @@ def test_a_value_that_does_not_travel_is_the_failure_reason_and_nothing_of_it_is
         "import pathlib\ndef f():\n    pathlib.Path('a').write_text('x')\n    return pathlib.Path('a'), object()\n"
     )
     assert done.returncode == 1
-    assert "the result of steps:f[1] is a object, which does not travel" in (ml / "output/message").read_text()
+    assert "the result of steps:f[1] is an object, which does not travel" in (ml / "output/message").read_text()
     assert "Traceback" not in done.stderr
     assert list((ml / "processing/output/value").iterdir()) == []
 

@@ -103,7 +103,7 @@ class Model:
         ({1, 2}, r"is a set, .*Return sorted\(value\)"),
         (b"x", "is a bytes, .*Write it to a file"),
         ({"at": datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)}, r"\['at'\] is a datetime.datetime, .*isoformat"),
-        ({1: "a"}, "is a dict with the key 1 .a int.; expected texts as keys"),
+        ({1: "a"}, "is a dict with the key 1 .an int.; expected texts as keys"),
         (Path("/nowhere/model"), "is the path '/nowhere/model', where there is nothing"),
         (numpy.array([Model()]), "array of Python objects .*pickle of code"),
         (lambda: 1, "Functions do not travel"),
