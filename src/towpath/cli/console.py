@@ -45,7 +45,7 @@ def is_terminal() -> bool:
 
 def console() -> Console:
     """Return a console on the standard output of this moment. Rich honours NO_COLOR by itself."""
-    return Console(file=sys.stdout, highlight=False, soft_wrap=not is_terminal())
+    return Console(file=sys.stdout, highlight=False, emoji=False, soft_wrap=not is_terminal())
 
 
 def say(text: str) -> None:

@@ -81,3 +81,8 @@ def test_json_keeps_letters_and_order(capsys: pytest.CaptureFixture[str]) -> Non
     printed = capsys.readouterr().out
     assert "ä" in printed
     assert list(json.loads(printed)) == ["b", "a"]
+
+
+def test_the_words_of_a_log_stay_what_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    console.say_as_it_is("flow:zero: [red]nothing[/red] :smile:")
+    assert capsys.readouterr().out == "flow:zero: [red]nothing[/red] :smile:\n"
