@@ -21,6 +21,8 @@ from towpath.sdk.client import Client
 from towpath.sdk.constraints import in_words
 from towpath.sdk.executions import ENDED, POLL_S, Execution
 from towpath.sdk.expressions import Document
+from towpath.sdk.log_sources import log_of_step, source_of
+from towpath.sdk.logs import last_lines
 from towpath.sdk.step_runs import StepRun, StepRuns
 
 WAITING = "waiting"  #: a step that has not begun
@@ -137,7 +139,7 @@ def note_of(step: StepRun, metric: str, execution: str, outputs: Sequence[str] =
         outputs: names of what an answer to it has to bring.
     """
     if step.failure_reason:
-        return most_telling_line(step.failure_reason)
+        return _tried(step, most_telling_line(step.failure_reason))
     if step.waiting_for is not None:
         return step.waiting_for
     if step.waits_for_answer:
@@ -152,6 +154,15 @@ def note_of(step: StepRun, metric: str, execution: str, outputs: Sequence[str] =
     if step.type == "RegisterModel" and step.arn:
         return "/".join(step.arn.split("/")[-2:])
     return metric
+
+
+def _tried(step: StepRun, reason: str) -> str:
+    """Return why a step failed with which of its attempts that was, where a retry policy gives it several."""
+    if step.has_ended:
+        return f"{reason} (attempt {step.attempts})" if step.attempts > 1 else reason
+    if step.status != STARTING:
+        return f"attempt {step.attempts}, after: {reason}"
+    return f"attempt {step.attempts + 1} follows: {reason}" if step.attempts else reason
 
 
 def _about(item: str | None, told: str) -> str:
@@ -218,11 +229,19 @@ def follow(execution: Execution, client: Client, names: Sequence[str], *, quiet:
         live.stop()
 
 
-def last_line(client: Client, step: StepRun) -> str:
-    """Return what the script of a running step printed last, fit to be shown in a line; empty when nothing yet."""
-    if step.job is None or step.has_ended:
+def last_line(client: Client, step: StepRun, execution: str = "") -> str:
+    """Return what the code of a running step printed last, fit to be shown in a line; empty when nothing yet.
+
+    Args:
+        execution: its ARN, of a step that runs no job of its own: a Tuning step, or a call of a function.
+    """
+    if step.has_ended:
         return ""
-    lines = list(client.logs(step.type, step.job, tail=1))
+    if step.job is not None:
+        lines = list(client.logs(step.type, step.job, tail=1))
+    else:
+        log = log_of_step(client, execution, step) if source_of(step) is not None else None
+        lines = [] if log is None else list(last_lines([(None, log)], 1))
     # Progress bars write over themselves, and scripts colour what they print.
     text = lines[-1].text.rstrip("\r").rpartition("\r")[2] if lines else ""
     return "".join(character for character in _CONTROL.sub("", text) if character.isprintable()).strip()
@@ -254,7 +273,7 @@ def _watch(
                 if step.has_ended:
                     settled.add(step.name)
         running = [step for step in steps if not step.has_ended][:_LOGS_READ] if reads_logs else []
-        printed = {step.name: last_line(client, step) for step in running if not metrics.get(step.name)}
+        printed = {step.name: last_line(client, step, execution.arn) for step in running if not metrics.get(step.name)}
         if asks is None and any(step.waits_for_answer for step in steps):
             asks = declared_outputs(client, execution.arn)
         look = Look(

@@ -123,6 +123,10 @@ def test_what_never_began_is_not_run_once_the_execution_has_ended() -> None:
             step("A", "Failed", failure_reason='ExitCode 1:   File "t.py", line 2\n  def f(:\nSyntaxError: invalid\n'),
             "ExitCode 1: SyntaxError: invalid",
         ),
+        (step("A", "Starting", failure_reason="Lost", attempts=1), "attempt 2 follows: Lost"),
+        (step("A", "Executing", failure_reason="Lost", attempts=2), "attempt 2, after: Lost"),
+        (step("A", "Failed", failure_reason="Lost", attempts=2), "Lost (attempt 2)"),
+        (step("A", "Starting", failure_reason="The store is away", attempts=0), "The store is away"),
         (step("A", "Succeeded", type="Condition", outcome="True"), "condition is true"),
         (step("A", "Succeeded", type="RegisterModel", arn=f"{ARN}:model-package/reviews/3"), "reviews/3"),
         (step("A", "Starting", waiting_for="Waiting for 1 core"), "Waiting for 1 core"),
@@ -269,6 +273,27 @@ def test_a_printed_line_is_shown_without_what_it_wrote_over_and_without_control_
     job = {"type": "ProcessingJob", "arn": f"{ARN}:processing-job/p"}
     assert last_line(client, step("A", "Executing", **job)) == "20 %"
     assert last_line(client, step("A", "Succeeded", **job)) == ""
+
+
+def test_what_a_function_printed_last_is_shown_while_its_step_runs(answers: Callable[..., Any]) -> None:
+    client = answers(
+        DescribePipelineExecutionStepLogs={"AttemptCount": 1, "Streams": [{"LogStreamName": "call-1"}]},
+        GetLogEvents={"events": [{"timestamp": 1, "message": "row 7"}]},
+    )
+    call = {"type": "Lambda", "arn": f"{ARN}:function:f", "attempts": 1}
+    assert last_line(client, step("A", "Executing", **call), f"{ARN}:pipeline/p/execution/e") == "row 7"
+    assert last_line(client, step("A", "Executing", type="CallbackStep", token="t")) == ""
+
+
+def test_what_a_training_job_of_a_search_printed_last_is_shown(answers: Callable[..., Any]) -> None:
+    job = {"TrainingJobName": "tune-001", "TrainingJobStatus": "InProgress", "CreationTime": 1}
+    client = answers(
+        ListTrainingJobsForHyperParameterTuningJob={"TrainingJobSummaries": [job]},
+        DescribeLogStreams={"logStreams": [{"logStreamName": "tune-001/1"}]},
+        GetLogEvents={"events": [{"timestamp": 1, "message": "loss 0.5"}]},
+    )
+    tuning = {"type": "TuningJob", "arn": f"{ARN}:hyper-parameter-tuning-job/tune"}
+    assert last_line(client, step("A", "Executing", **tuning), f"{ARN}:pipeline/p/execution/e") == "loss 0.5"
 
 
 def test_of_more_steps_than_the_screen_has_lines_those_that_tell_most_are_shown() -> None:
