@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -11,7 +13,7 @@ from towpath.cli.naming import find, has_run, never_run
 from towpath.cli.options import HomeOption, JsonOption, connect
 from towpath.sdk.errors import NotFound
 from towpath.sdk.executions import Execution
-from towpath.sdk.explanations import Difference, Explanation, explanation
+from towpath.sdk.explanations import Difference, Explanation, Part, explanation
 from towpath.sdk.step_runs import StepRun
 
 _DIGEST = 64  #: characters of a SHA-256
@@ -99,7 +101,7 @@ def lines(explained: Explanation) -> list[str]:
     told = [f"{explained.step} {happened}: {_named(explained.reason)}"]
     if explained.key is not None:
         would = "" if explained.outcome in {"Hit", "Miss"} else " would be"
-        told.append(f"Key{would}: {explained.key}")
+        told.append(f"Key{would}: {_short(explained.key)}, of {_made_of(explained.parts)}")
     if explained.outcome == "Hit" or explained.key is None:
         return told
     if explained.compared_with is None:
@@ -112,6 +114,20 @@ def lines(explained: Explanation) -> list[str]:
     told.append(f"First difference from {before}: {_said(explained.first)}")
     told += [f"Then: {_said(each)}" for each in explained.differences[1:]]
     return told
+
+
+def _made_of(parts: Sequence[Part]) -> str:
+    """Return in words how many parts of each group a key is made of."""
+    counts = Counter(part.group for part in parts)
+    counts["package"] = counts.pop("environment", 1) - 1  # Python itself is named beside its packages
+    words = {"argument": "argument", "input": "file of inputs", "code": "file of code", "package": "package"}
+    some = [f"{counts[group]} {_plural(word, counts[group])}" for group, word in words.items() if counts[group]]
+    return ", ".join(some) or "its type alone"
+
+
+def _plural(word: str, count: int) -> str:
+    first, space, rest = word.partition(" ")
+    return word if count == 1 else f"{first}s{space}{rest}"
 
 
 def name_of(arn: str) -> str:

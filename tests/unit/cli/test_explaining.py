@@ -68,7 +68,7 @@ def test_all_differences_are_told() -> None:
     some = [{"Group": "argument", "Name": name, "After": "1"} for name in ("a", "b")]
     assert lines(told(Differences=some)) == [
         "Train ran: no execution of this pipeline has succeeded with this key",
-        f"Key: {NEW}",
+        f"Key: {NEW[:12]}, of 1 argument",
         "First difference from reviews/old: argument a (absent → 1)",
         "Then: argument b (absent → 1)",
     ]
@@ -81,7 +81,7 @@ def test_whose_result_was_taken_over_is_told_by_its_name() -> None:
     assert lines(explained) == [
         "Train took a result over: reviews/old has succeeded with this key; 1 of its outputs had been changed or "
         "deleted and were put back",
-        f"Key: {NEW}",
+        f"Key: {NEW[:12]}, of 1 argument",
     ]
 
 
@@ -92,7 +92,7 @@ def test_what_cannot_be_compared_is_said() -> None:
     )
     assert lines(told(Outcome="Off", Reason="the step has no CacheConfig"))[:2] == [
         "Train ran: the step has no CacheConfig",
-        f"Key would be: {NEW}",
+        f"Key would be: {NEW[:12]}, of 1 argument",
     ]
     gone = told(Outcome="NoKey", Reason="it has no key: no objects", Key=None, KeyParts=[])
     assert lines(gone) == ["Train ran: it has no key: no objects"]
@@ -152,3 +152,11 @@ def test_a_pipeline_that_has_never_run_is_told_as_such(
     monkeypatch.setattr(explaining, "connect", lambda home: client)
     with pytest.raises(NotFound, match="pipeline 'reviews' has no execution yet; start one: towpath run FILE"):
         explaining.explain("reviews")
+
+
+def test_a_key_is_told_by_its_beginning_and_by_what_it_is_made_of() -> None:
+    groups = [("argument", "a"), ("argument", "b"), ("input", "x"), ("code", "train.py"), ("code", "other.py")]
+    groups += [("environment", name) for name in ("Python", "numpy")]
+    parts = [{"Group": group, "Name": name, "Value": "1"} for group, name in groups]
+    made_of = "2 arguments, 1 file of inputs, 2 files of code, 1 package"
+    assert lines(told(KeyParts=parts))[1] == f"Key: {NEW[:12]}, of {made_of}"
