@@ -11,14 +11,16 @@ import typer
 from rich.text import Text
 
 from towpath.cli.console import console, note, say, show_json
-from towpath.cli.naming import JOBS, STEP, TUNING, Target, find
+from towpath.cli.naming import JOBS, STEP, TUNING, Target, find, find_entry
 from towpath.cli.options import HomeOption, JsonOption, connect
 from towpath.cli.run import ends_of_logs, why_failed
 from towpath.cli.server import folder
 from towpath.home import HomeFolder
 from towpath.sdk.client import Client
+from towpath.sdk.errors import DefinitionError, NotFound
 from towpath.sdk.executions import Execution
 from towpath.sdk.logs import LONGEST_TAIL, LogLine
+from towpath.sdk.step_runs import step_run
 
 _SUCCEEDED = frozenset({"Succeeded", "Completed"})
 #: Of the steps of an execution, in the order in which they print first. Red is for failures.
@@ -157,7 +159,11 @@ def stop(
     Example: towpath stop endpoint/reviews
     """
     client = connect(home)
-    target = find(client, name, kinds=("PipelineExecution", *JOBS, "HyperParameterTuningJob", "Endpoint"))
+    try:
+        target = find(client, name, kinds=("PipelineExecution", *JOBS, "HyperParameterTuningJob", "Endpoint"))
+    except NotFound:
+        _refuse_step(client, name)
+        raise
     if target.kind == "PipelineExecution":
         client.execution(target.described["PipelineExecutionArn"]).stop()
         done = "is stopping; its jobs get their time of grace"
@@ -171,3 +177,22 @@ def stop(
         show_json({"Kind": target.kind, "Name": target.name})
     else:
         say(f"{target.kind} {target.name} {done}.")
+
+
+def _refuse_step(client: Client, name: str) -> None:
+    """Refuse to stop a step that runs no job of its own, with what can be stopped instead; nothing for other names.
+
+    Raises:
+        DefinitionError: the name is that of such a step.
+    """
+    step = find_entry(client, name)
+    if step is None:
+        return
+    status = step.described["StepStatus"]
+    place = step.name.rpartition("/")[0]
+    if step_run(step.described).has_ended:
+        raise DefinitionError(f"step {step.name} is {status}; nothing of it is left to stop")
+    raise DefinitionError(
+        f"step {step.name} is {status} and runs no job that could be stopped by itself; it ends with its execution: "
+        f"towpath stop {place}"
+    )

@@ -367,6 +367,11 @@ def _made(client: Client, name: str) -> Target:
     return _version(client, made) if kind == "ModelPackage" else _describe(client, kind, made)
 
 
+def find_entry(client: Client, name: str) -> Target | None:
+    """Return a step of an execution as it is listed, by `EXECUTION/STEP`; None where there is none of that name."""
+    return _or_none(lambda client: _entry(client, name), client) if "/" in name else None
+
+
 def _entry(client: Client, name: str) -> Target:
     """Return a step as ListPipelineExecutionSteps tells it, with its outcome, or what it asked and was answered."""
     place, _, wanted = name.rpartition("/")

@@ -186,6 +186,10 @@ def test_an_execution_runs_on_after_detach_and_is_stopped(towpath: Shell) -> Non
     assert json.loads(towpath("describe", name, "--json"))["PipelineExecutionStatus"] == "Stopped"
 
 
+def test_what_a_step_without_a_job_is_stopped_with_is_said(towpath: Shell, registered: str) -> None:
+    assert "Gate is Succeeded; nothing of it is left to stop" in towpath("stop", "words/latest/Gate", code=2)
+
+
 def test_names_that_nothing_has_end_with_1(towpath: Shell) -> None:
     assert "nothing is called 'nobody'" in towpath("describe", "nobody", code=1)
     assert "Error: " in towpath("approve", "nobody/1", code=1)
