@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import typing
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 _running = False
@@ -101,6 +102,8 @@ def step(function: Callable[..., Any] | None = None, **_: Any) -> Any:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__all__":  # of `from towpath import *`: what the package has that this one stands for
+        return Path(__file__).with_name("names.txt").read_text(encoding="ascii").split()
     if name.startswith("__"):
         raise AttributeError(name)
     return Inert(f"towpath.{name}")

@@ -77,6 +77,7 @@ class Bundle:
 def function_runtime() -> Bundle:
     """Return what runs functions as steps: `towpath.calling`, beside a package `towpath` that stands for ours there."""
     import towpath.calling
+    import towpath.sdk
 
     source = Path(towpath.calling.__file__).parent
     names = {
@@ -85,6 +86,8 @@ def function_runtime() -> Bundle:
         **{f"towpath/calling/{name}": source / name for name in ("__init__.py", "job.py", "values.py")},
     }
     files = [CodeFile(name=name, content=path.read_bytes(), executable=False) for name, path in names.items()]
+    known = "".join(f"{name}\n" for name in sorted(towpath.sdk.__all__)).encode()
+    files.append(CodeFile(name="towpath/names.txt", content=known, executable=False))
     return Bundle(script="run.py", files=tuple(sorted(files, key=lambda file: file.name.encode())))
 
 

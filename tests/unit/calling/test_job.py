@@ -153,3 +153,16 @@ def test_the_manifest_tells_whose_result_it_is_and_of_what_type(ml: Path, run: R
         "value": [1],
         "kinds": {"[]": "tuple"},
     }
+
+
+def test_a_module_may_import_all_that_the_package_has(ml: Path, run: Run) -> None:
+    code = (
+        "from towpath import *\n"
+        "again = [SageMakerJobStepRetryPolicy(failure_reason_types=[SageMakerJobExceptionTypeEnum.INTERNAL_ERROR])]\n"
+        "@step(retry_policies=again)\n"
+        "def f():\n    return 'functools' in globals()\n"
+        "pipeline = Pipeline('p', steps=[f()])\n"
+    )
+    done = run(code)
+    assert done.returncode == 0, done.stderr
+    assert result(ml) is False

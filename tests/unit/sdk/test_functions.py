@@ -203,7 +203,7 @@ def test_the_folder_of_the_function_travels_once_for_all_and_its_key_changes_wit
     names = [upload.key.split("/", 3)[3] for upload in before]
     assert sorted(names) == [
         "deeper/helper.py", "flow.py", "run.py", "towpath/__init__.py", "towpath/calling/__init__.py",
-        "towpath/calling/job.py", "towpath/calling/values.py",
+        "towpath/calling/job.py", "towpath/calling/values.py", "towpath/names.txt",
     ]  # fmt: skip
     (tmp_path / "deeper" / "helper.py").write_text("x = 2")
     after = load(body).build().uploads
