@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -13,7 +15,7 @@ from towpath.cli.console import busy, note, say, show_json, show_table, size, wh
 from towpath.cli.naming import StepNames
 from towpath.cli.options import HomeOption, JsonOption, connect, folder, listing_all
 from towpath.cli.run import client_with_server
-from towpath.sdk.accesses import accesses
+from towpath.sdk.accesses import Access, accesses
 from towpath.sdk.dataset_versions import DatasetVersion, split_dataset
 from towpath.sdk.datasets import dataset
 from towpath.sdk.errors import DefinitionError
@@ -21,6 +23,8 @@ from towpath.sdk.expressions import Document
 from towpath.sdk.lake import split_uri
 
 RECENT = 50  #: accesses that are shown where not all are asked for
+#: Where the client puts the files of a pipeline's steps, below what they are: see `sdk.steps.sources`.
+_CODE = re.compile(r"s3://[^/]+/[^/]+/code/[0-9a-f]{64}/")
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Put datasets into the lake, get them out, compare versions."
@@ -176,18 +180,21 @@ def list_accesses(
 ) -> None:
     """List who read and wrote which objects, newest first.
 
-    One line for what somebody did with one version of an object within an hour. What jobs read is in their lineage.
+    One line for what somebody did with one version of an object within an hour. What jobs read is in their lineage. The
+    code that pipelines take along is only counted, unless --all, --json or S3URI asks for it.
 
     Example: towpath data accesses s3://sagemaker-us-east-1-000000000000/datasets/reviews/reviews.parquet
     """
     if uri is not None:
         split_uri(uri)  # what names no bucket is refused here, with what was expected
     found = accesses(connect(home), uri, by=by, operation=operation)
-    shown = list(found if everything else islice(found, RECENT))
     if as_json:
-        show_json([asdict(each) for each in shown])
+        show_json([asdict(each) for each in (found if everything else islice(found, RECENT))])
         return
-    if not shown:
+    code: list[Access] = []
+    told = found if everything or uri is not None else without_code(found, code)
+    shown = list(told if everything else islice(told, RECENT))
+    if not shown and not code:
         say("Nothing was read or written there, as far as it is kept.")
         return
     rows = [
@@ -195,6 +202,17 @@ def list_accesses(
         for each in shown
     ]
     show_table(("operation", "by", "last", "requests", "object", "version"), rows)
+    if code:
+        say(f"Left out: {len(code)} of the code that pipelines took along (--all shows it)")
+
+
+def without_code(found: Iterable[Access], left_out: list[Access]) -> Iterator[Access]:
+    """Yield the accesses but for those of the code that `towpath run` and `create` put beside a pipeline."""
+    for access in found:
+        if _CODE.match(access.uri):
+            left_out.append(access)
+        else:
+            yield access
 
 
 def _for(check_out: Document) -> str:
