@@ -142,7 +142,7 @@ def _run(project: Path, home: HomeFolder, *, model: str) -> None:
     with _timed(f"Pipeline (Model={model})"):
         pipeline = load_pipeline(project / "pipeline.py")
         execution = client.run(pipeline, {"Model": model}, name=f"demo-{model}")
-        look = follow_or_detach(execution, client, pipeline, home)
+        look = follow_or_detach(execution, client, [step.name for step in pipeline.all_steps()], home)
         if look.status != "Succeeded":
             report(look, execution, client, home)
             raise typer.Exit(1)

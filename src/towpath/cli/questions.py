@@ -48,6 +48,12 @@ def declared_outputs(client: Client, arn: str) -> dict[str, list[str]]:
     }
 
 
+def steps_of(client: Client, arn: str) -> list[str]:
+    """Return the names of all steps of an execution, as its definition has them, those inside others included."""
+    answer = client.call("SageMaker.DescribePipelineDefinitionForExecution", {"PipelineExecutionArn": arn})
+    return [str(step["Name"]) for step in _steps(json.loads(answer["PipelineDefinition"])["Steps"])]
+
+
 def outputs_of(declared: Mapping[str, Sequence[str]], step: str) -> Sequence[str]:
     """Return the outputs of a step; in a round of a ForEach its name has the number of the round behind it."""
     return declared.get(step.partition("[")[0], ())

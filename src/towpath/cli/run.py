@@ -85,14 +85,26 @@ def run(
             say(f"Started {execution.pipeline}/{execution.id}")
             say_as_it_is(how_to_go_on(execution, where))
         return
-    look = follow_or_detach(execution, client, pipeline, where, quiet=as_json)
+    names = [step.name for step in pipeline.all_steps()]
+    look = follow_or_detach(execution, client, names, where, quiet=as_json)
+    end_of_run(look, execution, client, where, as_json=as_json, file=file)
+
+
+def end_of_run(
+    look: Look, execution: Execution, client: Client, home: HomeFolder, *, as_json: bool, file: Path | None = None
+) -> None:
+    """Show how an execution that was followed has ended, and end the command with 1 where it has not succeeded.
+
+    Args:
+        file: that made its pipeline, where it is known: the data that it reads may be fetched by a script beside it.
+    """
     if as_json:
         show_json(
             {**look.described, "PipelineExecutionSteps": [_shown(step) for step in look.steps]},
         )
     else:
-        report(look, execution, client, where)
-        if any(_NOTHING_THERE in (step.failure_reason or "") for step in look.steps):
+        report(look, execution, client, home)
+        if file is not None and any(_NOTHING_THERE in (step.failure_reason or "") for step in look.steps):
             for line in how_to_fetch(file):
                 say_as_it_is(line)
     if look.status != "Succeeded":
@@ -138,13 +150,17 @@ def client_with_server(home: HomeFolder) -> Client:
 
 
 def follow_or_detach(
-    execution: Execution, client: Client, pipeline: Pipeline, home: HomeFolder, *, quiet: bool = False
+    execution: Execution, client: Client, names: Sequence[str], home: HomeFolder, *, quiet: bool = False
 ) -> Look:
-    """Follow an execution to its end; on Ctrl-C say how to go on and leave."""
+    """Follow an execution to its end; on Ctrl-C say how to go on and leave.
+
+    Args:
+        names: of all its steps, in the order in which they are shown.
+    """
     if not quiet and not is_terminal():
         say(f"{execution.pipeline}/{execution.id}")
     try:
-        return follow(execution, client, [step.name for step in pipeline.all_steps()], quiet=quiet)
+        return follow(execution, client, names, quiet=quiet)
     except KeyboardInterrupt:
         note(f"\nDetached; {execution.pipeline}/{execution.id} goes on.\n{how_to_go_on(execution, home)}")
         raise typer.Exit(0) from None

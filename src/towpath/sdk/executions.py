@@ -180,6 +180,19 @@ class Execution:
         request = {"PipelineExecutionArn": self.arn, "ClientRequestToken": token}
         self._client.call("SageMaker.StopPipelineExecution", request)
 
+    def retry(self) -> Execution:
+        """Begin what failed or was stopped anew, and keep what has succeeded; return the execution, which goes on.
+
+        Example:
+            client.execution("reviews/latest").retry().wait()
+        Raises:
+            Conflict: it has not ended, or has not failed.
+        """
+        token = self._client.new_token()
+        request = {"PipelineExecutionArn": self.arn, "ClientRequestToken": token}
+        self._client.call("SageMaker.RetryPipelineExecution", request)
+        return self
+
     def wait(
         self,
         *,

@@ -36,7 +36,9 @@ def test_a_run_says_what_was_taken_over_and_explains_what_was_not(towpath: Shell
     second = states(towpath("run", "kept.py"))
     assert [step for step, said in second.items() if said == TAKEN] == ["Prepare", "Train", "Evaluate"]
     told = towpath("explain", "kept/latest", "Train")
-    assert re.match(r"Train took a result over: kept/\w+ has succeeded with this key\nKey: [0-9a-f]{12}, of \d+ arguments, ", told)
+    assert re.match(
+        r"Train took a result over: kept/\w+ has succeeded with this key\nKey: [0-9a-f]{12}, of \d+ arguments, ", told
+    )
     assert re.search(r"^code +code/train\.py +[0-9a-f]{12}$", told, re.M)
     assert re.search(r"^environment: Python 3\.\d+\.\d+ with \d+ packages", told, re.M)
 

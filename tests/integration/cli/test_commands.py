@@ -186,8 +186,21 @@ def test_an_execution_runs_on_after_detach_and_is_stopped(towpath: Shell) -> Non
     assert json.loads(towpath("describe", name, "--json"))["PipelineExecutionStatus"] == "Stopped"
 
 
-def test_what_a_step_without_a_job_is_stopped_with_is_said(towpath: Shell, registered: str) -> None:
-    assert "Gate is Succeeded; nothing of it is left to stop" in towpath("stop", "words/latest/Gate", code=2)
+def test_a_failed_execution_is_retried_from_where_it_failed(towpath: Shell, registered: str) -> None:
+    told = json.loads(towpath("run", "pipeline.py", "-p", "MinAccuracy=2", "--json", code=1).partition("\nError")[0])
+    name = f"words/{told['PipelineExecutionArn'].rpartition('/')[2]}"
+    assert "Gate is Succeeded; nothing of it is left to stop" in towpath("stop", f"{name}/Gate", code=2)
+
+    said = towpath("retry", name, code=1)
+    assert "accuracy" in said and "is below" in said, "the Fail step fails as it did before"
+    steps = json.loads(towpath("describe", name, "--json"))["PipelineExecutionSteps"]
+    attempts = {step["StepName"]: step["AttemptCount"] for step in steps}
+    assert attempts == {"Prepare": 1, "Train": 1, "Evaluate": 1, "Gate": 1, "TooLow": 2}
+    assert (
+        json.loads(towpath("retry", name, "--detach", "--json"))["PipelineExecutionArn"] == told["PipelineExecutionArn"]
+    )
+    towpath("logs", name, "--follow", code=1)
+    assert "'nobody'" in towpath("retry", "nobody", code=1)
 
 
 def test_names_that_nothing_has_end_with_1(towpath: Shell) -> None:

@@ -15,7 +15,7 @@ from towpath.sdk.errors import ClientError
 
 COMMANDS = [
     "up", "down", "run", "ps", "logs", "describe", "models", "approve", "reject", "deploy", "invoke", "lineage", "env",
-    "exec", "stop", "demo", "data put", "data get", "data ls", "data versions", "data check-outs", "data diff",
+    "exec", "stop", "retry", "demo", "data put", "data get", "data ls", "data versions", "data check-outs", "data diff",
 ]  # fmt: skip
 
 
