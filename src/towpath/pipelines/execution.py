@@ -330,7 +330,7 @@ class Course:
                 continue  # the step begins, and fails with this very error in its place
 
     def _why_unanswered(self, node: Node, row: StepRow) -> str | None:
-        """Return why a step cannot begin yet though all was asked for: it had no answer. Other steps go on meanwhile."""
+        """Return why a step cannot begin yet though all was asked for: it had no answer. Others go on."""
         if node.name in self.situation.unanswered:
             return self.situation.unanswered[node.name]
         read = (self.situation.documents.get(ref) for ref in self._documents(node, row))

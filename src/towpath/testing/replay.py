@@ -122,7 +122,8 @@ class _Replay:
         self.now = execution.created_at
         self.result: ExecutionStatus | None = None
         self.complaints: list[str] = []
-        self.ahead: dict[str, deque[StepRow]] = defaultdict(deque)  #: step -> how its facts that are still to come left it
+        #: Step -> how its facts that are still to come left it.
+        self.ahead: dict[str, deque[StepRow]] = defaultdict(deque)
         for fact in recorded.facts:
             if fact.row.taken_from is None:
                 self.ahead[fact.row.name].append(fact.row)

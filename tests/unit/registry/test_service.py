@@ -121,7 +121,7 @@ def test_a_repeated_token_of_an_update_decides_once(call: Call, register: Call, 
     for _ in range(2):
         assert call("UpdateModelPackage", **decision) == {"ModelPackageArn": arn}
     call("UpdateModelPackage", ModelPackageArn=arn, CustomerMetadataProperties={"a": "b"})
-    with pytest.raises(Conflict, match="The ClientToken 'u+' came with another request before"):
+    with pytest.raises(Conflict, match=r"The ClientToken 'u+' came with another request before"):
         call("UpdateModelPackage", **{**decision, "ModelApprovalStatus": "Rejected"})
     shown = call("DescribeModelPackage", ModelPackageName=arn)
     assert shown["ModelApprovalStatus"] == "Approved"

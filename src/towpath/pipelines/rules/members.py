@@ -85,7 +85,9 @@ def request_members(checked: Checked) -> Findings:
     """What belongs to requests does not stand in the definition, where nothing would come of it."""
     for name in ("ParallelismConfiguration", "SelectiveExecutionConfig"):
         if name in checked.outline.definition.members:
-            wanted = "StartPipelineExecution" if name == "SelectiveExecutionConfig" else "CreatePipeline, UpdatePipeline"
+            wanted = (
+                "StartPipelineExecution" if name == "SelectiveExecutionConfig" else "CreatePipeline, UpdatePipeline"
+            )
             yield name, f"it is a member of requests and no part of a definition; give it to {wanted}"
 
 
