@@ -82,12 +82,14 @@ class ExecutionController:
 
     def observe(self, resource: Resource) -> Observation:
         """Read the steps, what became of what they started, and the JSON documents that are about to be needed."""
-        standings, situation = self._store.read(lambda transaction: self._look(transaction, resource))
+        standings, situation, now = self._store.read(
+            lambda transaction: (*self._look(transaction, resource), transaction.now)
+        )
         judged = {name: self._judged(standings, name, ending) for name, ending in situation.ended.items()}
         ended = {name: self._compared(resource, standings, name, ending) for name, ending in judged.items()}
         situation = with_found(situation, ended=ended)
         if _looks_elsewhere(standings.plan) and not is_over(resource):
-            situation = self._looked_up(resource, standings, situation)
+            situation = self._looked_up(resource, standings, situation, now)
         return Observation(standings=standings, situation=situation)
 
     def observe_within(self, transaction: KernelTransaction, resource: Resource) -> Observation | None:
@@ -124,15 +126,14 @@ class ExecutionController:
         )
         return standings, situation
 
-    def _looked_up(self, resource: Resource, standings: Standings, situation: Situation) -> Situation:
+    def _looked_up(self, resource: Resource, standings: Standings, situation: Situation, now: datetime) -> Situation:
         # What is found may show that more is needed: a condition in the branch that a condition takes, the step behind
         # one that takes the result of an earlier execution over. What is left is looked up in the next turn.
         documents: dict[DocumentRef, Any] = {}
         lookups: dict[str, Lookup] = {}
         unanswered: dict[str, str] = {}
-        # What is wanted does not depend on the time, but for steps that are due again: take them as due.
-        at = next_due(standings) or resource.modified_at
-        course = Course(standings.copy(), at, situation, at_once=_AT_ONCE)
+        # A step that becomes due between here and the decision is missing there, and looked up in the next turn.
+        course = Course(standings.copy(), now, situation, at_once=_AT_ONCE)
         course.run()
         for _ in range(_LOOKS):
             if not course.wanted and not course.unlooked:

@@ -179,6 +179,7 @@ def waiting_for_the_store(platform: Platform) -> tuple[Away, str]:
     arn = platform.start()
     for name in ("S1", "S2"):
         platform.end(arn, name, FailureReason=name)
+    assert away.asked == 1, "nobody asks again whenever another step ends"
     return away, arn
 
 
