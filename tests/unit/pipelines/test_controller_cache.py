@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.pipelines.test_controller import Platform, chain
+from tests.unit.pipelines.test_controller import Golden, Platform, Reports, chain, run_to_the_condition
 
 from towpath.kernel.errors import Unavailable
 from towpath.kernel.operations import Operation, Request
@@ -227,6 +227,41 @@ def test_an_execution_with_a_step_that_had_no_answer_is_stopped_at_once(platform
     step = platform.steps(arn)["S0"]
     assert (step["StepStatus"], step["AttemptCount"]) == ("Stopped", int(begun))
     assert replay_all(platform.store, platform.reports, platform.shapes) == Replayed(executions=1)
+
+
+class ReportsAway(Reports):
+    """Documents that cannot be had for the first times."""
+
+    def __init__(self, away: int) -> None:
+        super().__init__()
+        self.away = away
+
+    def read(self, uri: str, *, written_by: Uid | None) -> Any:
+        if self.away:
+            self.away -= 1
+            raise Unavailable("The object store does not answer.")
+        return super().read(uri, written_by=written_by)
+
+
+def test_a_condition_whose_document_has_no_answer_waits_and_is_decided_when_there_is_one(
+    platform: Platform, golden: Golden
+) -> None:
+    platform.reports = ReportsAway(2)
+    platform.engine = platform.new_engine()
+    arn = run_to_the_condition(platform, golden, 0.8)
+    waits = platform.steps(arn)["Accuracy"]
+    assert (waits["StepStatus"], waits["AttemptCount"]) == ("Starting", 0)
+    assert "FailureReason" not in platform.execution(arn)
+    for status in ("Starting", "Succeeded"):
+        platform.clock.advance(2)
+        platform.engine.run_until_idle()
+        assert platform.statuses(arn)["Accuracy"] == status
+    decided = platform.steps(arn)["Accuracy"]
+    assert decided["Metadata"] == {"Condition": {"Outcome": "True"}}
+    assert decided["AttemptCount"] == 1
+    assert "FailureReason" not in decided
+    assert platform.statuses(arn)["Register"] == "Succeeded"
+    assert replay_all(platform.store, platform.reports, platform.shapes).complaints == ()
 
 
 class Keeping(NoResults):
