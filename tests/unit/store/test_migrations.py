@@ -3,11 +3,12 @@
 import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
 
 from towpath.kernel.errors import Invalid
 from towpath.store import SqliteStore, migrations
@@ -53,11 +54,7 @@ def schema(path: Path) -> dict[str, str]:
     """Return the statements that made what is in a file, by name."""
     with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
-    return {
-        name: re.sub(r"\s+", " ", sql).replace(" ,", ",").replace(" )", ")")
-        for name, sql in rows
-        if name != "alembic_version"
-    }
+    return {name: re.sub(r"\s+", " ", sql).replace(" ,", ",").replace(" )", ")") for name, sql in rows}
 
 
 def buckets(path: Path) -> list[tuple[str, ...]]:
@@ -73,13 +70,35 @@ def raise_to_next(path: Path, scripts: Path) -> None:
         engine.dispose()
 
 
-def test_the_revisions_make_the_statements_of_this_releases_tables(tmp_path: Path) -> None:
+def test_a_new_store_is_what_the_revisions_come_to(tmp_path: Path) -> None:
     """Word for word: a comparison of columns would miss the conditions of partial indexes."""
-    SqliteStore(tmp_path / "migrated.db").close()
-    engine = create_engine(f"sqlite:///{tmp_path / 'made.db'}")
-    metadata.create_all(engine)
+    SqliteStore(tmp_path / "made.db").close()
+    engine = _engine(tmp_path / "migrated.db")
+    migrations.follow(engine)
+    assert migrations.current(engine) == migrations.HEAD
     engine.dispose()
+    SqliteStore(tmp_path / "migrated.db").close()
     assert schema(tmp_path / "migrated.db") == schema(tmp_path / "made.db")
+    rows = [everything(tmp_path / name) for name in ("migrated.db", "made.db")]
+    assert rows[0] == rows[1]
+
+
+def everything(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    """Return the rows of all tables of a new store, but for what names its home."""
+    with closing(sqlite3.connect(path)) as connection:
+        found = {name: connection.execute(f'SELECT * FROM "{name}"').fetchall() for name in metadata.tables}
+        revision = connection.execute("SELECT * FROM alembic_version").fetchall()
+    return {**found, "alembic_version": revision, "meta": []}
+
+
+def test_a_new_store_needs_no_alembic(tmp_path: Path) -> None:
+    program = (
+        "import pathlib, sys\nfrom towpath.store import SqliteStore\n"
+        f"SqliteStore(pathlib.Path({str(tmp_path / 'store.db')!r})).close()\n"
+        "print([name for name in sys.modules if name.startswith('alembic')])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_a_revision_stands_for_itself_and_does_not_follow_the_tables() -> None:

@@ -1,21 +1,35 @@
-"""Raises the schema of a store to this release's. Alembic is imported only when there is something to do."""
+"""Raises the schema of a store to this release's: by revisions, or at once where the file is empty.
+
+Alembic is imported only for the revisions.
+"""
 
 import os
 import sqlite3
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Column, Engine, MetaData, PrimaryKeyConstraint, String, Table, insert, inspect, text
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from towpath.kernel.errors import DiskFull, Invalid
+from towpath.store.tables import metadata
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 HEAD = "0011"  #: the newest revision under versions/
 SCRIPTS = Path(__file__).parent  #: the folder of versions/
+#: Where Alembic notes the revision, as it makes it.
+_REVISION = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
 
 
 def current(engine: Engine) -> str | None:
@@ -27,7 +41,7 @@ def current(engine: Engine) -> str | None:
 
 
 def upgrade(engine: Engine, path: Path, *, head: str = HEAD, scripts: Path = SCRIPTS) -> None:
-    """Bring the store to `head`; a file that holds data is copied to `<name>.before-<revision>` first.
+    """Bring the store to `head`. A file that holds data is copied to `<name>.before-<revision>` first.
 
     Args:
         head: the newest revision under `scripts`; as an argument for the tests of releases that are still to come.
@@ -45,12 +59,38 @@ def upgrade(engine: Engine, path: Path, *, head: str = HEAD, scripts: Path = SCR
         ) from error
     if stands_at == head:
         return
-    from alembic import command
-
-    config = _config(scripts)
+    if stands_at is None and (head, scripts) == (HEAD, SCRIPTS):
+        make(engine)
+        return
     if stands_at is not None:
         check_known(stands_at, path, head=head, scripts=scripts)
         copy(path, path.with_name(f"{path.name}.before-{head}"))
+    follow(engine, head=head, scripts=scripts)
+
+
+def make(engine: Engine) -> None:
+    """Make the tables of this release in an empty file: what the revisions come to, in a tenth of their time."""
+    with engine.connect().execution_options(writes=True) as connection, connection.begin():
+        for statement in _statements():
+            connection.exec_driver_sql(statement)
+        connection.execute(insert(_REVISION).values(version_num=HEAD))
+
+
+@cache
+def _statements() -> tuple[str, ...]:
+    """Return what makes the tables, compiled once: a process of tests makes hundreds of stores."""
+    tables = [*metadata.sorted_tables, _REVISION]
+    made: list[CreateTable | CreateIndex] = []
+    for table in tables:
+        made += [CreateTable(table), *map(CreateIndex, sorted(table.indexes, key=lambda index: str(index.name)))]
+    return tuple(str(each.compile(dialect=sqlite.dialect())) for each in made)
+
+
+def follow(engine: Engine, *, head: str = HEAD, scripts: Path = SCRIPTS) -> None:
+    """Run the revisions that a store has not had yet."""
+    from alembic import command
+
+    config = _config(scripts)
     with engine.connect().execution_options(writes=True) as connection, connection.begin():
         config.attributes["connection"] = connection
         command.upgrade(config, head)
