@@ -106,23 +106,23 @@ def test_an_update_changes_what_is_said_of_a_training_job(aws: Aws, ran: dict[st
 def test_lists_are_narrowed_sorted_and_come_in_pages(
     aws: Aws, operation: str, member: str, name: str, make: Callable[[Aws, str], None], ascending: bool
 ) -> None:
-    made = ["list-b", "list-a", "list-c"]
+    made = ["narrowed-b", "narrowed-a", "narrowed-c"]
     for known in made:
         make(aws, known)
     listing = getattr(aws.sagemaker, operation)
 
     def names(**asked: Any) -> list[str]:
         # A model is made for each endpoint config.
-        listed = listing(NameContains="LIST-", **asked)[member]
+        listed = listing(NameContains="NARROWED-", **asked)[member]
         return [item[name] for item in listed if not item[name].startswith("of-")]
 
     assert names() == (made if ascending else made[::-1])
     assert names(SortBy="Name", SortOrder="Ascending") == sorted(made)
     assert names(SortBy="Name", SortOrder="Descending") == sorted(made)[::-1]
     assert names(SortBy="CreationTime", SortOrder="Ascending") == made
-    first = listing(NameContains="list-", SortBy="Name", SortOrder="Ascending", MaxResults=2)
-    assert [item[name] for item in first[member]] == ["list-a", "list-b"]
-    assert names(SortBy="Name", SortOrder="Ascending", NextToken=first["NextToken"]) == ["list-c"]
+    first = listing(NameContains="narrowed-", SortBy="Name", SortOrder="Ascending", MaxResults=2)
+    assert [item[name] for item in first[member]] == ["narrowed-a", "narrowed-b"]
+    assert names(SortBy="Name", SortOrder="Ascending", NextToken=first["NextToken"]) == ["narrowed-c"]
     tomorrow = datetime.now(UTC) + timedelta(days=1)
     assert names(CreationTimeAfter=tomorrow) == []
     assert sorted(names(CreationTimeBefore=tomorrow)) == sorted(made)

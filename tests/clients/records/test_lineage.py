@@ -131,7 +131,7 @@ def test_what_users_add_joins_the_same_graph(aws: Aws, ran: dict[str, str]) -> N
         ActionName="review", Source={"SourceUri": "ticket/7"}, ActionType="Review", Status="InProgress"
     )["ActionArn"]
     project = sagemaker.create_context(
-        ContextName="project", Source={"SourceUri": "wiki/project"}, ContextType="Project", Description="all of it"
+        ContextName="project", Source={"SourceUri": "wiki/project"}, ContextType="Undertaking", Description="all of it"
     )["ContextArn"]
     raw = artifact_of(aws, "s3://lake/raw/words.txt")["ArtifactArn"]
     model = artifact_of(aws, model_uri(aws, ran))["ArtifactArn"]
@@ -142,7 +142,7 @@ def test_what_users_add_joins_the_same_graph(aws: Aws, ran: dict[str, str]) -> N
     by_year = {"Properties": {"year": "2026"}}
     up = sagemaker.query_lineage(StartArns=[model], Direction="Ascendants", Filters=by_year)["Vertices"]
     assert up == [{"Arn": survey, "Type": "Survey", "LineageType": "Artifact"}]
-    contexts = {"LineageTypes": ["Context"], "Types": ["Project"]}
+    contexts = {"LineageTypes": ["Context"], "Types": ["Undertaking"]}
     down = sagemaker.query_lineage(StartArns=[survey], Direction="Descendants", Filters=contexts)["Vertices"]
     assert [vertex["Arn"] for vertex in down] == [project]
     # The platform's own story of the model is told as before, from the same graph.
@@ -156,7 +156,7 @@ def test_what_users_add_joins_the_same_graph(aws: Aws, ran: dict[str, str]) -> N
     sagemaker.update_artifact(ArtifactArn=survey, ArtifactName="the-survey", PropertiesToRemove=["year"])
     shown = sagemaker.describe_artifact(ArtifactArn=survey)
     assert (shown["ArtifactName"], shown["Properties"]) == ("the-survey", {})
-    (listed,) = sagemaker.list_contexts(ContextType="Project")["ContextSummaries"]
+    (listed,) = sagemaker.list_contexts(ContextType="Undertaking")["ContextSummaries"]
     assert (listed["ContextName"], listed["Source"]["SourceUri"]) == ("project", "wiki/project")
     names = [item["ActionName"] for item in sagemaker.list_actions(SortBy="Name")["ActionSummaries"]]
     assert names == sorted(names, reverse=True)
@@ -171,7 +171,7 @@ def test_what_users_add_joins_the_same_graph(aws: Aws, ran: dict[str, str]) -> N
     sagemaker.delete_context(ContextName="project")
     sagemaker.delete_artifact(Source={"SourceUri": "https://example.org/survey"})
     assert refusal(sagemaker.describe_artifact, ArtifactArn=survey)[0] == "ResourceNotFound"
-    assert sagemaker.list_contexts(ContextType="Project")["ContextSummaries"] == []
+    assert sagemaker.list_contexts(ContextType="Undertaking")["ContextSummaries"] == []
 
 
 def test_what_the_platform_recorded_can_neither_be_changed_nor_taken_back(aws: Aws, ran: dict[str, str]) -> None:
