@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.acceptance.conftest import end_everything
+
+from towpath.cli.server import stop_server
+from towpath.home import HomeFolder
 
 FILES = {
     "pipeline.py": """
@@ -149,8 +153,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     home.mkdir()
     shell = Shell(tmp_path, home)
     yield shell
-    (home / "towpath.toml").unlink(missing_ok=True)  # it may be what a test broke
-    shell("down")
+    stop_server(HomeFolder(home))
 
 
 @pytest.fixture(scope="module")
@@ -166,4 +169,4 @@ def towpath(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
         shell("data", "put", "words", "words.txt")
         yield shell
     finally:
-        shell("down", "--all")
+        end_everything(HomeFolder(shell.home))

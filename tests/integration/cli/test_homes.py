@@ -9,14 +9,11 @@ import subprocess
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
+from tests.integration.cli.conftest import Shell
 
 from towpath.store import migrations
-
-if TYPE_CHECKING:
-    from tests.integration.cli.conftest import Shell
 
 pytestmark = pytest.mark.slow
 
@@ -25,10 +22,23 @@ START = [("up", 1), ("up --background", 3)]
 BOUND_BY_MODES = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all")
 
 
-def used_home(shell: Shell) -> Path:
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a home that a server has run on and left."""
+    folder = tmp_path_factory.mktemp("left")
+    shell = Shell(folder, folder / "home")
     shell("up", "--background")
     shell("down")
+    return shell.home
+
+
+def used_home(shell: Shell, left: Path) -> Path:
+    """Make the home of a shell a copy of one that a server has run on and left; return it."""
+
+    def sockets(folder: str, names: list[str]) -> list[str]:
+        return [name for name in names if Path(folder, name).is_socket()]  # nobody listens at them any more
+
+    shutil.copytree(left, shell.home, symlinks=True, ignore=sockets, dirs_exist_ok=True)
     return shell.home
 
 
@@ -61,8 +71,10 @@ def bound_by_modes(shell: Shell, *arguments: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(("command", "code"), [*START, ("gc", 2), ("backup ../kept.tar", 2)])
-def test_a_home_of_a_newer_release_is_refused_and_left_as_it_is(shell: Shell, command: str, code: int) -> None:
-    home = used_home(shell)
+def test_a_home_of_a_newer_release_is_refused_and_left_as_it_is(
+    shell: Shell, left: Path, command: str, code: int
+) -> None:
+    home = used_home(shell, left)
     with closing(sqlite3.connect(home / "towpath.db")) as store:
         store.execute("UPDATE alembic_version SET version_num = '9999'")
         store.commit()
@@ -93,9 +105,9 @@ def jobs(home: Path) -> Path:
 
 @pytest.mark.parametrize("part", [whole_home, store, objects, jobs])
 def test_a_home_with_a_part_that_cannot_be_written_is_refused_by_its_name(
-    shell: Shell, part: Callable[[Path], Path]
+    shell: Shell, left: Path, part: Callable[[Path], Path]
 ) -> None:
-    home = used_home(shell)
+    home = used_home(shell, left)
     before = content(home)
     mode = part(home).stat().st_mode
     part(home).chmod(mode & ~0o222)
