@@ -4,6 +4,8 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from tests.warm import IMPORTS, assert_warm, prime
@@ -16,6 +18,8 @@ from towpath.testing.compute import STARTED, News, script
 pytestmark = pytest.mark.slow
 
 MIB = 1 << 20
+#: Groups of the kernel are named after it, and other tests of this host have theirs beside it.
+KEY = f"limited-{uuid4().hex[:12]}"
 GREEDY = """
 held = []
 while True:
@@ -72,6 +76,10 @@ def skip_without_groups() -> None:
         pytest.skip(trial.detail)
 
 
+def job(code: str, **members: Any) -> JobSpec:
+    return script(code, key=KEY, **members)
+
+
 def run(backend: ProcessBackend, job: JobSpec) -> Manifest:
     news = News()
     backend.watch(news)
@@ -93,42 +101,42 @@ def left_behind(key: str) -> list[str]:
 
 def test_a_job_over_its_memory_ends_and_says_limit_and_peak(limited: tuple[ProcessBackend, str]) -> None:
     backend, mechanism = limited
-    manifest = run(backend, script(GREEDY, limits=Limits(memory_bytes=120 * MIB)))
+    manifest = run(backend, job(GREEDY, limits=Limits(memory_bytes=120 * MIB)))
     assert manifest.memory_limit == mechanism
     assert manifest.exit_code in (-9, 137)
     assert manifest.reason is not None
     assert manifest.reason.startswith("Killed: the job needed more memory than its limit of 120 MB; it used ")
     assert manifest.peak_memory_bytes is not None
     assert manifest.peak_memory_bytes > 100 * MIB
-    assert left_behind("job-1") == []
+    assert left_behind(KEY) == []
 
 
 def test_the_memory_of_the_whole_tree_counts(limited: tuple[ProcessBackend, str]) -> None:
     backend, _ = limited
     code = f"import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', {GREEDY!r}]))"
-    manifest = run(backend, script(code, limits=Limits(memory_bytes=120 * MIB)))
+    manifest = run(backend, job(code, limits=Limits(memory_bytes=120 * MIB)))
     assert manifest.reason is not None
     assert "limit of 120 MB" in manifest.reason
 
 
 def test_pages_that_processes_share_count_once(limited: tuple[ProcessBackend, str]) -> None:
     backend, _ = limited
-    manifest = run(backend, script(SHARED, limits=Limits(memory_bytes=200 * MIB)))
+    manifest = run(backend, job(SHARED, limits=Limits(memory_bytes=200 * MIB)))
     assert manifest.reason is None
     assert manifest.exit_code == 0
 
 
 def test_a_job_within_its_memory_is_left_alone(limited: tuple[ProcessBackend, str]) -> None:
     backend, mechanism = limited
-    manifest = run(backend, script("x = bytearray(b'x') * (40 << 20)", limits=Limits(memory_bytes=200 * MIB)))
+    manifest = run(backend, job("x = bytearray(b'x') * (40 << 20)", limits=Limits(memory_bytes=200 * MIB)))
     assert (manifest.reason, manifest.memory_limit) == (None, mechanism)
-    assert left_behind("job-1") == []
+    assert left_behind(KEY) == []
 
 
 def test_a_job_without_a_limit_has_no_group(backend: ProcessBackend) -> None:
-    manifest = run(backend, script("print(open('/proc/self/cgroup').read())"))
+    manifest = run(backend, job("print(open('/proc/self/cgroup').read())"))
     assert manifest.memory_limit is None
-    assert not any("towpath-job-1" in line.text for line in backend.log("job-1").lines)
+    assert not any(f"towpath-{KEY}" in line.text for line in backend.log(KEY).lines)
 
 
 def test_the_group_of_a_killed_runner_is_removed(backend: ProcessBackend) -> None:
@@ -136,15 +144,15 @@ def test_the_group_of_a_killed_runner_is_removed(backend: ProcessBackend) -> Non
     news = News()
     backend.watch(news)
     code = "import signal; print('started=1', flush=True); signal.pause()"
-    backend.submit(script(code, metrics=(STARTED,), limits=Limits(memory_bytes=200 * MIB)))
-    news.until(lambda: bool(backend.observe("job-1").metrics), "it runs")
-    assert left_behind("job-1")
-    runner = backend.observe("job-1").pid
+    backend.submit(job(code, metrics=(STARTED,), limits=Limits(memory_bytes=200 * MIB)))
+    news.until(lambda: bool(backend.observe(KEY).metrics), "it runs")
+    assert left_behind(KEY)
+    runner = backend.observe(KEY).pid
     assert runner is not None
     os.kill(runner, 9)
-    news.until(lambda: backend.observe("job-1").phase is Phase.LOST, "the runner is gone")
+    news.until(lambda: backend.observe(KEY).phase is Phase.LOST, "the runner is gone")
     backend.stop_host()  # answers when it has seen to all that its runners left
-    assert left_behind("job-1") == []
+    assert left_behind(KEY) == []
 
 
 def test_a_job_gets_the_time_of_its_cores_and_no_more(backend: ProcessBackend) -> None:
@@ -168,8 +176,8 @@ used = os.times()
 print(used.children_user + used.children_system)
 """
     begun = time.monotonic()
-    manifest = run(backend, script(code, limits=Limits(cores=1, hold_cores=True)))
+    manifest = run(backend, job(code, limits=Limits(cores=1, hold_cores=True)))
     took = time.monotonic() - begun
     assert manifest.reason is None
-    used = float(backend.log("job-1").lines[-1].text)
+    used = float(backend.log(KEY).lines[-1].text)
     assert used <= 1.25 * max(1.0, took), "two busy processes got the time of one core"
