@@ -13,6 +13,7 @@ from typing import Any
 from towpath.runner import claim, failure, hosts, layers, layout, network, outputs, process, syscalls, tree, wake, warm
 from towpath.runner.command import Command, SecretMissing, command_of, with_secrets
 from towpath.runner.continuous import ContinuousOutputs
+from towpath.runner.deadlines import Deadlines, Due
 from towpath.runner.folder import (
     APART,
     HOSTS,
@@ -109,6 +110,9 @@ class _Attempt:
         self.settings = settings
         self.signals = signals  #: readable after a signal
         self.job: dict[str, Any] = read_json(folder / JOB)
+        limits = self.job.get("limits", {})
+        self.max_runtime_s: float | None = limits.get("max_runtime_s")
+        self.stop_grace_s: float = limits.get("stop_grace_s", 120.0)  #: between SIGTERM and SIGKILL
         self.stopped = False
         self.timed_out = False
         self.killed = False  #: by us, because stopping gracefully was not wanted or took too long
@@ -237,28 +241,21 @@ class _Attempt:
 
     def _supervise(self) -> None:
         """Follow the processes until all have ended: output, readiness, requests to stop, time limits."""
-        limits = self.job.get("limits", {})
-        now = time.monotonic()
-        max_runtime = limits.get("max_runtime_s")
-        out_of_time_at = now + max_runtime if max_runtime is not None else None
-        kill_at: float | None = None
-        measure_at = now + self.limits.every_s
-        metrics_at: float | None = None
-        peers_end_at: float | None = None  #: when those that go on beside one that failed are asked to end
+        deadlines, begun = Deadlines(), time.monotonic()
+        if self.max_runtime_s is not None:
+            deadlines.once(Due.OUT_OF_TIME, begun + self.max_runtime_s)
+        deadlines.latest(Due.MEASURE, begun + self.limits.every_s)
         poll = select.poll()
         ready_end = self.hosts[0].running.ready
-        poll.register(self.signals, select.POLLIN)
-        poll.register(ready_end, select.POLLIN)
         printing = {host.running.output: host for host in self.hosts}
         going_on = {host.running.pidfd: host for host in self.hosts}
-        for descriptor in (*printing, *going_on):
+        for descriptor in (self.signals, ready_end, *printing, *going_on):
             poll.register(descriptor, select.POLLIN)
         self._on_signal()  # a request may have come before there was a process
         while True:
-            if (self.stopped or self.timed_out) and kill_at is None:
-                kill_at = time.monotonic() + limits.get("stop_grace_s", 120.0)
-            waits = (out_of_time_at, kill_at, measure_at, metrics_at, peers_end_at, *self._logs_due_at())
-            wait_s = min(at for at in waits if at is not None) - time.monotonic()
+            if self.stopped or self.timed_out:
+                deadlines.once(Due.KILL, time.monotonic() + self.stop_grace_s)
+            wait_s = deadlines.next(self._logs_due_at()) - time.monotonic()
             ready = {descriptor for descriptor, _ in poll.poll(max(0.0, wait_s) * 1000 + 1)}
             for descriptor in ready & printing.keys():
                 if not printing[descriptor].read_output():
@@ -276,37 +273,35 @@ class _Attempt:
                     self._tell_status("Serving")
             if self.signals in ready:
                 self._on_signal()
-            now = time.monotonic()
-            if out_of_time_at is not None and now >= out_of_time_at:
-                out_of_time_at = None
-                if not self.stopped:
-                    self.timed_out = True
-                    self.log.say(f"the job reached its time limit of {max_runtime:g} s and is being stopped")
-                    self._terminate()
-            together = self.job["kind"] != APART
-            if self.failed and peers_end_at is None and together and not (self.stopped or self.timed_out):
-                peers_end_at = now + _PEERS_FAIL_S
-            if peers_end_at is not None and now >= peers_end_at:
-                peers_end_at = float("inf")
-                self.log.say(f"{self.failed[0].name} has failed, so the other hosts are ended")
-                self._terminate()
-                kill_at = min(kill_at or float("inf"), now + _PEERS_END_S)
-                self.peers_ended = True
-            if kill_at is not None and now >= kill_at:
+            self._do_what_is_due(deadlines)
+
+    def _do_what_is_due(self, deadlines: Deadlines) -> None:
+        """End what has had its time, measure, and tell what is new."""
+        now = time.monotonic()
+        if deadlines.passed(Due.OUT_OF_TIME, now) and not self.stopped:
+            self.timed_out = True
+            self.log.say(f"the job reached its time limit of {self.max_runtime_s:g} s and is being stopped")
+            self._terminate()
+        if self.failed and self.job["kind"] != APART and not (self.stopped or self.timed_out):
+            deadlines.once(Due.PEERS_END, now + _PEERS_FAIL_S)
+        if deadlines.passed(Due.PEERS_END, now):
+            self.log.say(f"{self.failed[0].name} has failed, so the other hosts are ended")
+            self._terminate()
+            deadlines.latest(Due.KILL, now + _PEERS_END_S)
+            self.peers_ended = True
+        if deadlines.passed(Due.KILL, now):
+            self._kill()
+        if deadlines.passed(Due.MEASURE, now):
+            if self.limits.measure():
                 self._kill()
-                kill_at = float("inf")
-            if now >= measure_at:
-                if self.limits.measure():
-                    self._kill()
-                measure_at = time.monotonic() + self.limits.every_s
-            self._write_logs(now)
-            if metrics_at is None and any(host.log.has_new_metrics for host in self.hosts):
-                metrics_at = now + _METRICS_EVERY_S
-            if metrics_at is not None and now >= metrics_at:
-                metrics_at = None
-                for host in self.hosts:
-                    host.log.has_new_metrics = False
-                wake.tell(self.settings.wake, self.job["key"])
+            deadlines.latest(Due.MEASURE, time.monotonic() + self.limits.every_s)
+        self._write_logs(now)
+        if any(host.log.has_new_metrics for host in self.hosts):
+            deadlines.latest(Due.METRICS, now + _METRICS_EVERY_S)
+        if deadlines.passed(Due.METRICS, now):
+            for host in self.hosts:
+                host.log.has_new_metrics = False
+            wake.tell(self.settings.wake, self.job["key"])
 
     def _note_ended(self, ended: list[hosts.Host]) -> None:
         """Reap the processes of these hosts, and note which of them failed, not being asked to end."""
@@ -365,15 +360,14 @@ class _Attempt:
     def _reason(self) -> str | None:
         codes = [host.exit_code for host in (*self.failed[:1], *self.hosts)]
         self.exit_code = next((code for code in codes if code), 0)
-        limits = self.job.get("limits", {})
         tail = list((self.failed or self.hosts)[0].log.tail)
         if self.limits.over_memory and self.exit_code != 0:
-            return failure.over_memory(limits["memory_bytes"], self.limits.peak_bytes, tail)
+            return failure.over_memory(self.job["limits"]["memory_bytes"], self.limits.peak_bytes, tail)
         if self.limits.over_memory:
             self.log.say("the kernel killed a process of the job because its memory was used up; the job went on")
         if self.timed_out:
-            grace = f" and was killed {limits.get('stop_grace_s', 120.0):g} s after SIGTERM" if self.killed else ""
-            return f"The job ran longer than its limit of {limits['max_runtime_s']:g} s{grace}"
+            grace = f" and was killed {self.stop_grace_s:g} s after SIGTERM" if self.killed else ""
+            return f"The job ran longer than its limit of {self.max_runtime_s:g} s{grace}"
         if self.stopped:
             return "Stopped on request" + (" and killed" if self.killed else "")
         if not self.failed:
