@@ -10,16 +10,15 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-import msgspec
-
 from towpath.compute.process.address import address_of, forget_address
 from towpath.compute.process.host_link import HostLink
 from towpath.compute.process.reading import MetricsReader, drop_increments, read_increments, read_log, read_status
+from towpath.compute.process.records import Manifests, is_recorded, record, recorded
 from towpath.compute.process.selftest import SandboxMode, SelfTest, self_test
 from towpath.compute.process.telling import Telling
 from towpath.compute.process.warm import Imports, Wish, ZygoteStanding, wish_of
 from towpath.compute.process.watcher import Watcher
-from towpath.jobs.model import Capabilities, JobObservation, JobSpec, LogPage, Manifest, MetricPoint, Phase
+from towpath.jobs.model import Capabilities, JobObservation, JobSpec, LogPage, MetricPoint, Phase
 from towpath.kernel.errors import InUse, Invalid, Unavailable, noticing_full_disk
 from towpath.kernel.resource import view
 from towpath.runner import claim
@@ -36,7 +35,6 @@ from towpath.runner.folder import (
     TMP,
     Settings,
     host_folder,
-    sync_folder,
     write_whole,
 )
 from towpath.runner.hosts import folders_in
@@ -46,11 +44,8 @@ _log = logging.getLogger(__name__)
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 #: Attempts that are being removed; the name is no valid key.
 _FORGOTTEN = ".forgotten-"
-_LONG_MANIFEST = 1000  #: outputs; one with more is read once while they are published portion by portion
 #: What nobody reads once the outputs of an attempt have been adopted.
 _WORKED_ON = (STAGING, INCREMENTS, ML)
-_jobs = msgspec.json.Decoder(JobSpec)
-_manifests = msgspec.json.Decoder(Manifest)
 
 
 class ProcessBackend:
@@ -104,7 +99,7 @@ class ProcessBackend:
         self._host = HostLink(self._run)
         self._watcher: Watcher | None = None
         self._metrics: dict[str, MetricsReader] = {}
-        self._long_manifests: dict[str, tuple[int, Manifest]] = {}  #: of attempts not tidied yet, with their inodes
+        self._manifests = Manifests()
         self._lock = threading.Lock()  #: guards what is found out once: the sandbox and the metric readers
         self._tested: SelfTest | None = None
 
@@ -133,10 +128,10 @@ class ProcessBackend:
         folder = self._folder(job.key)
         if claim.look(folder).claimed or (folder / MANIFEST).exists():
             return
-        if not self._is_recorded(folder):
+        if not is_recorded(folder):
             with noticing_full_disk():
                 folder.mkdir(exist_ok=True)
-                self._record(folder, job)
+                record(folder, job)
         settings = self._telling.settings(job, self.sandbox())
         zygote, cold = self._zygote(job, settings)
         runner = self._host.start_runner(folder, job.key, settings._replace(cold=cold), zygote)
@@ -146,12 +141,12 @@ class ProcessBackend:
     def observe(self, key: str) -> JobObservation:
         """Return how the attempt stands, from what is on disk and from the claim's lock."""
         folder = self._folder(key)
-        manifest = self._manifest(key, folder)
+        manifest = self._manifests.read(key, folder)
         if manifest is None:
             state = claim.look(folder)
             if state.holder is not None:
                 return self._running(key, folder, state.holder)
-            manifest = self._manifest(key, folder)  # written between the two looks, perhaps
+            manifest = self._manifests.read(key, folder)  # written between the two looks, perhaps
         if manifest is not None:
             return JobObservation(
                 phase=Phase.FINISHED,
@@ -210,21 +205,6 @@ class ProcessBackend:
         """Remove the increments up to this number, which have been adopted; a repeat does nothing."""
         drop_increments(self._folder(key), until=until)
 
-    def _manifest(self, key: str, folder: Path) -> Manifest | None:
-        """Return how the attempt ended, None when it has not."""
-        try:
-            with (folder / MANIFEST).open("rb") as file:
-                inode = os.fstat(file.fileno()).st_ino
-                known = self._long_manifests.get(key)
-                if known is not None and known[0] == inode:
-                    return known[1]
-                manifest = _manifests.decode(file.read())
-        except FileNotFoundError:
-            return None
-        if len(manifest.outputs) > _LONG_MANIFEST:
-            self._long_manifests[key] = (inode, manifest)
-        return manifest
-
     def address(self, key: str) -> str:
         """Return the path of the Unix socket on which a serving job answers HTTP."""
         return address_of(self._folder(key))
@@ -239,7 +219,7 @@ class ProcessBackend:
         holder = claim.look(folder).holder
         if holder is not None and not (folder / MANIFEST).exists():
             raise InUse(f"Attempt {key} is still running; stop it first")
-        self._long_manifests.pop(key, None)
+        self._manifests.forget(key)
         # A runner removes the job's /tmp itself as its last act; a killed one could not.
         names = _WORKED_ON if holder is not None else (*_WORKED_ON, TMP)
         for place in folders_in(folder):
@@ -263,7 +243,7 @@ class ProcessBackend:
             raise InUse(f"Attempt {key} is still running; stop it first")
         with self._lock:
             self._metrics.pop(key, None)
-            self._long_manifests.pop(key, None)
+            self._manifests.forget(key)
         forget_address(folder)
         # Renamed first: a half-removed folder must never look like an attempt.
         gone = self._jobs / f"{_FORGOTTEN}{key}"
@@ -291,7 +271,7 @@ class ProcessBackend:
         While the runner host does not answer, one that no runner has claimed yet counts as not begun.
         """
         keys = sorted(folder.name for folder in self._jobs.iterdir() if (folder / JOB).exists())
-        return [_jobs.decode((self._jobs / key / JOB).read_bytes()) for key in keys if self._has_begun(key)]
+        return [recorded(self._jobs / key) for key in keys if self._has_begun(key)]
 
     def _has_begun(self, key: str) -> bool:
         try:
@@ -327,24 +307,6 @@ class ProcessBackend:
         if not _KEY.fullmatch(key):
             raise Invalid(f"{key!r} cannot be an attempt's key: letters, digits, '.', '_' and '-' only, at most 200")
         return self._jobs / key
-
-    def _is_recorded(self, folder: Path) -> bool:
-        """Return whether a whole job lies there; one torn by a power cut was never promised to anybody."""
-        try:
-            _jobs.decode((folder / JOB).read_bytes())
-        except (FileNotFoundError, msgspec.DecodeError):
-            return False
-        return True
-
-    def _record(self, folder: Path, job: JobSpec) -> None:
-        path = folder / JOB
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.encode(job))
-            file.flush()
-            os.fsync(file.fileno())
-        sync_folder(folder)
-        sync_folder(self._jobs)
 
     def _zygote(self, job: JobSpec, settings: Settings) -> tuple[Wish | None, str]:
         if self._imports is None:
