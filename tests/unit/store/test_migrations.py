@@ -3,8 +3,6 @@
 import re
 import shutil
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -89,16 +87,6 @@ def everything(path: Path) -> dict[str, list[tuple[object, ...]]]:
         found = {name: connection.execute(f'SELECT * FROM "{name}"').fetchall() for name in metadata.tables}
         revision = connection.execute("SELECT * FROM alembic_version").fetchall()
     return {**found, "alembic_version": revision, "meta": []}
-
-
-def test_a_new_store_needs_no_alembic(tmp_path: Path) -> None:
-    program = (
-        "import pathlib, sys\nfrom towpath.store import SqliteStore\n"
-        f"SqliteStore(pathlib.Path({str(tmp_path / 'store.db')!r})).close()\n"
-        "print([name for name in sys.modules if name.startswith('alembic')])"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
 
 
 def test_a_revision_stands_for_itself_and_does_not_follow_the_tables() -> None:
