@@ -54,7 +54,7 @@ fuzz: $(BASE) ## throw requests at every operation for hours (TOWPATH_FUZZ_EXAMP
 
 test-clients: $(BASE) ## real AWS clients, each in an environment of its own: boto3, both SageMaker SDKs, the AWS CLI; another S3 server (1.5 GB)
 	@scripts/environments lanes
-	@$(BIN)/pytest -m clients $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadfile -m clients $(ARGS)
 
 test-text: $(TEXT) ## the tests with torch and transformers, the full demo among them
 	@$(BIN)/pytest -m text $(ARGS)
