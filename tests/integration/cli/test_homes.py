@@ -157,8 +157,8 @@ def test_a_second_server_is_refused_by_the_first_one_s_name_and_does_no_harm(she
     assert shell("data", "put", "words", "words.txt") == "words/1: 1 file, 11 B\n"
 
 
-def test_what_runs_is_ended_though_the_settings_cannot_be_read(shell: Shell) -> None:
-    used_home(shell)
+def test_what_runs_is_ended_though_the_settings_cannot_be_read(shell: Shell, left: Path) -> None:
+    used_home(shell, left)
     (shell.home / "towpath.toml").write_text("[images\n")
     done = subprocess.run(
         shell.argv("down", "--all"), env=shell.environment, capture_output=True, text=True, timeout=110, check=True
