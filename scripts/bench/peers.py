@@ -77,7 +77,7 @@ def running(name: str, scratch: Path) -> Iterator[Peer]:
     with said.open("wb") as errors:
         process = subprocess.Popen(
             [interpreter, PROGRAMS / PEERS[name][0]],
-            env={**kept, **NOWHERE},
+            env={**kept, **NOWHERE, "TMPDIR": str(scratch)},  # KFP leaves a folder behind for each step
             cwd=scratch,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
