@@ -39,7 +39,7 @@ $(TEXT): $(BASE) constraints/text.txt constraints/torch.txt
 demo: $(if $(IS_QUICK),$(BASE),$(TEXT)) ## raw reviews become a model that answers over HTTP (about five minutes; QUICK=1: one)
 	@$(BIN)/towpath demo examples/reviews $(if $(IS_QUICK),--quick)
 
-test: $(BASE) ## all tests that need no torch (under ten minutes)
+test: $(BASE) ## all tests that need no torch (a quarter of an hour on two cores)
 	@$(BIN)/pytest -n auto --dist loadfile -m 'not text and not clients and not faults' $(ARGS)
 
 test-faults: $(BASE) ## kill, stop, starve and mislead each part of the platform (about ten minutes)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster
-from answering import answer, needs
+from answering import answer, mark, needs
 from dagster import (
     DagsterInstance,
     DependencyDefinition,
@@ -18,21 +18,19 @@ from dagster import (
     OpDefinition,
     OpExecutionContext,
     Out,
+    build_reconstructable_job,
     execute_job,
     multiprocess_executor,
-    reconstructable,
 )
 
-SHAPE = "TOWPATH_BENCH_SHAPE"  #: as each process of a step finds out what the job is
 
-
-def job() -> JobDefinition:
-    """Return the job of the shape that the environment names."""
-    kind, size = os.environ[SHAPE].split()
-    wanted = needs(kind, int(size))
+def job(kind: str, size: int) -> JobDefinition:
+    """Return the job of a shape; each process of a step makes it anew."""
+    wanted = needs(kind, size)
 
     def op(number: int) -> OpDefinition:
         def compute(_context: OpExecutionContext, _inputs: object) -> Iterator[dagster.Output[None]]:
+            mark()
             yield dagster.Output(None)
 
         ins = {"after": In(Nothing)} if wanted[number] else {}
@@ -51,9 +49,15 @@ def job() -> JobDefinition:
 
 def run(kind: str, size: int) -> None:
     """Run a job; raise where it does not succeed."""
-    os.environ[SHAPE] = f"{kind} {size}"
+    # The shape is part of the name by which Dagster remembers a job: by one name it would run the first one each time.
+    shaped = build_reconstructable_job(
+        "dagster_job",
+        "job",
+        reconstructable_args=(kind, size),
+        reconstructor_working_directory=str(Path(__file__).parent),
+    )
     with DagsterInstance.get() as instance:
-        execute_job(reconstructable(job), instance=instance, raise_on_error=True)
+        execute_job(shaped, instance=instance, raise_on_error=True)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,11 @@ from kfp import dsl, local
 
 @dsl.component(base_image="python:3.11", install_kfp_package=False)  # it is in the environment already
 def noop() -> None:
-    """Do nothing."""
+    """Leave a mark. KFP takes this function alone, so it imports what it needs."""
+    import os
+
+    with open(os.environ["TOWPATH_BENCH_MARKS"], "ab", buffering=0) as file:  # noqa: PTH123
+        file.write(b".")
 
 
 def run(kind: str, size: int) -> None:

@@ -8,16 +8,19 @@ import tempfile
 from pathlib import Path
 
 import metaflow
-from answering import answer
+from answering import MARKS, answer
 
-HEAD = "from metaflow import FlowSpec, step\n\n\nclass Bench(FlowSpec):\n"
+HEAD = "import os\n\nfrom metaflow import FlowSpec, step\n\n\nclass Bench(FlowSpec):\n"
+MARK = (f"with open(os.environ[{MARKS!r}], 'ab', buffering=0) as file:", "    file.write(b'.')")
 TAIL = "\n\nif __name__ == '__main__':\n    Bench()\n"
 
 
 def step(name: str, *body: str, joins: bool = False) -> str:
     """Return the source of a step."""
     signature = "self, inputs" if joins else "self"
-    return "".join([f"    @step\n    def {name}({signature}):\n", *(f"        {line}\n" for line in body), "\n"])
+    return "".join(
+        [f"    @step\n    def {name}({signature}):\n", *(f"        {line}\n" for line in (*MARK, *body)), "\n"]
+    )
 
 
 def source(kind: str, size: int) -> str:
@@ -31,7 +34,7 @@ def source(kind: str, size: int) -> str:
             step("middle", "self.next(self.join)"),
             step("join", "self.next(self.end)", joins=True),
         ]
-    return "".join([HEAD, *steps, step("end", "pass"), TAIL])
+    return "".join([HEAD, *steps, step("end"), TAIL])
 
 
 def run(kind: str, size: int) -> None:
@@ -48,5 +51,5 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory(prefix="towpath-bench-") as home:
         os.environ |= {"USERNAME": "bench", "METAFLOW_HOME": home}
         os.chdir(home)
-        answer(run, metaflow.__version__)
+        answer(run, metaflow.__version__, more={"fan": 1, "wide": 3})
         os.chdir("/")

@@ -12,13 +12,14 @@ os.environ |= {  # read when Prefect is imported
 }
 
 import prefect  # noqa: E402
-from answering import answer, needs  # noqa: E402
+from answering import answer, mark, needs  # noqa: E402
 from prefect import flow, task  # noqa: E402
 
 
 @task
 def noop() -> None:
-    """Do nothing."""
+    """Leave a mark."""
+    mark()
 
 
 @flow
