@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from itertools import islice
@@ -16,6 +15,7 @@ from towpath.cli.naming import StepNames
 from towpath.cli.options import HomeOption, JsonOption, connect, folder, listing_all
 from towpath.cli.run import client_with_server
 from towpath.sdk.accesses import Access, accesses
+from towpath.sdk.build import is_code
 from towpath.sdk.dataset_versions import DatasetVersion, split_dataset
 from towpath.sdk.datasets import dataset
 from towpath.sdk.errors import DefinitionError
@@ -23,8 +23,6 @@ from towpath.sdk.expressions import Document
 from towpath.sdk.lake import split_uri
 
 RECENT = 50  #: accesses that are shown where not all are asked for
-#: Where the client puts the files of a pipeline's steps, below what they are: see `sdk.steps.sources`.
-_CODE = re.compile(r"s3://[^/]+/[^/]+/code/[0-9a-f]{64}/")
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Put datasets into the lake, get them out, compare versions."
@@ -209,7 +207,7 @@ def list_accesses(
 def without_code(found: Iterable[Access], left_out: list[Access]) -> Iterator[Access]:
     """Yield the accesses but for those of the code that `towpath run` and `create` put beside a pipeline."""
     for access in found:
-        if _CODE.match(access.uri):
+        if is_code(access.uri):
             left_out.append(access)
         else:
             yield access

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,14 @@ from typing import Any
 
 from towpath.sdk.expressions import Document, Expression, Join, execution
 from towpath.sdk.packing import Bundle
+
+#: Where the code of a step lies, as `Build.prefix_of` says.
+_CODE = re.compile(r"s3://[^/]+/[^/]+/code/[0-9a-f]{64}/")
+
+
+def is_code(uri: str) -> bool:
+    """Return whether an S3 URI is that of code which a pipeline takes along."""
+    return _CODE.match(uri) is not None
 
 
 @dataclass(frozen=True, kw_only=True)

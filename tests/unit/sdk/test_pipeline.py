@@ -31,6 +31,7 @@ from towpath.sdk import (
     join,
     parameter,
 )
+from towpath.sdk.build import is_code
 from towpath.sdk.expressions import Get
 
 GOLDEN = Path(__file__).with_name("reviews.json")
@@ -70,7 +71,9 @@ def test_the_code_that_the_definition_names_is_what_is_uploaded(pipeline: Pipeli
         "sourcedir.tar.gz",
     ]
     for upload in uploads:
-        assert f"s3://{upload.bucket}/{upload.key}" in text
+        uri = f"s3://{upload.bucket}/{upload.key}"
+        assert uri in text
+        assert is_code(uri), "which is how listings know it"
 
 
 def test_several_processing_files_are_uploaded_side_by_side_and_read_as_one_folder(project: Path) -> None:
