@@ -80,7 +80,7 @@ _FIRST_LEASE_OVER = Prepared(select(func.min(work.c.lease_until)))
 _EXPIRE = Prepared(
     update(work)
     .where(work.c.lease_until <= bindparam("now"))
-    .values(due_at=bindparam("at_once"), lease_until=None, owner=None)
+    .values(due_at=bindparam("now"), lease_until=None, owner=None)
 )
 _TELL = Prepared(plain_insert(changed_child).values(parent=bindparam("of"), child=bindparam("who")))
 _TOLD = Prepared(
@@ -204,7 +204,7 @@ class WorkTable:
 
     def expire(self, now: datetime) -> int:
         """Make items due whose lease ran out."""
-        return _EXPIRE(self._connection, now=to_epoch(now), at_once=0.0).rowcount
+        return _EXPIRE(self._connection, now=to_epoch(now)).rowcount
 
     def remove(self, uid: Uid) -> None:
         """Forget a resource that needs no more looking at."""

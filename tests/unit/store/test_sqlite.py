@@ -4,7 +4,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -273,6 +273,22 @@ def test_work_is_held_by_one_and_never_forgotten(
         assert {lease.uid for lease in due} == wanted
     finally:
         store.close()
+
+
+def test_a_turn_that_outlasts_its_lease_and_fails_is_put_off_as_any_other(
+    store: SqliteStore, clock: VirtualClock
+) -> None:
+    def due() -> datetime | None:
+        return store.read(lambda transaction: transaction.work.next_due())
+
+    store.write(lambda transaction: transaction.work.schedule(Uid("a"), clock.now()))
+    (lease,) = store.write(lambda transaction: transaction.work.lease("me", clock.now(), 60, 1))
+    clock.advance(61)
+    store.write(lambda transaction: transaction.work.expire(clock.now()))
+    assert due() == clock.now()
+    later = clock.now() + timedelta(seconds=30)
+    store.write(lambda transaction: transaction.work.fail(lease, clock.now(), later, "the bucket does not answer"))
+    assert due() == later
 
 
 def test_a_lease_that_ran_out_is_refused_and_its_work_is_due_again(store: SqliteStore, clock: VirtualClock) -> None:
