@@ -22,6 +22,7 @@ from towpath.kernel.ports import Filter, Query
 from towpath.kernel.principals import PLATFORM
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.store import SqliteStore, SqlTransaction, migrations
+from towpath.store.sqlite import _engine
 from towpath.store.tables import metadata
 from towpath.store.work import Lease
 
@@ -307,10 +308,9 @@ def test_a_lease_that_ran_out_is_refused_and_its_work_is_due_again(store: Sqlite
 def test_the_migrations_make_exactly_the_tables_of_this_release(tmp_path: Path) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
-    from sqlalchemy import create_engine
 
-    SqliteStore(tmp_path / "s.db").close()
-    engine = create_engine(f"sqlite:///{tmp_path / 's.db'}")
+    engine = _engine(tmp_path / "s.db")
+    migrations.follow(engine)  # a new store is made of the very tables that it is compared with here
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
