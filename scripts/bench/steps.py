@@ -12,26 +12,46 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from measuring import PASS, Row, alternate, home_with_server, python, two_at_a_time
 
 from towpath import Client, Pipeline, Processing
 from towpath.compute.process import ProcessBackend
 
-#: Little to compute and much to import.
-FIT = """
+
+class Imports(NamedTuple):
+    """A script with little to compute and much to import."""
+
+    what: str
+    script: str
+    held: str  #: by the zygote: what it imports. Not polars, whose import leaves threads
+    target: str
+
+    @property
+    def warm(self) -> str:
+        """The settings of a home whose zygotes hold it."""
+        return f'warm_imports = "{self.held}"\n'
+
+
+SKLEARN = Imports(
+    "polars, sklearn",
+    """
 import numpy
 import polars
 from sklearn.linear_model import LogisticRegression
 
 rows = numpy.random.default_rng(1).random((100, 4))
 LogisticRegression().fit(rows, rows[:, 0] > 0.5)
-"""
-#: What scripts of the rows below import, and a zygote holds. Not polars: its import leaves threads.
-HELD = "numpy, sklearn.linear_model"
+""",
+    "numpy, sklearn.linear_model",
+    "–",
+)
+TORCH = Imports("torch, transformers", "import torch, transformers\n", "torch, transformers", "100 ms")
+
 COLD = 'warm_start = "off"\n'
-WARM = f'warm_imports = "{HELD}"\n'
 #: For each line, two numbers, forks so many times with so many at a time, and tells how many milliseconds that took.
 #: A fork that is done ends at once: that is the least there could be.
 FORKS = """
@@ -88,7 +108,7 @@ def steps(repeat: int, *, chain: int = 1000) -> Iterator[Row]:
     with (
         tempfile.TemporaryDirectory(prefix="towpath-bench-") as project,
         home_with_server(partial(_home, COLD)) as (cold_home, _),
-        home_with_server(partial(_home, WARM)) as (warm_home, _),
+        home_with_server(partial(_home, SKLEARN.warm)) as (warm_home, _),
         forking("pass", "") as fork,
     ):
         Path(project, "noop.py").write_text("pass\n")
@@ -131,18 +151,25 @@ def steps(repeat: int, *, chain: int = 1000) -> Iterator[Row]:
 
 
 def importing_step(repeat: int) -> Iterator[Row]:
-    """Measure a step that imports polars and scikit-learn and fits a small model, in both ways to begin.
+    """Measure steps that import much, in both ways to begin: what most steps cost before they have done anything.
 
-    This is what most steps of a classic pipeline cost before they have done anything.
+    Where PyTorch and transformers are not installed, a step that imports them is left out.
     """
+    for imports in (SKLEARN, TORCH):
+        if all(find_spec(name.strip().partition(".")[0]) for name in imports.held.split(",")):
+            yield from _importing_step(imports, repeat)
+
+
+def _importing_step(imports: Imports, repeat: int) -> Iterator[Row]:
     with (
         tempfile.TemporaryDirectory(prefix="towpath-bench-") as project,
         home_with_server(partial(_home, COLD)) as (cold_home, _),
-        home_with_server(partial(_home, WARM)) as (warm_home, _),
-        forking(FIT, HELD) as fork,
+        home_with_server(partial(_home, imports.warm)) as (warm_home, _),
+        forking(imports.script, imports.held) as fork,
     ):
-        Path(project, "fit.py").write_text(FIT)
-        pipeline = Pipeline("bench-imports", steps=[Processing("Only", script="fit.py")], root=Path(project))
+        Path(project, "importing.py").write_text(imports.script)
+        only = Processing("Only", script="importing.py")
+        pipeline = Pipeline("bench-imports", steps=[only], root=Path(project))
         cold, warm = Client(home=cold_home), Client(home=warm_home)
         run(cold, pipeline)  # the first one makes code and bucket ready, and fills the page cache
         run(warm, pipeline)
@@ -150,13 +177,13 @@ def importing_step(repeat: int) -> Iterator[Row]:
         before = set((warm_home / "jobs").iterdir())
         alone, forked, measured, measured_warm = alternate(
             min(repeat, 9),
-            python(FIT, sys.executable),
+            python(imports.script, sys.executable),
             partial(fork, 1, 1),
             partial(run, cold, pipeline),
             partial(run, warm, pipeline),
         )
         _assert_warm(set((warm_home / "jobs").iterdir()) - before)
-        what = "step that imports polars, sklearn"
+        what = f"step that imports {imports.what}"
         yield Row(
             what=what, measured=measured, floor=alone, unit="ms", floor_is="the same script by itself", target="–"
         )
@@ -165,8 +192,8 @@ def importing_step(repeat: int) -> Iterator[Row]:
             measured=measured_warm,
             floor=forked,
             unit="ms",
-            floor_is="a bare fork with numpy and sklearn held",
-            target="–",
+            floor_is=f"a bare fork with {imports.held} held",
+            target=imports.target,
         )
 
 
