@@ -12,7 +12,7 @@ from towpath.kernel.resource import Uid
 from towpath.tuning.children import Child, best_of, in_order_of_end
 from towpath.tuning.model import Strategy
 from towpath.tuning.plan import Arm, Plan
-from towpath.tuning.search import Curve, Question, Race, Search, Trial
+from towpath.tuning.search import Curve, Question, Race, Search, Trial, seed_after
 
 #: After so many training jobs without a success a tuning job gives up. Source: the reason that SageMaker gives, as
 #: reported in https://github.com/aws/amazon-sagemaker-examples/issues/2437.
@@ -155,7 +155,7 @@ def _launches(plan: Plan, situation: Situation, search: Search, running: int) ->
             strategy=plan.strategy,
             space=plan.arms[arm].space,
             is_maximized=plan.arms[arm].objective.is_maximized,
-            seed=_seed(situation.seed, arm),
+            seed=seed_after(_seed(situation.seed, arm), [trial.point for trial in _earlier(situation, arm)]),
             trials=(*_earlier(situation, arm), *_trials(plan, situation.children, arm)),
             places=tuple(place for _, place in numbers),
         )

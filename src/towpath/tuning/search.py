@@ -1,6 +1,7 @@
 """The port to a search: which hyperparameters to try next, and which training jobs are not worth going on with."""
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -57,4 +58,14 @@ class Search(Protocol):
 
 def seed_of(seed: int, place: int) -> int:
     """Return the seed of one suggestion, below 2**32: so it does not depend on how many were asked for at one time."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{place}".encode()).digest()[:4], "big")
+    return _number(f"{seed}/{place}")
+
+
+def seed_after(seed: int, earlier: Iterable[Mapping[str, str]]) -> int:
+    """Return the seed of a search that begins with points of earlier ones, whose draws would else be drawn again."""
+    points = sorted(sorted(point.items()) for point in earlier)
+    return _number(f"{seed}/{points}") if points else seed
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")

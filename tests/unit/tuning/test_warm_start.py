@@ -43,6 +43,20 @@ def test_what_was_found_out_earlier_is_made_use_of(world: TuningWorld) -> None:
     assert sum(map(off, tried(world, "warm"))) < sum(map(off, tried(world, "cold")))
 
 
+@pytest.mark.parametrize("strategy", ["Random", "Bayesian", "Hyperband"])
+def test_the_same_seed_does_not_try_again_what_earlier_ones_have_tried(world: TuningWorld, strategy: str) -> None:
+    bands = {"StrategyConfig": {"HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": 9}}}
+    config: Document = bands if strategy == "Hyperband" else {}
+    world.begin(request("earlier", strategy, **config))
+    world.live(off, "earlier")
+    for name, parent in (("second", "earlier"), ("third", "second"), ("again", "second")):
+        world.begin({**warm(parent, Strategy=strategy, **config), "HyperParameterTuningJobName": name})
+        world.live(off, name)
+    points = [x for name in ("earlier", "second", "third") for x in tried(world, name)]
+    assert len(set(points)) == len(points) == 12
+    assert tried(world, "again") == tried(world, "third"), "the same seed after the same beginning tries the same"
+
+
 def test_the_best_of_all_of_them_is_told(world: TuningWorld) -> None:
     world.begin(request("earlier"))
     world.live(lambda x: 0.01, "earlier")
