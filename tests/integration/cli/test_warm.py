@@ -75,10 +75,17 @@ def test_the_same_pipeline_gives_the_same_and_says_how_its_jobs_began(warm: Shel
     assert not Path(f"/proc/{zygote.pid}").exists()
 
 
-def test_one_setting_switches_warm_starts_off(shell: Shell) -> None:
-    assert doctor(shell)["Detail"].startswith("on; the first job that could begin warm")
-    (shell.home / "towpath.toml").write_text('warm_start = "off"\n')
-    assert doctor(shell)["Detail"].startswith("off, so each job begins in a fresh interpreter")
+def test_one_setting_switches_warm_starts_off(warm: Shell) -> None:
+    assert doctor(warm)["Detail"].startswith("on; the first job that could begin warm")
+    warm("down", "--all")
+    (warm.home / "towpath.toml").write_text('warm_start = "off"\nwarm_imports = "json, numpy"\n')
+    assert doctor(warm)["Detail"].startswith("off, so each job begins in a fresh interpreter")
+    warm("up", "--background")
+    for version in (1, 2):
+        warm("run", "pipeline.py")
+        began = json.loads(warm("lineage", f"words/{version}", "--json"))["TrainingJob"]["Began"]
+        assert began is None, "where all begin cold, nothing is said of it"
+    assert zygotes_of(warm.home) == [], "none was begun"
 
 
 def test_a_list_of_what_are_no_modules_is_refused(shell: Shell) -> None:
