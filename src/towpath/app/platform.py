@@ -15,6 +15,7 @@ from towpath.gateway import Gateway, application
 from towpath.gateway.gateway import ASGIApp
 from towpath.home import HomeFolder
 from towpath.hosting import Routes
+from towpath.jobs.admission import Ledger
 from towpath.kernel.clock import Clock
 from towpath.kernel.operations import Operations
 from towpath.kernel.principals import AccessKey
@@ -64,14 +65,15 @@ class Platform:
         store = ground.store
         reads = Reads(store, clock=ground.clock)
         invoked = InvocationMetrics(store, settings.keep_metrics_days)
-        operations = _operations(ground, reads)
         sender = Sender(is_wanted=lambda uid: store.read(lambda transaction: is_pending(transaction, uid)))
 
         def wake(uid: Uid) -> None:
             engine.wake(uid)  # which is made of those who call this
 
+        queue = Ledger(ground.capacity, wake=wake)
+        operations = _operations(ground, reads, queue)
         routes = Routes(drained=wake)
-        work = Work.of(ground, operations, sender, routes, wake)
+        work = Work.of(ground, operations, sender, routes, wake, queue)
         _subscribe(store, settings)
         engine = Engine(
             store,
@@ -127,13 +129,22 @@ class Platform:
         self.store.close()
 
 
-def _operations(ground: Ground, reads: Reads) -> Operations:
+def _operations(ground: Ground, reads: Reads, queue: Ledger) -> Operations:
     """Return the operations of the SageMaker API and of ours."""
     home, settings, store, objects = ground.home, ground.settings, ground.store, ground.objects
     collector = collector_of(home, settings, ground.freeing, objects, ground.backend, ground.clock)
     secrets = SecretFile(home.secrets)
     return operations_of(
-        store, objects, ground.images, ground.models, collector, secrets, ground.ingredients, reads.flush, settings
+        store,
+        objects,
+        ground.images,
+        ground.models,
+        collector,
+        secrets,
+        ground.ingredients,
+        reads.flush,
+        settings,
+        queue.what_for,
     )
 
 

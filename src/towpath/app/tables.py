@@ -24,6 +24,7 @@ from towpath.jobs.ingredients import JobIngredients
 from towpath.jobs.ports import SecretStore
 from towpath.jobs.secrets import Secrets
 from towpath.jobs.service import Jobs
+from towpath.jobs.waiting import WhatFor
 from towpath.kernel.generic import TAG_OPERATIONS
 from towpath.kernel.kinds import Kind
 from towpath.kernel.objects import ObjectStore
@@ -111,9 +112,10 @@ def operations_of(
     ingredients: JobIngredients,
     flush_reads: Callable[[], None],
     settings: Settings,
+    what_for: WhatFor,
 ) -> Mapping[str, Operation]:
     """Return every operation, by name. The engine and the front door share this table."""
-    jobs = Jobs(images, served_model)
+    jobs = Jobs(images, served_model, what_for)
     found = [
         *TAG_OPERATIONS,
         *jobs.operations(),
@@ -134,6 +136,7 @@ def operations_of(
             check_arguments=lambda step: jobs.check_step_arguments(step.type, step.arguments),
             shapes=OperationShapes(models),
             store=store,
+            what_for=what_for,
         ),
         *Explaining(store, ingredients).operations(),
         *function_operations(),

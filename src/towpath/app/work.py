@@ -45,7 +45,9 @@ class Work:
     calls: Ledger  #: of calls of functions
 
     @classmethod
-    def of(cls, ground: Ground, operations: Operations, sender: Sender, routes: Routes, wake: Wake) -> "Work":
+    def of(
+        cls, ground: Ground, operations: Operations, sender: Sender, routes: Routes, wake: Wake, queue: Ledger
+    ) -> "Work":
         """Make them.
 
         Args:
@@ -53,8 +55,8 @@ class Work:
             sender: of what goes to webhooks.
             routes: from endpoints to their model servers.
             wake: has the engine look at a resource soon.
+            queue: in which jobs and model servers wait for room on the host.
         """
-        queue = Ledger(ground.capacity, wake=wake)
         calls = Ledger(calls_at_a_time(ground.settings, ground.capacity), wake=wake)
         return cls(
             jobs=_jobs(ground, queue),

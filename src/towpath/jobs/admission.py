@@ -245,8 +245,13 @@ class Ledger:
             self._admit(silent=demand.key)
             if demand.key in self._held:
                 return None
-            held = self._held.values()
-            return reason(self.capacity, held, self._queue.ahead_of(demand, holding(held)), demand)
+            return self._reason(demand)
+
+    def what_for(self, key: str) -> str | None:
+        """Return what somebody who waits is waiting for now, None for anybody else."""
+        with self._lock:
+            demand = self._waiting.get(key)
+            return None if demand is None else self._reason(demand)
 
     def hold(self, demand: Demand) -> None:
         """Count what runs already or starts without waiting."""
@@ -277,6 +282,10 @@ class Ledger:
         """Return what is counted as running."""
         with self._lock:
             return list(self._held.values())
+
+    def _reason(self, demand: Demand) -> str:
+        held = self._held.values()
+        return reason(self.capacity, held, self._queue.ahead_of(demand, holding(held)), demand)
 
     def _wait(self, demand: Demand) -> None:
         before = self._waiting.get(demand.key)

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from towpath.jobs.contract import Attempt, Surroundings, code_origin, shortened
 from towpath.jobs.decisions import Drop, Measure, Observation, Publish, Read, Record, Release, Stop, Submit, Tidy
-from towpath.jobs.kinds import JobStatus, is_terminal
+from towpath.jobs.kinds import PENDING, JobStatus, is_terminal
 from towpath.jobs.metrics import final_metrics, measured
 from towpath.jobs.model import JobObservation, Manifest, Phase, StagedFile
 from towpath.jobs.publication import ends_with, next_increments, next_outputs
@@ -90,7 +90,7 @@ class Decider:
         """Say what the job waits for; whoever gives it back wakes the job."""
         state = with_waiting(resource.state, sentence)
         if self._strategy.secondary:
-            state = with_secondary(state, "Pending", now, sentence)
+            state = with_secondary(state, PENDING, now, sentence)
         return Decision(state=state)
 
     def _begun(self, resource: Resource, observation: Observation, now: datetime, *, attempt: int) -> Decision:
@@ -126,7 +126,7 @@ class Decider:
         state = with_waiting(resource.state, None)
         if self._strategy.secondary and attempt > 1:
             state = with_secondary(state, "Restarting", now)
-        elif state.get("SecondaryStatus") == "Pending":
+        elif state.get("SecondaryStatus") == PENDING:
             state = with_secondary(state, "Starting", now)
         first = not again and attempt == 1
         recorded = () if again else (Record(environment_graph(environment_facts(environment))),)

@@ -14,6 +14,7 @@ from towpath.kernel.resource import Document, Resource, view
 RUN = "Run"  #: member of the state that holds the platform's own record of the attempts; never shown
 PINNED = "Pinned"  #: member of the state of a job whose inputs were looked up before it was created; never shown
 WAITING = "WaitingFor"  #: member of the state of a job that waits for room on the host: a sentence that says for what
+PENDING = "Pending"  #: SecondaryStatus of a training job that waits for room on the host
 
 
 class JobStatus(StrEnum):

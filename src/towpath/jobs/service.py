@@ -11,12 +11,13 @@ from towpath.jobs.images import Images
 from towpath.jobs.kinds import KINDS, PROCESSING_JOB, TRAINING_JOB, TRANSFORM_JOB, JobStatus, is_terminal
 from towpath.jobs.requests import ProcessingJobRequest, TrainingJobRequest, TransformJobRequest
 from towpath.jobs.served import ModelNamed
+from towpath.jobs.waiting import WhatFor, no_queue, with_todays_wait
 from towpath.kernel import generic
 from towpath.kernel.errors import Conflict, Invalid, Unsupported
 from towpath.kernel.kinds import Kind
 from towpath.kernel.operations import Function, Operation, Request
 from towpath.kernel.ports import Transaction
-from towpath.kernel.resource import Document, view
+from towpath.kernel.resource import Document, Resource, view
 
 #: Where the arguments of a pipeline step name images: step type -> paths; of a list every item is meant. A registered
 #: model may be served elsewhere, so that the images of RegisterModel need not be known here.
@@ -36,9 +37,10 @@ _IMAGE_MEMBERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
 class Jobs:
     """What creates and stops jobs."""
 
-    def __init__(self, images: Images, model_named: ModelNamed) -> None:
+    def __init__(self, images: Images, model_named: ModelNamed, what_for: WhatFor = no_queue) -> None:
         self._images = images
         self._model_named = model_named
+        self._what_for = what_for
 
     def create_processing_job(self, transaction: Transaction, request: Request) -> Document:
         """Carry out CreateProcessingJob."""
@@ -100,8 +102,11 @@ class Jobs:
             Operation(name="StopTransformJob", function=stopping(TRANSFORM_JOB)),
         ]
         for kind in KINDS:
-            found += generic.operations_of(kind)
+            found += generic.operations_of(kind, self._as_shown)
         return found
+
+    def _as_shown(self, job: Resource) -> Resource:
+        return with_todays_wait(job, self._what_for)
 
     def check_step_arguments(self, step_type: str, arguments: Mapping[str, Any]) -> None:
         """Refuse a pipeline step whose image is named literally and cannot be resolved.

@@ -1,8 +1,9 @@
 """Operations that are the same for all kinds: create a record, describe, list, delete, tags."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 from msgspec.structs import replace
@@ -16,6 +17,9 @@ from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Filter, Query, Transaction
 from towpath.kernel.repeats import TOKENS
 from towpath.kernel.resource import Document, Resource, Uid
+
+#: Puts into a resource what of its state is known only at the moment in which somebody asks.
+AsShown: TypeAlias = Callable[[Resource], Resource]
 
 
 def create(
@@ -132,14 +136,19 @@ def document(kind: Kind, resource: Resource) -> Document:
     return shown
 
 
-def describe_operation(kind: Kind) -> Operation:
+def as_stored(resource: Resource) -> Resource:
+    """Return a resource as it is: most are shown so."""
+    return resource
+
+
+def describe_operation(kind: Kind, as_shown: AsShown = as_stored) -> Operation:
     """Return the Describe operation of a kind."""
 
     def describe(transaction: Transaction, request: Request) -> Document:
         wanted = request.input.get(kind.name_member) or request.input.get(kind.arn_member)
         if not wanted:
             raise Invalid(f"{request.operation} needs {kind.name_member}")
-        return document(kind, find(transaction, kind, wanted))
+        return document(kind, as_shown(find(transaction, kind, wanted)))
 
     assert kind.describe is not None
     return Operation(name=kind.describe, function=describe, writes=False)
@@ -174,17 +183,19 @@ def query_of(kind: Kind, request: Request, *extra: Filter) -> Query:
     )
 
 
-def list_operation(kind: Kind) -> Operation:
+def list_operation(kind: Kind, as_shown: AsShown = as_stored) -> Operation:
     """Return the List operation of a kind."""
 
     assert kind.listing is not None
-    return Operation(name=kind.listing, function=partial(page_of, kind), writes=False)
+    return Operation(name=kind.listing, function=partial(page_of, kind, as_shown=as_shown), writes=False)
 
 
-def page_of(kind: Kind, transaction: Transaction, request: Request, *extra: Filter) -> Document:
+def page_of(
+    kind: Kind, transaction: Transaction, request: Request, *extra: Filter, as_shown: AsShown = as_stored
+) -> Document:
     """Return the answer of the List operation of a kind, narrowed by further conditions."""
     page = transaction.resources.query(query_of(kind, request, *extra))
-    answer: Document = {kind.list_member or "": [document(kind, item) for item in page.items]}
+    answer: Document = {kind.list_member or "": [document(kind, as_shown(item)) for item in page.items]}
     if page.token:
         answer["NextToken"] = page.token
     return answer
@@ -214,13 +225,13 @@ def delete_operation(kind: Kind) -> Operation:
     return Operation(name=kind.delete, function=delete)
 
 
-def operations_of(kind: Kind) -> list[Operation]:
+def operations_of(kind: Kind, as_shown: AsShown = as_stored) -> list[Operation]:
     """Return the generic operations that `kind` declares."""
     found = []
     if kind.describe:
-        found.append(describe_operation(kind))
+        found.append(describe_operation(kind, as_shown))
     if kind.listing:
-        found.append(list_operation(kind))
+        found.append(list_operation(kind, as_shown))
     if kind.delete:
         found.append(delete_operation(kind))
     return found

@@ -1,5 +1,8 @@
 """The operations on pipelines and their executions."""
 
+from functools import partial
+
+from towpath.jobs.waiting import WhatFor, no_queue
 from towpath.kernel import generic, paging
 from towpath.kernel.errors import Conflict, Invalid, Unsupported
 from towpath.kernel.faults import SEEN_AFTER, sentence
@@ -222,6 +225,7 @@ def operations(
     check_arguments: CheckArguments = accept_arguments,
     shapes: Shapes | None = None,
     store: Store | None = None,
+    what_for: WhatFor = no_queue,
 ) -> list[Operation]:
     """Return every operation on pipelines and executions.
 
@@ -230,6 +234,7 @@ def operations(
         check_arguments: refuses steps that could never start, when a pipeline is created or updated.
         shapes: the API's shapes, to check arguments by.
         store: what plans are compiled from before the transactions that need them; without it, they are in these.
+        what_for: tells what a job that waits for room on the host is waiting for now.
     """
     compiling = None if store is None else Compiling(store)
     pipelines = Pipelines(definitions, check_arguments, shapes or NoShapes())
@@ -256,7 +261,11 @@ def operations(
         Operation(name="DescribePipelineExecution", function=describe_pipeline_execution, writes=False),
         Operation(name="ListPipelineExecutions", function=list_pipeline_executions, writes=False),
         *step_operations(),
-        Operation(name="ListPipelineExecutionSteps", function=list_pipeline_execution_steps, writes=False),
+        Operation(
+            name="ListPipelineExecutionSteps",
+            function=partial(list_pipeline_execution_steps, what_for=what_for),
+            writes=False,
+        ),
         Operation(name="ListPipelineParametersForExecution", function=list_pipeline_parameters, writes=False),
         Operation(name="DescribePipelineDefinitionForExecution", function=describe_definition, writes=False),
     ]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from towpath.jobs.kinds import WAITING
+from towpath.jobs.waiting import WhatFor, no_queue, with_todays_wait
 from towpath.kernel import generic, paging
 from towpath.kernel.errors import Invalid
 from towpath.kernel.operations import Request
@@ -43,17 +44,22 @@ class _Entry(NamedTuple):
     shown: Document
 
 
-def list_pipeline_execution_steps(transaction: Transaction, request: Request) -> Document:
+def list_pipeline_execution_steps(
+    transaction: Transaction, request: Request, *, what_for: WhatFor = no_queue
+) -> Document:
     """Carry out ListPipelineExecutionSteps: the steps that have begun, the latest first unless asked otherwise.
 
     Behind the latest stand those that could begin but for MaxParallelExecutionSteps or MaxConcurrency, with what they
     wait for; once the execution is stopped, they are Stopped.
+
+    Args:
+        what_for: tells what a job that waits for room on the host is waiting for now.
     """
     execution = found_execution(transaction, request)
     descending = request.input.get("SortOrder", "Descending") == "Descending"
     after, count = paging.position(request.input.get("NextToken")), paging.size(request.input)
     rows = transaction.steps.page(execution.uid, after=after, limit=count + 1, descending=descending)
-    begun = _begun(transaction, execution, rows)
+    begun = _begun(transaction, execution, rows, what_for)
     if descending:
         # Behind the page before there is something else than rows only where no row follows on it.
         behind_all = after is None or not rows or rows[0].position < after - 1
@@ -67,10 +73,10 @@ def list_pipeline_execution_steps(transaction: Transaction, request: Request) ->
     return {**answer, "NextToken": str(entries[-1].position)} if more else answer
 
 
-def _begun(transaction: Transaction, execution: Resource, rows: list[StepRow]) -> list[_Entry]:
+def _begun(transaction: Transaction, execution: Resource, rows: list[StepRow], what_for: WhatFor) -> list[_Entry]:
     plan = plan_for(execution)
     return [
-        _Entry(row.position, _step_document(row, plan.step(row.step).step, _waiting_for(transaction, row)))
+        _Entry(row.position, _step_document(row, plan.step(row.step).step, _waiting_for(transaction, row, what_for)))
         for row in rows
     ]
 
@@ -161,7 +167,7 @@ def _before_it(ahead: int) -> str:
     return f"; {ahead:,} {'is' if ahead == 1 else 'are'} before it" if ahead else ""
 
 
-def _waiting_for(transaction: Transaction, row: StepRow) -> str | None:
+def _waiting_for(transaction: Transaction, row: StepRow, what_for: WhatFor) -> str | None:
     """Return what the job of a step waits for before it may start, or why nobody has the message of a Callback step.
 
     None where there is nothing of the kind.
@@ -172,7 +178,7 @@ def _waiting_for(transaction: Transaction, row: StepRow) -> str | None:
     if made is None:
         return None
     if made.kind != CALLBACK.noun:
-        return made.state.get(WAITING)
+        return with_todays_wait(made, what_for).state.get(WAITING)
     delivery = view(CallbackState, made.state).delivery
     said = None if delivery is None else undelivered(transaction, delivery)
     return None if said is None else f"The message is not delivered yet: {said}"

@@ -170,7 +170,7 @@ class World:
         self.backend = MemoryBackend()
         self.images: Any = ImageMap(PLATFORM_PYTHON, {})
         self.model = ServedModel(uid=Uid("wine"), image="towpath")  #: of all transform jobs
-        self.jobs = Jobs(self.images, lambda *_: self.model)
+        self.jobs = Jobs(self.images, lambda *_: self.model, self.what_for)
         self.operations = {operation.name: operation for operation in self.jobs.operations()}
         self.datasets: dict[ObjectRef, str] = {}
         self.check_outs: list[tuple[str, str, str]] = []  #: dataset, who, what
@@ -178,6 +178,10 @@ class World:
         self.surroundings = SURROUNDINGS
         self.admission: Ledger | None = None
         self.engine = self.new_engine()
+
+    def what_for(self, key: str) -> str | None:
+        """Return what a job waits for now."""
+        return None if self.admission is None else self.admission.what_for(key)
 
     def new_engine(self, store: Any = None) -> Engine:
         """Return an engine as a restarted platform would have it, on `store` in place of the world's own."""

@@ -99,6 +99,29 @@ def test_a_waiting_processing_job_says_for_what_until_it_starts(queued: World) -
     assert "ExitMessage" not in queued.call("DescribeProcessingJob", {"ProcessingJobName": "second"})
 
 
+def test_what_a_job_waits_for_is_that_of_the_moment_in_which_somebody_asks(queued: World) -> None:
+    create(queued, *(training(name) for name in ("a", "b", "c")), processing("d"))
+    needs = "Waiting for 2 cores and 16 GB of memory: 0 of 2 cores and 0 GB of 16 GB free, in use by "
+
+    def said(training_job: str) -> tuple[str, str, str]:
+        shown = queued.call("DescribeTrainingJob", {"TrainingJobName": training_job})
+        (listed,) = queued.call("ListProcessingJobs", {})["ProcessingJobSummaries"]
+        described = queued.call("DescribeProcessingJob", {"ProcessingJobName": "d"})["ExitMessage"]
+        return shown["SecondaryStatusTransitions"][-1]["StatusMessage"], described, listed["ExitMessage"]
+
+    assert said("c") == (f"{needs}a; 1 is before it", *[f"{needs}a; 2 are before it"] * 2)
+    queued.move("TrainingJob", "a", queued.finished())
+    assert said("c") == (f"{needs}b", *[f"{needs}b; 1 is before it"] * 2)
+    queued.move("TrainingJob", "b", queued.finished())
+    assert said("b")[1:] == (f"{needs}c", f"{needs}c")
+    stored = queued.resource("ProcessingJob", "d").state["WaitingFor"]
+    assert stored == f"{needs}a; 2 are before it", "nothing is written because of somebody else's end"
+    assert queued.admission is not None
+    queued.admission.release(queued.resource("TrainingJob", "c").uid)
+    shown = queued.call("DescribeProcessingJob", {"ProcessingJobName": "d"})
+    assert "ExitMessage" not in shown, "its turn has come, and nobody has looked at it since"
+
+
 def test_jobs_of_both_kinds_start_in_the_order_in_which_they_were_created(queued: World) -> None:
     create(queued, training("a"), processing("b"), training("c"), processing("d"))
     for name, kind in (("a", "TrainingJob"), ("b", "ProcessingJob"), ("c", "TrainingJob")):
