@@ -8,6 +8,8 @@ Source: SageMaker Python SDK, NotebookJobStep: the environment variables, the ch
 import importlib.util
 import json
 import os
+import signal
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,18 +18,28 @@ OPT_ML = Path("/opt/ml")
 
 
 def main() -> None:
-    """Become papermill, or exit with 1 and say why not."""
+    """Run papermill and exit as it does, or exit with 1 and say why not."""
     problem = refusal(os.environ)
     if problem is not None:
-        failure = OPT_ML / "output" / "failure"
-        failure.parent.mkdir(parents=True, exist_ok=True)
-        failure.write_text(problem, encoding="utf-8")
+        _tell(problem)
         sys.exit(problem)
     parameters = (OPT_ML / "input" / "config" / "hyperparameters.json").read_text(encoding="utf-8")
     outputs = OPT_ML / "output" / "data"
     outputs.mkdir(parents=True, exist_ok=True)
-    words = command(os.environ, outputs, parameters)
-    os.execv(sys.executable, words)
+    # Whoever stops the job asks papermill as well, which ends its kernel and writes what there is so far.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    code = subprocess.run(command(os.environ, outputs, parameters), check=False).returncode
+    if code > 0:
+        told = error_in(written_to(os.environ, outputs))
+        if told is not None:
+            _tell(told)
+    sys.exit(code if code >= 0 else 128 - code)  # as a shell tells of a signal
+
+
+def _tell(reason: str) -> None:
+    failure = OPT_ML / "output" / "failure"
+    failure.parent.mkdir(parents=True, exist_ok=True)
+    failure.write_text(reason, encoding="utf-8")
 
 
 def refusal(environment: Mapping[str, str]) -> str | None:
@@ -58,11 +70,31 @@ def command(environment: Mapping[str, str], outputs: Path, parameters: str) -> l
     folder = environment["SM_EXECUTION_INPUT_PATH"]
     name = environment["SM_INPUT_NOTEBOOK_NAME"]
     words = [sys.executable, "-m", "papermill", f"{folder}/{name}"]
-    words += [str(outputs / (environment.get("SM_OUTPUT_NOTEBOOK_NAME") or name))]
+    words += [str(written_to(environment, outputs))]
     words += ["--cwd", folder, "--kernel", environment.get("SM_KERNEL_NAME") or "python3", "--log-output"]
     for key, value in json.loads(parameters).items():
         words += ["-r", key, value]
     return words
+
+
+def written_to(environment: Mapping[str, str], outputs: Path) -> Path:
+    """Return the file of the notebook with its results."""
+    return outputs / (environment.get("SM_OUTPUT_NOTEBOOK_NAME") or environment["SM_INPUT_NOTEBOOK_NAME"])
+
+
+def error_in(notebook: Path) -> str | None:
+    """Return what a cell raised and which it was, None where none did: papermill's own words end with its own frames.
+
+    Args:
+        notebook: the one with the results, which is not there when papermill failed before it ran a cell.
+    """
+    if not notebook.is_file():
+        return None
+    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+        for output in cell.get("outputs", ()):
+            if output["output_type"] == "error":
+                return f"{output['ename']}: {output['evalue']} (In [{cell['execution_count']}] of the notebook)"
+    return None
 
 
 if __name__ == "__main__":
