@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from typing import TYPE_CHECKING
+import shutil
+from pathlib import Path
 
 import pytest
+from tests.integration.cli.conftest import Shell
 
 from towpath.sdk import Client
-
-if TYPE_CHECKING:
-    from tests.integration.cli.conftest import Shell
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,7 @@ def states(told: str) -> dict[str, str]:
     return dict(found)
 
 
-def test_a_run_says_what_was_taken_over_and_explains_what_was_not(towpath: Shell) -> None:
+def test_a_run_says_what_was_taken_over_and_explains_what_was_not(towpath: Shell, tmp_path: Path) -> None:
     whole = (towpath.folder / "pipeline.py").read_text()
     cached = re.sub(r'script="(\w+)\.py",', r'script="\1.py", cache="P1D",', whole).replace(
         '"words", steps', '"kept", steps'
@@ -41,6 +41,12 @@ def test_a_run_says_what_was_taken_over_and_explains_what_was_not(towpath: Shell
     )
     assert re.search(r"^code +code/train\.py +[0-9a-f]{12}$", told, re.M)
     assert re.search(r"^environment: Python 3\.\d+\.\d+ with \d+ packages", told, re.M)
+
+    elsewhere = shutil.copytree(towpath.folder, tmp_path / "moved")
+    for place in elsewhere.rglob("*"):
+        os.utime(place, (1, 1))
+    moved = states(Shell(elsewhere, towpath.home)("run", "kept.py"))
+    assert [step for step, said in moved.items() if said == TAKEN] == ["Prepare", "Train", "Evaluate"]
 
     with (towpath.folder / "inference.py").open("a") as file:
         file.write("# as before, and yet another file\n")
