@@ -29,7 +29,7 @@ from towpath.pipelines.memory import Memory
 from towpath.pipelines.model import ExecutionStatus, StepRow, StepStatus
 from towpath.pipelines.plans import execution_variables, max_parallel_of, plan_for
 from towpath.pipelines.ports import Documents, EarlierResults, NoResults, Shapes, Transaction
-from towpath.pipelines.quality_checks import verdict, violations_at
+from towpath.pipelines.quality_checks import VIOLATION_REPORT, verdict, violations_at
 from towpath.pipelines.rights import refusal_of_step
 from towpath.pipelines.standing import Standings
 from towpath.pipelines.steps import StepType
@@ -202,12 +202,13 @@ class ExecutionController:
         return {name: ending for name, ending in found.items() if ending is not None}
 
     def _judged(self, standings: Standings, name: str, ended: Ended) -> Ended:
-        """Return the end of a check as its report says it: failed, when that was wished for and it is violated."""
+        """Return the end of a check as its report says it: where the baseline is violated its Metadata name the report,
+        and it has failed when that was wished for."""
         node, row = standings.node(name), standings.rows[name]
         if node.type is None or not node.type.checks or ended.status is not StepStatus.SUCCEEDED:
             return ended
-        (told,) = row.metadata.values()
-        if told.get("SkipCheck") or not told.get("FailOnViolation", True):
+        ((kind, told),) = row.metadata.items()
+        if told.get("SkipCheck"):
             return ended
         uri = violations_at(told)
         try:
@@ -215,7 +216,12 @@ class ExecutionController:
         except Invalid:
             return ended  # a job that found nothing need not write a report
         reason = verdict(report, uri)
-        return ended if reason is None else Ended(status=StepStatus.FAILED, failure_reason=reason)
+        if reason is None:
+            return ended
+        metadata = {kind: {**told, VIOLATION_REPORT: uri}}
+        if not told.get("FailOnViolation", True):
+            return replace(ended, metadata=metadata)
+        return Ended(status=StepStatus.FAILED, failure_reason=reason, metadata=metadata)
 
     def _compared(self, resource: Resource, standings: Standings, name: str, ended: Ended) -> Ended:
         """Return the end of a step with whether its result may be kept, where that shows only now."""

@@ -23,6 +23,7 @@ CHECK_TYPES: Mapping[str, frozenset[str]] = {
     "ClarifyCheck": frozenset({"DATA_BIAS", "MODEL_BIAS", "MODEL_EXPLAINABILITY"}),
 }
 VIOLATIONS = "constraint_violations.json"
+VIOLATION_REPORT = "ViolationReport"  #: member of a step's metadata that names that file, where there are violations
 _BASELINE_FOLDER = "/opt/ml/processing/baseline"
 _KINDS = ("Statistics", "Constraints")
 
@@ -125,7 +126,7 @@ def deciding(told: Document) -> Document:
     The files of a baseline that it compares with are inputs of the job. One that it goes on using is told on, so its
     place counts; one that it registers lies where the job writes it.
     """
-    left_out = {"CheckJobArn", "ModelPackageGroupName"}
+    left_out = {"CheckJobArn", "ModelPackageGroupName", VIOLATION_REPORT}
     left_out |= {name for name in told if name.startswith("CalculatedBaseline")}
     if told.get("RegisterNewBaseline"):
         left_out |= {name for name in told if name.startswith("BaselineUsedForDriftCheck")}

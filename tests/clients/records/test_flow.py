@@ -222,11 +222,12 @@ if baseline:
 """
 
 
-def check(name: str, **members: Any) -> dict[str, Any]:
-    step = job(name, "", outputs={"out": f"s3://flow-checks/{name}"})
+def check(name: str, bucket: str = "flow-checks", **members: Any) -> dict[str, Any]:
+    """Return a step that checks by the script `check.py` of a bucket, and writes there."""
+    step = job(name, "", outputs={"out": f"s3://{bucket}/{name}"})
     folder = "/opt/ml/processing/input/code"
     source = {
-        "S3Uri": "s3://flow-checks/check.py",
+        "S3Uri": f"s3://{bucket}/check.py",
         "LocalPath": folder,
         "S3DataType": "S3Prefix",
         "S3InputMode": "File",
@@ -268,6 +269,63 @@ def test_a_check_makes_a_baseline_or_is_violated(aws: Aws) -> None:
     )
     seen = aws.s3.get_object(Bucket="flow-checks", Key="Looks/constraints.json")["Body"].read()
     assert json.loads(seen) == {"seen": {"version": 1}}
+    reports = {name: step["Metadata"].get("QualityCheck", {}).get("ViolationReport") for name, step in shown.items()}
+    assert {name: uri for name, uri in reports.items() if uri is not None} == {
+        name: f"s3://flow-checks/{name}/constraint_violations.json" for name in ("Looks", "Judges")
+    }, "whether it fails the step or not"
+
+
+BIAS = f"""
+import json, pathlib
+folder, earlier = pathlib.Path('{OUT}'), pathlib.Path('/opt/ml/processing/baseline/constraints')
+found = [json.loads(file.read_text())['share'] for file in earlier.glob('*')]
+(folder / 'analysis.json').write_text(json.dumps({{'share': 0.5, 'earlier': found}}))
+if found and found[0] != 0.5:
+    violations = [{{'facet': 'age', 'metric_name': 'CI'}}]
+    (folder / 'constraint_violations.json').write_text(json.dumps({{'violations': violations}}))
+"""
+
+
+def test_a_check_of_bias_has_the_files_and_members_of_clarify(aws: Aws) -> None:
+    aws.s3.create_bucket(Bucket="flow-bias")
+    aws.s3.put_object(Bucket="flow-bias", Key="check.py", Body=BIAS.encode())
+    aws.s3.put_object(Bucket="flow-bias", Key="old/analysis.json", Body=b'{"share": 0.25}')
+    supplied = {"SuppliedBaselineConstraints": "s3://flow-bias/old/analysis.json"}
+
+    def bias(name: str, kind: str, **members: Any) -> dict[str, Any]:
+        return check(name, "flow-bias", **{**members, "Type": "ClarifyCheck", "CheckType": kind})
+
+    used = {"Get": "Steps.First.BaselineUsedForDriftCheckConstraints"}
+    kept = {"Get": "Steps.Looks.BaselineUsedForDriftCheckConstraints"}
+    places = "['s3://flow-bias/First/analysis.json', 's3://flow-bias/old/analysis.json']"
+    create(
+        aws,
+        "bias",
+        bias("First", "DATA_BIAS", SkipCheck=True, RegisterNewBaseline=True),
+        bias("Same", "MODEL_EXPLAINABILITY", FailOnViolation=True, SuppliedBaselineConstraints=used),
+        bias("Looks", "MODEL_BIAS", FailOnViolation=False, RegisterNewBaseline=False, **supplied),
+        job("Uses", f"import sys; assert sys.argv[1:] == {places}, sys.argv", used, kept),
+        bias("Judges", "MODEL_BIAS", FailOnViolation=True, DependsOn=["Uses", "Same"], **supplied),
+    )
+    ended, steps = run(aws, "bias")
+    assert ended["PipelineExecutionStatus"] == "Failed"
+    assert statuses(steps) == {
+        **dict.fromkeys(("First", "Same", "Looks", "Uses"), "Succeeded"),
+        "Judges": "Failed",
+    }
+    told = {step["StepName"]: step["Metadata"].get("ClarifyCheck") for step in steps}
+    (failed,) = [step for step in steps if step["StepName"] == "Judges"]
+    report = "s3://flow-bias/Judges/constraint_violations.json"
+    assert failed["FailureReason"] == f"CheckFailed: 1 violations of the baseline; see {report}"
+    assert [told[name].get("ViolationReport") for name in ("Same", "Looks", "Judges")] == [
+        None,
+        "s3://flow-bias/Looks/constraint_violations.json",
+        report,
+    ]
+    assert told["Looks"]["CalculatedBaselineConstraints"] == "s3://flow-bias/Looks/analysis.json"
+    assert "CalculatedBaselineStatistics" not in told["Looks"]
+    seen = aws.s3.get_object(Bucket="flow-bias", Key="Looks/analysis.json")["Body"].read()
+    assert json.loads(seen) == {"share": 0.5, "earlier": [0.25]}
 
 
 def test_a_check_without_a_baseline_says_what_to_do(aws: Aws) -> None:
