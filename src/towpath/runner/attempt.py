@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import select
 import signal
 import time
 import traceback
@@ -13,7 +12,6 @@ from typing import Any
 from towpath.runner import claim, failure, hosts, layers, layout, network, outputs, process, syscalls, tree, wake, warm
 from towpath.runner.command import Command, SecretMissing, command_of, with_secrets
 from towpath.runner.continuous import ContinuousOutputs
-from towpath.runner.deadlines import Deadlines, Due
 from towpath.runner.folder import (
     APART,
     HOSTS,
@@ -28,8 +26,6 @@ from towpath.runner.folder import (
     NOT_ASKED,
     STAGING,
     STATUS,
-    STOP,
-    STOP_AT_ONCE,
     TMP,
     ManifestDocument,
     Settings,
@@ -44,15 +40,11 @@ from towpath.runner.folder import (
 from towpath.runner.limits import Limits
 from towpath.runner.removal import remove_tree
 from towpath.runner.requirements import Refused
+from towpath.runner.supervision import Supervision
 
 _ACTIVITIES = {"training": "Training", "processing": "Processing", "serving": "Loading", "transform": "Transforming"}
-_METRICS_EVERY_S = 0.25
 #: With less than this the disk counts as full: writing down how a job ended takes some of it, here and in the store.
 _ROOM_TO_END_BYTES = 4 << 20
-#: After a host has failed the others may still say why they fail of it, before they are asked to end; and how long they
-#: have for that.
-_PEERS_FAIL_S = 2.0
-_PEERS_END_S = 10.0
 
 
 class _Stopped(Exception):
@@ -110,21 +102,13 @@ class _Attempt:
         self.settings = settings
         self.signals = signals  #: readable after a signal
         self.job: dict[str, Any] = read_json(folder / JOB)
-        limits = self.job.get("limits", {})
-        self.max_runtime_s: float | None = limits.get("max_runtime_s")
-        self.stop_grace_s: float = limits.get("stop_grace_s", 120.0)  #: between SIGTERM and SIGKILL
-        self.stopped = False
-        self.timed_out = False
-        self.killed = False  #: by us, because stopping gracefully was not wanted or took too long
         self.no_room = False  #: what we wrote for the job, or kept of it, found no room
         self.exit_code: int | None = None  #: of the host that failed first, 0 if none did
-        self.failed: list[hosts.Host] = []  #: those that failed by themselves, in the order in which they ended
         self.started_at: str | None = None
         self.download_s = 0.0
         self.began = warm.Began(False, settings.cold)
         self.limits = Limits(self.job, by_kernel=settings.groups)
         self.layer: layers.Layer | None = None  #: packages that were added to the environment
-        self.peers_ended = False  #: the other hosts were asked to end, because one had failed
         self.phase = "running"
         self._told: dict[str, Any] | None = None  #: the status that was told last
         self._clear()
@@ -132,9 +116,17 @@ class _Attempt:
         self.hosts[0].process = waiting
         self.log = self.hosts[0].log  #: where the platform says what concerns all of them
         self.places = [(host.name, host.ml) for host in self.hosts]
-        self.continuous = ContinuousOutputs(
-            self.job, folder, lambda: wake.tell(settings.wake, self.job["key"]), [host.ml for host in self.hosts]
+        self.supervision = Supervision(
+            folder,
+            self.job,
+            self.hosts,
+            limits=self.limits,
+            sandbox=settings.sandbox,
+            signals=signals,
+            on_ready=self._tell_ready,
+            on_metrics=self._wake,
         )
+        self.continuous = ContinuousOutputs(self.job, folder, self._wake, [host.ml for host in self.hosts])
 
     def run(self) -> None:
         """Run the job and write the manifest, whatever happens."""
@@ -202,7 +194,7 @@ class _Attempt:
         self._tell_status(_ACTIVITIES.get(self.job["kind"], "Running"))
         self.continuous.begin()
         try:
-            self._supervise()
+            self.supervision.follow()
         finally:
             self.continuous.end()
         survivors = tree.end_all()
@@ -233,151 +225,34 @@ class _Attempt:
 
     def _check_stop(self) -> None:
         """Raise if the attempt is to stop; called while nothing runs yet."""
-        if (self.folder / STOP).exists():
-            self.stopped = True
+        if self.supervision.was_asked_to_stop():
             raise _Stopped
-
-    # -- while the process runs
-
-    def _supervise(self) -> None:
-        """Follow the processes until all have ended: output, readiness, requests to stop, time limits."""
-        deadlines, begun = Deadlines(), time.monotonic()
-        if self.max_runtime_s is not None:
-            deadlines.once(Due.OUT_OF_TIME, begun + self.max_runtime_s)
-        deadlines.latest(Due.MEASURE, begun + self.limits.every_s)
-        poll = select.poll()
-        ready_end = self.hosts[0].running.ready
-        printing = {host.running.output: host for host in self.hosts}
-        going_on = {host.running.pidfd: host for host in self.hosts}
-        for descriptor in (self.signals, ready_end, *printing, *going_on):
-            poll.register(descriptor, select.POLLIN)
-        self._on_signal()  # a request may have come before there was a process
-        while True:
-            if self.stopped or self.timed_out:
-                deadlines.once(Due.KILL, time.monotonic() + self.stop_grace_s)
-            wait_s = deadlines.next(self._logs_due_at()) - time.monotonic()
-            ready = {descriptor for descriptor, _ in poll.poll(max(0.0, wait_s) * 1000 + 1)}
-            for descriptor in ready & printing.keys():
-                if not printing[descriptor].read_output():
-                    poll.unregister(descriptor)
-            ended = [going_on.pop(descriptor) for descriptor in list(going_on) if descriptor in ready]
-            for host in ended:
-                poll.unregister(host.running.pidfd)
-            self._note_ended(ended)
-            if not going_on:
-                return
-            if ready_end in ready:
-                poll.unregister(ready_end)
-                if os.read(ready_end, 1):
-                    self.phase = "ready"
-                    self._tell_status("Serving")
-            if self.signals in ready:
-                self._on_signal()
-            self._do_what_is_due(deadlines)
-
-    def _do_what_is_due(self, deadlines: Deadlines) -> None:
-        """End what has had its time, measure, and tell what is new."""
-        now = time.monotonic()
-        if deadlines.passed(Due.OUT_OF_TIME, now) and not self.stopped:
-            self.timed_out = True
-            self.log.say(f"the job reached its time limit of {self.max_runtime_s:g} s and is being stopped")
-            self._terminate()
-        if self.failed and self.job["kind"] != APART and not (self.stopped or self.timed_out):
-            deadlines.once(Due.PEERS_END, now + _PEERS_FAIL_S)
-        if deadlines.passed(Due.PEERS_END, now):
-            self.log.say(f"{self.failed[0].name} has failed, so the other hosts are ended")
-            self._terminate()
-            deadlines.latest(Due.KILL, now + _PEERS_END_S)
-            self.peers_ended = True
-        if deadlines.passed(Due.KILL, now):
-            self._kill()
-        if deadlines.passed(Due.MEASURE, now):
-            if self.limits.measure():
-                self._kill()
-            deadlines.latest(Due.MEASURE, time.monotonic() + self.limits.every_s)
-        self._write_logs(now)
-        if any(host.log.has_new_metrics for host in self.hosts):
-            deadlines.latest(Due.METRICS, now + _METRICS_EVERY_S)
-        if deadlines.passed(Due.METRICS, now):
-            for host in self.hosts:
-                host.log.has_new_metrics = False
-            wake.tell(self.settings.wake, self.job["key"])
-
-    def _note_ended(self, ended: list[hosts.Host]) -> None:
-        """Reap the processes of these hosts, and note which of them failed, not being asked to end."""
-        asked = self.stopped or self.timed_out or self.peers_ended
-        failed = []
-        for host in ended:
-            if len(self.hosts) > 1:
-                host.kill_group()  # a machine that is given back runs nothing any more
-            told = process.wait(host.running)
-            host.exit_code = told.exit_code
-            self.limits.sum_up(told.peak_bytes)
-            if told.exit_code != 0 and not asked:
-                failed.append(host)
-        # Of several that were found together the one that was killed is rather the cause than those that raised.
-        self.failed += sorted(failed, key=lambda host: (host.exit_code or 0) > 0)
-
-    def _logs_due_at(self) -> list[float | None]:
-        return [host.log.due_at() for host in self.hosts]
-
-    def _write_logs(self, now: float) -> None:
-        """Write what waits for the end of its line for too long."""
-        for host, due in zip(self.hosts, self._logs_due_at(), strict=True):
-            if due is not None and now >= due:
-                host.log.flush()
-
-    def _on_signal(self) -> None:
-        """Look why a signal came, or whether a request to stop lies there."""
-        with contextlib.suppress(BlockingIOError):
-            while numbers := os.read(self.signals, 64):
-                self.stopped = self.stopped or signal.SIGTERM in numbers
-        try:
-            how = (self.folder / STOP).read_text()
-        except FileNotFoundError:
-            how = ""
-        if how:
-            self.stopped = True
-        if how == STOP_AT_ONCE:
-            self._kill()
-        elif self.stopped:
-            self._terminate()
-
-    def _terminate(self) -> None:
-        """Send SIGTERM to the process groups of the job."""
-        for host in self.hosts:
-            host.terminate(self.settings.sandbox)
-
-    def _kill(self) -> None:
-        """Kill the whole tree but for the reaping, which is left to the usual way out."""
-        self.killed = True
-        for pid in tree.descendants(os.getpid()):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
 
     # -- after the process
 
     def _reason(self) -> str | None:
-        codes = [host.exit_code for host in (*self.failed[:1], *self.hosts)]
+        codes = [host.exit_code for host in (*self.supervision.failed[:1], *self.hosts)]
         self.exit_code = next((code for code in codes if code), 0)
-        tail = list((self.failed or self.hosts)[0].log.tail)
+        tail = list((self.supervision.failed or self.hosts)[0].log.tail)
         if self.limits.over_memory and self.exit_code != 0:
             return failure.over_memory(self.job["limits"]["memory_bytes"], self.limits.peak_bytes, tail)
         if self.limits.over_memory:
             self.log.say("the kernel killed a process of the job because its memory was used up; the job went on")
-        if self.timed_out:
-            grace = f" and was killed {self.stop_grace_s:g} s after SIGTERM" if self.killed else ""
-            return f"The job ran longer than its limit of {self.max_runtime_s:g} s{grace}"
-        if self.stopped:
-            return "Stopped on request" + (" and killed" if self.killed else "")
-        if not self.failed:
+        if self.supervision.timed_out:
+            grace = (
+                f" and was killed {self.supervision.stop_grace_s:g} s after SIGTERM" if self.supervision.killed else ""
+            )
+            return f"The job ran longer than its limit of {self.supervision.max_runtime_s:g} s{grace}"
+        if self.supervision.stopped:
+            return "Stopped on request" + (" and killed" if self.supervision.killed else "")
+        if not self.supervision.failed:
             return None
         reason, *others = (
             failure.failure_reason(host.failure_file(), host.exit_code or 0, list(host.log.tail))
-            for host in self.failed
+            for host in self.supervision.failed
         )
         if others:
-            told = [f"{host.name}: {text}" for host, text in zip(self.failed[1:], others, strict=True)]
+            told = [f"{host.name}: {text}" for host, text in zip(self.supervision.failed[1:], others, strict=True)]
             reason = failure.shared(reason, told)
         return failure.on_full_disk(reason) if room_bytes(self.folder) < _ROOM_TO_END_BYTES else reason
 
@@ -386,10 +261,11 @@ class _Attempt:
 
         A training job that was asked to stop had its grace time to save its model, as on SageMaker; that is kept.
         """
-        unwanted = self.job["kind"] == APART and (self.stopped or self.timed_out)  # as on SageMaker, again
+        cut_short = self.supervision.cut_short
+        unwanted = self.job["kind"] == APART and cut_short  # as on SageMaker, again
         if self.exit_code is None or unwanted:
             return []
-        saved = self.job["kind"] == "training" and (self.stopped or self.timed_out) and not self.killed
+        saved = self.job["kind"] == "training" and cut_short and not self.supervision.killed
         wanted = [item for item in self.job.get("outputs", []) if reason is None or saved or item.get("on_failure")]
         if wanted:
             self._tell_status("Uploading")
@@ -410,10 +286,10 @@ class _Attempt:
         manifest: ManifestDocument = {
             "key": self.job["key"],
             "exit_code": self.exit_code,
-            "host": self.failed[0].name or None if self.failed else None,
+            "host": self.supervision.failed[0].name or None if self.supervision.failed else None,
             "reason": None if reason is None else self.hosts[0].redactor.text(reason),
-            "stopped": self.stopped,
-            "timed_out": self.timed_out,
+            "stopped": self.supervision.stopped,
+            "timed_out": self.supervision.timed_out,
             "started_at": self.started_at,
             "ended_at": moment(time.time()),
             "no_room": self.no_room,
@@ -430,7 +306,7 @@ class _Attempt:
             self._remove_work()
         # If there is no room for it in time, the attempt ends without a manifest, as one that was lost.
         with_room(lambda: self._write_manifest(manifest))
-        wake.tell(self.settings.wake, self.job["key"])
+        self._wake()
         with contextlib.suppress(OSError):  # a leftover goes with the folder when it is forgotten
             for host in self.hosts:
                 remove_tree(host.folder / TMP)
@@ -449,6 +325,10 @@ class _Attempt:
             for name in (TMP, ML):
                 remove_tree(host.folder / name)
 
+    def _tell_ready(self) -> None:
+        self.phase = "ready"
+        self._tell_status("Serving")
+
     def _tell_status(self, activity: str) -> None:
         status = {"phase": self.phase, "activity": activity, "started_at": self.started_at}
         if status == self._told:
@@ -459,4 +339,8 @@ class _Attempt:
         except OSError as error:
             if not is_full(error):
                 raise  # what is told here is for people to read; a job that needs no room goes on without
+        self._wake()
+
+    def _wake(self) -> None:
+        """Have the platform look at the attempt."""
         wake.tell(self.settings.wake, self.job["key"])
