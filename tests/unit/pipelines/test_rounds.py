@@ -62,6 +62,13 @@ def test_no_more_rounds_run_than_may_and_the_next_begins_when_one_has_ended() ->
     assert world.running == ["Body[0]", "Body[2]"]
 
 
+def test_a_round_that_fails_as_it_begins_lets_no_other_begin_in_the_same_moment() -> None:
+    world = World(each([1, 2, 3], fail("Body"), MaxConcurrency=2))
+    assert {name: row.status for name, row in world.rows.items()} == {"Each": FAILED, "Body[0]": FAILED}
+    assert world.ending is not None
+    assert world.ending[0] == "Failed"
+
+
 def test_slots_are_shared_with_all_other_steps() -> None:
     world = World(job("A"), each([1, 2], job("Body")), job("Z"), max_parallel=2)
     assert world.running == ["A", "Z"], "the ForEach itself takes no slot"
