@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import NoReturn, TypedDict
 
-from towpath.runner import sandbox
+from towpath.runner import sandbox, syscalls
 from towpath.runner.folder import OPT_ML
 
 
@@ -50,8 +50,11 @@ def _try(mode: str, masked: str, bwrap: str) -> Result:
             user_namespace=mode != "namespace-root",
         )
         problems = _problems_with_bwrap(view, bwrap) if mode == "bwrap" else _problems_with_namespace(view)
-    works = not problems
-    return {"mode": mode, "works": works, "detail": "own /opt/ml, the rest read-only" if works else problems}
+    if problems:
+        return {"mode": mode, "works": False, "detail": problems}
+    keeps = mode != "bwrap" and syscalls.can_keep_signals()
+    signals = "signals to its own processes alone" if keeps else "signals to any process of this user"
+    return {"mode": mode, "works": True, "detail": f"own /opt/ml, the rest read-only, {signals}"}
 
 
 def _problems_with_namespace(view: sandbox.View) -> str:

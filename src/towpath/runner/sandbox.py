@@ -1,7 +1,7 @@
 """Shows a job its own /opt/ml and /tmp and takes the right to change anything else.
 
-Isolation between one's own jobs, not a wall against hostile code: jobs share the kernel, the process table and, if
-they are allowed to, the network.
+Isolation between one's own jobs, not a wall against hostile code: jobs share the kernel, the process table (whose other
+processes they cannot signal where the kernel has Landlock's scopes) and, if they are allowed to, the network.
 """
 
 import fcntl
@@ -113,10 +113,14 @@ def map_user(uid: int, gid: int) -> None:
 
 
 def leave_privileges() -> None:
-    """Give up capabilities and the hope of new ones, and die with the runner."""
+    """Give up capabilities, the hope of new ones, and signals to others where possible, and die with the runner."""
     if os.geteuid() == 0 or _has_capabilities():
         syscalls.drop_capabilities()
     syscalls.forbid_new_privileges()
+    if syscalls.can_keep_signals():
+        # All processes of one user have the right to signal each other, the server among them: `kill -9 -1` in a script
+        # would end whatever that user runs on the host.
+        syscalls.keep_signals()
     syscalls.die_with_parent(signal.SIGKILL)
 
 

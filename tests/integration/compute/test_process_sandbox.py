@@ -15,7 +15,7 @@ from tests.warm import IMPORTS, assert_warm, prime
 from towpath.compute.process import ProcessBackend, SandboxMode, self_test
 from towpath.jobs.model import Limits, Phase
 from towpath.kernel.errors import Unavailable, Unsupported
-from towpath.runner import tree
+from towpath.runner import syscalls, tree
 from towpath.testing.compute import STARTED, News, script
 
 pytestmark = pytest.mark.slow
@@ -48,6 +48,11 @@ attempt("other", lambda: os.listdir(f"/proc/{os.environ['SM_OTHER']}/root/opt/ml
 attempt("neighbour's secrets", lambda: open(f"/proc/{os.environ['SM_OTHER']}/environ").read())
 attempt("neighbour's memory", lambda: open(f"/proc/{os.environ['SM_OTHER']}/mem", "rb").close())
 attempt("platform's secrets", lambda: open(f"/proc/{os.environ['SM_PLATFORM']}/environ").read())
+pids = {"neighbour": os.environ["SM_OTHER"], "platform": os.environ["SM_PLATFORM"], "runner": os.getppid()}
+for who, pid in pids.items():
+    attempt("signal to the " + who, lambda: os.kill(int(pid), 0))
+with subprocess.Popen(["sleep", "60"], start_new_session=True) as own:
+    attempt("signal to its own", lambda: os.kill(own.pid, 9))
 attempt("job file", lambda: open(os.environ["SM_MASKED"] + "/jobs/job-1/job.json").read())
 groups = [f"/sys/fs/cgroup/{name}cgroup.procs" for name in ("", "memory/")]
 attempt("limits", lambda: open(next(filter(os.path.exists, groups)), "r+").close())
@@ -93,6 +98,11 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ProcessB
     backend.close()
     if warm:
         assert_warm(home / "jobs")
+
+
+def keeps_signals(request: pytest.FixtureRequest) -> bool:
+    """Whether jobs may signal their own processes alone: by Landlock, which bubblewrap does not know."""
+    return "bwrap" not in request.node.callspec.id and syscalls.can_keep_signals()
 
 
 def test_a_job_changes_and_sees_nothing_but_its_own(
@@ -157,7 +167,9 @@ def test_a_job_changes_and_sees_nothing_but_its_own(
         "limits",
         "devices",
         "host's server",
+        *(f"signal to the {who}" for who in ("neighbour", "platform", "runner") if keeps_signals(request)),
     )
+    assert found["signal to its own"] == "None"
     for act in refused:
         assert found[act].endswith(("Error",)), f"{act}: {found[act]}"
     # A home below /tmp is not even there in the job's own /tmp; elsewhere it is there and empty.
