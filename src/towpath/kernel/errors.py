@@ -2,6 +2,7 @@
 
     TowpathError
     ├── Invalid               the request or document is wrong; names the place
+    │   └── Absent            it names an object that is not there
     ├── NotFound              no such resource
     ├── Conflict              a name is taken, or the resource is in the wrong state for the request
     │   ├── InProgress        it is being changed by somebody else; possible once that has ended
@@ -34,6 +35,10 @@ class TowpathError(Exception):
 
 class Invalid(TowpathError):
     """The request is not valid."""
+
+
+class Absent(Invalid):
+    """There is no such object."""
 
 
 class NotFound(TowpathError):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from towpath.kernel.errors import Invalid
+from towpath.kernel.errors import Absent, Invalid
 from towpath.kernel.objects import ObjectRef, ObjectStore, ObjectVersion, parse_s3_uri
 from towpath.kernel.ports import Store
 from towpath.kernel.resource import Uid
@@ -23,7 +23,8 @@ class StoredDocuments:
         """Return the JSON document at `uri`, in the version that the job `written_by` wrote, or in the latest one.
 
         Raises:
-            Invalid: there is no such object, it is too large, or it does not hold JSON.
+            Absent: there is no such object.
+            Invalid: it is too large, or it does not hold JSON.
         """
         bucket, key = parse_s3_uri(uri)
         version_id = None if written_by is None else self._version_of(uri, written_by)
@@ -36,7 +37,7 @@ class StoredDocuments:
         found = self._store.read(lambda transaction: artifact_of(transaction, job, uri))
         if found is None:
             # What lies there now may be the work of another execution, and would decide for this one.
-            raise Invalid(f"There is no object {uri} that the step's own job wrote")
+            raise Absent(f"There is no object {uri} that the step's own job wrote")
         return found.version_id
 
 
@@ -51,7 +52,8 @@ class StoredTexts:
         """Return the text of an object.
 
         Raises:
-            Invalid: there is no such object, it is too large, or it is not UTF-8.
+            Absent: there is no such object.
+            Invalid: it is too large, or it is not UTF-8.
         """
         version = self._version(ObjectRef(bucket, key, version_id))
         try:
@@ -62,7 +64,7 @@ class StoredTexts:
     def _version(self, ref: ObjectRef) -> ObjectVersion:
         version = self._store.read(lambda transaction: transaction.objects.get(ref))
         if version is None or version.is_delete_marker:
-            raise Invalid(f"There is no object {ref.uri}")
+            raise Absent(f"There is no object {ref.uri}")
         if version.size > LARGEST:
             raise Invalid(f"{ref.uri} is {version.size} bytes long; at most {LARGEST} are read here")
         return version

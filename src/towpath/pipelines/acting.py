@@ -23,6 +23,7 @@ from towpath.pipelines.decisions import (
     OpenRounds,
     PerformStep,
     PostponeStep,
+    PutOffEnd,
     StartStep,
     StopStep,
 )
@@ -67,6 +68,8 @@ class Acting:
                     self._end(wide, resource, plan.step(row.step), fact)
                 case PostponeStep(row=row):
                     self._write(wide, resource, row, settled=True)
+                case PutOffEnd(row=row):
+                    self._put(wide, resource, row)
                 case OpenRounds(row=row):
                     self._write(wide, resource, row, settled=False)
                 case StopStep(row=row):
@@ -233,11 +236,14 @@ class Acting:
         )
         return self._operations[operation].function(transaction, request)
 
-    def _write(self, transaction: Transaction, resource: Resource, row: StepRow, *, settled: bool) -> None:
+    def _put(self, transaction: Transaction, resource: Resource, row: StepRow) -> None:
         transaction.steps.put(resource.uid, [row])
         remembered = self._memory.find(resource)
         if remembered is not None and remembered.rows.get(row.name) != row:
             remembered.put(row)  # what the decision could not know: what was created, or that it was refused
+
+    def _write(self, transaction: Transaction, resource: Resource, row: StepRow, *, settled: bool) -> None:
+        self._put(transaction, resource, row)
         if settled:
             transaction.steps.append(resource.uid, [Fact(at=transaction.now, row=row)])
         detail: Document = {"stepName": row.name, "currentStepStatus": row.status.value, "attempt": row.attempt}

@@ -14,8 +14,16 @@ _SHORTEST_WAIT, _LONGEST_WAIT = timedelta(seconds=2), timedelta(seconds=60)  #: 
 
 
 def next_due(standings: Standings) -> datetime | None:
-    """Return when the next postponed step begins its next attempt."""
-    return min((row.due_at for row in standings.postponed() if row.due_at is not None), default=None)
+    """Return when the next postponed step begins its next attempt, or the end of another one is judged again."""
+    waiting = [*standings.postponed(), *standings.unsettled()]
+    return min((row.due_at for row in waiting if row.due_at is not None), default=None)
+
+
+def unsettled_now(standings: Standings, now: datetime) -> list[StepRow]:
+    """Return the steps whose end is to be judged again: those due, and such as are due later than ever was said, since
+    the clock was put back."""
+    rows = standings.unsettled()
+    return [row for row in rows if row.due_at is None or not now < row.due_at <= now + _LONGEST_WAIT]
 
 
 def tried_again(standings: Standings, now: datetime) -> list[StepRow]:
@@ -69,13 +77,23 @@ def unanswered(row: StepRow, reason: str, now: datetime) -> StepRow:
 
     It looks again after as long as it has waited so far, within bounds. No attempt has begun, so none is counted.
     """
-    pause = min(max(now - (row.started_at or now), _SHORTEST_WAIT), _LONGEST_WAIT)
     return replace(
         row,
         status=StepStatus.STARTING,
         attempt=row.attempt - 1,
         failure_reason=reason,
         exception_type=None,
-        due_at=now + pause,
+        due_at=now + _pause(row.started_at, now),
         failed_at=now,
     )
+
+
+def put_off(row: StepRow, reason: str, now: datetime) -> StepRow:
+    """Return how a step stands that goes on running, though what it started has ended: whether that is a success cannot
+    be found out just now. It is judged again as an attempt that could not begin is begun again."""
+    since = row.unsettled_at or now
+    return replace(row, failure_reason=reason, unsettled_at=since, due_at=now + _pause(since, now))
+
+
+def _pause(since: datetime | None, now: datetime) -> timedelta:
+    return min(max(now - (since or now), _SHORTEST_WAIT), _LONGEST_WAIT)

@@ -11,14 +11,14 @@ from msgspec.structs import replace
 
 from towpath.kernel import decisions as kernel
 from towpath.kernel import generic, shapes
-from towpath.kernel.errors import DiskFull, Invalid, TowpathError, Unavailable
+from towpath.kernel.errors import Absent, DiskFull, Invalid, TowpathError, Unavailable
 from towpath.kernel.kinds import Kind
 from towpath.kernel.operations import Operations
 from towpath.kernel.ports import Heading, Store
 from towpath.kernel.ports import Transaction as KernelTransaction
 from towpath.kernel.resource import Document, Resource, Uid
 from towpath.pipelines.acting import EXECUTION_EVENT, Acting, event, is_over, with_baseline
-from towpath.pipelines.attempts import next_due
+from towpath.pipelines.attempts import next_due, unsettled_now
 from towpath.pipelines.caching import Asked, Lookup
 from towpath.pipelines.decisions import Ended, FinishExecution, Situation, Unanswered, Unreadable
 from towpath.pipelines.evaluation import DocumentRef
@@ -85,9 +85,7 @@ class ExecutionController:
         standings, situation, now = self._store.read(
             lambda transaction: (*self._look(transaction, resource), transaction.now)
         )
-        judged = {name: self._judged(standings, name, ending) for name, ending in situation.ended.items()}
-        ended = {name: self._compared(resource, standings, name, ending) for name, ending in judged.items()}
-        situation = with_found(situation, ended=ended)
+        situation = self._settled(resource, standings, situation)
         if _looks_elsewhere(standings.plan) and not is_over(resource):
             situation = self._looked_up(resource, standings, situation, now)
         return Observation(standings=standings, situation=situation)
@@ -106,6 +104,24 @@ class ExecutionController:
     def unobserved(self, resource: Resource) -> None:
         """Do nothing: what is remembered of an execution counts only under the turn that stands in the store."""
 
+    def _settled(self, resource: Resource, standings: Standings, situation: Situation) -> Situation:
+        """Return the situation with how each step has ended whose job has, where that can be found out."""
+        ended: dict[str, Ended] = {}
+        unsettled: dict[str, str] = {}
+        for name, ending in situation.ended.items():
+            told = ending
+            try:
+                told = self._judged(standings, name, ending)
+                ended[name] = self._compared(resource, standings, name, told)
+            except DiskFull:
+                raise
+            except Unavailable as error:
+                if situation.stopping:  # nobody waits for the answer any more
+                    ended[name] = _unanswered(standings.node(name), told, error)
+                else:
+                    unsettled[name] = f"{error.message} The job has ended, and how the step ends is asked again"
+        return with_found(situation, ended=ended, unsettled=unsettled)
+
     def _look(self, transaction: KernelTransaction, resource: Resource) -> tuple[Standings, Situation]:
         """Return how the steps stand, and what the store tells of everything else that decides what comes next."""
         standings = self._memory.take(resource)
@@ -114,12 +130,13 @@ class ExecutionController:
             standings = Standings(plan_for(resource), cast(Transaction, transaction).steps.of(resource.uid))
         else:  # what it remembers knows of every change of what its steps have started, up to the turn that wrote it
             changed = transaction.work.changed(resource.uid)
+        stopping = resource.status == ExecutionStatus.STOPPING
         situation = Situation(
             execution_id=resource.name,
             parameters=resource.spec["Values"],
             variables=execution_variables(resource),
-            ended=self._ended(transaction, resource, standings, changed),
-            stopping=resource.status == ExecutionStatus.STOPPING,
+            ended=self._ended(transaction, resource, standings, changed, stopping=stopping),
+            stopping=stopping,
             max_parallel=max_parallel_of(resource.spec),
             noted_parallel=resource.state.get(NOTED_PARALLELISM),
             shapes=self._shapes,
@@ -186,17 +203,26 @@ class ExecutionController:
             return Unanswered(_not_now(error))
 
     def _ended(
-        self, transaction: KernelTransaction, resource: Resource, standings: Standings, changed: list[Uid] | None
+        self,
+        transaction: KernelTransaction,
+        resource: Resource,
+        standings: Standings,
+        changed: list[Uid] | None,
+        *,
+        stopping: bool,
     ) -> dict[str, Ended]:
         """Return what has ended of what steps have started.
 
         Args:
             changed: look at these alone; None: at all.
+            stopping: look also at what is to be judged again later.
         """
+        again = standings.unsettled() if stopping else unsettled_now(standings, transaction.now)
+        later = {row.name for row in standings.unsettled()} - {row.name for row in again}
         if changed is None:
-            running = [row for row in standings.running() if row.resource is not None]
+            running = [row for row in standings.running() if row.resource is not None and row.name not in later]
         else:
-            running = standings.awaiting(changed)
+            running = [*again, *(row for row in standings.awaiting(changed) if row.unsettled_at is None)]
         children = _children(transaction, resource, running, len(standings.rows))
         found = {row.name: self._ending(transaction, standings, row, children.get(row.resource)) for row in running}
         return {name: ending for name, ending in found.items() if ending is not None}
@@ -213,8 +239,10 @@ class ExecutionController:
         uri = violations_at(told)
         try:
             report = self._documents.read(uri, written_by=row.resource)
-        except Invalid:
+        except Absent:
             return ended  # a job that found nothing need not write a report
+        except Invalid as error:
+            return Ended(status=StepStatus.FAILED, failure_reason=f"CheckFailed: {error.message}")
         reason = verdict(report, uri)
         if reason is None:
             return ended
@@ -319,6 +347,15 @@ def _children(
         return {child.uid: child for child in transaction.resources.headings(resource.uid)}
     found = (transaction.resources.get(row.resource) for row in running if row.resource is not None)
     return {child.uid: child for child in found if child is not None}
+
+
+def _unanswered(node: Node, ended: Ended, error: Unavailable) -> Ended:
+    """Return how a step ends that is stopped before it is known: a check is no success without its report, and the
+    result of any other step is only not kept."""
+    if node.type is None or not node.type.checks:
+        return ended
+    reason = f"{error.message} The step was stopped before it was known how it ends"
+    return Ended(status=StepStatus.STOPPED, failure_reason=reason)
 
 
 def _not_now(error: Unavailable) -> str:

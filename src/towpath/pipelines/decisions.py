@@ -60,6 +60,12 @@ class StopStep(msgspec.Struct, frozen=True, kw_only=True):
     row: StepRow
 
 
+class PutOffEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """What a step started has ended, and how the step ends cannot be found out just now."""
+
+    row: StepRow
+
+
 class NoteParallelism(msgspec.Struct, frozen=True, kw_only=True):
     """Tell the history that another number of steps may run at one time from here on."""
 
@@ -75,7 +81,15 @@ class FinishExecution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Decision: TypeAlias = (
-    StartStep | PerformStep | OpenRounds | EndStep | PostponeStep | StopStep | NoteParallelism | FinishExecution
+    StartStep
+    | PerformStep
+    | OpenRounds
+    | EndStep
+    | PutOffEnd
+    | PostponeStep
+    | StopStep
+    | NoteParallelism
+    | FinishExecution
 )
 
 
@@ -109,6 +123,7 @@ class Situation:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)  #: execution variables that do not change
     ended: Mapping[str, Ended] = field(default_factory=dict)  #: step -> what its running attempt ended with
+    unsettled: Mapping[str, str] = field(default_factory=dict)  #: step whose end cannot be judged just now -> why
     documents: Mapping[DocumentRef, Any] = field(default_factory=dict)  #: or `Unreadable`, `Unanswered`
     lookups: Mapping[str, Lookup] = field(default_factory=dict)  #: step that asks for the cache -> what is known of it
     unanswered: Mapping[str, str] = field(default_factory=dict)  #: step that cannot be looked up just now -> why

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from towpath.kernel.errors import Invalid
 from towpath.pipelines import foreach, retry
-from towpath.pipelines.attempts import after_failure, unanswered
+from towpath.pipelines.attempts import after_failure, put_off, unanswered
 from towpath.pipelines.caching import Asked, Found, Lookup, verdict
 from towpath.pipelines.conditions import holds
 from towpath.pipelines.decisions import (
@@ -21,6 +21,7 @@ from towpath.pipelines.decisions import (
     OpenRounds,
     PerformStep,
     PostponeStep,
+    PutOffEnd,
     Situation,
     StartStep,
     Steps,
@@ -77,6 +78,12 @@ class Course:
             if row is not None and row.status in {StepStatus.EXECUTING, StepStatus.STOPPING}:
                 self._settle(row, ended)
                 self._go_on()
+        for name, reason in self.situation.unsettled.items():
+            row = self.rows.get(name)
+            if row is not None and not row.status.is_terminal:
+                row = put_off(row, reason, self.now)
+                self.standings.put(row)
+                self.decisions.append(PutOffEnd(row=row))
         self._go_on()
         return self.decisions
 
@@ -94,6 +101,7 @@ class Course:
 
     def _settle(self, row: StepRow, ended: Ended) -> None:
         node = self.standings.node(row.name)
+        row = replace(row, due_at=None, unsettled_at=None)
         if ended.metadata is not None:
             row = replace(row, metadata=ended.metadata)
         if ended.status is StepStatus.SUCCEEDED:

@@ -170,7 +170,9 @@ class Documents(Protocol):
         Args:
             written_by: the job whose version is meant, whatever was written there since; None: the latest version.
         Raises:
-            Invalid: there is no such object, or it does not hold JSON; the message says which.
+            Absent: there is no such object.
+            Invalid: it does not hold JSON, or is too large.
+            Unavailable: it cannot be had just now.
         """
 
 
@@ -181,7 +183,8 @@ class Definitions(Protocol):
         """Return the text of an object.
 
         Raises:
-            Invalid: there is no such object, or it is not text.
+            Absent: there is no such object.
+            Invalid: it is not text.
         """
 
 

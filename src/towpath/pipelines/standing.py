@@ -78,6 +78,7 @@ class Standings:
         self._postponed: set[str] = set()
         self._running: set[str] = set()
         self._executing: set[str] = set()  #: of those that run, what has not been asked to stop
+        self._unsettled: set[str] = set()  #: of those that run, what has ended and could not be judged
         self._awaits: dict[Uid, str] = {}  #: what a running step started -> the step
         self._looping: dict[str, None] = {}  #: ForEach steps whose rounds go on
         self._bad: dict[str, None] = {}  #: steps that failed or were stopped, outside of rounds
@@ -110,6 +111,7 @@ class Standings:
         copied._jobs, copied._others = self._jobs.copy(), self._others.copy()
         copied._postponed, copied._running = self._postponed.copy(), self._running.copy()
         copied._executing, copied._awaits = self._executing.copy(), self._awaits.copy()
+        copied._unsettled = self._unsettled.copy()
         copied._looping, copied._bad = self._looping.copy(), self._bad.copy()
         copied._rounds = {each: rounds.copy() for each, rounds in self._rounds.items()}
         copied._begun_rounds = self._begun_rounds
@@ -136,6 +138,10 @@ class Standings:
     def executing(self) -> list[StepRow]:
         """Return those of them that have not been asked to stop."""
         return sorted((self.rows[name] for name in self._executing), key=lambda row: row.position)
+
+    def unsettled(self) -> list[StepRow]:
+        """Return those of them whose end could not be judged yet."""
+        return sorted((self.rows[name] for name in self._unsettled), key=lambda row: row.position)
 
     def awaiting(self, children: Iterable[Uid]) -> list[StepRow]:
         """Return the steps that run and have started one of these, in the order in which they began."""
@@ -231,6 +237,7 @@ class Standings:
     def _forget(self, row: StepRow | None, name: str) -> None:
         self._running.discard(name)
         self._executing.discard(name)
+        self._unsettled.discard(name)
         if row is not None and row.resource is not None:
             self._awaits.pop(row.resource, None)
         self._looping.pop(name, None)
@@ -274,6 +281,8 @@ class Standings:
                 self._running.add(name)
                 if row.status is StepStatus.EXECUTING:
                     self._executing.add(name)
+                if row.unsettled_at is not None:
+                    self._unsettled.add(name)
                 if row.resource is not None:
                     self._awaits[row.resource] = name
             elif standing is not Standing.SUCCEEDED:

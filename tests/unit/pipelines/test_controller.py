@@ -12,7 +12,7 @@ from towpath.callers import Role
 from towpath.engine import Engine
 from towpath.kernel import generic
 from towpath.kernel.clock import VirtualClock
-from towpath.kernel.errors import Conflict, InProgress, Invalid, NotFound, TowpathError, Unavailable, Unsupported
+from towpath.kernel.errors import Absent, Conflict, InProgress, Invalid, NotFound, TowpathError, Unavailable, Unsupported
 from towpath.kernel.kinds import Kind
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Heading
@@ -94,7 +94,7 @@ class Reports:
     def read(self, uri: str, *, written_by: Uid | None) -> Any:
         self.writers[uri] = written_by
         if uri not in self.documents:
-            raise Invalid(f"There is no object {uri}")
+            raise Absent(f"There is no object {uri}")
         return self.documents[uri]
 
 
