@@ -12,7 +12,16 @@ from towpath.callers import Role
 from towpath.engine import Engine
 from towpath.kernel import generic
 from towpath.kernel.clock import VirtualClock
-from towpath.kernel.errors import Absent, Conflict, InProgress, Invalid, NotFound, TowpathError, Unavailable, Unsupported
+from towpath.kernel.errors import (
+    Absent,
+    Conflict,
+    InProgress,
+    Invalid,
+    NotFound,
+    TowpathError,
+    Unavailable,
+    Unsupported,
+)
 from towpath.kernel.kinds import Kind
 from towpath.kernel.operations import Operation, Request
 from towpath.kernel.ports import Heading

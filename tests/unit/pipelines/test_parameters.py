@@ -41,6 +41,10 @@ def test_a_text_becomes_the_declared_type(type_: str, given: Any, value: Any) ->
     [
         ("Integer", "2.0"),
         ("Integer", "two"),
+        ("Integer", "1_0"),
+        ("Integer", "\u0663"),
+        ("Float", "1_0.5"),
+        ("Float", "\u0663.5"),
         ("Integer", True),
         ("Float", "nan"),
         ("Float", "inf"),

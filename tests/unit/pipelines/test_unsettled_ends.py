@@ -1,4 +1,4 @@
-"""Steps whose job has ended, while it cannot be found out how they end: the report of a check, what a search was made of."""
+"""Steps whose job has ended, and how they end is not known yet: the report of a check, what a search was made of."""
 
 from collections.abc import Iterator
 from pathlib import Path
