@@ -65,7 +65,9 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ended_at: datetime | None = None
     due_at: datetime | None = None  #: when the next attempt begins; while it runs: when its end is judged again
     failed_at: datetime | None = None  #: when the last attempt failed that is followed by another
-    unsettled_at: datetime | None = None  #: what this attempt started has ended, and since then its end cannot be judged
+    unsettled_at: datetime | None = (
+        None  #: what this attempt started has ended, and since then its end cannot be judged
+    )
     resource: Uid | None = None  #: what this attempt started
     resource_arn: str | None = None
     outcome: bool | None = None  #: of a condition

@@ -35,14 +35,21 @@ def _string(value: Any) -> str | None:
 def _integer(value: Any) -> int | None:
     if isinstance(value, str):
         try:
-            return int(value)
+            return None if _is_of_python(value) else int(value)
         except ValueError:
             return None
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+def _is_of_python(text: str) -> bool:
+    """Whether a text is a number to Python and hardly to anybody else: with underscores, or digits of other scripts."""
+    return "_" in text or not text.isascii()
+
+
 def _float(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    if isinstance(value, str) and _is_of_python(value):
         return None
     try:
         number = float(value)

@@ -4,6 +4,7 @@ Source: Amazon SQS API Reference. Queues are standard ones: each message comes a
 """
 
 import hashlib
+import re
 import struct
 from binascii import a2b_base64
 from collections.abc import Callable, Iterable
@@ -19,6 +20,7 @@ from towpath.queues.addresses import NAME, arn_of, asked_for, expected_name, url
 from towpath.queues.kinds import QUEUE, QUEUE_MESSAGE
 from towpath.queues.model import SETTABLE, MessageSpec, MessageState, QueueSpec
 
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _PAGE = 1000  #: queues of a list, at most
 _MOST_MESSAGES = 10  #: that one request receives, at most
 _LONGEST_HIDDEN_S = SETTABLE["VisibilityTimeout"][0].stop - 1
@@ -325,11 +327,23 @@ def _digest_of_attributes(attributes: Document) -> str | None:
         return None
     encoded = bytearray()
     for name, attribute in sorted(attributes.items()):
-        is_binary = str(attribute["DataType"]).partition(".")[0] == "Binary"
+        prefix = str(attribute["DataType"]).partition(".")[0]
+        if prefix not in {"Binary", "Number", "String"}:
+            raise Invalid(
+                f"The message attribute {name!r} has an invalid message attribute type, {attribute['DataType']!r}; the "
+                "set of supported type prefixes is Binary, Number, and String.",
+                code="InvalidParameterValue",
+            )
+        is_binary = prefix == "Binary"
         member = "BinaryValue" if is_binary else "StringValue"
         if not attribute.get(member):
             raise Invalid(
                 f"The message attribute {name!r} of type {attribute['DataType']} must have a {member}.",
+                code="InvalidParameterValue",
+            )
+        if prefix == "Number" and _NUMBER.fullmatch(attribute[member]) is None:
+            raise Invalid(
+                f"Can't cast the value of message (user) attribute {name!r} to a number: {attribute[member]!r}",
                 code="InvalidParameterValue",
             )
         value = a2b_base64(attribute[member]) if is_binary else attribute[member].encode()

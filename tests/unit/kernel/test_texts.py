@@ -61,6 +61,23 @@ def test_what_is_no_json_says_why(text: str | bytes) -> None:
         read_json(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("\ufeff{}", "it begins with a byte order mark (U+FEFF); leave that out"),
+        (b"\xef\xbb\xbf{}", "it begins with a byte order mark (U+FEFF); leave that out"),
+        ("[1, " + "9" * 5000 + "]", "999999999999999999999999… has 5000 digits; at most 4300 are read"),
+        ("-" + "9" * 4301, "-99999999999999999999999… has 4301 digits; at most 4300 are read"),
+    ],
+)
+@pytest.mark.parametrize("not_a_number", [True, False])
+def test_what_is_wrong_is_said_in_the_words_of_json(text: str | bytes, said: str, not_a_number: bool) -> None:
+    with pytest.raises(ValueError) as error:
+        read_json(text, not_a_number=not_a_number)
+    assert str(error.value) == said
+    assert read_json("9" * 4300) == int("9" * 4300)
+
+
 @pytest.mark.parametrize("text", ["1e999", "[-1E+400]", "9" * 400 + ".5"])
 def test_a_number_that_would_become_infinite_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is larger than any number that can be kept"):

@@ -239,6 +239,14 @@ def test_a_queue_is_made_once_and_not_with_other_attributes(world: World) -> Non
             {"MessageBody": "a", "MessageAttributes": {"n": {"DataType": "String"}}},
             "InvalidParameterValue",
         ),
+        *(
+            ("SendMessage", {"MessageBody": "a", "MessageAttributes": {"n": attribute}}, "InvalidParameterValue")
+            for attribute in (
+                {"DataType": "Text", "StringValue": "a"},
+                {"DataType": "Number.int", "StringValue": "one"},
+                {"DataType": "Number", "StringValue": "1_0"},
+            )
+        ),
         ("ReceiveMessage", {"MaxNumberOfMessages": 11}, "InvalidParameterValue"),
         ("ReceiveMessage", {"WaitTimeSeconds": 21}, "InvalidParameterValue"),
         ("ReceiveMessage", {"VisibilityTimeout": -1}, "InvalidParameterValue"),
