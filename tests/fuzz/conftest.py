@@ -64,7 +64,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     server = machine.up()
     door = Door(machine, server.url)
     try:
-        furnish(door)
+        furnish(door, anew=True)
         yield door
         assert door.health()["pid"] == server.pid, "the server that was started is the one that answers"
         log = machine.home.server_log.read_text("utf-8", errors="replace").splitlines()
@@ -74,13 +74,18 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
         machine.towpath("down", "--all")
 
 
-def furnish(door: Door) -> None:
-    """Make what requests name, or make it again, so that they get beyond the check of names."""
+def furnish(door: Door, *, anew: bool = False) -> None:
+    """Make what requests name, or make it again, so that they get beyond the check of names.
+
+    Args:
+        anew: nothing of it is there yet, so that each has to be made.
+    """
     for path, body in (("/fuzz", b""), ("/fuzz/key", b"not a model"), ("/fuzz/in/a", b"1")):
         assert door.send("s3", "PUT", path, {}, body).status == 200
     for service, operation, document in FURNITURE:
         asked: Any = form(operation, document) if service == "iam" else document
         answer = door.check(door.ask(service, operation, asked))
+        assert answer.status == 200 or not anew, f"{operation}: {answer.body[:500]!r}"
         if answer.status == 200 and operation in CHOSEN:
             placeholder, member = CHOSEN[operation]
             door.known[placeholder] = json.loads(answer.body)[member]
@@ -175,7 +180,7 @@ FURNITURE: list[tuple[str, str, dict[str, Any]]] = [
         )
     ),
     ("towpath", "CreateDatasetVersion", {"DatasetName": "fuzz", "S3Uri": "s3://fuzz/in/"}),
-    ("towpath", "PutJobSecret", {"SecretName": "fuzz", "SecretValue": "not-a-secret"}),
+    ("towpath", "PutJobSecret", {"Name": "fuzz", "Value": "not-a-secret"}),
     ("iam", "CreateUser", {"UserName": "fuzz"}),
     ("iam", "CreateRole", {"RoleName": "fuzz", "AssumeRolePolicyDocument": POLICY}),
     ("iam", "PutRolePolicy", {"RoleName": "fuzz", "PolicyName": "fuzz", "PolicyDocument": POLICY}),

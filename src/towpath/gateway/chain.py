@@ -48,6 +48,11 @@ _BY_SCOPE: Mapping[str, str] = {
     if service.speaks(Protocol.QUERY) or service.protocol is Protocol.REST_XML
 }
 INVOCATION = re.compile(r"/endpoints/[^/]+/invocations")
+#: Of the same service, and not offered: path -> operation.
+_OTHER_INVOCATIONS = {
+    re.compile(r"/endpoints/[^/]+/async-invocations"): "InvokeEndpointAsync",
+    re.compile(r"/endpoints/[^/]+/invocations-response-stream"): "InvokeEndpointWithResponseStream",
+}
 _UNKNOWN_OPERATION = "UnknownOperationException"
 _TRIES = 5  #: of an operation that another writer overtook
 
@@ -79,6 +84,9 @@ def identify(gateway: Gateway, exchange: Exchange) -> None:
     signed_for = _signed_for(exchange)
     if signed_for in {None, "sagemaker"} and head.method == "POST" and INVOCATION.fullmatch(head.path):
         exchange.service, exchange.operation = "sagemaker-runtime", "InvokeEndpoint"
+    elif signed_for == "sagemaker" and (other := _other_invocation(head.path)) is not None:
+        exchange.service, exchange.operation = "sagemaker-runtime", other
+        raise _not_offered(exchange)
     elif (named := _by_path(gateway, exchange, signed_for)) is not None:
         exchange.service, exchange.operation = named
     elif signed_for is not None and signed_for in _BY_SCOPE:
@@ -92,6 +100,17 @@ def identify(gateway: Gateway, exchange: Exchange) -> None:
         exchange.service = "sagemaker"
     else:
         exchange.service = "sts" if form and head.path == "/" else "s3"
+
+
+def _other_invocation(path: str) -> str | None:
+    return next((name for pattern, name in _OTHER_INVOCATIONS.items() if pattern.fullmatch(path)), None)
+
+
+def _not_offered(exchange: Exchange) -> Unsupported:
+    return Unsupported(
+        f"{exchange.operation} is an operation of {exchange.service} that Towpath does not offer yet.",
+        code=_UNKNOWN_OPERATION,
+    )
 
 
 def _by_path(gateway: Gateway, exchange: Exchange, signed_for: str | None) -> tuple[str, str] | None:
@@ -197,6 +216,13 @@ def _service_of_version(gateway: Gateway, version: str) -> str | None:
     return next((name for name in names if gateway.models.service(name).api_version == version), None)
 
 
+def find(gateway: Gateway, exchange: Exchange) -> None:
+    """Refuse an operation that is not offered, before anybody is asked to mend its document."""
+    _model(gateway, exchange)  # an unknown one is refused in other words
+    if exchange.operation not in _operations(gateway, exchange):
+        raise _not_offered(exchange)
+
+
 def check(gateway: Gateway, exchange: Exchange) -> None:
     """Compare the document with the operation's input shape."""
     shape = _model(gateway, exchange).input_shape
@@ -215,12 +241,7 @@ def authorize(gateway: Gateway, exchange: Exchange) -> None:
 
 def call(gateway: Gateway, exchange: Exchange) -> None:
     """Carry out the operation."""
-    operation = _operations(gateway, exchange).get(exchange.operation)
-    if operation is None:
-        raise Unsupported(
-            f"{exchange.operation} is an operation of {exchange.service} that Towpath does not offer yet.",
-            code=_UNKNOWN_OPERATION,
-        )
+    operation = _operations(gateway, exchange)[exchange.operation]
     request = Request(operation=exchange.operation, input=exchange.document, caller=exchange.caller)
     if exchange.begun is None:
         if operation.prepare is not None:
@@ -244,7 +265,7 @@ def show(gateway: Gateway, exchange: Exchange) -> None:
 
 
 #: The second half of the chain, for requests that carry documents.
-CALL: tuple[Link, ...] = (parse, check, authorize, call, show)
+CALL: tuple[Link, ...] = (parse, find, check, authorize, call, show)
 #: The same for one that was begun: it is asked for its answer alone.
 ANSWER: tuple[Link, ...] = (call, show)
 

@@ -131,6 +131,30 @@ def test_an_operation_that_nobody_knows_is_refused(
     assert words in message
 
 
+def test_what_is_not_offered_is_refused_before_its_document_is_looked_at(gateway: Gateway, ask: Ask) -> None:
+    refused = ask(application(gateway), "POST", "/", target("CreateHub"), b'{"HubName": 1}')
+    assert told(refused)[1:] == (
+        "UnknownOperationException",
+        "CreateHub is an operation of sagemaker that Towpath does not offer yet.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "operation"),
+    [
+        ("async-invocations", "InvokeEndpointAsync"),
+        ("invocations-response-stream", "InvokeEndpointWithResponseStream"),
+    ],
+)
+def test_other_kinds_of_invocations_are_refused_by_their_names(
+    gateway: Gateway, ask: Ask, path: str, operation: str
+) -> None:
+    header = "AWS4-HMAC-SHA256 Credential=A/20260101/us-east-1/sagemaker/aws4_request, SignedHeaders=host, Signature=0"
+    refused = ask(application(gateway), "POST", f"/endpoints/e/{path}", {"authorization": header})
+    assert told(refused)[1] == "UnknownOperationException"
+    assert told(refused)[2].startswith(f"{operation} is an operation of sagemaker-runtime")
+
+
 def test_a_service_that_is_not_served_is_named(gateway: Gateway, ask: Ask) -> None:
     header = "AWS4-HMAC-SHA256 Credential=A/20260101/us-east-1/events/aws4_request, SignedHeaders=host, Signature=0"
     assert "'events'" in told(ask(application(gateway), "POST", "/", {"authorization": header}, b"{}"))[2]
@@ -422,7 +446,8 @@ def test_what_a_role_does_not_allow_is_refused_before_anything_is_done(
     make_gateway: Callable[..., Gateway], ask: Ask, ada: AccessKey
 ) -> None:
     viewer = msgspec.structs.replace(ada, roles=frozenset({Role.VIEWER}))
-    app = application(make_gateway(keys=KeyRing(lambda: [viewer]), services={"iam": {}}))
+    key = Operation(name="CreateAccessKey", function=unheard)
+    app = application(make_gateway(keys=KeyRing(lambda: [viewer]), services={"iam": {"CreateAccessKey": key}}))
     refused = ask(app, "POST", "/", target("CreateExperiment"), b'{"ExperimentName": "not-hers"}')
     assert told(refused)[:2] == (403, "AccessDeniedException")
     assert "ada is not authorized to perform sagemaker:CreateExperiment" in told(refused)[2]
@@ -441,6 +466,10 @@ def test_what_a_role_does_not_allow_is_refused_before_anything_is_done(
         b"text",
     )
     assert told_of_invocation(invoked) == (403, "AccessDeniedException")
+
+
+def unheard(transaction: Transaction, request: Request) -> Document:
+    raise AssertionError("it should have been refused")
 
 
 async def never(scope: Scope, receive: Receive, send: Send) -> None:
