@@ -56,6 +56,12 @@ class _Answer(http.client.HTTPResponse):
     def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:
         super().__init__(_Within(sock), *arguments, **options)  # type: ignore[arg-type]  # it only makes a file of it
 
+    def _read_status(self) -> tuple[str, int, str]:
+        # What comes before the answer, RFC 9110 section 15.2. Of it `http.client` passes over 100 alone.
+        version, status, reason = super()._read_status()  # type: ignore[misc]  # it is not published
+        is_meanwhile = 100 <= status < 200 and status != http.HTTPStatus.SWITCHING_PROTOCOLS
+        return version, http.HTTPStatus.CONTINUE if is_meanwhile else status, reason
+
 
 class _Http(http.client.HTTPConnection):
     response_class = _Answer

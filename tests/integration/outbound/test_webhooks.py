@@ -93,6 +93,15 @@ def test_what_is_no_answer_is_told_in_words_and_without_the_address(answer: byte
         assert sent(address) == Answer(reason=f"{address} {told}")
 
 
+def test_what_a_host_says_meanwhile_is_no_answer() -> None:
+    meanwhile = (
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
+    )
+    last = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
+    with host(lambda connection: connection.sendall(meanwhile + last)) as address:
+        assert sent(address) == Answer(status=202)
+
+
 def test_an_answer_of_many_lines_is_told_in_one() -> None:
     page = b"<html>\r\n  <b>no</b>\n\n" + b"x" * 600
     head = b"HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n" % len(page)
