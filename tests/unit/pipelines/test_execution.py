@@ -20,6 +20,7 @@ from towpath.pipelines.decisions import (
     OpenRounds,
     PerformStep,
     PostponeStep,
+    PutOffEnd,
     Situation,
     StartStep,
     StopStep,
@@ -83,7 +84,7 @@ class World:
                 case NoteParallelism(max_parallel=most):
                     self.situation["noted_parallel"] = most
                     continue
-                case StopStep(row=row) | OpenRounds(row=row) | PerformStep(row=row):
+                case StopStep(row=row) | OpenRounds(row=row) | PerformStep(row=row) | PutOffEnd(row=row):
                     pass
             self.rows[row.name] = row
         return decisions

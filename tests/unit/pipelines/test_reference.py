@@ -252,6 +252,18 @@ class Both(RuleBasedStateMachine):
         self.world.end(name, result, reason, **({"Answer": value} if result is SUCCEEDED else {}))
         self.reference.ended(name, result.value, reason, value, self.world.now)
 
+    @precondition(lambda self: self.world.running and not self.reference.stopping)
+    @rule(data=st.data())
+    def a_job_ends_and_nobody_knows_how(self, data: st.DataObject) -> None:
+        """It is asked again later, and until then the step runs."""
+        name = data.draw(st.sampled_from(sorted(self.world.running)))
+        self.world.now += timedelta(seconds=1)
+        self.world.situation["unsettled"] = {name: "there is no answer"}
+        self.world.advance()
+        del self.world.situation["unsettled"]
+        assert self.world.rows[name].due_at is not None
+        self.reference.go(self.world.now)
+
     @precondition(lambda self: self.world.next_due is not None)
     @rule()
     def time_passes(self) -> None:
@@ -367,8 +379,11 @@ class Both(RuleBasedStateMachine):
         assert Counter(name for name, _ in self.world.starts) == self.reference.ran
         answers = {name: row.yielded.document.get("Answer") for name, row in rows.items() if row.yielded is not None}
         assert {name: answer for name, answer in answers.items() if answer is not None} == self.reference.values
+        put_off = [row for row in rows.values() if row.unsettled_at is not None]
+        assert all(words.get(row.status.value) == "running" and row.due_at is not None for row in put_off)
         made_anew = Standings(self.world.plan, dict(rows))
-        assert self.world.standings is None or vars(made_anew)["_of"] == vars(self.world.standings)["_of"]
+        for what in ("_of", "_running", "_executing", "_unsettled", "_postponed"):
+            assert self.world.standings is None or vars(made_anew)[what] == vars(self.world.standings)[what]
 
     @invariant()
     def what_succeeded_is_settled_and_nothing_begins_before_its_inputs(self) -> None:
