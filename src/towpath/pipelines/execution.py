@@ -35,6 +35,9 @@ from towpath.pipelines.rounds import item_text
 from towpath.pipelines.sight import Sight
 from towpath.pipelines.standing import Standings
 
+#: Characters. Source: SageMaker API Reference, FailStepMetadata and DescribePipelineExecution.
+_LONGEST_MESSAGE, _LONGEST_REASON = 3072, 1300
+
 
 def advance(plan: Plan, steps: Steps, now: datetime, situation: Situation) -> list[Decision]:
     """Return what has to be done next in an execution whose steps stand like this.
@@ -273,7 +276,9 @@ class Course:
         )
 
     def _failed_as_wished(self, node: Node, row: StepRow) -> StepRow:
-        message = as_text(evaluate(node.arguments, self._sight.scope(node, row))["ErrorMessage"])
+        message = _cut(
+            as_text(evaluate(node.arguments, self._sight.scope(node, row))["ErrorMessage"]), _LONGEST_MESSAGE
+        )
         return replace(
             row,
             status=StepStatus.FAILED,
@@ -373,7 +378,9 @@ class Course:
         if self.situation.stopping:
             finish = FinishExecution(status=ExecutionStatus.STOPPED)
         elif fatal := self.standings.fatal():
-            finish = FinishExecution(status=ExecutionStatus.FAILED, failure_reason=self._failure_reason(fatal))
+            finish = FinishExecution(
+                status=ExecutionStatus.FAILED, failure_reason=_cut(self._failure_reason(fatal), _LONGEST_REASON)
+            )
         elif self.standings.failures():
             finish = FinishExecution(status=ExecutionStatus.COMPLETED_WITH_FAILURES)
         else:
@@ -390,3 +397,7 @@ class Course:
         reason = f"Step {first.name!r} {happened}" + (f": {first.failure_reason}" if first.failure_reason else "")
         others = ", ".join(repr(row.name) for row in fatal[1:])
         return f"{reason} (also: {others})" if others else reason
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -193,6 +193,17 @@ def test_a_condition_that_has_no_value_fails_with_its_place() -> None:
     )
 
 
+def test_messages_are_as_long_as_those_of_aws_at_most() -> None:
+    world = World(fail("F", "x" * 1_000_000))
+    assert world.rows["F"].metadata == {"Fail": {"ErrorMessage": "x" * 3071 + "…"}}
+    assert world.ending == ("Failed", "x" * 1299 + "…")
+    world = World(*(job(f"A{number:03}") for number in range(300)))
+    for name in world.running:
+        world.end(name, FAILED, "AlgorithmError: exit code 1")
+    assert world.ending is not None and world.ending[1] is not None
+    assert len(world.ending[1]) == 1300
+
+
 def test_a_fail_step_ends_the_execution_with_its_message() -> None:
     message = {"Std:Join": {"On": " ", "Values": ["accuracy", {"Get": "Steps.A.Accuracy"}, "is too low"]}}
     world = World(job("A"), condition("If", outcome="no", needs=["A"], then=[job("B")], otherwise=[fail("F", message)]))
