@@ -123,13 +123,19 @@ def main() -> None:
         (opt_ml / "output" / "message").write_text(str(fault), encoding="utf-8")
         sys.exit(f"{named}: {fault}")
     except Exception as fault:  # noqa: BLE001 — the function's own, or of the import of its module: both are the user's to see
-        frames = _frames(fault)
-        last = traceback.format_exception_only(type(fault), fault)
-        where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-        (opt_ml / "output" / "message").write_text(f"{named}: {last[-1].strip()}{where}", encoding="utf-8")
         told = traceback.TracebackException.from_exception(fault)
-        told.stack = frames
-        sys.exit("".join(told.format()))
+        told.stack = _frames(fault)
+        (opt_ml / "output" / "message").write_text(f"{named}: {_reason(told)}", encoding="utf-8")
+        sys.exit("".join(told.format()).rstrip())
+
+
+def _reason(told: traceback.TracebackException) -> str:
+    """Return an exception in a line: its type and message, where it was raised, and what was noted on it."""
+    notes, told.__notes__ = told.__notes__ or [], []
+    last = [*told.format_exception_only()][-1].strip()  # of a SyntaxError the lines before show the code
+    told.__notes__ = notes
+    where = f" ({Path(told.stack[-1].filename).name}, line {told.stack[-1].lineno})" if told.stack else ""
+    return f"{last}{where}{''.join(f'; {note.strip()}' for note in notes)}"
 
 
 def _frames(fault: BaseException) -> traceback.StackSummary:

@@ -86,6 +86,11 @@ class StepFunction:
         """Return the function; what a step of it would take is settled."""
         return self
 
+    def later(self, *_: Any, **__: Any) -> Any:
+        """Return what stands for a value of a step; refused once the function runs, since no step is made there."""
+        asked = Inert(f"{self.function.__name__}.later", _items_of(self.function))
+        return asked()
+
 
 def _items_of(function: Callable[..., Any]) -> int:
     """Return how many items a function says that it returns; the pipeline's file was let unpack only such a one."""

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from towpath.calling import values
+from towpath.calling import stand_in, values
 from towpath.sdk.packing import function_runtime
+from towpath.sdk.steps.function import StepFunction
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -95,7 +96,12 @@ whole = f.options(name="x")(a)
 gate = Condition("Gate", if_=(whole[0] >= 0.5) & ~(b == 3), then=[whole])
 pipeline = Pipeline("p", steps=[gate, *[f(i) for i in range(3)]], parameters=[rows])
 if pipeline.parameters:
-    each = ForEach("Each", items=[1], steps=[whole])
+    each = ForEach("Each", items=[1], steps=[whole, f.options(name="y").later(ForEach.item)])
+c, d = split.later(4)
+
+@step
+def asks_for_a_step(n: int) -> int:
+    return split.later(n)
 """
 
 
@@ -112,6 +118,28 @@ def test_what_belongs_to_the_pipeline_is_refused_inside_a_function(ml: Path, run
         "towpath.parameter belongs to the pipeline and is not known inside of a job"
         in (ml / "output/message").read_text()
     )
+
+
+def test_a_step_that_a_function_asks_for_is_refused_inside_of_it(ml: Path, run: Run) -> None:
+    assert run(PIPELINE, "--", "0", "[5]", function="asks_for_a_step").returncode == 1
+    assert "split.later belongs to the pipeline" in (ml / "output/message").read_text()
+
+
+def test_what_functions_with_step_have_they_have_in_a_job_too() -> None:
+    assert set(dir(StepFunction)) - set(dir(stand_in.StepFunction)) == set()
+
+
+def test_notes_of_an_exception_follow_its_message(ml: Path, run: Run) -> None:
+    done = run("def f():\n    e = ValueError('no bread')\n    e.add_note('ask the baker\\nor me')\n    raise e\n")
+    assert (ml / "output/message").read_text() == (
+        "steps:f: ValueError: no bread (steps.py, line 4); ask the baker\nor me"
+    )
+    assert done.stderr.endswith("ValueError: no bread\nask the baker\nor me\n")
+
+
+def test_code_that_is_no_python_is_told_with_what_is_wrong(ml: Path, run: Run) -> None:
+    assert run("def f(:\n").returncode == 1
+    assert (ml / "output/message").read_text().startswith("steps:f: SyntaxError: ")
 
 
 def test_an_exception_is_the_failure_reason_with_its_line_and_the_traceback_is_the_users(ml: Path, run: Run) -> None:
