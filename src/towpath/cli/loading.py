@@ -30,6 +30,8 @@ def load_pipeline(file: Path) -> Pipeline:
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
+    except DefinitionError as fault:
+        raise DefinitionError(f"{_where(file, fault)}: {fault}") from fault
     except ClientError:
         raise
     except Exception as fault:
@@ -56,9 +58,12 @@ def _pipeline_in(names: dict[str, object], file: Path) -> Pipeline:
 def _told(file: Path, fault: Exception) -> str:
     if isinstance(fault, SyntaxError):
         return f"{fault.filename}, line {fault.lineno}: {fault.msg}"
-    own = [frame for frame in traceback.extract_tb(fault.__traceback__) if frame.filename == str(file)]
-    where = f"{file}, line {own[-1].lineno}" if own else str(file)
     hint = ""
     if isinstance(fault, ModuleNotFoundError):
         hint = f" (install it into this environment: {sys.executable})"
-    return f"{where}: {type(fault).__name__}: {fault}{hint}"
+    return f"{_where(file, fault)}: {type(fault).__name__}: {fault}{hint}"
+
+
+def _where(file: Path, fault: Exception) -> str:
+    own = [frame for frame in traceback.extract_tb(fault.__traceback__) if frame.filename == str(file)]
+    return f"{file}, line {own[-1].lineno}" if own else str(file)

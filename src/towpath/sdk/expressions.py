@@ -71,6 +71,16 @@ class Expression(ABC):
     def __format__(self, spec: str) -> str:
         return str(self)
 
+    def _compute(self, *_: Any) -> NoReturn:
+        raise DefinitionError(
+            "this value is known only while the pipeline runs, so it cannot be computed with here; do it in a function "
+            "with @step that gets the value as an argument, or make a text by join(…)"
+        )
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _compute
+    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __neg__ = __abs__ = __round__ = _compute
+    __int__ = __float__ = _compute
+
 
 class Predicate(ABC):
     """A condition on values of a running pipeline."""

@@ -47,7 +47,8 @@ def test_the_only_pipeline_of_a_file_may_have_any_name(project: Path) -> None:
         ("x = 1\ny = (", r"pipeline\.py, line 2: "),
         ("x = 1\n\nraise ValueError('wrong')", r"pipeline\.py, line 3: ValueError: wrong"),
         ("import no_such_module", "No module named 'no_such_module' .install it into this environment"),
-        ("from towpath import Pipeline\nPipeline('p', steps=[])", "pipeline p has no steps"),
+        ("from towpath import Pipeline\nPipeline('p', steps=[])", r"pipeline\.py, line 2: pipeline p has no steps"),
+        ("from towpath import *\n@step\ndef f(): return 1\nx = f() + 1", r"line 4: .* cannot be computed with"),
         ("raise SystemExit(3)", "ended Python while it was imported"),
     ],
 )

@@ -1,6 +1,7 @@
 """Values of a running pipeline, comparisons of them, and how both stand in the definition."""
 
 import re
+from collections.abc import Callable
 
 import pytest
 
@@ -70,6 +71,24 @@ def test_python_cannot_branch_on_a_condition_or_on_a_value() -> None:
 def test_a_value_is_not_put_into_text_by_an_f_string() -> None:
     with pytest.raises(DefinitionError, match="join"):
         f"limit {LIMIT}"
+
+
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda: ROUNDS + 1,
+        lambda: 2 * ROUNDS,
+        lambda: "rounds: " + ROUNDS,
+        lambda: -LIMIT,
+        lambda: ROUNDS // 2,
+        lambda: LIMIT**2,
+        lambda: int(ROUNDS),
+        lambda: round(LIMIT),
+    ],
+)
+def test_a_value_that_is_known_later_is_not_computed_with(compute: Callable[[], object]) -> None:
+    with pytest.raises(DefinitionError, match="cannot be computed with here; do it in a function with @step"):
+        compute()
 
 
 def test_join_keeps_plain_values_and_expressions_in_their_order() -> None:
