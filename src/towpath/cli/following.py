@@ -13,7 +13,7 @@ from rich.text import Text
 from towpath.cli.console import console, note, say, show_json
 from towpath.cli.naming import JOBS, STEP, TUNING, Target, find, find_entry
 from towpath.cli.options import HomeOption, JsonOption, connect
-from towpath.cli.run import ends_of_logs, why_failed
+from towpath.cli.run import ends_of_logs, how_it_ended
 from towpath.cli.server import folder
 from towpath.home import HomeFolder
 from towpath.sdk.client import Client
@@ -104,7 +104,7 @@ def _as_it_ended(client: Client, followed: Target, execution: Execution | None) 
 def _say_why_it_failed(execution: Execution, ended: Target, client: Client, home: HomeFolder) -> None:
     """Say why an execution failed, and repeat the last lines of the steps that did: others have printed since."""
     steps = execution.steps()
-    note(f"\n{ended.name} {ended.status}: {why_failed(ended.described, steps)}")
+    note(f"\n{how_it_ended(ended.name, ended.described, steps)}")
     for line in ends_of_logs(steps, execution, client, home):
         print(line, file=sys.stderr)
 

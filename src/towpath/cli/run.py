@@ -17,7 +17,7 @@ from towpath.cli.server import ensure_server
 from towpath.home import HomeFolder
 from towpath.sdk.client import Client
 from towpath.sdk.errors import DataMissing
-from towpath.sdk.executions import Execution, failure_text
+from towpath.sdk.executions import Execution, why
 from towpath.sdk.expressions import Document
 from towpath.sdk.log_sources import log_of_step
 from towpath.sdk.pipeline import Pipeline
@@ -182,7 +182,7 @@ def report(look: Look, execution: Execution, client: Client, home: HomeFolder) -
                 for line in registered(client, step.arn, home):
                     say_as_it_is(line)
     else:
-        say(f"{name} {look.status}: {why_failed(look.described, look.steps)}")
+        say(how_it_ended(name, look.described, look.steps))
         for line in ends_of_logs(look.steps, execution, client, home):
             say_as_it_is(line)
     for step in look.steps:
@@ -201,15 +201,16 @@ def registered(client: Client, arn: str, home: HomeFolder) -> list[str]:
     return told
 
 
-def why_failed(described: Document, steps: Sequence[StepRun]) -> str:
-    """Return in a line why an execution did not succeed; what goes on below it is in a log."""
+def how_it_ended(name: str, described: Document, steps: Sequence[StepRun]) -> str:
+    """Return in a line how an execution ended that did not succeed, and why; what goes on below it is in a log."""
     short = [
         replace(each, failure_reason=most_telling_line(each.failure_reason))
         if each.failure_reason and each.type != "Fail"  # the message of that is the author's own
         else each
         for each in steps
     ]
-    return failure_text(described, short)
+    reason = why(described, short)
+    return f"{name} {described['PipelineExecutionStatus']}" + (f": {reason}" if reason else "")
 
 
 def ends_of_logs(steps: Iterable[StepRun], execution: Execution, client: Client, home: HomeFolder) -> Iterator[str]:

@@ -228,7 +228,15 @@ class Execution:
 
 
 def failure_text(ended: Document, steps: list[StepRun]) -> str:
-    """Return in a sentence or two why an execution did not succeed.
+    """Return in a sentence or two how an execution ended that did not succeed, and why."""
+    if any(step.status == "Failed" for step in steps):
+        return why(ended, steps)
+    reason = why(ended, steps)
+    return f"the execution ended {ended['PipelineExecutionStatus']}" + (f": {reason}" if reason else "")
+
+
+def why(ended: Document, steps: list[StepRun]) -> str:
+    """Return in a sentence or two why an execution did not succeed, empty where nothing says: it was stopped.
 
     Of a ForEach the steps of rounds that failed are told, and not once more itself.
     """
@@ -237,6 +245,4 @@ def failure_text(ended: Document, steps: list[StepRun]) -> str:
     failed = [step for step in failed if step.name not in loops]
     if failed:
         return "; ".join(f"step {step.name} failed: {step.failure_reason or 'no reason given'}" for step in failed)
-    reason = ended.get("FailureReason")
-    status = str(ended["PipelineExecutionStatus"])
-    return f"the execution ended {status}" + (f": {reason}" if reason else "")
+    return str(ended.get("FailureReason") or "")

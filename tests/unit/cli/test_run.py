@@ -11,7 +11,7 @@ import pytest
 
 from towpath.cli import run
 from towpath.cli.progress import Look
-from towpath.cli.run import report, unmatched_metrics
+from towpath.cli.run import how_it_ended, report, unmatched_metrics
 from towpath.home import HomeFolder
 from towpath.pipelines.steps import STEP_TYPES
 from towpath.sdk import Pipeline, Processing, Register
@@ -96,6 +96,20 @@ def test_of_a_failed_job_the_cause_is_told_once_and_its_log_beside_it(
         "All of them: towpath logs reviews/abc/Train",
         "Log stream:  /aws/sagemaker/TrainingJobs/t/1",
     ]
+
+
+@pytest.mark.parametrize(
+    ("described", "told"),
+    [
+        ({"PipelineExecutionStatus": "Stopped"}, "p/1 Stopped"),
+        (
+            {"PipelineExecutionStatus": "Failed", "FailureReason": "Step 'A' was stopped: MaxRuntimeExceeded"},
+            "p/1 Failed: Step 'A' was stopped: MaxRuntimeExceeded",
+        ),
+    ],
+)
+def test_how_an_execution_ended_is_told_once(described: dict[str, str], told: str) -> None:
+    assert how_it_ended("p/1", described, [step("A", "Stopped")]) == told
 
 
 def test_of_a_step_without_a_log_of_its_own_the_reason_is_told_in_a_line_too(

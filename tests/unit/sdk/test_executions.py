@@ -234,6 +234,12 @@ def test_why_a_round_failed_is_told_once() -> None:
     assert failure_text(ended, steps[:1]) == "step Each failed: Step 'Train' failed in round 1: no"
 
 
+def test_of_an_execution_that_nothing_in_it_failed_its_end_is_told() -> None:
+    assert failure_text({"PipelineExecutionStatus": "Stopped"}, []) == "the execution ended Stopped"
+    ended = {"PipelineExecutionStatus": "Failed", "FailureReason": "Step 'A' was stopped: too long"}
+    assert failure_text(ended, []) == "the execution ended Failed: Step 'A' was stopped: too long"
+
+
 def test_the_job_of_a_check_is_at_hand() -> None:
     told = {"CheckType": "DATA_QUALITY", "CheckJobArn": "arn:aws:sagemaker:us-east-1:000000000000:processing-job/j"}
     step = step_run({"StepName": "Check", "StepStatus": "Failed", "Metadata": {"QualityCheck": told}})
