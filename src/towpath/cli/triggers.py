@@ -46,7 +46,7 @@ AlarmOption = Annotated[
 # which metric an alarm is about,
 OfOption = Annotated[
     str | None,
-    typer.Option(metavar="PIPELINE[/STEP]", help="Whose metric: of a step's training jobs, or of executions."),
+    typer.Option(metavar="PIPELINE[/STEP]", help="Whose metric: of a step or its training jobs, or of executions."),
 ]
 NamespaceOption = Annotated[str | None, typer.Option(help="Or where the metric is, as PutMetricData put it.")]
 DimensionOption = Annotated[
@@ -321,7 +321,12 @@ def _pattern(new_data: str | None, approved: str | None, pattern: str | None) ->
 
 
 def _waits_for(trigger: Trigger) -> str:
-    """Return what a trigger waits for, in words where it is one of the common things."""
+    """Return what a trigger waits for: events or times, or both."""
+    return _event(trigger) if trigger.schedule is None else f"{_event(trigger)} or {trigger.schedule}"
+
+
+def _event(trigger: Trigger) -> str:
+    """Return the first of what a trigger waits for, in words where it is one of the common things."""
     if trigger.alarm is not None:
         return f"{trigger.alarm.threshold} ({trigger.alarm.state})"
     if not trigger.waits_for.startswith("{"):
@@ -340,7 +345,7 @@ def _waits_for(trigger: Trigger) -> str:
 
 
 def _does(trigger: Trigger) -> str:
-    return ", ".join(f"{_verb(target)} {_short(target)}" for target in trigger.targets)
+    return ", ".join(f"{_verb(target)} {_short(target)}" for target in trigger.targets) or "nothing: it has no target"
 
 
 def _verb(target: str) -> str:

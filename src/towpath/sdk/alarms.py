@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 TARGET = "GraniteServiceVersion20100801"  #: what CloudWatch's operations are called by
 TRAINING = "/aws/sagemaker/TrainingJobs"
 PIPELINES = "AWS/Sagemaker/ModelBuildingPipeline"
-_CONDITION = re.compile(r"\s*(\S.*?)\s*(<=|>=|<|>)\s*([-+]?[0-9.]+(?:[eE][-+]?\d+)?)\s*")
+#: Metrics of steps of any type. `docs/operations.md` tells when each comes.
+OF_STEPS = ("StepStarted", "StepSucceeded", "StepFailed", "StepStopped", "StepDuration")
+_CONDITION = re.compile(r"\s*([^\s<>](?:[^<>]*[^\s<>=])?)\s*(<=|>=|<|>)\s*([-+]?[0-9.]+(?:[eE][-+]?\d+)?)\s*")
 _OPERATORS = {
     "<": "LessThanThreshold",
     "<=": "LessThanOrEqualToThreshold",
@@ -76,8 +78,8 @@ def threshold(
 
     Args:
         condition: the metric and what it must not come to, for example `validation:accuracy < 0.8`.
-        of: `PIPELINE/STEP` for what the training jobs of a step tell, `PIPELINE` for the pipeline's own metrics,
-            such as ExecutionFailed; else a namespace.
+        of: `PIPELINE/STEP` for what the training jobs of a step tell, and for what becomes of it, such as StepFailed;
+            `PIPELINE` for the pipeline's own metrics, such as ExecutionFailed; else a namespace.
         namespace: of the metric, as it was put.
         dimensions: of the metric in that namespace.
     Raises:
@@ -93,7 +95,7 @@ def threshold(
         )
     if of is not None:
         pipeline, slash, step = of.partition("/")
-        namespace = TRAINING if slash else PIPELINES
+        namespace = TRAINING if slash and found[1] not in OF_STEPS else PIPELINES
         dimensions = {"PipelineName": pipeline, **({"StepName": step} if slash else {})}
         if not pipeline or (slash and not step):
             raise DefinitionError(f"{of!r} is neither PIPELINE nor PIPELINE/STEP")

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from towpath.sdk.alarms import PIPELINES, TARGET, TRAINING, Threshold
+from towpath.sdk.alarms import OF_STEPS, PIPELINES, TARGET, TRAINING, Threshold
 from towpath.sdk.errors import DefinitionError, NotFound
 from towpath.sdk.expressions import Document
-from towpath.sdk.known import did_you_mean
+from towpath.sdk.known import did_you_mean, nothing_called
 
 if TYPE_CHECKING:
     from towpath.sdk.client import Client
@@ -19,6 +19,7 @@ OF_EXECUTIONS = (
     *("ExecutionStarted", "ExecutionSucceeded", "ExecutionFailed", "ExecutionStopped"),
     *("ExecutionCompletedWithFailures", "ExecutionDuration"),
 )
+_TRAINING_STEPS = ("Training", "Tuning")  #: types of steps whose jobs tell metrics
 _INSIDE = ("IfSteps", "ElseSteps", "ForEachBody")  #: arguments of steps that hold others
 
 
@@ -32,16 +33,36 @@ def refuse_never(client: Client, alarm: Threshold) -> None:
     pipeline, step = alarm.dimensions.get("PipelineName"), alarm.dimensions.get("StepName")
     if pipeline is None or alarm.namespace not in {TRAINING, PIPELINES}:
         return
-    described = client.call("SageMaker.DescribePipeline", {"PipelineName": pipeline})
+    described = described_pipeline(client, pipeline)
     steps = {str(each["Name"]): each for each in _steps(json.loads(described["PipelineDefinition"])["Steps"])}
     if step is not None and step not in steps:
         raise DefinitionError(f"pipeline {pipeline} has no step {step!r}; it has {', '.join(steps)}")
     if step is None:
         _refuse_other(f"pipeline {pipeline}", alarm.metric, OF_EXECUTIONS)
-    elif alarm.namespace == TRAINING and steps[step]["Type"] == "Training":
-        names = _metrics(steps[step].get("Arguments") or {})
+    elif alarm.namespace == TRAINING:
+        type_ = steps[step]["Type"]
+        if type_ not in _TRAINING_STEPS:
+            raise DefinitionError(
+                f"step {pipeline}/{step} is of the type {type_} and has no metric {alarm.metric!r}; steps of the types "
+                f"{' and '.join(_TRAINING_STEPS)} have metrics of their own, and each step has {', '.join(OF_STEPS)}"
+            )
+        names = _metrics(steps[step].get("Arguments") or {}) if type_ == "Training" else None
         if names is not None:
             _refuse_other(f"step {pipeline}/{step}", alarm.metric, names)
+
+
+def described_pipeline(client: Client, name: str) -> Document:
+    """Return what DescribePipeline tells of a pipeline.
+
+    Raises:
+        NotFound: there is none of that name; says which there are.
+    """
+    try:
+        return client.call("SageMaker.DescribePipeline", {"PipelineName": name})
+    except NotFound as missing:
+        listed = client.pages("SageMaker.ListPipelines", "PipelineSummaries")
+        known = (str(each["PipelineName"]) for each in listed)
+        raise nothing_called("pipeline", name, known, missing, make="store one: towpath create FILE") from missing
 
 
 def not_there_yet(client: Client, pattern: Mapping[str, Any] | None, alarm: Threshold | None) -> list[str]:

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from towpath.sdk.alarms import Alarm, Alarms, Threshold, gone_off
-from towpath.sdk.awaited import not_there_yet, refuse_never
+from towpath.sdk.awaited import described_pipeline, not_there_yet, refuse_never
 from towpath.sdk.errors import Conflict, DefinitionError, NotFound, RequestFailed
 from towpath.sdk.event_members import read_in_vain
 from towpath.sdk.expressions import Document
@@ -37,6 +37,7 @@ class Trigger:
     targets: tuple[str, ...]  #: ARNs of pipelines, functions, queues and log groups, and addresses of webhooks
     enabled: bool
     is_rule: bool  #: of EventBridge; else a schedule of EventBridge Scheduler
+    schedule: str | None = None  #: schedule expression of a rule that waits for an event pattern, too
     alarm: Alarm | None = None  #: that it waits for
     missing: tuple[str, ...] = ()  #: told where it was made: what it waits for and was not there then, in sentences
     doubtful: tuple[str, ...] = ()  #: told where it was made: what each of its starts would fail for, in sentences
@@ -141,7 +142,7 @@ class Triggers:
             parameters: of the pipeline; a value that begins with `$.` is read from the event.
         Raises:
             DefinitionError: there is not one target and one thing to wait for, or the pipeline as it is now could not
-                be started with these parameters.
+                be started with these parameters, or there is a schedule of that name.
             RequestFailed: the server refuses one of them; what was made or changed until then is undone.
         """
         if [pipeline, webhook, function, log].count(None) != 3:
@@ -156,11 +157,12 @@ class Triggers:
         if function is not None:
             target["Arn"] = self._client.functions.find(function).arn
         if pipeline is not None:
-            described = self._described(pipeline)
+            described = described_pipeline(self._client, pipeline)
             _refuse_parameters(pipeline, json.loads(described["PipelineDefinition"]), parameters or {})
             arn = described["PipelineArn"]
             given = [{"Name": key, "Value": value} for key, value in (parameters or {}).items()]
             target = {"Id": _TARGET, "Arn": arn, "SageMakerPipelineParameters": {"PipelineParameterList": given}}
+        self._refuse_to_hide(name)
         before = self._alarm_of(name)
         if alarm is not None:
             refuse_never(self._client, alarm)
@@ -190,6 +192,7 @@ class Triggers:
             Trigger(
                 name=rule["Name"],
                 waits_for=rule.get("EventPattern") or rule["ScheduleExpression"],
+                schedule=rule.get("ScheduleExpression") if rule.get("EventPattern") else None,
                 targets=tuple(each["Arn"] for each in self._targets(rule["Name"])),
                 enabled=rule["State"] != "DISABLED",
                 is_rule=True,
@@ -301,16 +304,6 @@ class Triggers:
         groups = log_groups(self._client, name)
         return next(str(group["logGroupArn"]) for group in groups if group["logGroupName"] == name)
 
-    def _described(self, pipeline: str) -> Document:
-        try:
-            return self._client.call("SageMaker.DescribePipeline", {"PipelineName": pipeline})
-        except NotFound as missing:
-            listed = self._client.pages("SageMaker.ListPipelines", "PipelineSummaries")
-            known = (str(each["PipelineName"]) for each in listed)
-            raise nothing_called(
-                "pipeline", pipeline, known, missing, make="store one: towpath create FILE"
-            ) from missing
-
     def _switch(self, operation: str, name: str, state: str) -> None:
         try:
             self._client.call(operation, {"Name": name})
@@ -325,7 +318,7 @@ class Triggers:
             raise self._none(name, missing) from missing
 
     def _none(self, name: str, missing: NotFound) -> NotFound:
-        known = (each.name for each in self.ls())
+        known = dict.fromkeys(each.name for each in self.ls())  # a rule and a schedule may have the same
         return nothing_called("trigger", name, known, missing, make="make one: towpath triggers create")
 
     def _alarm_of(self, name: str) -> str | None:
@@ -335,9 +328,22 @@ class Triggers:
             return None
         return name if self._alarms.named([name]) else None
 
+    def _refuse_to_hide(self, name: str) -> None:
+        """Refuse to make a rule beside a schedule of its name: commands would reach the rule alone."""
+        with suppress(NotFound):
+            if self._rule(name) is None:
+                there = self._schedules.described(name)
+                raise DefinitionError(
+                    f"there is a schedule {name!r} of EventBridge Scheduler already ({there['ScheduleExpression']}), "
+                    f"which only AWS clients change; give the trigger another name, or remove the schedule first: "
+                    f"towpath triggers rm {name}"
+                )
+
     def _rule(self, name: str) -> Document | None:
-        rules = self._client.pages("AWSEvents.ListRules", "Rules", {"NamePrefix": name})
-        return next((rule for rule in rules if rule["Name"] == name), None)
+        try:
+            return self._client.call("AWSEvents.DescribeRule", {"Name": name})
+        except NotFound:
+            return None
 
     def _targets(self, rule: str) -> list[Document]:
         found: list[Document] = self._client.call("AWSEvents.ListTargetsByRule", {"Rule": rule})["Targets"]

@@ -28,6 +28,9 @@ class Answers(Client):
             raise NotFound("ValidationException", f"Could not find what {name} wants", status=400)
         return answer
 
+    def get_json(self, path: str) -> Any:
+        raise NotFound("ResourceNotFoundException", f"{path}: there is nothing", status=404)
+
 
 @pytest.fixture
 def answers() -> Callable[..., Answers]:

@@ -69,6 +69,10 @@ CHECKED = {
         ("validation:acuracy < 1", "p/Train", "step p/Train has no metric 'validation:acuracy' (did you mean "
          "'validation:accuracy'?); it has validation:accuracy"),
         ("validation:accuracy < 1", "p/Trai", "pipeline p has no step 'Trai'; it has Gate, Train"),
+        ("StepFailed > 0", "p/Gate", None),
+        ("accuracy < 1", "p/Gate", "step p/Gate is of the type Condition and has no metric 'accuracy'; steps of the "
+         "types Training and Tuning have metrics of their own, and each step has StepStarted, StepSucceeded, "
+         "StepFailed, StepStopped, StepDuration"),
         ("Failed > 0", "p", "pipeline p has no metric 'Failed'; it has ExecutionStarted, ExecutionSucceeded, "
          "ExecutionFailed, ExecutionStopped, ExecutionCompletedWithFailures, ExecutionDuration"),
     ],
@@ -83,6 +87,14 @@ def test_a_metric_that_a_pipeline_does_not_have_is_refused_with_those_that_it_ha
     with pytest.raises(DefinitionError) as refused:
         refuse_never(client, threshold(condition, of=of))
     assert str(refused.value) == told
+
+
+@pytest.mark.parametrize(
+    "condition", ["accuracy << 1", "accuracy < < 1", "< 1", "accuracy =< 1", "accuracy 1", "a < b"]
+)
+def test_what_is_no_condition_is_refused(condition: str) -> None:
+    with pytest.raises(DefinitionError, match="is no condition; expected METRIC < NUMBER"):
+        threshold(condition, of="p/Train")
 
 
 @pytest.mark.parametrize(
@@ -230,6 +242,7 @@ def test_a_name_that_no_trigger_has_is_told_with_those_that_there_are(
     targets = {"Targets": [{"Arn": "https://shop.example.org/"}]}
     client = answers(
         ListRules=RULES,
+        DescribeRule=lambda request: None,
         ListTargetsByRule=lambda request: targets if request["Rule"] == "nightly" else None,
         DescribePipeline=lambda request: None,
         ListPipelines={"PipelineSummaries": [{"PipelineName": "reviews"}]},
@@ -249,8 +262,51 @@ def test_a_name_that_no_trigger_has_is_told_with_those_that_there_are(
             command("nightli")
     with pytest.raises(NotFound, match=r"no pipeline 'revews' \(did you mean 'reviews'\?\); known: reviews"):
         triggers.create("x", pipeline="revews", schedule="rate(1 day)")
+    with pytest.raises(NotFound, match=r"no pipeline 'revews' \(did you mean 'reviews'\?\)"):
+        triggers.create("x", webhook="https://shop.example.org", alarm="ExecutionFailed > 0", of="revews")
     with pytest.raises(DefinitionError, match="'localhost:80' is no address of a webhook; expected https://HOST/PATH"):
         triggers.create("x", webhook="localhost:80", schedule="rate(1 day)")
+
+
+def test_no_rule_is_made_that_would_hide_a_schedule(
+    answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = answers(PutRule={})
+    monkeypatch.setattr(client, "get_json", lambda path: {"ScheduleExpression": "rate(1 day)"})
+    monkeypatch.setattr(triggers, "client_with_server", lambda home: client)
+    told = (
+        r"there is a schedule 'nightly' of EventBridge Scheduler already \(rate\(1 day\)\).*towpath triggers rm nightly"
+    )
+    with pytest.raises(DefinitionError, match=told):
+        triggers.create("nightly", webhook="https://shop.example.org/", schedule="rate(2 days)")
+    assert [name for name, _ in client.asked] == ["DescribeRule"]
+
+
+def test_all_that_a_rule_waits_for_is_listed_and_each_name_told_once(
+    answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rule = {"Name": "both", "State": "ENABLED", "ScheduleExpression": "rate(1 day)", "EventPattern": '{"source":["x"]}'}
+    client = answers(ListRules={"Rules": [rule]}, ListTargetsByRule={"Targets": []})
+    schedule = {
+        "ScheduleExpression": "rate(2 days)",
+        "ScheduleExpressionTimezone": "UTC",
+        "Target": {"Arn": "arn:aws:sagemaker:us-east-1:000000000000:pipeline/p"},
+        "State": "DISABLED",
+        "Name": "both",
+    }
+    listed = {"Schedules": [{"Name": "both"}]}
+    monkeypatch.setattr(client, "get_json", lambda path: listed if path == "/schedules" else schedule)
+    monkeypatch.setattr(triggers, "connect", lambda home: client)
+    triggers.ls()
+    rows = [line.split("  ") for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [[cell.strip() for cell in row if cell] for row in rows] == [
+        ["both", "enabled", '{"source": ["x"]} or rate(1 day)', "nothing: it has no target"],
+        ["both", "disabled", "rate(2 days) UTC", "starts p"],
+    ]
+    triggers.ls(as_json=True)
+    assert [each["schedule"] for each in json.loads(capsys.readouterr().out)] == ["rate(1 day)", None]
+    with pytest.raises(NotFound, match=r"known: both \("):
+        triggers.log("bth")
 
 
 def test_a_trigger_that_is_refused_leaves_no_log(
