@@ -24,6 +24,8 @@ app = typer.Typer(
     help="Start pipelines and more when something happens, or at times.",
 )
 
+_SCHEDULED = "Scheduled Event"  #: type of the events of schedules
+
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The trigger's name, as `towpath triggers ls` shows it.")]
 
 
@@ -162,7 +164,8 @@ def log(
 ) -> None:
     """Show what came of a trigger's events, the newest first.
 
-    What is on its way comes first.
+    What is on its way comes first. Of a schedule each line says for which of its times it is; what was caught up with
+    came later than that.
 
     \b
     Examples:
@@ -179,7 +182,7 @@ def log(
             (
                 when(each.at),
                 each.event,
-                ", ".join(each.about),
+                _about(each),
                 _short(each.target),
                 _short(each.result) if each.status == "Delivered" else _state(each),
             )
@@ -352,6 +355,13 @@ def _verb(target: str) -> str:
     if ":pipeline/" in target:
         return "starts"
     return "writes to" if ":log-group:" in target or target.startswith("arn:aws:sqs:") else "calls"
+
+
+def _about(delivery: TriggerDelivery) -> str:
+    """Return what an event is about; of a schedule, which is that of all of its events, the time that had come."""
+    if delivery.event == _SCHEDULED and delivery.event_at is not None:
+        return when(delivery.event_at)
+    return ", ".join(delivery.about)
 
 
 def _state(delivery: TriggerDelivery) -> str:

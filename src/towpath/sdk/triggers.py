@@ -52,6 +52,7 @@ class TriggerDelivery:
     about: tuple[str, ...]  #: ARNs or URIs of what it happened to
     target: str
     status: str  #: Pending, Delivered or Failed
+    event_at: float | None  #: seconds since 1970: when the event happened; of a schedule, the time that had come
     result: str  #: ARN of the execution or call that it started, the answer of the webhook, or why the last try failed
 
 
@@ -255,6 +256,7 @@ class Triggers:
                 about=tuple(told.get("About") or ()),
                 target=told["Target"],
                 status=told["Status"],
+                event_at=None if told.get("EventTime") is None else float(told["EventTime"]),
                 result=told["Result"],
             )
 

@@ -376,6 +376,7 @@ def _shown(delivery: Resource, settled: Settle) -> Document:
         "Target": spec.target.arn,
         "DetailType": spec.event["detail-type"],
         "About": _subject(spec.event),
+        "EventTime": datetime.fromisoformat(spec.event["time"]).timestamp(),
         "Status": settled.status.value,
         "Result": settled.told,
     }

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from towpath.cli import triggers
+from towpath.cli.console import when
 from towpath.kernel.arns import Home
 from towpath.kernel.objects import ObjectVersion
 from towpath.sdk import Conflict, DefinitionError, NotFound, RequestFailed
@@ -307,6 +308,18 @@ def test_all_that_a_rule_waits_for_is_listed_and_each_name_told_once(
     assert [each["schedule"] for each in json.loads(capsys.readouterr().out)] == ["rate(1 day)", None]
     with pytest.raises(NotFound, match=r"known: both \("):
         triggers.log("bth")
+
+
+def test_of_a_schedule_the_log_says_for_which_time_something_was_started(
+    answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = {"DetailType": "Scheduled Event", "About": ["arn:s"], "Target": "https://h/", "Status": "Delivered"}
+    times = [{**told, "Time": 7200, "EventTime": 3600, "Result": "a"}, {**told, "Time": 60, "Result": "b"}]
+    client = answers(ListTriggerDeliveries={"Deliveries": times})
+    monkeypatch.setattr(triggers, "connect", lambda home: client)
+    triggers.log("nightly")
+    rows = [line.split("  ") for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [[cell.strip() for cell in row if cell][2] for row in rows] == [when(3600), "arn:s"]
 
 
 def test_a_trigger_that_is_refused_leaves_no_log(

@@ -114,6 +114,7 @@ def test_a_pipeline_is_started_once_with_the_rights_of_who_wrote_the_rule(world:
     assert (ended.status, ended.is_live) == (DeliveryStatus.DELIVERED, False)
     assert world.controller.decide(ended, None, ended.created_at).facts == (), "what is delivered is not started again"
     assert [each["Result"] for each in world.outcomes()] == [f"{PIPELINE}/execution/one"]
+    assert [each["EventTime"] for each in world.outcomes()] == [int(delivery.created_at.timestamp())]
 
 
 def test_whoever_writes_targets_anew_answers_for_them(world: World) -> None:

@@ -25,7 +25,7 @@ from towpath.triggers.model import Target
 from towpath.triggers.rules import put_rule
 
 PIPELINE = "arn:aws:sagemaker:us-east-1:000000000000:pipeline/reviews"
-EVENT = {"detail-type": "x", "source": "aws.sagemaker", "resources": [], "detail": {}}
+EVENT = {"detail-type": "x", "source": "aws.sagemaker", "time": "2026-11-29T08:00:00Z", "resources": [], "detail": {}}
 ADMIN = Caller("root", roles=frozenset({Role.ADMINISTRATOR}))
 ADA = Caller("ada", roles=frozenset({Role.DATA_SCIENTIST}))
 
