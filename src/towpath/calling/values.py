@@ -8,6 +8,7 @@ and reading one runs none.
 from __future__ import annotations
 
 import dataclasses
+import enum
 import hashlib
 import importlib
 import json
@@ -90,6 +91,11 @@ def type_name(type_: type) -> str:
     return type_.__qualname__ if type_.__module__ == "builtins" else f"{type_.__module__}.{type_.__qualname__}"
 
 
+def is_number_of_numpy(value: Any) -> bool:
+    """Whether a value is one number of NumPy, which `item` makes a number of Python of."""
+    return _library_of(value) == "numpy" and not hasattr(value, "__len__") and hasattr(value, "item")
+
+
 def _one(type_: type) -> str:
     """Return the name of a type behind its article."""
     name = type_name(type_)
@@ -116,7 +122,7 @@ class _Writer:
         if value is None or type(value) in (bool, int, str):
             return value
         library = _library_of(value)
-        if library == "numpy" and not hasattr(value, "__len__") and hasattr(value, "item"):
+        if is_number_of_numpy(value):
             return self._number(value, path)
         if isinstance(value, float):
             return self._float(float(value), path)
@@ -229,10 +235,9 @@ class _Writer:
         return f"{self._of}{''.join(f'[{part!r}]' for part in path)}"
 
     def _refused(self, value: Any, path: _Path) -> ValueRefused:
-        hint = _HINTS.get(type_name(type(value)).rpartition(".")[2], "")
         return ValueRefused(
             f"{self._where(path)} is {_one(type(value))}, which does not travel between steps; expected "
-            f"{EXPECTED}. {hint or 'Write it to a file in the format of its own library, and return the path of that'}"
+            f"{EXPECTED}. {_hint(value)}"
         )
 
 
@@ -243,10 +248,27 @@ _HINTS: Mapping[str, str] = {
     "datetime": "Return value.isoformat()",
     "date": "Return value.isoformat()",
     "Series": "Return value.to_frame()",
+    "LazyFrame": "Return value.collect()",
+    "Table": "Return polars.from_arrow(value), or value.to_pandas()",
+    "Tensor": "Return value.numpy(force=True)",
+    "range": "Return list(value)",
     "Decimal": "Return str(value) or float(value)",
     "generator": "Return list(value)",
     "function": "Functions do not travel; the step that needs it imports it",
 }
+
+
+def _hint(value: Any) -> str:
+    """Return what to do instead of returning a value that does not travel."""
+    named = _HINTS.get(type_name(type(value)).rpartition(".")[2])
+    if named is not None:
+        return named
+    if isinstance(value, enum.Enum):
+        return "Return value.value, or value.name"
+    for plain in (dict, list, tuple, str, int):
+        if isinstance(value, plain):  # of a class of its own, which would not come back
+            return f"Return {plain.__name__}(value)"
+    return "Write it to a file in the format of its own library, and return the path of that"
 
 
 def _library_of(value: Any) -> str:

@@ -2,8 +2,10 @@
 
 import dataclasses
 import datetime
+import enum
 import json
 import math
+from collections import Counter, namedtuple
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,13 @@ class Model:
     pass
 
 
+class Grade(enum.Enum):
+    GOOD = 1
+
+
+Size = namedtuple("Size", "width height")
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [
@@ -107,6 +116,10 @@ class Model:
         (Path("/nowhere/model"), "is the path '/nowhere/model', where there is nothing"),
         (numpy.array([Model()]), "array of Python objects .*pickle of code"),
         (lambda: 1, "Functions do not travel"),
+        (Grade.GOOD, r"Grade, .*\. Return value\.value, or value\.name"),
+        (Size(1, 2), r"Size, .*\. Return tuple\(value\)"),
+        (Counter("aab"), r"Counter, .*\. Return dict\(value\)"),
+        (polars.LazyFrame({"a": [1]}), r"LazyFrame, .*\. Return value\.collect\(\)"),
     ],
 )  # fmt: skip
 def test_what_does_not_travel_is_refused_with_its_place_its_type_and_what_to_do(

@@ -1,6 +1,7 @@
 """Plain functions as steps of a pipeline."""
 
 import importlib
+import inspect
 import json
 import sys
 import textwrap
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import numpy
 import pytest
 
 from towpath.cli.loading import load_pipeline
@@ -26,6 +28,7 @@ from towpath.sdk import (
     step,
 )
 from towpath.sdk.expressions import Document
+from towpath.sdk.steps.arguments import Inputs, words
 
 Load = Callable[[str], Pipeline]
 
@@ -287,6 +290,14 @@ def test_what_a_job_could_not_import_is_refused_with_what_to_do() -> None:
     exec(compile("def cell(): ...", "<ipython-input-1>", "exec"), names)
     with pytest.raises(DefinitionError, match=r"a notebook or a console, .*%%writefile"):
         step(names["cell"]).later()
+    with pytest.raises(
+        DefinitionError, match=r"Trainer.fit is a method, and a job has no Trainer to call it on; move fit"
+    ):
+
+        class Trainer:
+            @step
+            def fit(self, rate: float) -> None: ...
+
     with pytest.raises(DefinitionError, match="belongs to an installed package"):
         step(joblib.dump).later(1, 2)
     with pytest.raises(DefinitionError, match=r"plain function, and .* is none"):
@@ -299,6 +310,8 @@ def test_what_a_job_could_not_import_is_refused_with_what_to_do() -> None:
         (Path("data.csv"), r"argument x\['a'\] is 'data.csv', a path on this machine, .*towpath data put"),
         ({1, 2}, r"argument x\['a'\] is {1, 2} \(a set\), which cannot stand in a pipeline definition"),
         (float("nan"), r"is nan \(a float\)"),
+        ([execution.id, "x" * 300], r"argument x holds a value that is known .*, beside 315 characters of plain data; "
+         r"both together may take 256\. Give the plain data as an argument of its own"),
         ("x" * 30_000, "the arguments take 12. words of 256 characters, above 100"),
         (execution.id == "x", r"Comparison\(.*expected a value that it yields"),
         (files("reviews"), r"argument x\['a'\] cannot read 'reviews'; expected an s3:// URI"),
@@ -307,6 +320,13 @@ def test_what_a_job_could_not_import_is_refused_with_what_to_do() -> None:
 def test_what_cannot_be_given_to_a_job_is_refused_where_the_call_stands(value: Any, said: str) -> None:
     with pytest.raises(DefinitionError, match=said):
         step(plain).later({"a": value})
+
+
+def test_a_number_of_numpy_is_given_as_pythons() -> None:
+    inputs = Inputs()
+    for value, text in ((numpy.float32(0.5), "[0.5]"), (numpy.int64(3), "[3]"), (numpy.bool_(True), "[true]")):
+        arguments = inspect.signature(plain).bind(value)
+        assert words(arguments, inputs, "s") == ["--", "0", text]
 
 
 def test_wrong_arguments_and_options_are_refused_where_they_stand() -> None:

@@ -10,6 +10,7 @@ from pathlib import PurePath
 from typing import Any
 
 from towpath.calling.job import AT, FOLDER, FROM, RAW
+from towpath.calling.values import is_number_of_numpy
 from towpath.sdk.datasets import Dataset
 from towpath.sdk.errors import DefinitionError
 from towpath.sdk.expressions import Expression, Join, Predicate, expressions_in, wire
@@ -69,8 +70,8 @@ def words(arguments: inspect.BoundArguments, inputs: Inputs, step: str) -> list[
     names = list(arguments.signature.parameters)
     for key, value in (*given, *arguments.kwargs.items()):
         shown = names[int(key)] if key.isdigit() and int(key) < len(names) else key
-        tree = _tree(value, inputs, f"step {step}, argument {shown}")
-        found += ["--", key, *_cut([tree])]
+        where = f"step {step}, argument {shown}"
+        found += ["--", key, *_cut([_tree(value, inputs, where)], where)]
     if len(found) > _WORDS:
         raise DefinitionError(
             f"step {step}: the arguments take {len(found)} words of {_WORD} characters, above {_WORDS}. Put "
@@ -96,6 +97,8 @@ def _tree(value: Any, inputs: Inputs, where: str) -> Any:
         return [_tree(item, inputs, f"{where}[{index}]") for index, item in enumerate(value)]
     if value is None or type(value) in (bool, int, str) or (type(value) is float and value - value == 0):
         return value
+    if is_number_of_numpy(value):
+        return _tree(value.item(), inputs, where)
     if isinstance(value, PurePath):
         raise DefinitionError(
             f"{where} is {str(value)!r}, a path on this machine, which a job does not see; put the file into the lake "
@@ -112,12 +115,30 @@ def _tree(value: Any, inputs: Inputs, where: str) -> Any:
     )
 
 
-def _cut(tree: Any) -> list[Any]:
+def _cut(tree: Any, where: str) -> list[Any]:
     """Return the words for an argument: its text where that is known, else what makes it while the pipeline runs."""
     if any(True for _ in expressions_in(tree)):
+        plain = len(_text(_without_expressions(tree)))
+        if plain > _WORD:
+            raise DefinitionError(
+                f"{where} holds a value that is known only while the pipeline runs, beside {plain} characters of plain "
+                f"data; both together may take {_WORD}. Give the plain data as an argument of its own"
+            )
         return [Join((tree,))]
-    text = json.dumps(wire(tree), ensure_ascii=False, separators=(",", ":"))
+    text = _text(wire(tree))
     return [text[at : at + _WORD] for at in range(0, len(text), _WORD)]
+
+
+def _text(tree: Any) -> str:
+    return json.dumps(tree, ensure_ascii=False, separators=(",", ":"))
+
+
+def _without_expressions(tree: Any) -> Any:
+    if isinstance(tree, Expression):
+        return ""
+    if isinstance(tree, Mapping):
+        return {key: _without_expressions(item) for key, item in tree.items()}
+    return [_without_expressions(item) for item in tree] if isinstance(tree, list) else tree
 
 
 def leaves(value: Any) -> Iterator[Any]:

@@ -209,6 +209,12 @@ def _checked(function: Any) -> Callable[..., Any]:
         raise DefinitionError(f"@step makes a step of a plain function, and {function!r} is none")
     if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
         raise DefinitionError(f"@step: {function.__qualname__} is no plain function; expected one that returns a value")
+    of_class, _, name = function.__qualname__.rpartition("<locals>.")[2].rpartition(".")
+    if of_class and next(iter(inspect.signature(function).parameters), None) in ("self", "cls"):
+        raise DefinitionError(
+            f"@step: {function.__qualname__} is a method, and a job has no {of_class} to call it on; move {name} to "
+            "the top level of its file, and give it as arguments what it takes from the object"
+        )
     return function
 
 
