@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import sys
 import traceback
@@ -22,11 +23,13 @@ def load_pipeline(file: Path) -> Pipeline:
     if not file.is_file():
         raise DefinitionError(f"there is no file {str(file)!r}; give the file that makes the pipeline")
     file = file.resolve()
-    spec = importlib.util.spec_from_file_location("towpath_pipeline", file)
+    name, root = _module_of(file)
+    spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise DefinitionError(f"{file} is not a Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(file.parent))  # what lies beside the file can be imported, as when it is run
+    places = [str(file.parent), *([] if root == file.parent else [str(root)])]
+    sys.path[:0] = places  # what lies beside the file can be imported, as when it is run
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
@@ -39,8 +42,38 @@ def load_pipeline(file: Path) -> Pipeline:
     except SystemExit as fault:
         raise DefinitionError(f"{file} ended Python while it was imported (SystemExit {fault.code})") from fault
     finally:
-        sys.path.remove(str(file.parent))
+        for place in places:
+            sys.path.remove(place)
     return _pipeline_in(vars(module), file)
+
+
+def _module_of(file: Path) -> tuple[str, Path]:
+    """Return the name under which a file is imported, and the folder from which it is.
+
+    A file that imports from its own package is a module of that; any other one is run by itself, wherever it lies.
+    """
+    package, root = [file.stem], file.parent
+    while (root / "__init__.py").is_file() and root.name.isidentifier():
+        package.insert(0, root.name)
+        root = root.parent
+    if len(package) > 1 and _imports_from(package[0], file):
+        return ".".join(package), root
+    return "towpath_pipeline", file.parent
+
+
+def _imports_from(package: str, file: Path) -> bool:
+    try:
+        tree = ast.parse(file.read_bytes(), str(file))
+    except (SyntaxError, ValueError):
+        return False  # whoever imports it says what is wrong
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            named = [node.module or ""] if not node.level else [package]
+        else:
+            named = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if any(name.partition(".")[0] == package for name in named):
+            return True
+    return False
 
 
 def _pipeline_in(names: dict[str, object], file: Path) -> Pipeline:

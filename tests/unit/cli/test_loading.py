@@ -1,12 +1,14 @@
 """Getting the pipeline out of a user's file."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from towpath.cli.loading import load_pipeline
 from towpath.sdk import DefinitionError
+from towpath.sdk.steps.function import FunctionStep
 
 PIPELINE = """
 from towpath import Fail, Pipeline
@@ -22,8 +24,10 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _forget_modules() -> None:
-    sys.modules.pop("settings", None)
+def _forget_modules() -> Iterator[None]:
+    yield
+    for name in ("settings", "pantry", "pantry.settings", "pantry.main"):
+        sys.modules.pop(name, None)
 
 
 def test_the_pipeline_of_a_file_is_found_with_what_lies_beside_it(project: Path) -> None:
@@ -32,6 +36,24 @@ def test_the_pipeline_of_a_file_is_found_with_what_lies_beside_it(project: Path)
     assert load_pipeline(project / "pipeline.py").name == "p"
     assert load_pipeline(project).root == project
     assert sys.path == path
+
+
+@pytest.mark.parametrize("line", ["from .settings import MESSAGE", "from pantry.settings import MESSAGE"])
+def test_a_file_of_a_package_imports_from_it_and_its_functions_travel_with_it(tmp_path: Path, line: str) -> None:
+    package = tmp_path / "pantry"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "settings.py").write_text("MESSAGE = 'no'\n")
+    text = "from towpath import *\n{}\n@step\ndef f(x): return x\npipeline = Pipeline('p', steps=[f(MESSAGE)])"
+    (package / "main.py").write_text(text.format(line))
+    path = list(sys.path)
+    (made,) = load_pipeline(package / "main.py").all_steps()
+    assert isinstance(made, FunctionStep)
+    assert (made.place.root, made.place.named, sys.path) == (tmp_path, "pantry.main:f", path)
+    (package / "alone.py").write_text(text.format("from settings import MESSAGE"))
+    (alone,) = load_pipeline(package / "alone.py").all_steps()
+    assert isinstance(alone, FunctionStep)
+    assert (alone.place.root, alone.place.named) == (package, "alone:f")
 
 
 def test_the_only_pipeline_of_a_file_may_have_any_name(project: Path) -> None:
