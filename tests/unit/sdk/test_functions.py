@@ -17,6 +17,7 @@ from towpath.cli.loading import load_pipeline
 from towpath.pipelines.checks import accept
 from towpath.sdk import (
     DefinitionError,
+    ForEach,
     Pipeline,
     SageMakerJobStepRetryPolicy,
     StepRetryPolicy,
@@ -334,6 +335,17 @@ def test_wrong_arguments_and_options_are_refused_where_they_stand() -> None:
         step(plain).later(y=1)
     with pytest.raises(DefinitionError, match=r"@step has no option 'retries'; it has cache, "):
         step(retries=3)  # type: ignore[call-overload]
+
+
+def test_a_round_is_read_by_the_name_or_the_result_of_its_step_and_not_selected_by_what_a_function_returns() -> None:
+    value = step(plain).later(ForEach.item)
+    each = ForEach("Each", items=[1, 2], steps=[value])
+    for named in (value, value.step, "plain"):
+        assert each.output(1, named, "ExitMessage").path == "Steps.Each.IterationOutputs[1].plain.ExitMessage"
+    with pytest.raises(
+        DefinitionError, match=r"step Each selects by <what step plain returns>; .*cannot be selected by"
+    ):
+        ForEach("Each", items=[1, 2], steps=[value], highest=value)  # type: ignore[arg-type]
 
 
 def test_what_stands_in_a_list_of_steps_and_is_none_is_told() -> None:

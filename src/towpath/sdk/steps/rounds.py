@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from towpath.sdk.build import Build
 from towpath.sdk.errors import DefinitionError
 from towpath.sdk.expressions import Document, Expression, Get
-from towpath.sdk.steps.step import Step, StepResult, steps_of
+from towpath.sdk.steps.step import Step, StepResult, name_of, steps_of
 
 
 @dataclass(eq=False)
@@ -42,6 +42,12 @@ class ForEach(Step):
         if self.highest is not None and self.lowest is not None:
             raise DefinitionError(f"step {self.name}: give highest or lowest, one of them")
         judged = self.lowest if self.highest is None else self.highest
+        if judged is not None and not isinstance(judged, Get):
+            raise DefinitionError(
+                f"step {self.name} selects by {judged!r}; expected a property of one of its steps, something like "
+                'train.metric("accuracy") or train.property("…")'
+                + ("; what a function returns cannot be selected by" if isinstance(judged, StepResult) else "")
+            )
         if judged is not None and not {*judged.steps} & {step.name for step in self.nested}:
             raise DefinitionError(
                 f"step {self.name} selects by {judged.path}, which is no property of one of its steps; expected "
@@ -76,9 +82,9 @@ class ForEach(Step):
         """Return a reference to a member of what the step that is compared found in the selected round."""
         return Get(f"Steps.{self.name}.Selected.{path}")
 
-    def output(self, number: int, step: Step, path: str) -> Get:
+    def output(self, number: int, step: Step | StepResult | str, path: str) -> Get:
         """Return a reference to a member of what a step found in a round, counted from 0."""
-        return Get(f"Steps.{self.name}.IterationOutputs[{number}].{step.name}.{path}")
+        return Get(f"Steps.{self.name}.IterationOutputs[{number}].{name_of(step)}.{path}")
 
     def request(self, build: Build) -> Document:
         inside = replace(build, round=self.item)

@@ -28,7 +28,7 @@ class After:
     @property
     def name(self) -> str:
         """The name of the step."""
-        return _name(self.step)
+        return name_of(self.step)
 
 
 def failed(step: Step | StepResult | str) -> After:
@@ -87,7 +87,7 @@ class Step(ABC):
     @property
     def waits_for(self) -> tuple[str, ...]:
         """The names of the steps in `depends_on`."""
-        return tuple(other.name if isinstance(other, After) else _name(other) for other in self.depends_on)
+        return tuple(other.name if isinstance(other, After) else name_of(other) for other in self.depends_on)
 
     def property(self, path: str) -> Get:
         """Return a reference to a member of what the API describes once the step has ended.
@@ -157,7 +157,8 @@ def _shown(value: object) -> str:
     return f"{text[:60]}… (a {type(value).__name__})" if len(text) > 60 else text
 
 
-def _name(step: Step | StepResult | str) -> str:
+def name_of(step: Step | StepResult | str) -> str:
+    """Return the name of a step, which may be given by it or by what the step makes."""
     if isinstance(step, str):
         return step
     return step.step.name if isinstance(step, StepResult) else step.name
