@@ -209,19 +209,29 @@ def _cron(text: str, expression: str, zone: ZoneInfo) -> Cron:
             f"ScheduleExpression {expression!r}: day-of-month and day-of-week exclude each other; one of them has to "
             "be ?"
         )
+    field = ""  #: that is read just now
     try:
+        numbers: dict[str, tuple[int, ...]] = {}
+        for field, written, allowed, names in (
+            ("minutes", minutes, range(60), None),
+            ("hours", hours, range(24), None),
+            ("month", months, range(1, 13), _MONTHS),
+            ("year", years, _YEARS, None),
+        ):
+            numbers[field] = _numbers(written, allowed, names)
         found = Cron(
-            minutes=_numbers(minutes, range(60)),
-            hours=_numbers(hours, range(24)),
+            minutes=numbers["minutes"],
+            hours=numbers["hours"],
             days=days,
-            months=_numbers(months, range(1, 13), _MONTHS),
+            months=numbers["month"],
             weekdays=weekdays,
-            years=_numbers(years, _YEARS),
+            years=numbers["year"],
             zone=zone,
         )
+        field = "day-of-week" if days == "?" else "day-of-month"
         found._days_of(2024, 1)  # a field that is wrong fails now and not at midnight
     except ValueError as error:
-        raise Invalid(f"ScheduleExpression {expression!r} is not valid: {error}") from error
+        raise Invalid(f"ScheduleExpression {expression!r} is not valid: its {field}: {error}") from error
     return found
 
 
@@ -255,7 +265,8 @@ def _numbers(field: str, allowed: range, names: Mapping[str, int] | None = None)
 def _number(text: str, allowed: range, names: Mapping[str, int]) -> int:
     number = names.get(text, int(text) if text.isdecimal() else None)
     if number is None or number not in allowed:
-        raise ValueError(f"{text!r} is not between {allowed.start} and {allowed.stop - 1}")
+        among = f", nor one of {', '.join(names)}" if names else ""
+        raise ValueError(f"{text!r} is not between {allowed.start} and {allowed.stop - 1}{among}")
     return number
 
 
