@@ -206,7 +206,7 @@ class _Door:
         """Answer with an error; one that nobody foresaw goes into the log with its trace."""
         protocol = protocol_of(exchange)
         if isinstance(error, TowpathError):
-            told = with_status(self._gateway, exchange, wire_error(error, protocol))
+            told = with_status(self._gateway, exchange, wire_error(error, protocol, exchange.service))
         else:
             told = internal_error(exchange.request_id, protocol)
             LOG.error(

@@ -1,4 +1,5 @@
-"""What errors are called on the wire: one table from the kind of an error to code and status, for each protocol.
+"""What errors are called on the wire: one table from the kind of an error to code and status, for each protocol and
+for services with words of their own.
 
 An error's own `code` wins over the table's. Sources: Amazon SageMaker API Reference, "Common Error Types"; AWS STS API
 Reference, "Common Error Types"; Amazon S3 API Reference, "Error Responses".
@@ -90,6 +91,13 @@ _KINDS: Mapping[Protocol, Mapping[type[TowpathError], _Row]] = {
     },
 }
 
+#: Where a service has other words than its protocol. Sources: Amazon EventBridge Scheduler API Reference and AWS Lambda
+#: API Reference, the errors of each operation.
+_OF_SERVICES: Mapping[str, Mapping[type[TowpathError], _Row]] = {
+    "scheduler": {Invalid: ("ValidationException", 400), NotFound: ("ResourceNotFoundException", 404)},
+    "lambda": {Invalid: ("InvalidParameterValueException", 400), NotFound: ("ResourceNotFoundException", 404)},
+}
+
 _JSON_REASONS: Mapping[Reason, _Row] = {
     Reason.MISSING: ("MissingAuthenticationToken", 403),
     Reason.MALFORMED: ("IncompleteSignature", 403),
@@ -166,12 +174,12 @@ def older_code(service: str, error: WireError) -> str | None:
     return _OLDER_CODES.get(service, {}).get(error.code)
 
 
-def wire_error(error: TowpathError, protocol: Protocol) -> WireError:
-    """Return how an error is told in a protocol."""
+def wire_error(error: TowpathError, protocol: Protocol, service: str = "") -> WireError:
+    """Return how an error is told in a protocol, and by a service that has words of its own."""
     if isinstance(error, Refused):
         code, status = _REASONS[protocol][error.reason]
         return WireError(code=code, message=error.message, status=status, details=error.details)
-    kinds = _KINDS[protocol]
+    kinds = {**_KINDS[protocol], **_OF_SERVICES.get(service, {})}
     code, status = next(kinds[kind] for kind in type(error).__mro__ if kind in kinds)
     if error.code is not None:
         code, status = error.code, _STATUS_OF_CODE.get(error.code, status)

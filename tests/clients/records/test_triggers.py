@@ -290,7 +290,9 @@ def test_schedules_are_changed_listed_and_refused(aws: Aws, pipeline: str) -> No
         ({"ScheduleExpression": "rate(1 day)", "Target": {**target, "Arn": "arn:aws:sqs:us-east-1:1:q"}}, "elsewhere"),
         ({"ScheduleExpression": "rate(1 day)", "GroupName": "other"}, "Schedule group other does not exist"),
     ):
-        with pytest.raises(ClientError, match=told):
+        kinds = scheduler.exceptions
+        kind = kinds.ResourceNotFoundException if "GroupName" in wrong else kinds.ValidationException
+        with pytest.raises(kind, match=told):
             scheduler.create_schedule(**{"Name": "wrong", **asked, **wrong})
     scheduler.delete_schedule(Name="weekly")
 

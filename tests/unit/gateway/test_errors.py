@@ -46,6 +46,18 @@ def test_the_words_of_sagemaker_are_those_that_its_sdks_match_on(error: TowpathE
     assert (told.code, told.status) == (code, status)
 
 
+@pytest.mark.parametrize(
+    ("service", "invalid"),
+    [
+        ("scheduler", "ValidationException"),
+        ("lambda", "InvalidParameterValueException"),
+        ("sagemaker-runtime", "ValidationError"),
+    ],
+)
+def test_services_of_one_protocol_have_the_words_of_their_own_models(service: str, invalid: str) -> None:
+    assert wire_error(errors.Invalid(), Protocol.REST_JSON, service).code == invalid
+
+
 def test_an_error_that_nobody_foresaw_tells_the_request_id_only() -> None:
     assert internal_error("r-1", Protocol.REST_XML).code == "InternalError"
     assert "r-1" in internal_error("r-1", Protocol.JSON).message
