@@ -162,6 +162,8 @@ def _tried(step: StepRun, reason: str) -> str:
         return f"{reason} (attempt {step.attempts})" if step.attempts > 1 else reason
     if step.status != STARTING:
         return f"attempt {step.attempts}, after: {reason}"
+    if step.waiting_for is not None:
+        return f"{step.waiting_for}, after: {reason}"
     return f"attempt {step.attempts + 1} follows: {reason}" if step.attempts else reason
 
 

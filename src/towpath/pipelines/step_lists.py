@@ -168,10 +168,10 @@ def _before_it(ahead: int) -> str:
 
 
 def _waiting_for(transaction: Transaction, row: StepRow, what_for: WhatFor) -> str | None:
-    """Return what the job of a step waits for before it may start, or why nobody has the message of a Callback step.
-
-    None where there is nothing of the kind.
-    """
+    """Return what the job of a step waits for before it may start, or the next attempt of one that a retry policy gives
+    several, or why nobody has the message of a Callback step; None where there is nothing of the kind."""
+    if row.status is StepStatus.STARTING and row.exception_type is not None and row.due_at is not None:
+        return f"Waiting for {row.due_at:%Y-%m-%dT%H:%M:%SZ} to begin attempt {row.attempt + 1}"
     if row.status is not StepStatus.EXECUTING or row.resource is None:
         return None
     made = transaction.resources.get(row.resource)

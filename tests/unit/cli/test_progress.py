@@ -124,6 +124,10 @@ def test_what_never_began_is_not_run_once_the_execution_has_ended() -> None:
             "ExitCode 1: SyntaxError: invalid",
         ),
         (step("A", "Starting", failure_reason="Lost", attempts=1), "attempt 2 follows: Lost"),
+        (
+            step("A", "Starting", failure_reason="Lost", attempts=1, waiting_for="Waiting for noon to begin attempt 2"),
+            "Waiting for noon to begin attempt 2, after: Lost",
+        ),
         (step("A", "Executing", failure_reason="Lost", attempts=2), "attempt 2, after: Lost"),
         (step("A", "Failed", failure_reason="Lost", attempts=2), "Lost (attempt 2)"),
         (step("A", "Starting", failure_reason="The store is away", attempts=0), "The store is away"),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -425,6 +426,22 @@ def test_a_step_that_is_stopped_in_its_second_attempt_is_decided_alike(platform:
     platform.engine.run_until_idle()
     platform.end(arn, "a", "Stopped")
     assert platform.execution(arn)["PipelineExecutionStatus"] == "Stopped"
+
+
+def test_a_step_that_is_tried_again_later_says_when(platform: Platform, golden: Golden) -> None:
+    document = golden("v2_function")
+    again = {"ExceptionType": ["SageMaker.JOB_INTERNAL_ERROR"], "IntervalSeconds": 600, "MaxAttempts": 3}
+    document["Steps"] = [{**document["Steps"][2], "Name": "a", "RetryPolicies": [again]}]
+    platform.create(document)
+    arn = platform.start()
+    platform.end(arn, "a", "Failed", FailureReason="InternalServerError: the runner vanished")
+    due_at = platform.clock.now() + timedelta(seconds=600)
+    shown = platform.steps(arn)["a"]
+    told = shown["StepDescription"].partition("\n")[0]
+    assert (shown["StepStatus"], told) == ("Starting", f"Waiting for {due_at:%Y-%m-%dT%H:%M:%SZ} to begin attempt 2")
+    platform.clock.advance(600)
+    platform.engine.run_until_idle()
+    assert "Waiting" not in platform.steps(arn)["a"].get("StepDescription", "")
 
 
 def test_only_as_many_steps_run_as_may(platform: Platform, golden: Golden) -> None:

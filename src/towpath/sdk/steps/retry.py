@@ -28,7 +28,9 @@ class StepExceptionTypeEnum(StrEnum):
 class SageMakerJobExceptionTypeEnum(StrEnum):
     """What may go wrong with the job of a step."""
 
-    INTERNAL_ERROR = "SageMaker.JOB_INTERNAL_ERROR"  #: the process of the job was killed, for example
+    INTERNAL_ERROR = (
+        "SageMaker.JOB_INTERNAL_ERROR"  #: what runs the job vanished; a script that was killed is not meant
+    )
     CAPACITY_ERROR = "SageMaker.CAPACITY_ERROR"
     RESOURCE_LIMIT = "SageMaker.RESOURCE_LIMIT"
 
