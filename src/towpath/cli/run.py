@@ -57,6 +57,9 @@ def run(
     ] = None,
     wait: Annotated[bool, typer.Option("--wait/--detach", help="Follow it to its end, or return at once.")] = True,
     name: Annotated[str | None, typer.Option(help="Name of this execution, for lists.")] = None,
+    at_once: Annotated[
+        int | None, typer.Option("--at-once", metavar="N", min=1, help="At most so many steps run side by side.")
+    ] = None,
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
@@ -73,7 +76,7 @@ def run(
     where = folder(home)
     client = client_with_server(where)
     try:
-        execution = client.run(pipeline, values, name=name)
+        execution = client.run(pipeline, values, name=name, at_once=at_once)
     except DataMissing:
         for line in how_to_fetch(file):
             note(line)

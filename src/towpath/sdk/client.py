@@ -197,20 +197,26 @@ class Client:
         return {"PipelineDefinitionS3Location": {"Bucket": bucket, "ObjectKey": key}}
 
     def run(
-        self, pipeline: Pipeline, parameters: Mapping[str, Any] | None = None, *, name: str | None = None
+        self,
+        pipeline: Pipeline,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        name: str | None = None,
+        at_once: int | None = None,
     ) -> Execution:
         """Create or update a pipeline, start it, and return the execution.
 
         Args:
             parameters: values by parameter name; those left out take their defaults.
             name: shown for the execution in lists.
+            at_once: steps that run side by side at most; None: as many as may.
         Raises:
             DataMissing: a dataset that a step reads is not there.
         """
         values = _values(pipeline.parameters, parameters or {}, pipeline.name)
         self._refuse_missing_datasets(pipeline)
         self.upsert(pipeline)
-        return self.start(pipeline.name, values, name=name)
+        return self.start(pipeline.name, values, name=name, at_once=at_once)
 
     def _refuse_missing_datasets(self, pipeline: Pipeline) -> None:
         """Say now what a step would fail for later: a dataset that nobody put yet, or whose name is mistyped."""
@@ -239,9 +245,14 @@ class Client:
             return False
 
     def start(
-        self, pipeline: str, parameters: Mapping[str, Any] | None = None, *, name: str | None = None
+        self,
+        pipeline: str,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        name: str | None = None,
+        at_once: int | None = None,
     ) -> Execution:
-        """Start a pipeline that the server knows already, and return the execution."""
+        """Start a pipeline that the server knows already, and return the execution. See `run` for the arguments."""
         request: Document = {
             "PipelineName": pipeline,
             "PipelineParameters": [
@@ -251,6 +262,8 @@ class Client:
         }
         if name:
             request["PipelineExecutionDisplayName"] = name
+        if at_once is not None:
+            request["ParallelismConfiguration"] = {"MaxParallelExecutionSteps": at_once}
         return Execution(self, str(self.call("SageMaker.StartPipelineExecution", request)["PipelineExecutionArn"]))
 
     def execution(self, arn_or_id: str) -> Execution:

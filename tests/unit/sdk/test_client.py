@@ -140,7 +140,7 @@ def test_a_run_creates_the_pipeline_and_starts_it_with_values_as_text(
             StartPipelineExecution={"PipelineExecutionArn": EXECUTION},
         )
     )
-    execution = client_of(server).run(pipeline, {"MinAccuracy": 0.7}, name="mine")
+    execution = client_of(server).run(pipeline, {"MinAccuracy": 0.7}, name="mine", at_once=3)
     assert (execution.pipeline, execution.id) == ("reviews", "abc123")
     *looks, create, start = (asked for asked in server.asked if asked.operation)
     assert {asked.operation for asked in looks} == {"Towpath.DescribeDataset"}
@@ -149,6 +149,7 @@ def test_a_run_creates_the_pipeline_and_starts_it_with_values_as_text(
     assert json.loads(created["PipelineDefinition"]) == pipeline.definition()
     assert started["PipelineParameters"] == [{"Name": "MinAccuracy", "Value": "0.7"}]
     assert started["PipelineExecutionDisplayName"] == "mine"
+    assert started["ParallelismConfiguration"] == {"MaxParallelExecutionSteps": 3}
     assert len(started["ClientRequestToken"]) >= 32
 
 
