@@ -11,7 +11,9 @@ from typing import Any
 
 import joblib
 import numpy
+import polars
 import pytest
+from numpy.typing import NDArray
 
 from towpath.cli.loading import load_pipeline
 from towpath.pipelines.checks import accept
@@ -335,6 +337,17 @@ def test_wrong_arguments_and_options_are_refused_where_they_stand() -> None:
         step(plain).later(y=1)
     with pytest.raises(DefinitionError, match=r"@step has no option 'retries'; it has cache, "):
         step(retries=3)  # type: ignore[call-overload]
+
+
+def table() -> tuple[polars.DataFrame, NDArray[numpy.float64], int]: ...  # type: ignore[empty-body]
+
+
+def test_a_table_is_not_compared_or_put_into_a_text() -> None:
+    whole, array, count = step(table).later()
+    assert (count > 3).to_wire()["RightValue"] == 3
+    for wrong, kind in ((whole == 1, "DataFrame"), (array > 0, "ndarray")):
+        with pytest.raises(DefinitionError, match=rf"is a {kind}, and conditions, texts and arguments .* what is JSON"):
+            wrong.to_wire()
 
 
 def test_a_round_is_read_by_the_name_or_the_result_of_its_step_and_not_selected_by_what_a_function_returns() -> None:

@@ -15,6 +15,10 @@ from towpath.sdk.steps.step import Step, StepResult
 VALUE = "value"  #: name of the output that holds what a function returned, and of the property file in it
 
 
+#: Types of values that lie in files alone, as (package, name).
+_IN_FILES = frozenset({("pandas", "DataFrame"), ("polars", "DataFrame"), ("numpy", "ndarray")})
+
+
 class Value(StepResult):
     """What a function will have returned once its step has run.
 
@@ -51,6 +55,12 @@ class Value(StepResult):
         return Join((self.folder, "files", *map(folder_name, self._path), name), on="/")
 
     def to_wire(self) -> Document:
+        kind = typing.get_origin(self._annotation) or self._annotation
+        if isinstance(kind, type) and (kind.__module__.partition(".")[0], kind.__name__) in _IN_FILES:
+            raise DefinitionError(
+                f"{self!r} is a {kind.__name__}, and conditions, texts and arguments of steps read what is JSON; have "
+                "a function with @step get it as an argument, and return what is to be read"
+            )
         where = VALUE + "".join(f"[{part}]" if isinstance(part, int) else f"['{part}']" for part in self._path)
         return JsonGet(self._step.name, VALUE, MANIFEST, where).to_wire()
 
