@@ -129,13 +129,13 @@ def say_what_is_not_cached(pipeline: Pipeline) -> None:
             note(f"The cache of step {step.name} is not used: steps of the type {step.type} run every time.")
 
 
-def parse_parameters(given: list[str]) -> dict[str, str]:
-    """Return `NAME=VALUE` texts as a mapping; a text of another form is wrong usage."""
+def parse_parameters(given: list[str], option: str = "-p") -> dict[str, str]:
+    """Return the `NAME=VALUE` texts of an option as a mapping; a text of another form is wrong usage."""
     values: dict[str, str] = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise typer.BadParameter(f"{text!r} is not of the form NAME=VALUE", param_hint="'-p'")
+            raise typer.BadParameter(f"{text!r} is not of the form NAME=VALUE", param_hint=f"'{option}'")
         values[name] = value
     return values
 

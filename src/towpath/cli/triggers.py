@@ -118,16 +118,19 @@ def create(
     given["--alarm"] = alarm
     if sum(value is not None for value in given.values()) != 1:
         raise DefinitionError(f"a trigger waits for one thing: give one of {', '.join(given)}")
-    trigger = client_with_server(folder(home)).triggers.create(
+    asked = _pattern(new_data, approved, pattern)
+    watched = _threshold(alarm, of, namespace, dimension or [], statistic, period, periods)
+    values = parse_parameters(parameter or [])
+    trigger = client_with_server(folder(home)).triggers.create(  # where it may have to be started, so last
         name,
         pipeline=pipeline,
         webhook=webhook,
         function=function,
         log=to_log,
-        pattern=_pattern(new_data, approved, pattern),
+        pattern=asked,
         schedule=schedule,
-        alarm=_threshold(alarm, of, namespace, dimension or [], statistic, period, periods),
-        parameters=parse_parameters(parameter or []),
+        alarm=watched,
+        parameters=values,
     )
     for sentence in trigger.doubtful:
         note(f"Warning: {sentence}; each start would fail.")
@@ -300,7 +303,7 @@ def _threshold(
         alarm,
         of=of,
         namespace=namespace,
-        dimensions=parse_parameters(dimensions),
+        dimensions=parse_parameters(dimensions, "--dimension"),
         statistic=statistic,
         period_s=period_s,
         periods=periods,

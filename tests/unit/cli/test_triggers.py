@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from towpath.cli import triggers
 from towpath.cli.console import when
@@ -96,6 +97,15 @@ def test_a_metric_that_a_pipeline_does_not_have_is_refused_with_those_that_it_ha
 def test_what_is_no_condition_is_refused(condition: str) -> None:
     with pytest.raises(DefinitionError, match="is no condition; expected METRIC < NUMBER"):
         threshold(condition, of="p/Train")
+
+
+def test_a_dimension_of_another_form_is_told_with_its_option(tmp_path: Path) -> None:
+    with pytest.raises(typer.BadParameter, match="'Shelf' is not of the form NAME=VALUE") as refused:
+        triggers.create(
+            "x", alarm="Stock < 1", namespace="Shop", dimension=["Shelf"], webhook="http://h", home=tmp_path
+        )
+    assert refused.value.param_hint == "'--dimension'"
+    assert list(tmp_path.iterdir()) == [], "no server was started for it"
 
 
 @pytest.mark.parametrize(
