@@ -8,6 +8,8 @@ import pytest
 from hypothesis import settings
 from tests.replays import Again
 
+from towpath.compute.process.placement import lay_apart
+
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("towpath", deadline=None)
 settings.load_profile("towpath")
@@ -25,6 +27,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def again(pytestconfig: pytest.Config) -> Again:
     """Return what decides executions again; the end of each test has it do so."""
     return pytestconfig.stash[_AGAIN]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tests_lie_apart(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Lay the folders of tests apart on the disk: the files that one has removed slow down what the next one makes."""
+    lay_apart(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session", autouse=True)

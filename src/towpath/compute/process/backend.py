@@ -12,6 +12,7 @@ from pathlib import Path
 
 from towpath.compute.process.address import address_of, forget_address
 from towpath.compute.process.host_link import HostLink
+from towpath.compute.process.placement import lay_apart
 from towpath.compute.process.reading import MetricsReader, drop_increments, read_increments, read_log, read_status
 from towpath.compute.process.records import Manifests, is_recorded, record, recorded
 from towpath.compute.process.selftest import SandboxMode, SelfTest, self_test
@@ -95,6 +96,7 @@ class ProcessBackend:
         self._warm_python = warm_python
         # Private: a job's environment may hold what is not for other users of the host.
         self._jobs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lay_apart(self._jobs)
         self._run.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._host = HostLink(self._run)
         self._watcher: Watcher | None = None
