@@ -35,9 +35,7 @@ class StepRun:
     arn: str | None = None  #: of what the step started or made
     outcome: str | None = None  #: of a condition: "True" or "False"
     attempts: int = 0
-    waiting_for: str | None = (
-        None  #: what the host has too little of now for its job to start, or the time of its next attempt
-    )
+    waiting_for: str | None = None  #: what the host has too little of for its job to start, or when it is tried again
     cached_from: str | None = None  #: ARN of the execution whose result was taken over
     each: str | None = None  #: the ForEach in a round of which it runs
     item: str | None = None  #: of that ForEach, which its round is about; one that is no text as JSON

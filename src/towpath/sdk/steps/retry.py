@@ -28,9 +28,7 @@ class StepExceptionTypeEnum(StrEnum):
 class SageMakerJobExceptionTypeEnum(StrEnum):
     """What may go wrong with the job of a step."""
 
-    INTERNAL_ERROR = (
-        "SageMaker.JOB_INTERNAL_ERROR"  #: what runs the job vanished; a script that was killed is not meant
-    )
+    INTERNAL_ERROR = "SageMaker.JOB_INTERNAL_ERROR"  #: what runs the job vanished; not that a script was killed
     CAPACITY_ERROR = "SageMaker.CAPACITY_ERROR"
     RESOURCE_LIMIT = "SageMaker.RESOURCE_LIMIT"
 
