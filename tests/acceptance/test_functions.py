@@ -141,6 +141,34 @@ def test_a_result_that_does_not_travel_fails_the_step_with_function_type_and_pla
 
 
 @pytest.mark.timeout(300)
+def test_a_table_that_no_annotation_tells_of_fails_the_condition_that_reads_it(client: Client, flow: Path) -> None:
+    asks = """
+        import polars
+        from towpath import Condition, Pipeline, step
+
+        @step
+        def prepare():
+            return {"table": polars.DataFrame({"x": [1, 2]}), "rows": 2, "rest": None}
+
+        @step
+        def goes_on():
+            pass
+
+        found = prepare()
+        read = Condition("Read", if_=[found["rows"] == 2, found["rest"] == None], then=[goes_on()])
+        wrong = Condition("Wrong", if_=[found["table"] == 3], then=[goes_on()], depends_on=[read])
+        pipeline = Pipeline("asks-tables", steps=[read, wrong])
+    """
+    flow.write_text(textwrap.dedent(asks))
+    told = (
+        r"step Wrong failed: .*Std:JsonGet: value\['table'\] cannot be compared, put into a text or given as an "
+        r"argument: the result of flow:prepare\['table'\] is a polars DataFrame of the shape \(2, 1\), .* Return what"
+    )
+    with pytest.raises(ExecutionFailed, match=told):
+        client.run(load_pipeline(flow)).wait(timeout_s=120)
+
+
+@pytest.mark.timeout(300)
 def test_an_exception_is_the_failure_reason_of_the_step(client: Client, flow: Path) -> None:
     with pytest.raises(ExecutionFailed, match=r"step prepare failed: .*flow:prepare: TypeError: .*\(near.py, line 2\)"):
         (flow.parent / "near.py").write_text("from far import factor\ndef scaled(x): return x + 'a'\n")

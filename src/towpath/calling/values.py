@@ -1,8 +1,9 @@
 """Values between functions: which form a value takes in a folder, chosen by its type, and how it comes back.
 
 A folder of a value holds `value.json`, where all that is JSON stands as it is, so that conditions can read it, and
-below `files/` what is none: tables as Parquet, arrays as `.npy`, files and folders as they are. No form holds code,
-and reading one runs none.
+below `files/` what is none: tables as Parquet, arrays as `.npy`, files and folders as they are. Where a table or an
+array belongs, an object with the member `Towpath:NoValue` stands in `value.json`, of which conditions make a failure
+with its text; folders of older releases have null there. No form holds code, and reading one runs none.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from typing import Any
 FORMAT = "towpath-value/1"
 MANIFEST = "value.json"
 FILES = "files"  #: folder beside the manifest
+#: Member of the object that stands in the manifest for what lies in a file alone. Its text is told to whoever reads it.
+NO_VALUE = "Towpath:NoValue"
 #: What may be returned, for messages.
 EXPECTED = (
     "None, a boolean, a number, a text, lists, tuples, dicts with texts as keys and dataclasses of these, pandas and "
@@ -181,7 +184,7 @@ class _Writer:
         self.kinds[_key(path)] = f"float {value}"
         return None
 
-    def _table(self, value: Any, library: str, path: _Path) -> None:
+    def _table(self, value: Any, library: str, path: _Path) -> dict[str, str]:
         file = self._place(path) / "table.parquet"
         file.parent.mkdir(parents=True)
         try:
@@ -199,8 +202,10 @@ class _Writer:
                 f"{self._where(path)} is a {library} DataFrame that cannot be written as Parquet: {fault}"
             ) from fault
         self.kinds[_key(path)] = library
+        instead = "Return what is to be read beside it: (table, len(table))"
+        return self._no_value(path, f"a {library} DataFrame of the shape {value.shape}", instead)
 
-    def _array(self, value: Any, path: _Path) -> None:
+    def _array(self, value: Any, path: _Path) -> dict[str, str]:
         import numpy
 
         if value.dtype.hasobject:
@@ -212,6 +217,11 @@ class _Writer:
         file.parent.mkdir(parents=True)
         numpy.save(file, value, allow_pickle=False)
         self.kinds[_key(path)] = "numpy"
+        instead = "Return what is to be read beside it, (array, float(array.mean())), or array.tolist()"
+        return self._no_value(path, f"a NumPy array of the shape {value.shape}", instead)
+
+    def _no_value(self, path: _Path, what: str, instead: str) -> dict[str, str]:
+        return {NO_VALUE: f"{self._where(path)} is {what}, which lies in a file and is no JSON. {instead}"}
 
     def _file(self, value: Path, path: _Path) -> str:
         if not value.exists():

@@ -28,6 +28,7 @@ from towpath.pipelines.expressions import (
     StepValue,
 )
 from towpath.pipelines.faults import Place
+from towpath.pipelines.no_values import read_at
 from towpath.pipelines.paths import Path, describe, follow
 
 
@@ -92,7 +93,7 @@ def evaluate(expression: Expression, scope: Scope) -> Any:
     """Return the value of an expression.
 
     Raises:
-        EvaluationError: something it refers to is not there.
+        EvaluationError: something it refers to is not there, or is nothing that JSON can hold.
     """
     match expression:
         case Literal(value):
@@ -108,7 +109,7 @@ def evaluate(expression: Expression, scope: Scope) -> Any:
     try:
         match expression:
             case JsonGet(source, path):
-                return follow(scope.document(document_ref(source, scope)), path)
+                return read_at(scope.document(document_ref(source, scope)), path)
             case ParameterValue(name):
                 return _lookup(scope.parameters, name, "parameter")
             case ExecutionVariable(name):

@@ -76,6 +76,16 @@ def test_tables_arrays_and_files_lie_beside_the_json_at_the_places_of_their_keys
     assert (folder / "files/2/0/model.bin").is_file(), "the place that Value.file names"
 
 
+def test_folders_of_older_releases_which_have_null_for_a_table_are_read(folder: Path) -> None:
+    again({"table": polars.DataFrame({"x": [1, 2]}), "array": numpy.arange(3)}, folder)
+    manifest = json.loads((folder / "value.json").read_text())
+    assert list(manifest["value"]["table"]) == ["Towpath:NoValue"]
+    manifest["value"] = {"table": None, "array": None}
+    (folder / "value.json").write_text(json.dumps(manifest))
+    back = values.read(folder)
+    assert (back["table"].height, back["array"].tolist()) == (2, [0, 1, 2])
+
+
 def test_two_keys_that_are_no_names_of_folders_do_not_meet(folder: Path) -> None:
     back = again({"a b": numpy.zeros(1), "a/b": numpy.ones(1), "../up": numpy.full(1, 2.0)}, folder)
     assert [back[key][0] for key in ("a b", "a/b", "../up")] == [0, 1, 2]
