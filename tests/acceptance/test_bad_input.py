@@ -323,6 +323,10 @@ for number in range({MANY}):
         ("[]", "the document: expected an object, found a list"),
         ('{"Version": "2020-12-01"}', "Steps: this member is missing; expected a list"),
         (
+            definition().replace('"Type": "Training"', '"Type": "Processing", "Type": "Training"'),
+            "Steps[0].Type: this member is given more than once",
+        ),
+        (
             definition().replace('"Training"', '"Trianing"'),
             "Steps[0].Type: 'Trianing' is not a type of steps; expected",
         ),

@@ -60,7 +60,7 @@ def accept(text: str | bytes, shapes: Shapes | None = None) -> Definition:
     Raises:
         InvalidDefinition: lists every fault of its shape and every rule that it breaks, with the places.
     """
-    definition, faults = read(text)
+    definition, faults = read(text, unique=True)
     return _faultless(definition, faults, shapes)
 
 
@@ -71,7 +71,7 @@ def accept_executed(text: str | bytes, shapes: Shapes | None = None) -> Definiti
         Unsupported: a step is of a type that is not executed, told before any fault: mending those would be in vain.
         InvalidDefinition: see `accept`.
     """
-    definition, faults = read(text)
+    definition, faults = read(text, unique=True)
     refuse_unexecuted(definition)
     return _faultless(definition, faults, shapes)
 

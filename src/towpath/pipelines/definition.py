@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from towpath.kernel.resource import Document
-from towpath.kernel.texts import DEEPEST, TooDeep, read_json
+from towpath.kernel.texts import DEEPEST, Repeated, TooDeep, Way, read_json
 from towpath.pipelines.faults import Fault, InvalidDefinition, Place, item, member
 from towpath.pipelines.paths import describe
 
@@ -139,15 +139,22 @@ def parse(text: str | bytes | Document) -> Definition:
     return definition
 
 
-def read(text: str | bytes | Document) -> tuple[Definition, list[Fault]]:
-    """Return as much of a definition as can be read, and everything that is wrong with its shape."""
+def read(text: str | bytes | Document, *, unique: bool = False) -> tuple[Definition, list[Fault]]:
+    """Return as much of a definition as can be read, and everything that is wrong with its shape.
+
+    Args:
+        unique: whether members that are given more than once are faults; else the last one counts.
+    """
     faults: list[Fault] = []
     document: Any = text
     if isinstance(text, str | bytes):
         try:
-            document = read_json(text)
+            document = read_json(text, unique=unique)
         except TooDeep as error:
             return Definition(), [Fault("", str(error), "shape")]
+        except Repeated as error:
+            document = error.found
+            faults += [Fault(_place(way), "this member is given more than once", "repeated") for way in error.ways]
         except ValueError as error:
             return Definition(), [Fault("", f"this is not JSON: {error}", "json")]
     elif _is_deeper(document, DEEPEST):
@@ -167,6 +174,13 @@ def read(text: str | bytes | Document) -> tuple[Definition, list[Fault]]:
         ),
         faults,
     )
+
+
+def _place(way: Way) -> Place:
+    place = ""
+    for part in way:
+        place = item(place, part) if isinstance(part, int) else member(place, part)
+    return place
 
 
 def _is_deeper(document: Any, levels: int) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from towpath.kernel.errors import Invalid
 from towpath.kernel.resource import Document
-from towpath.kernel.texts import read_json
+from towpath.kernel.texts import Repeated, read_json
 
 Test: TypeAlias = Callable[[Any], bool]  #: of one value of an event
 Match: TypeAlias = Callable[[Document], bool]  #: of a whole event
@@ -39,7 +39,9 @@ def compiled(text: str) -> Match:
     if len(text) > _LONGEST:
         raise _refused(f"it has {len(text)} characters; expected at most {_LONGEST}")
     try:
-        pattern = read_json(text, members=_without_repetition)
+        pattern = read_json(text, unique=True)
+    except Repeated as error:
+        raise _refused(str(error)) from error
     except ValueError as error:
         raise _refused(f"it is not valid JSON: {error}") from error
     if not isinstance(pattern, dict) or not pattern:
@@ -54,13 +56,6 @@ def matches(pattern: str, event: Document) -> bool:
 
 def _refused(why: str) -> Invalid:
     return Invalid(f"Event pattern is not valid. Reason: {why}", code="InvalidEventPatternException")
-
-
-def _without_repetition(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(members)
-    if len(found) != len(members):
-        raise ValueError(f"a member is given twice among {', '.join(name for name, _ in members)}")
-    return found
 
 
 def _object(pattern: Mapping[str, Any], place: str) -> Match:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towpath.kernel.texts import DEEPEST, read_json
+from towpath.kernel.texts import DEEPEST, Repeated, read_json
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -20,6 +20,7 @@ VALUES = st.recursive(
 def test_what_json_can_say_is_read_from_text_and_bytes(value: Any, ascii_only: bool) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only)
     assert read_json(text) == value
+    assert read_json(text, unique=True) == value
     assert read_json(text.encode()) == value
 
 
@@ -88,3 +89,27 @@ def test_a_number_that_would_become_infinite_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ["1e308", "1e-999", '"1e999"', "0.0e999", "9" * 400])
 def test_numbers_that_only_look_large_are_kept(text: str) -> None:
     assert read_json(text) == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "ways", "found"),
+    [
+        ('{"a": 1, "b": 2, "a": 3}', [("a",)], {"a": 3, "b": 2}),
+        ('{"a": 1, "\\u0061": 1, "a": 1}', [("a",)], {"a": 1}),
+        ('[{"a": [{}, {"b": 1, "b": 1}]}, {"c": {}, "c": {}}]', [(0, "a", 1, "b"), (1, "c")], None),
+        ('{"a": {"b": 1, "b": 2}, "a": {"c": 1}}', [("a",)], {"a": {"c": 1}}),
+        ('{"a": {"c": 1}, "a": {"b": 1, "b": 2}}', [("a",), ("a", "b")], {"a": {"b": 2}}),
+    ],
+)
+def test_a_member_that_is_given_more_than_once_is_named_by_its_place(text: str, ways: Any, found: Any) -> None:
+    with pytest.raises(Repeated, match=r"^\$.*[a-c]: this member is given more than once$") as caught:
+        read_json(text, unique=True)
+    assert list(caught.value.ways) == ways
+    assert caught.value.found == read_json(text)
+    assert found is None or read_json(text) == found
+
+
+def test_of_very_many_repetitions_the_first_are_told() -> None:
+    with pytest.raises(Repeated) as caught:
+        read_json("{" + ", ".join(f'"a{number}": 1, "a{number}": 1' for number in range(100_000)) + "}", unique=True)
+    assert caught.value.ways == tuple((f"a{number}",) for number in range(20))

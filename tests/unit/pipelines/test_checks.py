@@ -688,6 +688,28 @@ def test_all_faults_are_listed_at_once(golden: Golden, shapes: Shapes) -> None:
     )
 
 
+def test_members_that_are_given_more_than_once_are_refused_and_in_a_stored_definition_the_last_counts(
+    golden: Golden, shapes: Shapes
+) -> None:
+    sound = json.dumps(golden("v2_bert"))
+    parameters = '"Parameters": [{"Name": "Old", "Type": "String"}], '
+    text = "{" + parameters + sound[1:].replace('"Type": "Condition"', '"Type": "Fail", "Type": "Condition"', 1)
+    assert parse(text) == parse(sound)
+    for accepted in (accept, accept_executed):
+        with pytest.raises(InvalidDefinition) as caught:
+            accepted(text, shapes)
+        assert caught.value.message == (
+            "The pipeline definition has 2 faults:\n"
+            "- Parameters: this member is given more than once\n"
+            "- Steps[4].Type: this member is given more than once"
+        )
+
+
+def test_a_repeated_member_does_not_hide_that_a_step_is_never_executed(golden: Golden) -> None:
+    with pytest.raises(Unsupported, match="is of type EMR"):
+        accept_executed('{"Version": "2020-12-01", ' + json.dumps(golden("v2_emr"))[1:])
+
+
 def test_the_guide_shows_a_whole_selector(golden: Golden, shapes: Shapes) -> None:
     guide = (Path(__file__).parents[3] / "docs" / "pipeline-definition.md").read_text()
     (shown,) = re.findall(r'"Selector": (\{"Pick": .*\}\}),$', guide, re.MULTILINE)

@@ -126,7 +126,11 @@ def test_a_pattern_describes_an_event_or_not(wanted: dict[str, Any], expected: b
         ("{}", "at least one member"),
         ('{"source": "aws.s3"}', r"\$\.source: expected a list"),
         ('{"source": []}', r"\$\.source: expected a list of at least one value"),
-        ('{"source": ["a"], "source": ["b"]}', "given twice"),
+        ('{"source": ["a"], "source": ["b"]}', r"Reason: \$\.source: this member is given more than once"),
+        (
+            '{"detail": {"a": [{"prefix": "a", "prefix": "b"}]}}',
+            r"\$\.detail\.a\[0\]\.prefix: this member is given more",
+        ),
         ('{"detail": {}}', r"\$\.detail: an empty object"),
         ('{"detail": {"a": [{"larger": 3}]}}', r"\$\.detail\.a\[0\]: unrecognized match type larger"),
         ('{"detail": {"a": [{"numeric": [">"]}]}}', "one or two comparisons"),
