@@ -56,7 +56,7 @@ def test_an_alarm_from_the_command_line_goes_off_after_a_restart(machine: Machin
     assert aws["cloudwatch"].describe_alarms()["MetricAlarms"] == []
 
 
-@pytest.mark.shows("towpath", "ListTriggerDeliveries", how="stores")
+@pytest.mark.shows("towpath", "DescribeTriggerTimes", "ListTriggerDeliveries", how="stores")
 def test_triggers_from_the_command_line(machine: Machine) -> None:
     machine.up()
     aws = clients(machine)
@@ -102,6 +102,8 @@ def test_triggers_from_the_command_line(machine: Machine) -> None:
     while not (log := machine.json("triggers", "log", "soon")) or log[0]["status"] == "Pending":
         pass
     assert [each["status"] for each in log] == ["Delivered"]
+    assert [each["is_over"] for each in machine.json("triggers", "ls")] == [False, True]
+    assert "never again" in machine.towpath("triggers", "ls")
     assert started(machine, "arrivals") == [
         "Started by the rule data: Object Created of s3://lake/raw/1.csv",
         "Started by the schedule soon: Scheduled Event of "

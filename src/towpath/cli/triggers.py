@@ -144,7 +144,9 @@ def create(
 
 @app.command()
 def ls(as_json: JsonOption = False, home: HomeOption = None) -> None:
-    """List the triggers.
+    """List the triggers, and of those that wait for times the next one.
+
+    A trigger has ended when none of its times is still to come and it waits for nothing else.
 
     Example: towpath triggers ls
     """
@@ -154,8 +156,8 @@ def ls(as_json: JsonOption = False, home: HomeOption = None) -> None:
     elif not found:
         say("There are no triggers yet. Make one: towpath triggers create NAME --schedule 'rate(1 day)' --pipeline P")
     else:
-        rows = [(each.name, "enabled" if each.enabled else "disabled", _waits_for(each), _does(each)) for each in found]
-        show_table(("trigger", "state", "waits for", "then"), rows)
+        rows = [(each.name, _stands(each), _waits_for(each), _next_time(each), _does(each)) for each in found]
+        show_table(("trigger", "state", "waits for", "next time", "then"), rows)
 
 
 @app.command()
@@ -329,6 +331,17 @@ def _pattern(new_data: str | None, approved: str | None, pattern: str | None) ->
 def _waits_for(trigger: Trigger) -> str:
     """Return what a trigger waits for: events or times, or both."""
     return _event(trigger) if trigger.schedule is None else f"{_event(trigger)} or {trigger.schedule}"
+
+
+def _stands(trigger: Trigger) -> str:
+    if not trigger.enabled:
+        return "disabled"
+    return "ended" if trigger.is_over and not trigger.waits_for_events else "enabled"
+
+
+def _next_time(trigger: Trigger) -> str:
+    """Return when a trigger is due next; nothing where it waits for no time."""
+    return "never again" if trigger.is_over else when(trigger.next_at)
 
 
 def _event(trigger: Trigger) -> str:

@@ -1,8 +1,8 @@
-"""Schedules of EventBridge Scheduler: shown, switched and removed. AWS clients make them."""
+"""Schedules of EventBridge Scheduler, which AWS clients make, and when they and rules are due next."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from towpath.sdk.client import Client
 
 _PATH = "/schedules"
+_MOST_TIMES = 100  #: triggers of a DescribeTriggerTimes
 #: What GetSchedule tells and UpdateSchedule, which writes all anew, does not take.
 _TOLD_ALONE = frozenset({"Arn", "Name", "CreationDate", "LastModificationDate"})
 
@@ -43,6 +44,18 @@ class Schedules:
             NotFound: there is none of that name.
         """
         return self._client.get_json(_path(name))
+
+    def times(self, triggers: Sequence[str]) -> dict[str, float | None]:
+        """Return when rules and schedules are due next, by their ARNs.
+
+        In seconds since 1970, None where they never are again. One that is disabled waits for no time and is left out.
+        """
+        found: dict[str, float | None] = {}
+        for first in range(0, len(triggers), _MOST_TIMES):
+            asked = {"TriggerArns": list(triggers[first : first + _MOST_TIMES])}
+            for told in self._client.call("Towpath.DescribeTriggerTimes", asked)["TriggerTimes"]:
+                found[told["TriggerArn"]] = None if told["Status"] == "Ended" else float(told["NextTime"])
+        return found
 
     def switch(self, name: str, state: str) -> None:
         """Write a schedule as it is, but ENABLED or DISABLED.

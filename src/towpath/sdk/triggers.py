@@ -38,9 +38,21 @@ class Trigger:
     enabled: bool
     is_rule: bool  #: of EventBridge; else a schedule of EventBridge Scheduler
     schedule: str | None = None  #: schedule expression of a rule that waits for an event pattern, too
+    next_at: float | None = None  #: seconds since 1970: the next of its times
+    is_over: bool = False  #: it had times to wait for, and none of them is still to come
     alarm: Alarm | None = None  #: that it waits for
     missing: tuple[str, ...] = ()  #: told where it was made: what it waits for and was not there then, in sentences
     doubtful: tuple[str, ...] = ()  #: told where it was made: what each of its starts would fail for, in sentences
+
+    @property
+    def waits_for_events(self) -> bool:
+        """Whether it waits for events, be it beside times."""
+        return self.waits_for.startswith("{")
+
+    @property
+    def waits_for_times(self) -> bool:
+        """Whether it waits for times, be it beside events."""
+        return self.schedule is not None or not self.waits_for_events
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,8 +201,8 @@ class Triggers:
 
     def ls(self) -> list[Trigger]:
         """Return all rules and schedules, by name."""
-        found = [
-            Trigger(
+        found = {
+            rule["Arn"]: Trigger(
                 name=rule["Name"],
                 waits_for=rule.get("EventPattern") or rule["ScheduleExpression"],
                 schedule=rule.get("ScheduleExpression") if rule.get("EventPattern") else None,
@@ -199,21 +211,28 @@ class Triggers:
                 is_rule=True,
             )
             for rule in self._client.pages("AWSEvents.ListRules", "Rules")
-        ]
+        }
         for schedule in self._schedules.all():
-            found.append(
-                Trigger(
-                    name=schedule["Name"],
-                    waits_for=f"{schedule['ScheduleExpression']} {schedule['ScheduleExpressionTimezone']}",
-                    targets=(schedule["Target"]["Arn"],),
-                    enabled=schedule["State"] == "ENABLED",
-                    is_rule=False,
-                )
+            found[schedule["Arn"]] = Trigger(
+                name=schedule["Name"],
+                waits_for=f"{schedule['ScheduleExpression']} {schedule['ScheduleExpressionTimezone']}",
+                targets=(schedule["Target"]["Arn"],),
+                enabled=schedule["State"] == "ENABLED",
+                is_rule=False,
             )
-        watched = {trigger.name: _alarm_name(trigger.waits_for) for trigger in found}
+        watched = {arn: _alarm_name(trigger.waits_for) for arn, trigger in found.items()}
         alarms = self._alarms.named(name for name in watched.values() if name is not None)
-        found = [replace(trigger, alarm=alarms.get(watched[trigger.name] or "")) for trigger in found]
-        return sorted(found, key=lambda trigger: trigger.name)
+        times = self._schedules.times([arn for arn, trigger in found.items() if trigger.waits_for_times])
+        shown = [
+            replace(
+                trigger,
+                alarm=alarms.get(watched[arn] or ""),
+                next_at=times.get(arn),
+                is_over=arn in times and times[arn] is None,
+            )
+            for arn, trigger in found.items()
+        ]
+        return sorted(shown, key=lambda trigger: trigger.name)
 
     def enable(self, name: str) -> None:
         """Let a rule or a schedule wait again; what happened meanwhile is past."""

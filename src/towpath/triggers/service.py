@@ -1,18 +1,36 @@
-"""What became of deliveries, as our own service tells it."""
+"""What became of deliveries and when triggers are due next, as our own service tells it."""
 
 from towpath.kernel import paging
 from towpath.kernel.events import Event
 from towpath.kernel.operations import Operation, Request
-from towpath.kernel.ports import Filter, Query
+from towpath.kernel.ports import Filter, Query, Transaction
 from towpath.kernel.resource import Document, Resource
 from towpath.triggers.deliveries import OUTCOME, pending_delivery
 from towpath.triggers.kinds import DELIVERY, RULE, SCHEDULE, SOURCE, schedule_name
 from towpath.triggers.ports import RememberingTransaction
+from towpath.triggers.timing import next_time, plan_of
 
 
 def operations() -> list[Operation]:
     """Return the operations of triggers in the service `towpath`."""
-    return [Operation(name="ListTriggerDeliveries", function=list_trigger_deliveries, writes=False)]
+    return [
+        Operation(name="DescribeTriggerTimes", function=describe_trigger_times, writes=False),
+        Operation(name="ListTriggerDeliveries", function=list_trigger_deliveries, writes=False),
+    ]
+
+
+def describe_trigger_times(transaction: Transaction, request: Request) -> Document:
+    """Carry out DescribeTriggerTimes, of those of the triggers that wait for times, in the order asked for."""
+    found = (transaction.resources.by_arn(arn) for arn in request.input["TriggerArns"])
+    times: list[Document] = []
+    for trigger in found:
+        plan = None if trigger is None else plan_of(trigger)
+        if trigger is None or plan is None:
+            continue
+        due_at = next_time(plan, trigger, transaction.now)
+        told = {"Status": "Ended"} if due_at is None else {"Status": "Waiting", "NextTime": due_at.timestamp()}
+        times.append({"TriggerArn": trigger.arn, **told})
+    return {"TriggerTimes": times}
 
 
 def list_trigger_deliveries(transaction: RememberingTransaction, request: Request) -> Document:

@@ -41,6 +41,12 @@ class Fire(msgspec.Struct, frozen=True):
     at: datetime
 
 
+def plan_of(trigger: Resource) -> Plan | None:
+    """Return when a rule or a schedule is due, None when it waits for no time; so does anything else."""
+    plans = {RULE.noun: plan_of_rule, SCHEDULE.noun: plan_of_schedule}
+    return plans[trigger.kind](trigger) if trigger.kind in plans else None
+
+
 def plan_of_rule(rule: Resource) -> Plan | None:
     """Return when a rule is due, None when it never is."""
     spec = view(RuleSpec, rule.spec)
@@ -64,6 +70,13 @@ def plan_of_schedule(resource: Resource) -> Plan | None:
         ends_at=_moment(spec.end_date),
         goes_when_over=spec.action_after_completion == "DELETE",
     )
+
+
+def next_time(plan: Plan, resource: Resource, now: datetime) -> datetime | None:
+    """Return when something is due next, None when it never is again."""
+    if _is_counted(plan, resource):
+        return _moment(resource.state.get("NextAt"))
+    return _before_the_end(plan, _begun(plan, resource, now)[1])
 
 
 def chosen(times: list[datetime], now: datetime, missed: Missed) -> list[datetime]:
@@ -95,11 +108,9 @@ class TimingController:
         plan = self._plan_of(resource)
         if plan is None:
             return Decision(state={} if resource.state else None)
-        if resource.state.get("Timing") != plan.timing:
-            # Counted from when it was written, not from this look: a server that died in between must miss nothing.
-            written_at = min(resource.modified_at, now)
-            following = first_time(plan.schedule, written_at, plan.begins_at)
-            return self._waiting(plan, plan.begins_at or written_at, following, ())
+        if not _is_counted(plan, resource):
+            since, following = _begun(plan, resource, now)
+            return self._waiting(plan, since, following, ())
         since, due_at = datetime.fromtimestamp(resource.state["Since"], UTC), _moment(resource.state.get("NextAt"))
         if due_at is None:
             return Decision(delete=plan.goes_when_over)
@@ -112,8 +123,7 @@ class TimingController:
         return self._waiting(plan, since, following, fires)
 
     def _waiting(self, plan: Plan, since: datetime, following: datetime | None, fires: tuple[Fire, ...]) -> Decision:
-        if following is not None and plan.ends_at is not None and following > plan.ends_at:
-            following = None
+        following = _before_the_end(plan, following)
         state: Document = {"Timing": plan.timing, "Since": since.timestamp()}
         if following is not None:
             state["NextAt"] = following.timestamp()
@@ -142,6 +152,22 @@ class TimingController:
 def timing_controllers(missed: Missed) -> list[TimingController]:
     """Return the controllers of the kinds that have times."""
     return [TimingController(RULE, plan_of_rule, missed), TimingController(SCHEDULE, plan_of_schedule, missed)]
+
+
+def _is_counted(plan: Plan, resource: Resource) -> bool:
+    """Whether the state of a rule or schedule is about the times that it has now."""
+    return bool(resource.state.get("Timing") == plan.timing)
+
+
+def _begun(plan: Plan, resource: Resource, now: datetime) -> tuple[datetime, datetime | None]:
+    """Return from when times are counted that nobody has counted yet, and the first of them."""
+    # Counted from when it was written, not from this look: a server that died in between must miss nothing.
+    written_at = min(resource.modified_at, now)
+    return plan.begins_at or written_at, first_time(plan.schedule, written_at, plan.begins_at)
+
+
+def _before_the_end(plan: Plan, moment: datetime | None) -> datetime | None:
+    return None if moment is None or (plan.ends_at is not None and moment > plan.ends_at) else moment
 
 
 def _passed(

@@ -244,7 +244,7 @@ def test_only_the_last_lines_of_a_log_are_shown_and_it_is_followed_until_ctrl_c(
     assert [json.loads(line)["text"] for line in capsys.readouterr().out.splitlines()] == ["c", "d"]
 
 
-RULES = {"Rules": [{"Name": "nightly", "State": "ENABLED", "ScheduleExpression": "rate(1 day)"}]}
+RULES = {"Rules": [{"Name": "nightly", "Arn": "arn", "State": "ENABLED", "ScheduleExpression": "rate(1 day)"}]}
 
 
 def test_a_name_that_no_trigger_has_is_told_with_those_that_there_are(
@@ -253,6 +253,7 @@ def test_a_name_that_no_trigger_has_is_told_with_those_that_there_are(
     targets = {"Targets": [{"Arn": "https://shop.example.org/"}]}
     client = answers(
         ListRules=RULES,
+        DescribeTriggerTimes={"TriggerTimes": []},
         DescribeRule=lambda request: None,
         ListTargetsByRule=lambda request: targets if request["Rule"] == "nightly" else None,
         DescribePipeline=lambda request: None,
@@ -297,8 +298,14 @@ def test_all_that_a_rule_waits_for_is_listed_and_each_name_told_once(
     answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rule = {"Name": "both", "State": "ENABLED", "ScheduleExpression": "rate(1 day)", "EventPattern": '{"source":["x"]}'}
-    client = answers(ListRules={"Rules": [rule]}, ListTargetsByRule={"Targets": []})
+    waiting = {"TriggerArn": "arn:rule", "Status": "Waiting", "NextTime": 7200}
+    client = answers(
+        ListRules={"Rules": [{**rule, "Arn": "arn:rule"}]},
+        ListTargetsByRule={"Targets": []},
+        DescribeTriggerTimes={"TriggerTimes": [waiting]},
+    )
     schedule = {
+        "Arn": "arn:schedule",
         "ScheduleExpression": "rate(2 days)",
         "ScheduleExpressionTimezone": "UTC",
         "Target": {"Arn": "arn:aws:sagemaker:us-east-1:000000000000:pipeline/p"},
@@ -311,13 +318,43 @@ def test_all_that_a_rule_waits_for_is_listed_and_each_name_told_once(
     triggers.ls()
     rows = [line.split("  ") for line in capsys.readouterr().out.splitlines()[1:]]
     assert [[cell.strip() for cell in row if cell] for row in rows] == [
-        ["both", "enabled", '{"source": ["x"]} or rate(1 day)', "nothing: it has no target"],
+        ["both", "enabled", '{"source": ["x"]} or rate(1 day)', when(7200), "nothing: it has no target"],
         ["both", "disabled", "rate(2 days) UTC", "starts p"],
     ]
     triggers.ls(as_json=True)
     assert [each["schedule"] for each in json.loads(capsys.readouterr().out)] == ["rate(1 day)", None]
     with pytest.raises(NotFound, match=r"known: both \("):
         triggers.log("bth")
+
+
+def test_a_trigger_whose_times_are_over_has_ended_unless_it_waits_for_events_too(
+    answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patterns = {"a": None, "b": '{"source":["x"]}', "c": None, "d": '{"source":["x"]}'}
+    expressions = {"a": "rate(1 day)", "b": "rate(1 day)", "c": "rate(1 day)", "d": None}
+    rules = [
+        {"Name": name, "Arn": name, "State": "ENABLED", "EventPattern": patterns[name],
+         "ScheduleExpression": expressions[name]}
+        for name in patterns
+    ]  # fmt: skip
+    rules[2]["State"] = "DISABLED"
+    over = [{"TriggerArn": name, "Status": "Ended"} for name in "ab"]
+    client = answers(
+        ListRules={"Rules": rules}, ListTargetsByRule={"Targets": []}, DescribeTriggerTimes={"TriggerTimes": over}
+    )
+    monkeypatch.setattr(client, "get_json", lambda path: {"Schedules": []})
+    monkeypatch.setattr(triggers, "connect", lambda home: client)
+    triggers.ls()
+    rows = [line.split("  ") for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [[cell.strip() for cell in row if cell][:4] for row in rows] == [
+        ["a", "ended", "rate(1 day)", "never again"],
+        ["b", "enabled", '{"source": ["x"]} or rate(1 day)', "never again"],
+        ["c", "disabled", "rate(1 day)", "nothing: it has no target"],
+        ["d", "enabled", '{"source": ["x"]}', "nothing: it has no target"],
+    ]
+    assert ("DescribeTriggerTimes", {"TriggerArns": ["a", "b", "c"]}) in client.asked
+    triggers.ls(as_json=True)
+    assert [each["is_over"] for each in json.loads(capsys.readouterr().out)] == [True, True, False, False]
 
 
 def test_of_a_schedule_the_log_says_for_which_time_something_was_started(

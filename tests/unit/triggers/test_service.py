@@ -1,6 +1,7 @@
-"""What is told of deliveries: page by page, also of a trigger that is gone."""
+"""What is told of triggers' times; and of deliveries, page by page, also of a trigger that is gone."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from towpath.triggers.deliveries import OUTCOME
 from towpath.triggers.kinds import RULE
 from towpath.triggers.service import operations
 
-(LIST,) = operations()
+TIMES, LIST = operations()
 
 
 @pytest.fixture
@@ -75,3 +76,17 @@ def test_what_came_is_told_of_a_rule_that_is_gone(world: World) -> None:
     assert listed(world) == {"Deliveries": [], "Pending": []}, "another one of the name tells of itself"
     with pytest.raises(NotFound):
         listed(world, TriggerName="never")
+
+
+def test_times_are_told_of_the_triggers_that_wait_for_some(world: World) -> None:
+    world.call("PutRule", Name="yearly", ScheduleExpression="cron(0 3 1 1 ? 2199)")
+    world.call("PutRule", Name="off", ScheduleExpression="rate(1 day)", State="DISABLED")
+
+    def arn(name: str) -> str:
+        return str(world.call("DescribeRule", Name=name)["Arn"])
+
+    asked = {"TriggerArns": [arn("r"), arn("yearly"), arn("off"), f"{arn('r')}-never"]}
+    request = Request(operation=TIMES.name, input=asked, caller=GRACE)
+    told = world.store.read(lambda transaction: TIMES.function(transaction, request))
+    due_at = datetime(2199, 1, 1, 3, tzinfo=UTC).timestamp()
+    assert told == {"TriggerTimes": [{"TriggerArn": arn("yearly"), "Status": "Waiting", "NextTime": due_at}]}

@@ -7,7 +7,16 @@ import pytest
 
 from towpath.kernel.resource import Resource, Uid
 from towpath.triggers.kinds import RULE, SCHEDULE
-from towpath.triggers.timing import Fire, Missed, TimingController, chosen, plan_of_rule, plan_of_schedule
+from towpath.triggers.timing import (
+    Fire,
+    Missed,
+    TimingController,
+    chosen,
+    next_time,
+    plan_of,
+    plan_of_rule,
+    plan_of_schedule,
+)
 
 NOW = datetime(2026, 11, 28, 5, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -127,3 +136,27 @@ def test_of_what_was_missed_nothing_is_started_for_times_behind_the_end(missed: 
     found = controller.decide(schedule(begun.state, **ends), None, NOW + 90 * MINUTE)
     assert [fire.at for fire in found.facts] == [NOW + minutes * MINUTE for minutes in expected]
     assert (found.due_at, found.delete) == (None, True)
+
+
+@pytest.mark.parametrize("looked_at", [False, True])
+def test_the_next_time_is_told_whether_or_not_the_controller_has_looked_yet(looked_at: bool) -> None:
+    def told(made: Resource, now: datetime) -> datetime | None:
+        plan = plan_of(made)
+        assert plan is not None
+        return next_time(plan, made, now)
+
+    dates: dict[str, Any] = {"StartDate": (NOW + 60 * MINUTE).timestamp(), "EndDate": (NOW + 65 * MINUTE).timestamp()}
+    state = SCHEDULES.decide(schedule(**dates), None, NOW).state if looked_at else None
+    assert told(schedule(state, **dates), NOW + MINUTE) == NOW + 60 * MINUTE
+    begun = SCHEDULES.decide(schedule(**dates), None, NOW)
+    last = SCHEDULES.decide(schedule(begun.state, **dates), None, NOW + 60 * MINUTE)
+    assert told(schedule(last.state, **dates), NOW + 61 * MINUTE) is None, "never again"
+    changed = rule(RULES.decide(rule(), None, NOW).state if looked_at else None, "rate(1 hour)")
+    assert told(changed, NOW + MINUTE) == NOW + 60 * MINUTE, "of the times that it has now"
+
+
+def test_what_waits_for_no_time_has_no_plan() -> None:
+    assert plan_of(rule(State="DISABLED")) is None
+    assert plan_of(schedule(State="DISABLED")) is None
+    assert plan_of(resource(RULE.noun, EventPattern="{}")) is None
+    assert plan_of(resource("Pipeline")) is None
