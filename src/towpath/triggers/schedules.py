@@ -6,7 +6,7 @@ Guide, "Cron expressions" and "Rate expressions".
 
 import calendar
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -35,6 +35,12 @@ class Schedule(Protocol):
             since: when the schedule began: rates count from there.
         """
 
+    def until(self, moment: datetime, *, since: datetime) -> Iterator[datetime]:
+        """Yield the times that are not after `moment`, the latest first."""
+
+    def count(self, first: datetime, last: datetime, *, since: datetime) -> int:
+        """Return how many times there are from `first` to `last`, both of them counted where they are times."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rate:
@@ -51,6 +57,16 @@ class Rate:
         except OverflowError:
             return None  # after the year 9999
 
+    def until(self, moment: datetime, *, since: datetime) -> Iterator[datetime]:
+        """See `Schedule`."""
+        for number in range((moment - since) // self.every, -1, -1):
+            yield since + number * self.every
+
+    def count(self, first: datetime, last: datetime, *, since: datetime) -> int:
+        """See `Schedule`."""
+        before = -((since - first) // self.every)  # number of the first time that is not before `first`
+        return max((last - since) // self.every - max(before, 0) + 1, 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Once:
@@ -61,6 +77,15 @@ class Once:
     def after(self, moment: datetime, *, since: datetime) -> datetime | None:
         """See `Schedule`."""
         return self.at if self.at > moment else None
+
+    def until(self, moment: datetime, *, since: datetime) -> Iterator[datetime]:
+        """See `Schedule`."""
+        if self.at <= moment:
+            yield self.at
+
+    def count(self, first: datetime, last: datetime, *, since: datetime) -> int:
+        """See `Schedule`."""
+        return int(first <= self.at <= last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +118,42 @@ class Cron:
                         return found
         return None
 
+    def until(self, moment: datetime, *, since: datetime) -> Iterator[datetime]:
+        """See `Schedule`."""
+        today = moment.astimezone(self.zone).date()
+        for year in (year for year in reversed(self.years) if year <= today.year):
+            for month in reversed(self.months):
+                for day in reversed(self._days_of(year, month)):
+                    if date(year, month, day) <= today:
+                        times = tuple(self._times_of(date(year, month, day)))
+                        yield from (time for time in reversed(times) if time <= moment)
+
+    def count(self, first: datetime, last: datetime, *, since: datetime) -> int:
+        """See `Schedule`. Whole days are not looked through, unless clocks are set in them."""
+        begin, end = (moment.astimezone(self.zone).date() for moment in (first, last))
+        found = 0
+        for year in (year for year in self.years if begin.year <= year <= end.year):
+            for month in self.months:
+                for day in (date(year, month, number) for number in self._days_of(year, month)):
+                    if begin < day < end and self._offset(day) == self._offset(day + timedelta(days=1)):
+                        found += len(self.hours) * len(self.minutes)
+                    elif begin <= day <= end:
+                        found += sum(first <= time <= last for time in self._times_of(day))
+        return found
+
     def _on(self, day: date, moment: datetime) -> datetime | None:
+        return next((time for time in self._times_of(day) if time > moment), None)
+
+    def _times_of(self, day: date) -> Iterator[datetime]:
         for hour in self.hours:
             for minute in self.minutes:
                 wall = datetime(day.year, day.month, day.day, hour, minute, tzinfo=self.zone)
                 found = wall.astimezone(UTC)
-                if found > moment and found.astimezone(self.zone).replace(fold=0) == wall:
-                    return found
-        return None
+                if found.astimezone(self.zone).replace(fold=0) == wall:
+                    yield found
+
+    def _offset(self, day: date) -> timedelta | None:
+        return datetime(day.year, day.month, day.day, tzinfo=self.zone).utcoffset()
 
     def _days_of(self, year: int, month: int) -> Sequence[int]:
         if self.days != "?":

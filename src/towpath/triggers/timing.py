@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice, takewhile
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -173,17 +174,14 @@ def _before_the_end(plan: Plan, moment: datetime | None) -> datetime | None:
 def _passed(
     schedule: Schedule, first: datetime, since: datetime, until: datetime
 ) -> tuple[list[datetime], datetime | None]:
-    """Return the times from `first` to `until`, of very many the last ones, and the one that follows."""
-    times: list[datetime] = []
-    following: datetime | None = first
-    while following is not None and following <= until:
-        times.append(following)
-        if len(times) > 2 * _MOST:
-            # Minutes of many days: those of the last one are enough, and quickly found.
-            following = max(following, until - timedelta(days=1))
-            times.clear()
-        following = schedule.after(following, since=since)
-    return times[-_MOST:], following
+    """Return the times from `first` to `until`, of very many the last ones, and the one that follows.
+
+    One more is among them than is ever caught up with, so that it shows whether some are left out.
+    """
+    latest = takewhile(lambda time: time >= first, schedule.until(until, since=since))
+    times = list(islice(latest, _MOST + 1))[::-1]
+    # A time that was due stays so where the rules of its time zone have changed meanwhile.
+    return times or [first], schedule.after(until, since=since)
 
 
 def _moment(seconds: Any) -> datetime | None:

@@ -1,6 +1,7 @@
 """When schedules are due: by the examples of AWS's documentation, and by a slow reckoning minute by minute."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -130,3 +131,27 @@ def test_a_rate_ends_with_the_calendar() -> None:
     rate = parsed("rate(1 day)")
     assert rate.after(since - timedelta(days=1), since=since) == since
     assert rate.after(since, since=since) is None
+
+
+@pytest.mark.parametrize(
+    ("expression", "zone"),
+    [
+        ("rate(7 hours)", "UTC"),
+        ("cron(0/20 1-3 * * ? *)", "Europe/Berlin"),
+        ("cron(30 0,23 ? * SUN *)", "Africa/Cairo"),
+        ("cron(15 2 L * ? *)", "UTC"),
+        ("at(2026-06-01T12:00:00)", "UTC"),
+    ],
+)
+def test_times_are_the_same_backwards_and_counted(expression: str, zone: str) -> None:
+    schedule = parsed(expression, zone)
+    begin, end = datetime(2025, 12, 31, 22, 5, tzinfo=UTC), datetime(2026, 12, 31, 3, 7, tzinfo=UTC)
+    forwards: list[datetime] = []
+    following = schedule.after(begin, since=begin)
+    while following is not None and following <= end:
+        forwards.append(following)
+        following = schedule.after(following, since=begin)
+    backwards = takewhile(lambda time: time > begin, schedule.until(end, since=begin))
+    assert list(backwards) == forwards[::-1]
+    for first, last in ((0, len(forwards) - 1), (len(forwards) // 3, len(forwards) // 2)):
+        assert schedule.count(forwards[first], forwards[last], since=begin) == last - first + 1

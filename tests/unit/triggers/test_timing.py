@@ -160,3 +160,16 @@ def test_what_waits_for_no_time_has_no_plan() -> None:
     assert plan_of(schedule(State="DISABLED")) is None
     assert plan_of(resource(RULE.noun, EventPattern="{}")) is None
     assert plan_of(resource("Pipeline")) is None
+
+
+@pytest.mark.parametrize("count", [1, 2, 999, 1000, 1001, 2000, 2001, 2002, 3000])
+@pytest.mark.parametrize("expression", ["rate(5 minutes)", "cron(0/5 * * * ? *)"])
+@pytest.mark.parametrize(("missed", "most"), [("latest", 1), ("all", 1000), ("skip", 0)])
+def test_of_any_number_of_missed_times_the_last_ones_are_started(
+    missed: Missed, most: int, expression: str, count: int
+) -> None:
+    controller = TimingController(RULE, plan_of_rule, missed)
+    begun = controller.decide(rule(expression=expression), None, NOW)
+    found = controller.decide(rule(begun.state, expression), None, NOW + (count * 5 + 2) * MINUTE)
+    times = [Fire(NOW + number * 5 * MINUTE) for number in range(1, count + 1)]
+    assert list(found.facts) == times[max(count - most, 0) :]
