@@ -170,7 +170,7 @@ def log(
     """Show what came of a trigger's events, the newest first.
 
     What is on its way comes first. Of a schedule each line says for which of its times it is; what was caught up with
-    came later than that.
+    came later than that, and of missed times that were skipped one line says how many.
 
     \b
     Examples:
@@ -375,6 +375,8 @@ def _verb(target: str) -> str:
 
 def _about(delivery: TriggerDelivery) -> str:
     """Return what an event is about; of a schedule, which is that of all of its events, the time that had come."""
+    if delivery.skipped is not None and delivery.skipped.count > 1:
+        return f"{when(delivery.skipped.first)} to {when(delivery.skipped.last)}"
     if delivery.event == _SCHEDULED and delivery.event_at is not None:
         return when(delivery.event_at)
     return ", ".join(delivery.about)
@@ -382,7 +384,7 @@ def _about(delivery: TriggerDelivery) -> str:
 
 def _state(delivery: TriggerDelivery) -> str:
     """Return what to tell of an event that did not arrive, or not yet."""
-    state = "on its way" if delivery.status == "Pending" else "failed"
+    state = {"Pending": "on its way", "Skipped": "skipped"}.get(delivery.status, "failed")
     return f"{state}: {delivery.result}" if delivery.result else state
 
 

@@ -56,16 +56,26 @@ class Trigger:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SkippedTimes:
+    """A run of times of a schedule for which nothing was started."""
+
+    count: int
+    first: float  #: seconds since 1970
+    last: float  #: seconds since 1970
+
+
+@dataclass(frozen=True, kw_only=True)
 class TriggerDelivery:
-    """What came of one event for one target."""
+    """What came of one event for one target, or of times of a schedule that were skipped."""
 
     at: float  #: seconds since 1970
     event: str  #: its type
     about: tuple[str, ...]  #: ARNs or URIs of what it happened to
-    target: str
-    status: str  #: Pending, Delivered or Failed
+    target: str  #: empty where times were skipped
+    status: str  #: Pending, Delivered, Failed or Skipped
     event_at: float | None  #: seconds since 1970: when the event happened; of a schedule, the time that had come
     result: str  #: ARN of the execution or call that it started, the answer of the webhook, or why the last try failed
+    skipped: SkippedTimes | None = None
 
 
 def new_objects(uri: str) -> Document:
@@ -103,6 +113,12 @@ def _refuse_parameters(pipeline: str, definition: Document, given: Mapping[str, 
     for name, each in declared.items():
         if name not in given and "DefaultValue" not in each:
             raise DefinitionError(f"pipeline {pipeline} has a parameter without a default: give -p {name}=VALUE")
+
+
+def _skipped_times(told: Document | None) -> SkippedTimes | None:
+    if told is None:
+        return None
+    return SkippedTimes(count=told["Count"], first=float(told["FirstTime"]), last=float(told["LastTime"]))
 
 
 def _log_name(log: str) -> str:
@@ -273,10 +289,11 @@ class Triggers:
                 at=float(told["Time"]),
                 event=told["DetailType"],
                 about=tuple(told.get("About") or ()),
-                target=told["Target"],
+                target=told.get("Target") or "",
                 status=told["Status"],
                 event_at=None if told.get("EventTime") is None else float(told["EventTime"]),
                 result=told["Result"],
+                skipped=_skipped_times(told.get("Skipped")),
             )
 
     def logs(self) -> list[str]:

@@ -9,10 +9,12 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from towpath.kernel.decisions import Decision
+from towpath.kernel.events import Event
 from towpath.kernel.kinds import Kind
 from towpath.kernel.ports import Transaction
+from towpath.kernel.principals import PLATFORM
 from towpath.kernel.resource import Document, Resource, view
-from towpath.triggers.deliveries import deliver
+from towpath.triggers.deliveries import OUTCOME, deliver
 from towpath.triggers.envelopes import EVENTS, SCHEDULED, SCHEDULER, envelope
 from towpath.triggers.kinds import RULE, SCHEDULE
 from towpath.triggers.model import RuleSpec, ScheduleSpec, Target
@@ -20,6 +22,7 @@ from towpath.triggers.schedules import Schedule, first_time, parsed
 
 Missed: TypeAlias = Literal["latest", "all", "skip"]
 LATE = timedelta(minutes=1)  #: a time that is longer ago was missed
+SKIPPED = "Skipped"  #: how it stands with times for which nothing is started
 _MOST = 1000  #: times that are caught up with at once
 
 
@@ -40,6 +43,14 @@ class Fire(msgspec.Struct, frozen=True):
     """A time has come."""
 
     at: datetime
+
+
+class Skipped(msgspec.Struct, frozen=True):
+    """Times have come for which nothing is started."""
+
+    count: int
+    first: datetime
+    last: datetime
 
 
 def plan_of(trigger: Resource) -> Plan | None:
@@ -93,6 +104,13 @@ def chosen(times: list[datetime], now: datetime, missed: Missed) -> list[datetim
     return times[-1:] if missed == "latest" else [time for time in times[-1:] if now - time <= LATE]
 
 
+def why_skipped(skipped: Skipped, missed: Missed) -> str:
+    """Return what to tell of times for which nothing is started."""
+    counted = "1 missed time" if skipped.count == 1 else f"{skipped.count} missed times"
+    most = f", which means the last {_MOST}" if missed == "all" else ""
+    return f"{counted}, since missed_schedules is {missed}{most}"
+
+
 class TimingController:
     """Implements `kernel.decisions.Controller` for one of the kinds that have times."""
 
@@ -120,31 +138,66 @@ class TimingController:
         # A server that was away longer than the schedule lasted has missed what came until then, and no more.
         until = now if plan.ends_at is None else min(now, plan.ends_at)
         times, following = _passed(plan.schedule, due_at, since, until)
-        fires = tuple(Fire(time) for time in chosen(times, now, self._missed))
-        return self._waiting(plan, since, following, fires)
+        started = chosen(times, now, self._missed)
+        left_out = times[: len(times) - len(started)]
+        facts: list[Fire | Skipped] = [Fire(time) for time in started]
+        if left_out:
+            count = max(plan.schedule.count(due_at, left_out[-1], since=since), len(left_out))
+            facts.insert(0, Skipped(count, due_at, left_out[-1]))
+        return self._waiting(plan, since, following, tuple(facts))
 
-    def _waiting(self, plan: Plan, since: datetime, following: datetime | None, fires: tuple[Fire, ...]) -> Decision:
+    def _waiting(
+        self, plan: Plan, since: datetime, following: datetime | None, facts: tuple[Fire | Skipped, ...]
+    ) -> Decision:
         following = _before_the_end(plan, following)
         state: Document = {"Timing": plan.timing, "Since": since.timestamp()}
         if following is not None:
             state["NextAt"] = following.timestamp()
-        return Decision(state=state, facts=fires, due_at=following, delete=following is None and plan.goes_when_over)
+        return Decision(state=state, facts=facts, due_at=following, delete=following is None and plan.goes_when_over)
 
     def apply(self, transaction: Transaction, resource: Resource, decision: Decision) -> None:
-        """Put a scheduled event on its way for each time that has come."""
+        """Put a scheduled event on its way for each time that has come, and tell of those that were skipped."""
         plan = self._plan_of(resource)
         assert plan is not None, "something was due"
-        for fire in decision.facts:
+        for fact in decision.facts:
+            if isinstance(fact, Skipped):
+                if plan.targets:  # else nothing would have come of these times, either
+                    self._tell(transaction, resource, fact)
+                continue
             event = envelope(
                 transaction.home,
                 source=plan.source,
                 detail_type=SCHEDULED,
-                at=fire.at,
+                at=fact.at,
                 detail={},
                 resources=(resource.arn,),
             )
             for target in plan.targets:
                 deliver(transaction, resource, target, event)
+
+    def _tell(self, transaction: Transaction, resource: Resource, skipped: Skipped) -> None:
+        detail: Document = {
+            "DetailType": SCHEDULED,
+            "About": [resource.arn],
+            "EventTime": skipped.last.timestamp(),
+            "Status": SKIPPED,
+            "Result": why_skipped(skipped, self._missed),
+            "Skipped": {
+                "Count": skipped.count,
+                "FirstTime": skipped.first.timestamp(),
+                "LastTime": skipped.last.timestamp(),
+            },
+        }
+        transaction.events.append(
+            Event(
+                type=OUTCOME,
+                subject=resource.uid,
+                subject_arn=resource.arn,
+                principal=PLATFORM.principal,
+                at=transaction.now,
+                detail=detail,
+            )
+        )
 
     def act(self, resource: Resource, decision: Decision) -> None:
         """Do nothing: what is due is delivered by deliveries."""

@@ -369,6 +369,25 @@ def test_of_a_schedule_the_log_says_for_which_time_something_was_started(
     assert [[cell.strip() for cell in row if cell][2] for row in rows] == [when(3600), "arn:s"]
 
 
+def test_times_that_were_skipped_are_one_line_of_the_log(
+    answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = {"DetailType": "Scheduled Event", "About": ["arn:s"], "Status": "Skipped", "Time": 9000, "EventTime": 7200}
+    many = {**told, "Result": "2 missed times", "Skipped": {"Count": 2, "FirstTime": 3600, "LastTime": 7200}}
+    one = {**told, "Result": "1 missed time", "Skipped": {"Count": 1, "FirstTime": 7200, "LastTime": 7200}}
+    client = answers(ListTriggerDeliveries={"Deliveries": [many, one]})
+    monkeypatch.setattr(triggers, "connect", lambda home: client)
+    triggers.log("nightly")
+    rows = [line.split("  ") for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [[cell.strip() for cell in row if cell][2:] for row in rows] == [
+        [f"{when(3600)} to {when(7200)}", "skipped: 2 missed times"],
+        [when(7200), "skipped: 1 missed time"],
+    ]
+    triggers.log("nightly", as_json=True)
+    shown = json.loads(capsys.readouterr().out)
+    assert shown[0]["skipped"] == {"count": 2, "first": 3600.0, "last": 7200.0}
+
+
 def test_a_trigger_that_is_refused_leaves_no_log(
     answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -10,12 +10,14 @@ import pytest
 from towpath.kernel.clock import VirtualClock
 from towpath.kernel.errors import Conflict, Invalid
 from towpath.kernel.operations import Request
+from towpath.kernel.ports import Transaction
 from towpath.kernel.principals import Caller
 from towpath.kernel.resource import Document
 from towpath.store import SqliteStore
 from towpath.triggers.kinds import RULE, SCHEDULE
 from towpath.triggers.rules import event_operations
 from towpath.triggers.scheduler import scheduler_operations
+from towpath.triggers.service import operations
 from towpath.triggers.timing import TimingController, plan_of_rule, plan_of_schedule
 
 NOW = datetime(2026, 11, 28, 5, 0, tzinfo=UTC)
@@ -175,3 +177,31 @@ def test_what_is_brought_back_has_missed_nothing_meanwhile(
 
     decided = controller.decide(store.write(bring_back), None, NOW + timedelta(days=3))
     assert (decided.facts, decided.due_at) == ((), NOW + timedelta(days=4))
+
+
+@pytest.mark.parametrize(("expression", "count"), [("at(2026-11-28T06:00:00)", 1), ("cron(0 * * * ? *)", 3)])
+def test_skipped_times_are_told_in_the_log_also_of_a_schedule_that_has_gone(
+    call: Call, clock: VirtualClock, store: SqliteStore, expression: str, count: int
+) -> None:
+    end = {"EndDate": (NOW + timedelta(hours=3)).timestamp()} if count > 1 else {}
+    call("CreateSchedule", **{**ASKED, **end, "ScheduleExpression": expression, "ActionAfterCompletion": "DELETE"})
+    controller = TimingController(SCHEDULE, plan_of_schedule, "skip")
+
+    def look(transaction: Transaction) -> bool:
+        made = transaction.resources.find(SCHEDULE.noun, "default/nightly")
+        assert made is not None
+        decision = controller.decide(made, None, clock.now())
+        deleted_at = transaction.now if decision.delete else None
+        made = transaction.resources.replace(made, state=decision.state, deleted_at=deleted_at)
+        controller.apply(transaction, made, decision)
+        return decision.delete
+
+    assert store.write(look) is False
+    clock.advance(5 * 3600)
+    assert store.write(look) is True
+    (log,) = (operation for operation in operations() if operation.name == "ListTriggerDeliveries")
+    asked = Request(operation=log.name, input={"TriggerName": "nightly"}, caller=Caller("ada"))
+    (told,) = store.read(lambda transaction: log.function(transaction, asked))["Deliveries"]
+    first, last = (NOW + timedelta(hours=hours) for hours in (1, count))
+    assert told["Skipped"] == {"Count": count, "FirstTime": first.timestamp(), "LastTime": last.timestamp()}
+    assert (told["Status"], told["Time"]) == ("Skipped", clock.now().timestamp())

@@ -10,12 +10,14 @@ from towpath.triggers.kinds import RULE, SCHEDULE
 from towpath.triggers.timing import (
     Fire,
     Missed,
+    Skipped,
     TimingController,
     chosen,
     next_time,
     plan_of,
     plan_of_rule,
     plan_of_schedule,
+    why_skipped,
 )
 
 NOW = datetime(2026, 11, 28, 5, 0, tzinfo=UTC)
@@ -82,7 +84,8 @@ def test_a_year_without_a_server_is_looked_through_quickly(missed: Missed, count
     begun = controller.decide(rule(expression="rate(1 minute)"), None, NOW)
     later = NOW + timedelta(days=365, seconds=90)
     found = controller.decide(rule(begun.state, "rate(1 minute)"), None, later)
-    assert len(found.facts) == count
+    assert len([fact for fact in found.facts if isinstance(fact, Fire)]) == count
+    assert found.facts[0] == Skipped(365 * 1440 + 1 - count, NOW + MINUTE, NOW + (365 * 1440 + 1 - count) * MINUTE)
     assert found.due_at == later + timedelta(seconds=30)
     assert found.facts[-1] == Fire(later - timedelta(seconds=30)), "half a minute ago is not missed"
 
@@ -112,7 +115,7 @@ def caught_up(controller: TimingController, made: Any, first_seen: datetime) -> 
     started: list[datetime] = []
     while True:
         decision = controller.decide(made(state), None, first_seen)
-        started += [fire.at for fire in decision.facts]
+        started += [fact.at for fact in decision.facts if isinstance(fact, Fire)]
         if decision.delete or decision.due_at is None or decision.due_at > first_seen:
             return started, decision
         state = decision.state
@@ -134,7 +137,9 @@ def test_of_what_was_missed_nothing_is_started_for_times_behind_the_end(missed: 
     ends: dict[str, Any] = {"EndDate": (NOW + 25 * MINUTE).timestamp(), "ActionAfterCompletion": "DELETE"}
     begun = controller.decide(schedule(**ends), None, NOW)
     found = controller.decide(schedule(begun.state, **ends), None, NOW + 90 * MINUTE)
-    assert [fire.at for fire in found.facts] == [NOW + minutes * MINUTE for minutes in expected]
+    assert [fact.at for fact in found.facts if isinstance(fact, Fire)] == [
+        NOW + minutes * MINUTE for minutes in expected
+    ]
     assert (found.due_at, found.delete) == (None, True)
 
 
@@ -164,12 +169,33 @@ def test_what_waits_for_no_time_has_no_plan() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 999, 1000, 1001, 2000, 2001, 2002, 3000])
 @pytest.mark.parametrize("expression", ["rate(5 minutes)", "cron(0/5 * * * ? *)"])
-@pytest.mark.parametrize(("missed", "most"), [("latest", 1), ("all", 1000), ("skip", 0)])
-def test_of_any_number_of_missed_times_the_last_ones_are_started(
-    missed: Missed, most: int, expression: str, count: int
-) -> None:
+@pytest.mark.parametrize("missed", ["latest", "all", "skip"])
+def test_each_missed_time_is_either_started_or_told_as_skipped(missed: Missed, expression: str, count: int) -> None:
     controller = TimingController(RULE, plan_of_rule, missed)
     begun = controller.decide(rule(expression=expression), None, NOW)
-    found = controller.decide(rule(begun.state, expression), None, NOW + (count * 5 + 2) * MINUTE)
-    times = [Fire(NOW + number * 5 * MINUTE) for number in range(1, count + 1)]
-    assert list(found.facts) == times[max(count - most, 0) :]
+    last = NOW + count * 5 * MINUTE
+    found = controller.decide(rule(begun.state, expression), None, last + 2 * MINUTE)
+    started = [fact.at for fact in found.facts if isinstance(fact, Fire)]
+    most = {"latest": 1, "all": 1000, "skip": 0}[missed]
+    assert started == [NOW + number * 5 * MINUTE for number in range(1, count + 1)][max(count - most, 0) :]
+    skipped = [fact for fact in found.facts if isinstance(fact, Skipped)]
+    left = count - len(started)
+    assert skipped == ([Skipped(left, NOW + 5 * MINUTE, NOW + left * 5 * MINUTE)] if left else [])
+    assert found.due_at == last + 5 * MINUTE
+
+
+def test_a_time_that_was_due_stays_so_where_its_time_zone_has_other_rules_by_now() -> None:
+    once: dict[str, Any] = {"ScheduleExpression": "at(2026-11-28T05:30:00)"}
+    begun = SCHEDULES.decide(schedule(**once), None, NOW)
+    assert begun.state is not None
+    moved = {**begun.state, "NextAt": (NOW + 60 * MINUTE).timestamp()}
+    assert SCHEDULES.decide(schedule(moved, **once), None, NOW + 60 * MINUTE).facts == (Fire(NOW + 60 * MINUTE),)
+    skipping = TimingController(SCHEDULE, plan_of_schedule, "skip")
+    missed = skipping.decide(schedule(moved, **once), None, NOW + 90 * MINUTE)
+    assert missed.facts == (Skipped(1, NOW + 60 * MINUTE, NOW + 60 * MINUTE),)
+
+
+def test_what_is_told_of_skipped_times_says_how_many_and_why() -> None:
+    assert why_skipped(Skipped(1, NOW, NOW), "skip") == "1 missed time, since missed_schedules is skip"
+    told = "5 missed times, since missed_schedules is all, which means the last 1000"
+    assert why_skipped(Skipped(5, NOW, NOW + MINUTE), "all") == told
