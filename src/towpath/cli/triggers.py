@@ -139,7 +139,7 @@ def create(
     if as_json:
         show_json(asdict(trigger))
     else:
-        say(f"{trigger.name} waits for {_waits_for(trigger)} and then {_does(trigger)}")
+        say(f"{trigger.name} waits for {_waits_for(trigger)} and then {_does(trigger)}{_due(trigger)}")
 
 
 @app.command()
@@ -262,8 +262,10 @@ def enable(name: Name, home: HomeOption = None) -> None:
 
     Example: towpath triggers enable nightly
     """
-    connect(home).triggers.enable(name)
-    say(f"{name} is enabled")
+    found = connect(home).triggers
+    found.enable(name)
+    trigger = next(each for each in found.ls() if each.name == name)
+    say(f"{name} is enabled{_due(trigger)}")
 
 
 @app.command()
@@ -337,6 +339,13 @@ def _stands(trigger: Trigger) -> str:
     if not trigger.enabled:
         return "disabled"
     return "ended" if trigger.is_over and not trigger.waits_for_events else "enabled"
+
+
+def _due(trigger: Trigger) -> str:
+    """Return how a sentence on an enabled trigger goes on: when it is due next, if it waits for times."""
+    if trigger.is_over:
+        return ", but none of its times is still to come"
+    return "" if trigger.next_at is None else f"; its next time is {when(trigger.next_at)}"
 
 
 def _next_time(trigger: Trigger) -> str:

@@ -357,6 +357,33 @@ def test_a_trigger_whose_times_are_over_has_ended_unless_it_waits_for_events_too
     assert [each["is_over"] for each in json.loads(capsys.readouterr().out)] == [True, True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("time", "told"),
+    [
+        ({"Status": "Waiting", "NextTime": 7200}, f"nightly is enabled; its next time is {when(7200)}"),
+        ({"Status": "Ended"}, "nightly is enabled, but none of its times is still to come"),
+    ],
+)
+def test_enabling_a_trigger_says_when_it_is_due(
+    answers: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    time: dict[str, Any],
+    told: str,
+) -> None:
+    rule = {"Name": "nightly", "Arn": "arn:rule", "State": "ENABLED", "ScheduleExpression": "rate(1 day)"}
+    client = answers(
+        EnableRule={},
+        ListRules={"Rules": [rule]},
+        ListTargetsByRule={"Targets": []},
+        DescribeTriggerTimes={"TriggerTimes": [{"TriggerArn": "arn:rule", **time}]},
+    )
+    monkeypatch.setattr(client, "get_json", lambda path: {"Schedules": []})
+    monkeypatch.setattr(triggers, "connect", lambda home: client)
+    triggers.enable("nightly")
+    assert capsys.readouterr().out == f"{told}\n"
+
+
 def test_of_a_schedule_the_log_says_for_which_time_something_was_started(
     answers: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
