@@ -2,12 +2,14 @@
 
 import io
 import json
+import os
+import signal
 import socketserver
 import tarfile
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +56,8 @@ with socket.create_connection(("127.0.0.1", int(port))) as line, line.makefile("
 class Recorder:
     """Appends what steps say to a file, and knows which of them run. It lives in the test, outside the platform.
 
-    A step that was doomed is told to die instead of being told that it was heard.
+    A step that was doomed is told to die instead of being told that it was heard; it answers by the process that is to
+    be killed, which a job cannot do itself.
     """
 
     def __init__(self, file: Path, server: socketserver.TCPServer) -> None:
@@ -133,7 +136,11 @@ def recording(file: Path) -> Iterator[Recorder]:
             try:
                 for line in self.rfile:
                     said = line.decode().strip()
-                    self.wfile.write(recorder.hear(said).encode() + b"\n")
+                    told = recorder.hear(said)
+                    self.wfile.write(told.encode() + b"\n")
+                    if told == "die" and (process := self.rfile.readline()):
+                        with suppress(ProcessLookupError):  # a round may have killed it as well
+                            os.kill(int(process), signal.SIGKILL)
             except ConnectionError:
                 pass  # whoever spoke was killed before it was answered
             finally:
