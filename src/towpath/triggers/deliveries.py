@@ -342,14 +342,19 @@ def _with_dead_letter(transaction: Transaction, delivery: Resource, settled: Set
 
 def _tell(transaction: Transaction, delivery: Resource, settled: Settle) -> None:
     spec = view(DeliverySpec, delivery.spec)
+    tell_outcome(transaction, spec.source, spec.source_arn, _shown(delivery, settled))
+
+
+def tell_outcome(transaction: Transaction, source: Uid, source_arn: str, detail: Document) -> None:
+    """Write into the log of a rule, a schedule or whatever else was delivered for, what ListTriggerDeliveries tells."""
     transaction.events.append(
         Event(
             type=OUTCOME,
-            subject=spec.source,
-            subject_arn=spec.source_arn,
+            subject=source,
+            subject_arn=source_arn,
             principal=PLATFORM.principal,
             at=transaction.now,
-            detail=_shown(delivery, settled),
+            detail=detail,
         )
     )
 

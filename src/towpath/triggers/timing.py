@@ -9,12 +9,10 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from towpath.kernel.decisions import Decision
-from towpath.kernel.events import Event
 from towpath.kernel.kinds import Kind
 from towpath.kernel.ports import Transaction
-from towpath.kernel.principals import PLATFORM
 from towpath.kernel.resource import Document, Resource, view
-from towpath.triggers.deliveries import OUTCOME, deliver
+from towpath.triggers.deliveries import deliver, tell_outcome
 from towpath.triggers.envelopes import EVENTS, SCHEDULED, SCHEDULER, envelope
 from towpath.triggers.kinds import RULE, SCHEDULE
 from towpath.triggers.model import RuleSpec, ScheduleSpec, Target
@@ -188,16 +186,7 @@ class TimingController:
                 "LastTime": skipped.last.timestamp(),
             },
         }
-        transaction.events.append(
-            Event(
-                type=OUTCOME,
-                subject=resource.uid,
-                subject_arn=resource.arn,
-                principal=PLATFORM.principal,
-                at=transaction.now,
-                detail=detail,
-            )
-        )
+        tell_outcome(transaction, resource.uid, resource.arn, detail)
 
     def act(self, resource: Resource, decision: Decision) -> None:
         """Do nothing: what is due is delivered by deliveries."""

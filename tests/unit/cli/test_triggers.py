@@ -123,6 +123,7 @@ def test_of_metrics_that_show_only_when_the_step_runs_none_is_refused(
     step = {"Name": "Train", "Type": "Training", "Arguments": {"AlgorithmSpecification": specification}}
     client = answers(DescribePipeline={"PipelineDefinition": json.dumps({"Steps": [step]})})
     refuse_never(client, threshold("validation:accuracy < 1", of="p/Train"))
+    assert [name for name, _ in client.asked] == ["DescribePipeline"], "the step was looked at, and let through"
 
 
 def test_what_is_waited_for_and_is_not_there_yet_is_told(
