@@ -7,6 +7,7 @@ Guide, "Cron expressions" and "Rate expressions".
 import calendar
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -262,30 +263,35 @@ def _cron(text: str, expression: str, zone: ZoneInfo) -> Cron:
             f"ScheduleExpression {expression!r}: day-of-month and day-of-week exclude each other; one of them has to "
             "be ?"
         )
-    field = ""  #: that is read just now
     try:
-        numbers: dict[str, tuple[int, ...]] = {}
-        for field, written, allowed, names in (
-            ("minutes", minutes, range(60), None),
-            ("hours", hours, range(24), None),
-            ("month", months, range(1, 13), _MONTHS),
-            ("year", years, _YEARS, None),
-        ):
-            numbers[field] = _numbers(written, allowed, names)
         found = Cron(
-            minutes=numbers["minutes"],
-            hours=numbers["hours"],
+            minutes=_field("minutes", minutes, range(60)),
+            hours=_field("hours", hours, range(24)),
             days=days,
-            months=numbers["month"],
+            months=_field("month", months, range(1, 13), _MONTHS),
             weekdays=weekdays,
-            years=numbers["year"],
+            years=_field("year", years, _YEARS),
             zone=zone,
         )
-        field = "day-of-week" if days == "?" else "day-of-month"
-        found._days_of(2024, 1)  # a field that is wrong fails now and not at midnight
+        with _naming("day-of-week" if days == "?" else "day-of-month"):
+            found._days_of(2024, 1)  # a field that is wrong fails now and not at midnight
     except ValueError as error:
-        raise Invalid(f"ScheduleExpression {expression!r} is not valid: its {field}: {error}") from error
+        raise Invalid(f"ScheduleExpression {expression!r} is not valid: {error}") from error
     return found
+
+
+@contextmanager
+def _naming(field: str) -> Iterator[None]:
+    """Say of what is wrong which field of a cron expression it is in."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"its {field}: {error}") from error
+
+
+def _field(name: str, text: str, allowed: range, names: Mapping[str, int] | None = None) -> tuple[int, ...]:
+    with _naming(name):
+        return _numbers(text, allowed, names)
 
 
 def _numbers(field: str, allowed: range, names: Mapping[str, int] | None = None) -> tuple[int, ...]:
